@@ -1,0 +1,12 @@
+// CRC32C (Castagnoli), as iSCSI defines it. Hardware or ISA-L underneath.
+#pragma once
+
+#include "base/bytes.h"
+
+namespace cairn {
+
+/// The CRC32C of `data`; chain pieces by passing the previous result as `seed` (0 for the first).
+/// crc32c("123456789") == 0xE3069283.
+uint32_t crc32c(ByteView data, uint32_t seed = 0) noexcept;
+
+}  // namespace cairn
