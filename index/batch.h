@@ -1,0 +1,74 @@
+// Batch: the changes of one local transaction to the tree and to the space of a store. It is what the log
+// holds and what replay applies again.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "media/space.h"
+
+namespace cairn::index {
+
+/// Limits of one record, related to the page size in index/page_format.h.
+inline constexpr size_t kKeyBytesMax = 1280;
+inline constexpr size_t kValueBytesMax = 6 * 1024;
+
+/// Every value starts with an 8-byte little-endian stamp (the epoch, for vos), so that the newest stamp
+/// of a key range costs one descent.
+inline constexpr size_t kStampBytes = 8;
+
+/// Data that lies beside the log record; replay proves it by `digest` (store.md rule 10).
+struct BatchData {
+  media::Extent extent;
+  uint64_t bytes = 0;       // used bytes of the extent
+  uint32_t digest = 0;      // CRC32C over the little-endian CRC32Cs of each 4 KiB block, the last one short
+};
+
+/// Changes in the order they are applied. Owns its bytes.
+class Batch {
+ public:
+  struct Op {
+    bool erase = false;
+    uint32_t key_begin = 0, key_bytes = 0;
+    uint32_t value_begin = 0, value_bytes = 0;
+  };
+
+  /// Inserts or replaces. Key 1..kKeyBytesMax, value kStampBytes..kValueBytesMax (checked by CHECK).
+  void put(ByteView key, ByteView value);
+  /// Removes; absent is fine.
+  void erase(ByteView key);
+  /// A reserved extent becomes owned, with its data beside this record.
+  void publish(const BatchData& data) { data_.push_back(data); }
+  /// An owned extent becomes free.
+  void free(media::Extent extent) { freed_.push_back(extent); }
+
+  bool empty() const { return ops_.empty() && data_.empty() && freed_.empty(); }
+  void clear();
+  size_t op_count() const { return ops_.size(); }
+  const std::vector<Op>& ops() const { return ops_; }
+  ByteView key(const Op& op) const { return ByteView(arena_).subspan(op.key_begin, op.key_bytes); }
+  ByteView value(const Op& op) const {
+    return ByteView(arena_).subspan(op.value_begin, op.value_bytes);
+  }
+  const std::vector<BatchData>& data() const { return data_; }
+  const std::vector<media::Extent>& freed() const { return freed_; }
+
+ private:
+  Bytes arena_;
+  std::vector<Op> ops_;
+  std::vector<BatchData> data_;
+  std::vector<media::Extent> freed_;
+};
+
+/// What a log record says besides its changes.
+struct RecordHeader {
+  uint64_t session = 0;    // who asked (0: internal); with `sequence`, the resend table's key (rule 13)
+  uint64_t sequence = 0;
+  uint64_t epoch = 0;
+  uint16_t minor_epoch = 0;
+  uint16_t kind = 0;       // the owner's; opaque here
+};
+
+}  // namespace cairn::index

@@ -1,0 +1,123 @@
+// Store: a crash-safe ordered map with extents of data beside it: pager and tree on the `meta` blob, log on
+// `wal`, blocks on `data`. Knows nothing of epochs and keys' meaning. One local transaction = one Batch = one
+// log record: planned (prepare: nothing changes), then committed in one plain step.
+// Checkpoints run in the background, paced by the log's fill and the predicted replay time.
+// Home: the shard's reactor.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "index/batch.h"
+#include "index/pager.h"
+#include "index/tree.h"
+#include "media/device.h"
+#include "media/space.h"
+#include "media/wal.h"
+
+namespace cairn::index {
+
+/// The three blobs. Borrowed; they outlive the store.
+struct StoreDevices {
+  media::Device* wal = nullptr;
+  media::Device* meta = nullptr;
+  media::Device* data = nullptr;
+};
+
+struct StoreOptions {
+  uint64_t memory_bytes = 256ull << 20;   // budget of page frames
+  bool evict_always = false;              // debug: every unpinned page leaves memory after each step
+  bool checkpoints = true;                // background checkpoints; false: only checkpoint() makes them
+  uint64_t owner_tag[2] = {0, 0};         // e.g. the pool's UUID; open refuses a store of another owner
+};
+
+/// What the owner is told during replay, once per record in log order, before its ops are applied.
+using ReplayHook = std::function<void(const RecordHeader&)>;
+
+struct StoreStats {
+  uint64_t page_count = 0, page_bytes = 0;       // meta pages owned by the live state
+  uint64_t record_count = 0;                     // if known
+  media::SpaceUsage pages;                       // of the meta blob, in pages
+  media::SpaceUsage data;                        // of the data blob, in blocks
+  uint64_t wal_used_bytes = 0, wal_bytes = 0;
+  uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
+  uint64_t checkpoints = 0;
+};
+
+class Store {
+ public:
+  /// Makes an empty store on blank blobs. The first superblock is durable on return.
+  static Task<Result<std::unique_ptr<Store>>> create(Reactor& reactor, StoreDevices devices,
+                                                     StoreOptions options);
+  /// Opens: newest whole superblock, raises the incarnation durably, replays the log, flushes every blob.
+  /// @error format_invalid  not a store, or of another owner     @error format_newer  newer version
+  /// @error checksum        damaged beyond what the copies cover: nothing was changed
+  static Task<Result<std::unique_ptr<Store>>> open(Reactor& reactor, StoreDevices devices,
+                                                   StoreOptions options, ReplayHook hook);
+  ~Store();
+  /// Writes a checkpoint and ends the background work. The store must not be used afterwards.
+  /// @error io  the last checkpoint failed; everything acknowledged is in the log all the same
+  Task<Result<void>> close();
+
+  Tree& tree() { return *tree_; }
+
+  /// Loads the page that the last page_absent named. @error io, checksum, no_memory
+  Task<Result<void>> load_absent();
+
+  /// Waits until the log has room and checkpoints keep up; call before planning an update.
+  /// @error io  the store has stopped   @error no_space  the meta blob is full
+  Task<Result<void>> admit();
+
+  /// Blocks for data. In memory only until a commit publishes them; cancel() what is not committed.
+  Result<std::vector<media::Extent>> reserve_data(uint64_t bytes);
+  void cancel_data(const std::vector<media::Extent>& extents);
+
+  /// Appends the record and applies it: one plain step. Precondition: tree().prepare(batch) succeeded
+  /// just before. @param stamp  what the log writes repeat
+  /// @returns the record's position; its effects may be answered once durable(position) is done
+  media::Lsn commit(const RecordHeader& header, const Batch& batch, media::WalStamp stamp);
+
+  /// Writes `pieces` (in order) into `extents`, beside the log. Zero-fills the last block. The buffers
+  /// are borrowed until completion. Reports to the log itself: call exactly once for each commit whose
+  /// batch published data, with the commit's position. @error io  the store has stopped
+  Task<Result<void>> write_data(media::Lsn position, std::vector<media::Extent> extents,
+                                std::vector<IoVec> pieces);
+  /// Reads whole blocks [first, first + into.size()/4096) of `extent`.
+  Task<Result<void>> read_data(media::Extent extent, uint64_t first_block, ByteSpan into);
+
+  /// Waits until `position` and all before it are durable with their data. @error io  stopped
+  Task<Result<void>> durable(media::Lsn position);
+  media::Lsn complete() const;
+  media::Lsn appended() const;
+  bool stopped() const;
+
+  /// Called at the start of each checkpoint; may commit further batches (without data) that should be
+  /// part of it, for example tables kept in memory.
+  void before_checkpoint(std::function<Task<Result<void>>()> hook);
+  /// Makes a checkpoint now and waits for it.
+  Task<Result<void>> checkpoint();
+  /// End of a step: with evict_always drops every clean unpinned page (dirty ones are written first).
+  Task<Result<void>> end_step();
+
+  StoreStats stats() const;
+  /// The stamp of the newest log write found at open.
+  media::WalStamp recovered_stamp() const;
+
+  /// Offline check: every page reachable from the root is whole, page and block ownership is exact
+  /// (each owned page reachable once, each owned block claimed once).
+  /// @param claims  yields the data extents that a record's value claims (the owner knows its format)
+  struct CheckReport {
+    uint64_t pages = 0, records = 0, blocks = 0;
+    std::vector<std::string> problems;
+  };
+  using Claims = std::function<Result<std::vector<media::Extent>>(ByteView key, ByteView value)>;
+  Task<Result<CheckReport>> check(Claims claims);
+
+ private:
+  Store();
+  struct State;
+  std::unique_ptr<State> state_;
+  std::unique_ptr<Tree> tree_;
+};
+
+}  // namespace cairn::index

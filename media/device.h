@@ -1,0 +1,56 @@
+// The device seam: a blob of bytes on an SSD, addressed in blocks of kBlockBytes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "runtime/task.h"
+
+namespace cairn::media {
+
+inline constexpr uint32_t kBlockBytes = 4096;
+
+/// Home: one reactor. Offsets and lengths are multiples of kBlockBytes; buffers are aligned to
+/// kBlockBytes (see AlignedBuffer) or the device bounces them. Requests may complete in any order.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual uint64_t size_bytes() const = 0;
+  /// Fills all of `into`. Borrowed until completion.
+  /// @error io  the medium failed or the blob is shorter than asked
+  virtual Task<Result<void>> read(uint64_t offset, ByteSpan into) = 0;
+  /// Writes all of `from`. Not durable before a later flush() succeeded.
+  /// @error io        part of the range may have changed; @error no_space  the file system is full
+  virtual Task<Result<void>> write(uint64_t offset, ByteView from) = 0;
+  /// As write(), and durable when it completes (O_DSYNC or FUA); covers this write only.
+  virtual Task<Result<void>> write_durable(uint64_t offset, ByteView from) = 0;
+  /// Everything completed before this call is durable when it succeeds. After a failure nothing may be
+  /// assumed and a retry proves nothing: the shard must stop.
+  virtual Task<Result<void>> flush() = 0;
+  /// A hint that the range holds nothing of use. Never fails.
+  virtual Task<void> discard(uint64_t offset, uint64_t bytes) = 0;
+};
+
+/// kBlockBytes-aligned memory, zeroed. Movable.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(size_t bytes);
+  AlignedBuffer(AlignedBuffer&& other) noexcept;
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
+  ~AlignedBuffer();
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  size_t size() const { return bytes_; }
+  ByteSpan span() { return {data_, bytes_}; }
+  ByteView view() const { return {data_, bytes_}; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace cairn::media

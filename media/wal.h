@@ -1,0 +1,131 @@
+// Wal: the write-ahead log of one shard, a ring of 4 KiB blocks on its own blob (store.md rules 8 to 12).
+// Records are appended synchronously to the open batch; a batch becomes one durable log write that starts
+// on a fresh block; several writes are in flight; acknowledgement follows log order. A record may have
+// data that is written beside it: it counts as durable only when both are.
+// Home: the shard's reactor. Byte map: media/wal_format.h, docs/formats/wal.md.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "media/device.h"
+#include "runtime/reactor.h"
+
+namespace cairn::media {
+
+/// A position in the endless log: bytes since its creation. The ring holds position % ring bytes.
+using Lsn = uint64_t;
+
+/// Where a reader starts and what it must find there; kept in the superblock.
+struct WalStart {
+  Lsn position = 0;            // of a log write's first block
+  uint32_t incarnation = 0;    // of the newest opening recorded so far
+  uint32_t predecessor = 0;    // checksum of the log write before it (0 at creation)
+};
+
+/// What each log write repeats about the shard (store.md rules 8, 23).
+struct WalStamp {
+  uint64_t epoch_highest = 0;       // highest epoch issued
+  uint64_t read_lease = 0;          // no read timestamp is above it
+};
+
+struct WalOptions {
+  uint32_t write_bytes_max = 1u << 20;  // a batch is closed at this size (one larger record stands alone)
+  uint32_t writes_in_flight_max = 4;
+};
+
+/// One log write as found by WalReader; `records` borrow from the reader until its next call.
+struct WalBatch {
+  Lsn begin = 0;
+  Lsn end = 0;
+  Lsn complete = 0;
+  uint32_t incarnation = 0;
+  WalStamp stamp;
+  std::vector<ByteView> records;
+  std::vector<Lsn> lsns;  // of each record, as append() returned it
+};
+
+/// Reads the chain from `start` to its end. Use: construct, `scan()` once, then `next()` until empty.
+class WalReader {
+ public:
+  WalReader(Reactor& reactor, Device& device, WalStart start);
+  /// What the whole chain says: its end, the highest `complete`, the stamp and incarnation of its last
+  /// write and the checksum that the next write must carry.
+  struct Summary {
+    Lsn end = 0;
+    Lsn complete = 0;
+    uint32_t incarnation = 0;
+    uint32_t predecessor = 0;
+    WalStamp stamp;
+    uint64_t batches = 0, records = 0, bytes = 0;
+  };
+  /// @error checksum  a valid write beyond the break proves that an acknowledged part is damaged
+  ///                  (store.md rule 9): report, never cut off silently
+  /// @error io        the medium
+  Task<Result<Summary>> scan();
+  /// The next log write, or nullopt at the end that scan() found. Reads ahead.
+  Task<Result<std::optional<WalBatch>>> next();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+class Wal {
+ public:
+  /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and written
+  /// (FileDeviceOptions::fill).
+  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new log
+  /// @param incarnation  of this opening; must be durable in the superblock before the first append
+  Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summary tail,
+      uint32_t incarnation, Lsn trimmed);
+  ~Wal();
+
+  /// Appends one record to the open batch. Plain call.
+  /// @param payload   copied
+  /// @param data      the record has data under way: it is complete only after data_done(lsn)
+  /// @returns the record's Lsn (strictly ascending; the end position of the record)
+  /// Precondition: room(payload.size()). Durable when complete() >= lsn.
+  Lsn append(ByteView payload, bool data);
+  /// The data of the record at `lsn` is on media (ok) or failed (the log stops).
+  void data_done(Lsn lsn, bool ok);
+
+  /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs?
+  bool room(uint64_t bytes) const;
+  uint64_t ring_bytes() const;
+  /// Bytes between trim point and append position.
+  uint64_t used_bytes() const;
+
+  /// Everything up to here is durable with its data; never goes back.
+  Lsn complete() const { return complete_; }
+  /// The newest appended record.
+  Lsn appended() const { return appended_; }
+  /// Waits until complete() >= lsn. @error io  the log stopped; nothing after complete() is promised
+  Task<Result<void>> durable(Lsn lsn);
+  bool stopped() const { return stopped_; }
+  /// Called (on the reactor) whenever complete() moved.
+  void on_complete(std::function<void(Lsn)> fn) { on_complete_ = std::move(fn); }
+
+  /// The stamp that the next log writes carry. Monotonic.
+  void set_stamp(WalStamp stamp);
+  /// Ends the open batch at a block border; returns what a superblock for "everything appended so far"
+  /// must hold. Plain call.
+  WalStart seal();
+  /// Everything before `start` may be overwritten. The superblock that says so is durable.
+  void trim(Lsn position);
+  /// Waits until nothing is open or in flight. @error io  stopped
+  Task<Result<void>> drain();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  Lsn complete_ = 0;
+  Lsn appended_ = 0;
+  bool stopped_ = false;
+  std::function<void(Lsn)> on_complete_;
+};
+
+}  // namespace cairn::media

@@ -1,0 +1,70 @@
+// Context: the way of threads into a reactor that no thread owns (store.md rule 24). The thread that
+// waits takes the baton and drives the reactor; others queue, and one of them takes over when the holder's
+// own work is done. There is no engine thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "runtime/reactor.h"
+
+namespace cairn {
+
+/// Any thread may call any member. Lifetime: longer than every call in progress.
+class Context {
+ public:
+  explicit Context(Reactor& reactor);
+  ~Context();
+
+  Reactor& reactor() { return reactor_; }
+
+  /// Runs `task` on the reactor and returns its value; drives the reactor while no other thread does.
+  /// Must not be called from inside the reactor (checked).
+  template <class T>
+  T run(Task<T> task) {
+    if constexpr (std::is_void_v<T>) {
+      Call call;
+      call.root = finish_void(std::move(task), call);
+      run_call(call);
+    } else {
+      std::optional<T> value;
+      Call call;
+      call.root = finish(std::move(task), value, call);
+      run_call(call);
+      return std::move(*value);
+    }
+  }
+
+  /// Hands `task` to the reactor and returns; if the baton is free, first drives it until nothing is
+  /// ready, so that I/O is under way on return. The task reports its end itself.
+  void start(Task<void> task);
+
+  /// Drives (or waits for whoever drives) until `done()` is true or `timeout` has passed (kNever: for
+  /// ever); returns done(). `done` is called with the baton held, on this thread.
+  bool drive_until(std::move_only_function<bool()> done, Duration timeout);
+
+ private:
+  struct Call;
+  struct State;
+  static Task<void> finish_void(Task<void> task, Call& call);
+  template <class T>
+  static Task<void> finish(Task<T> task, std::optional<T>& value, Call& call) {
+    value.emplace(co_await std::move(task));
+    mark_done(call);
+  }
+  static void mark_done(Call& call);
+  void run_call(Call& call);
+
+  struct Call {
+    Task<void> root;
+    State* state = nullptr;
+    void* waiter = nullptr;
+    bool done = false;
+  };
+
+  Reactor& reactor_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,161 @@
+// Reactor: runs the tasks of one shared-nothing context: ready queue, timers, mailbox, I/O completions.
+// Home: the one thread that currently drives it (a fixed thread, or whoever holds a Context's baton).
+// Only post() may be called by others. Invariant: resumption always goes through the ready queue or
+// symmetric transfer, so a plain function never sees its state change under it.
+#pragma once
+
+#include <coroutine>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "runtime/clock.h"
+#include "runtime/io.h"
+#include "runtime/random.h"
+#include "runtime/task.h"
+
+namespace cairn {
+
+class Mailbox;
+
+class Reactor {
+ public:
+  /// `io` may be null (simulation): then devices complete through schedule() and timers.
+  Reactor(Clock& clock, Random& random, std::unique_ptr<IoBackend> io);
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  Clock& clock() { return clock_; }
+  Random& random() { return random_; }
+  IoBackend* io() { return io_.get(); }
+
+  /// Takes ownership of `task` and runs it from the ready queue; its frame goes when it ends.
+  void spawn(Task<void> task);
+  /// Puts a suspended coroutine at the end of the ready queue.
+  void schedule(std::coroutine_handle<> handle);
+  /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
+  void post(std::move_only_function<void()> fn);
+
+  /// One turn: mailbox, I/O completions, due timers, then every coroutine that was ready at its start.
+  /// Returns true if anything ran.
+  bool turn();
+  /// Nothing was ready: waits for I/O, a post or the next timer, at most `max`. Spins some tens of
+  /// microseconds first while work was flowing, then sleeps in the kernel: an idle process uses no CPU.
+  void idle(Duration max);
+  /// The next timer's instant, or kNever. Simulation advances its clock to it.
+  Instant next_timer() const;
+  bool has_ready() const { return !ready_.empty(); }
+  /// Tasks spawned and not yet ended.
+  size_t live_tasks() const { return live_tasks_; }
+
+  /// `co_await reactor.yield()`: back to the end of the ready queue.
+  auto yield() {
+    struct Awaiter {
+      Reactor& reactor;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> h) { reactor.schedule(h); }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this};
+  }
+  /// `co_await reactor.sleep(ns)`.
+  auto sleep(Duration duration) {
+    struct Awaiter {
+      Reactor& reactor;
+      Duration duration;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> h) {
+        reactor.add_timer(reactor.clock_.now() + duration, h);
+      }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this, duration};
+  }
+
+ private:
+  friend struct SpawnedTask;
+  struct Timer {
+    Instant at;
+    uint64_t order;
+    std::coroutine_handle<> handle;
+  };
+  void add_timer(Instant at, std::coroutine_handle<> handle);
+
+  Clock& clock_;
+  Random& random_;
+  std::unique_ptr<IoBackend> io_;
+  std::unique_ptr<Mailbox> mailbox_;
+  std::deque<std::coroutine_handle<>> ready_;
+  std::vector<Timer> timers_;  // a heap by (at, order)
+  uint64_t timer_order_ = 0;
+  size_t live_tasks_ = 0;
+  Instant last_work_ = 0;
+};
+
+/// Coroutines that wait for something on one reactor; woken in order of arrival, all at once.
+class WaitList {
+ public:
+  explicit WaitList(Reactor& reactor) : reactor_(reactor) {}
+  ~WaitList() { CHECK(waiters_.empty()); }
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+
+  /// Suspends until the next wake_all(). Look at the condition again afterwards.
+  auto wait() {
+    struct Awaiter {
+      WaitList& list;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> h) { list.waiters_.push_back(h); }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this};
+  }
+  void wake_all() {
+    for (auto h : std::exchange(waiters_, {})) reactor_.schedule(h);
+  }
+  bool empty() const { return waiters_.empty(); }
+
+ private:
+  Reactor& reactor_;
+  std::vector<std::coroutine_handle<>> waiters_;
+};
+
+/// Counts operations inside a resource; close() refuses new ones and waits for the last to leave.
+class Gate {
+ public:
+  explicit Gate(Reactor& reactor) : empty_(reactor) {}
+  ~Gate() { CHECK(count_ == 0); }
+
+  class [[nodiscard]] Hold {
+   public:
+    explicit Hold(Gate* gate) : gate_(gate) { ++gate_->count_; }
+    Hold(Hold&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)) {}
+    Hold& operator=(Hold&&) = delete;
+    ~Hold() {
+      if (gate_ != nullptr && --gate_->count_ == 0) gate_->empty_.wake_all();
+    }
+
+   private:
+    Gate* gate_;
+  };
+
+  /// @error shutdown  close() has begun
+  Result<Hold> enter() {
+    if (closed_) return fail(Errc::shutdown, "gate: closing, no new operations");
+    return Hold{this};
+  }
+  Task<void> close() {
+    closed_ = true;
+    while (count_ != 0) co_await empty_.wait();
+  }
+  bool closed() const { return closed_; }
+
+ private:
+  WaitList empty_;
+  size_t count_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace cairn
