@@ -22,8 +22,9 @@ inline constexpr size_t kStampBytes = 8;
 /// Data that lies beside the log record; replay proves it by `digest` (store.md rule 10).
 struct BatchData {
   media::Extent extent;
-  uint64_t bytes = 0;       // used bytes of the extent
-  uint32_t digest = 0;      // CRC32C over the little-endian CRC32Cs of each 4 KiB block, the last one short
+  // CRC32C over the little-endian CRC32Cs of each whole 4 KiB block of the extent, in order; the zeros
+  // that fill the last block count.
+  uint32_t digest = 0;
 };
 
 /// Changes in the order they are applied. Owns its bytes.

@@ -45,6 +45,9 @@ struct StoreStats {
 };
 
 class Store {
+ private:
+  struct State;
+
  public:
   /// Makes an empty store on blank blobs. The first superblock is durable on return.
   static Task<Result<std::unique_ptr<Store>>> create(Reactor& reactor, StoreDevices devices,
@@ -77,13 +80,33 @@ class Store {
   /// @returns the record's position; its effects may be answered once durable(position) is done
   media::Lsn commit(const RecordHeader& header, const Batch& batch, media::WalStamp stamp);
 
-  /// Writes `pieces` (in order) into `extents`, beside the log. Zero-fills the last block. The buffers
-  /// are borrowed until completion. Reports to the log itself: call exactly once for each commit whose
-  /// batch published data, with the commit's position. @error io  the store has stopped
-  Task<Result<void>> write_data(media::Lsn position, std::vector<media::Extent> extents,
-                                std::vector<IoVec> pieces);
+  /// Data for one extent: `pieces` in order; the rest of its last block is filled with zeros.
+  struct DataWrite {
+    media::Extent extent;
+    std::vector<IoVec> pieces;
+  };
+  /// Writes all of `writes` beside the log, in parallel, and reports to the log itself: call exactly once
+  /// for each commit whose batch published data, with the commit's position. The buffers are borrowed
+  /// until completion. @error io  the store has stopped
+  Task<Result<void>> write_data(media::Lsn position, std::vector<DataWrite> writes);
   /// Reads whole blocks [first, first + into.size()/4096) of `extent`.
   Task<Result<void>> read_data(media::Extent extent, uint64_t first_block, ByteSpan into);
+
+  /// A reader that looked at the tree now and reads data later holds a pin: extents freed from now on are
+  /// not handed out again while it lives, so that its reads cannot meet another value's bytes.
+  class [[nodiscard]] ReadPin {
+   public:
+    ReadPin(ReadPin&& other) noexcept;
+    ReadPin& operator=(ReadPin&&) = delete;
+    ~ReadPin();
+
+   private:
+    friend class Store;
+    ReadPin(State* state, media::Lsn at) : state_(state), at_(at) {}
+    State* state_;
+    media::Lsn at_;
+  };
+  ReadPin pin_reads();
 
   /// Waits until `position` and all before it are durable with their data. @error io  stopped
   Task<Result<void>> durable(media::Lsn position);
@@ -115,7 +138,6 @@ class Store {
 
  private:
   Store();
-  struct State;
   std::unique_ptr<State> state_;
   std::unique_ptr<Tree> tree_;
 };
