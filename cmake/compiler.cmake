@@ -21,8 +21,8 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     "for example by `./dev build`, which chooses the compiler itself.")
 endif()
 
-# Clang 18 has every language part that libstdc++'s <expected> needs, but reports the older number for
-# concepts, at which libstdc++ hides the header's contents.
+# Clang 18 has every language part that libstdc++'s <expected> needs, but reports the older number
+# for concepts, at which libstdc++ hides the header's contents.
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Wno-builtin-macro-redefined \
 -Wno-macro-redefined -D__cpp_concepts=202002L>")
