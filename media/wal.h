@@ -2,6 +2,7 @@
 // Records are appended synchronously to the open batch; a batch becomes one durable log write that starts
 // on a fresh block; several writes are in flight; acknowledgement follows log order. A record may have
 // data that is written beside it: it counts as durable only when both are.
+// Memory: what is appended and not yet durable, bounded by the ring's room, plus a few reused buffers.
 // Home: the shard's reactor. Byte map: media/wal_format.h, docs/formats/wal.md.
 #pragma once
 
@@ -23,7 +24,8 @@ using Lsn = uint64_t;
 struct WalStart {
   Lsn position = 0;            // of a log write's first block
   uint32_t incarnation = 0;    // of the newest opening recorded so far
-  uint32_t predecessor = 0;    // checksum of the log write before it (0 at creation)
+  uint32_t predecessor = 0;    // checksum of the log write before it. At creation 0, or a random number
+                               // that binds the log to its superblock: another log then reads as empty
 };
 
 /// What each log write repeats about the shard (store.md rules 8, 23).
@@ -65,8 +67,12 @@ class WalReader {
   /// @error checksum  a valid write beyond the break proves that an acknowledged part is damaged
   ///                  (store.md rule 9): report, never cut off silently
   /// @error io        the medium
+  /// @error format_invalid  no log: its length is not whole blocks, or not the length that it was
+  ///                        written with (cut or grown: restore the file)
+  /// @error format_newer    written by a newer version: upgrade
   Task<Result<Summary>> scan();
-  /// The next log write, or nullopt at the end that scan() found. Reads ahead.
+  /// The next log write, or nullopt at the end that scan() found. Reads ahead. After an error, stop.
+  /// @error checksum, io  what scan() saw whole cannot be read again
   Task<Result<std::optional<WalBatch>>> next();
 
  private:
@@ -78,54 +84,69 @@ class Wal {
  public:
   /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and written
   /// (FileDeviceOptions::fill).
-  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new log
+  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new log.
+  ///              All before tail.end counts as complete. So a recovery that drops records whose data is
+  ///              missing must make a root from which they are not reached durable (with a WalStart at or
+  ///              after tail.end) before its first append: a later replay verifies no data below `complete`
   /// @param incarnation  of this opening; must be durable in the superblock before the first append
   Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summary tail,
       uint32_t incarnation, Lsn trimmed);
+  /// Nothing may be open or in flight (drain() first) unless the log stopped or the world ended; those who
+  /// still wait get io.
   ~Wal();
+  Wal(const Wal&) = delete;
+  Wal& operator=(const Wal&) = delete;
 
   /// Appends one record to the open batch. Plain call.
   /// @param payload   copied
   /// @param data      the record has data under way: it is complete only after data_done(lsn)
   /// @returns the record's Lsn (strictly ascending; the end position of the record)
-  /// Precondition: room(payload.size()). Durable when complete() >= lsn.
+  /// Precondition: room(payload.size()); a checkpoint's own few records may use the reserve instead.
+  /// Durable when complete() >= lsn. After a stop the record goes nowhere and never becomes durable.
   Lsn append(ByteView payload, bool data);
   /// The data of the record at `lsn` is on media (ok) or failed (the log stops).
   void data_done(Lsn lsn, bool ok);
 
-  /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs?
+  /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an eighth of
+  /// the ring, at most 1 MiB)? True after a stop: go on and meet the error.
   bool room(uint64_t bytes) const;
   uint64_t ring_bytes() const;
   /// Bytes between trim point and append position.
   uint64_t used_bytes() const;
 
   /// Everything up to here is durable with its data; never goes back.
-  Lsn complete() const { return complete_; }
+  Lsn complete() const;
+  /// The highest `complete` that a durable log write carries: replay will not verify data below it, and
+  /// extents freed at or below it may be reserved again (store.md rule 10; Space::release).
+  Lsn complete_recorded() const;
+  /// Has complete_recorded() reach `wanted` soon, by an empty log write where no other is on its way to say
+  /// so and there is room. For a shard that waits for deferred space while no updates come. Plain call;
+  /// does nothing while complete() < wanted.
+  void record_complete(Lsn wanted);
   /// The newest appended record.
-  Lsn appended() const { return appended_; }
+  Lsn appended() const;
   /// Waits until complete() >= lsn. @error io  the log stopped; nothing after complete() is promised
   Task<Result<void>> durable(Lsn lsn);
-  bool stopped() const { return stopped_; }
-  /// Called (on the reactor) whenever complete() moved.
-  void on_complete(std::function<void(Lsn)> fn) { on_complete_ = std::move(fn); }
+  bool stopped() const;
+  /// Called (on the reactor) whenever complete() moved. May append; must not destroy the log.
+  void on_complete(std::function<void(Lsn)> fn);
 
   /// The stamp that the next log writes carry. Monotonic.
   void set_stamp(WalStamp stamp);
   /// Ends the open batch at a block border; returns what a superblock for "everything appended so far"
-  /// must hold. Plain call.
+  /// must hold. Plain call. The superblock is written only after durable(position) (store.md rule 15).
   WalStart seal();
   /// Everything before `start` may be overwritten. The superblock that says so is durable.
   void trim(Lsn position);
-  /// Waits until nothing is open or in flight. @error io  stopped
+  /// Number of log writes so far; for statistics and tests of group commit.
+  uint64_t write_count() const;
+  /// Waits until nothing is open or in flight; ends the open batch. Data may still be under way.
+  /// @error io  stopped
   Task<Result<void>> drain();
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
-  Lsn complete_ = 0;
-  Lsn appended_ = 0;
-  bool stopped_ = false;
-  std::function<void(Lsn)> on_complete_;
+  std::shared_ptr<State> state_;  // shared with the writes under way
 };
 
 }  // namespace cairn::media

@@ -11,10 +11,19 @@
 
 namespace cairn {
 
-/// Any thread may call any member. Lifetime: longer than every call in progress.
+struct ContextOptions {
+  /// One thread drives the reactor while something is under way (Reactor::pending()) and no caller
+  /// waits; it sleeps otherwise. Without it background work moves only while some thread waits.
+  /// Needs an I/O backend.
+  bool helper = false;
+};
+
+/// Any thread may call any member, but none from inside the reactor (checked).
+/// Lifetime: longer than every call in progress, shorter than the reactor.
+/// Fork: a child must not use its copy; destroying it there is harmless.
 class Context {
  public:
-  explicit Context(Reactor& reactor);
+  explicit Context(Reactor& reactor, ContextOptions options = {});
   ~Context();
 
   Reactor& reactor() { return reactor_; }
@@ -41,7 +50,9 @@ class Context {
   void start(Task<void> task);
 
   /// Drives (or waits for whoever drives) until `done()` is true or `timeout` has passed (kNever: for
-  /// ever); returns done(). `done` is called with the baton held, on this thread.
+  /// ever; 0: one look after one turn). Returns what `done()` said last.
+  /// `done` must be a short, plain look at state of the reactor. It is called with the baton held, by
+  /// whichever thread drives, not after it said true, and not after return.
   bool drive_until(std::move_only_function<bool()> done, Duration timeout);
 
  private:

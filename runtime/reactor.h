@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/result.h"
 #include "runtime/clock.h"
 #include "runtime/io.h"
 #include "runtime/random.h"
@@ -18,11 +19,14 @@
 namespace cairn {
 
 class Mailbox;
+struct SpawnedNode;
 
 class Reactor {
  public:
   /// `io` may be null (simulation): then devices complete through schedule() and timers.
   Reactor(Clock& clock, Random& random, std::unique_ptr<IoBackend> io);
+  /// Waits for I/O in flight, then destroys the frames of spawned tasks that have not ended; what they
+  /// refer to must still be alive.
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -39,7 +43,7 @@ class Reactor {
   void post(std::move_only_function<void()> fn);
 
   /// One turn: mailbox, I/O completions, due timers, then every coroutine that was ready at its start.
-  /// Returns true if anything ran.
+  /// I/O that they asked for is under way on return. Returns true if anything ran.
   bool turn();
   /// Nothing was ready: waits for I/O, a post or the next timer, at most `max`. Spins some tens of
   /// microseconds first while work was flowing, then sleeps in the kernel: an idle process uses no CPU.
@@ -47,6 +51,12 @@ class Reactor {
   /// The next timer's instant, or kNever. Simulation advances its clock to it.
   Instant next_timer() const;
   bool has_ready() const { return !ready_.empty(); }
+  /// A post waits for the next turn. Any thread.
+  bool has_mail() const;
+  /// Something will move without outside help: a ready coroutine, a timer, I/O in flight, mail.
+  bool pending() const;
+  /// This thread is inside turn() of this reactor.
+  bool on_home() const;
   /// Tasks spawned and not yet ended.
   size_t live_tasks() const { return live_tasks_; }
 
@@ -75,13 +85,22 @@ class Reactor {
   }
 
  private:
-  friend struct SpawnedTask;
+  friend class Context;
+  friend struct SpawnedNode;
   struct Timer {
     Instant at;
     uint64_t order;
     std::coroutine_handle<> handle;
   };
   void add_timer(Instant at, std::coroutine_handle<> handle);
+  size_t run_timers();
+  /// Returns true if it found something to do.
+  bool spin();
+  /// The sleeping half of idle(): touches nothing of the home thread's, so that a Context may take the
+  /// baton from a thread that is in it.
+  void sleep_in_kernel(Duration max);
+  /// Ends sleep_in_kernel(). Any thread; only with an I/O backend.
+  void wake_from_kernel();
 
   Clock& clock_;
   Random& random_;
@@ -91,7 +110,9 @@ class Reactor {
   std::vector<Timer> timers_;  // a heap by (at, order)
   uint64_t timer_order_ = 0;
   size_t live_tasks_ = 0;
-  Instant last_work_ = 0;
+  SpawnedNode* spawned_ = nullptr;  // list of the live ones
+  bool work_flowed_ = false;        // since the last idle()
+  uint32_t spins_failed_ = 0;       // in a row
 };
 
 /// Coroutines that wait for something on one reactor; woken in order of arrival, all at once.

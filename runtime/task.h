@@ -73,6 +73,8 @@ class [[nodiscard]] Task {
 
   bool valid() const noexcept { return static_cast<bool>(handle_); }
   bool done() const noexcept { return handle_ && handle_.done(); }
+  /// For the runtime: the frame, still owned by this object.
+  std::coroutine_handle<> handle() const noexcept { return handle_; }
 
   auto operator co_await() && noexcept {
     struct Awaiter {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The main job on real input, end to end: a home, a pool and a POSIX container; a directory tree copied
-# in, listed, copied back and compared; a second copy killed halfway, after which everything that was
-# reported as written is there and the store checks clean. Needs cairn, daos and dmg on the PATH;
-# `./dev demo` builds them and calls this.
+# The main job on real input, end to end: a home, a pool and a POSIX container; a directory tree
+# copied in, listed, copied back and compared; a second copy killed halfway, after which everything
+# that was reported as written is there and the store checks clean. Needs cairn, daos and dmg on the
+# PATH; `./dev demo` builds them and calls this.
 set -euo pipefail
 export LC_ALL=C
 
@@ -14,8 +14,8 @@ BYTES_MAX=$((1024 * 1024 * 1024))
 if [ $# -gt 0 ]; then
   cat <<'TEXT'
 usage: tests/demo/demo.sh (or ./dev demo)
-environment: CAIRN_DEMO_SOURCE (tree to copy, default /usr/share), CAIRN_DEMO_FILES (how many files of
-it, default 20000), CAIRN_DEMO_KEEP=1 (keep the working directory), TMPDIR (where that is)
+environment: CAIRN_DEMO_SOURCE (tree to copy, default /usr/share), CAIRN_DEMO_FILES (how many files
+of it, default 20000), CAIRN_DEMO_KEEP=1 (keep the working directory), TMPDIR (where that is)
 TEXT
   [ "$1" = --help ]
   exit
@@ -35,7 +35,8 @@ finish() {
   trap - EXIT
   [ -z "$COPY_PID" ] || kill -9 "$COPY_PID" 2>/dev/null || true
   if [ "$status" -eq 0 ]; then
-    [ -n "${CAIRN_DEMO_KEEP:-}" ] || rm -rf "$WORK" || echo "demo: could not remove $WORK" >&2
+    [ -n "${CAIRN_DEMO_KEEP:-}" ] || rm -rf "$WORK" ||
+      echo "demo: could not remove $WORK" >&2
     echo "demo: ok"
     exit 0
   fi
@@ -75,23 +76,25 @@ elapsed_ms() {
 per_second() { awk -v n="$1" -v ms="$2" 'BEGIN { printf "%.0f", n * 1000 / ms }'; }
 mib_per_second() { awk -v n="$1" -v ms="$2" 'BEGIN { printf "%.1f", n * 1000 / ms / 1048576 }'; }
 
-# copy NAME SOURCE DESTINATION [OPTION...]: progress stays on the terminal, the summary goes to the log.
+# copy NAME SOURCE DESTINATION: progress stays on the terminal, the summary goes to the log.
 copy() {
   local log
   log="$(log_name "$1")"
-  daos fs copy --src "$2" --dst "$3" "${@:4}" >"$log" </dev/null ||
+  daos fs copy --src "$2" --dst "$3" >"$log" </dev/null ||
     fail "daos fs copy --src $2 --dst $3 failed: $(tail -n 3 "$log")"
 }
 
-# The tree to copy: the first files in byte order of their names, with the directories that hold them;
-# links, modes and times as they are.
+# The tree to copy: the first files in byte order of their names, with the directories that hold
+# them; links, modes and times as they are.
 cut_tree() {
   local list="$WORK/list"
   [ -d "$SOURCE" ] || fail "$SOURCE is not a directory; name one in CAIRN_DEMO_SOURCE"
   # The list ends where either limit is reached.
-  (cd "$SOURCE" && find . -xdev ! -name $'*\n*' \( -type l -o -type f -readable \) -printf '%p\t%s\0') | sort -z |
+  (cd "$SOURCE" &&
+    find . -xdev ! -name $'*\n*' \( -type l -o -type f -readable \) -printf '%p\t%s\0') | sort -z |
     awk -v RS='\0' -v ORS='\0' -F '\t' -v files="$FILES_MAX" -v bytes="$BYTES_MAX" '
-      { size += $NF; if (NR > files || size > bytes) exit; sub(/\t[^\t]*$/, ""); print }' >"$list" || true
+      { size += $NF; if (NR > files || size > bytes) exit; sub(/\t[^\t]*$/, ""); print }' \
+      >"$list" || true
   [ -s "$list" ] || fail "$SOURCE holds no readable file; name another tree in CAIRN_DEMO_SOURCE"
   (cd "$SOURCE" && xargs -0 cp -a --parents -t "$TREE" <"$list") >"$LOGS/cut.log" 2>&1 ||
     fail "cannot copy $SOURCE to $TREE: $(tail -n 1 "$LOGS/cut.log")"
@@ -104,7 +107,8 @@ check_space() {
   free_kib="$(df -Pk "$WORK" | awk 'NR == 2 { print $4 }')"
   need_kib=$((3 * 1024 * 1024 + 2 * tree_kib))
   [ "$free_kib" -ge "$need_kib" ] ||
-    fail "$WORK has $((free_kib / 1024)) MiB free, $((need_kib / 1024)) are needed; set TMPDIR to a larger disk"
+    fail "$WORK has $((free_kib / 1024)) MiB free, $((need_kib / 1024)) are needed;" \
+      "set TMPDIR to a directory on a larger disk"
 }
 
 # manifest DIR: kind, mode, size, mtime in nanoseconds and link target of each entry. A directory's
@@ -124,8 +128,8 @@ compare() {
     fail "modes, times or links of $3 differ from $2 (all: $log): $(head -n 5 "$log")"
 }
 
-# kill_copy DESTINATION COUNT: starts a copy and kills it when COUNT files have been reported. Status 1
-# if it was done before.
+# kill_copy DESTINATION COUNT: starts a copy and kills it when COUNT files have been reported.
+# Status 1 if it was done before.
 kill_copy() {
   local report="$WORK/report" lines=0 log status=0
   log="$(log_name copy)"
@@ -141,7 +145,8 @@ kill_copy() {
   wait "$COPY_PID" 2>/dev/null || status=$?
   COPY_PID=""
   [ "$status" -ne 0 ] || return 1
-  [ "$status" -eq 137 ] || fail "the second copy failed by itself, status $status: $(tail -n 3 "$log")"
+  [ "$status" -eq 137 ] ||
+    fail "the second copy failed by itself, status $status: $(tail -n 3 "$log")"
   # A line that the kill cut short reports nothing.
   head -n "$(wc -l <"$report")" "$report" | sed -e "s|^$TREE/||" -e 's|^/*||' >"$WORK/reported"
   [ -s "$WORK/reported" ] || fail "the killed copy reported no file; see $report"
@@ -154,8 +159,8 @@ facts() {
     while IFS= read -r path; do
       [ -L "$path" ] || [ -f "$path" ] || echo "missing: $path"
     done <"$WORK/reported"
-    tr '\n' '\0' <"$WORK/reported" | xargs -0 sh -c \
-      'find "$@" -prune \( -type l -printf "l %p -> %l\n" \) -o -printf "%m %s %T@ %p\n" 2>/dev/null' sh || true
+    tr '\n' '\0' <"$WORK/reported" | xargs -0 sh -c 'find "$@" -prune \
+      \( -type l -printf "l %p -> %l\n" \) -o -printf "%m %s %T@ %p\n" 2>/dev/null' sh || true
     tr '\n' '\0' <"$WORK/reported" | xargs -0 sh -c \
       'find "$@" -prune -type f -print0 2>/dev/null | xargs -0 -r sha256sum' sh || true
   ) | sort
@@ -172,7 +177,8 @@ check_reported() {
 metadata_bytes_per_file() {
   local log bytes
   log="$(log_name status)"
-  bytes="$(tr -d ' \n' <"$log" | grep -o '"metadata_bytes":[0-9]*' | awk -F: '{ s += $2 } END { print s }')"
+  bytes="$(tr -d ' \n' <"$log" | grep -o '"metadata_bytes":[0-9]*' |
+    awk -F: '{ s += $2 } END { print s }')"
   [ -n "$bytes" ] || fail "cairn status --json does not say metadata_bytes; see $log"
   echo $((bytes / (FILES + LINKS)))
 }

@@ -1,0 +1,434 @@
+#include "media/wal.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "media/wal_format.h"
+
+namespace cairn::media {
+namespace {
+
+constexpr uint64_t kReserveBytesMax = 1u << 20;
+constexpr size_t kBufferBytesMin = 64u << 10;
+constexpr size_t kPooledBuffersMax = 8;
+// A batch waits for the end of the turn only while fewer writes than this are in flight. One more than
+// one lets the CPU work on one group's answers while the other's write is under way; with more, a crowd
+// of writers would fall apart into many small writes.
+constexpr size_t kEagerWritesMax = 2;
+// An open batch of this size uses a free slot at once: it gains nothing from waiting.
+constexpr size_t kBusyBatchBytes = 64u << 10;
+
+struct Batch {
+  Lsn begin = 0;
+  uint64_t used = 0;        // header and records
+  uint64_t bytes = 0;       // with padding, once sealed
+  uint32_t record_count = 0;
+  Lsn complete = 0;         // as its header says
+  bool written = false;
+  AlignedBuffer buffer;
+};
+
+/// A record that waits for its data.
+struct PendingData {
+  Lsn lsn;
+  Lsn before;  // what is complete when everything before this record is
+  bool done;
+};
+
+struct Waiter {
+  Lsn lsn;
+  uint64_t order;
+  std::coroutine_handle<> handle;
+};
+/// std::push_heap keeps the greatest in front; the nearest position, then the earliest, is wanted there.
+bool later(const Waiter& a, const Waiter& b) {
+  return a.lsn != b.lsn ? a.lsn > b.lsn : a.order > b.order;
+}
+
+}  // namespace
+
+struct Wal::State : std::enable_shared_from_this<Wal::State> {
+  State(Reactor& reactor_in, Device& device_in) : reactor(reactor_in), device(device_in), idle(reactor) {}
+
+  Reactor& reactor;
+  Device& device;
+  WalOptions options;
+  uint64_t ring = 0;
+  uint64_t reserve = 0;
+  uint32_t incarnation = 0;
+  uint32_t predecessor = 0;  // checksum of the newest sealed batch
+  WalStamp stamp;
+  Lsn trimmed = 0;
+  Lsn sealed_end = 0;    // end of the newest sealed batch; the open one begins here
+  Lsn written_end = 0;   // all batches up to here are on media
+  Lsn complete = 0;
+  Lsn complete_recorded = 0;
+  Lsn appended = 0;
+  uint64_t write_count = 0;
+  bool stopped = false;
+  bool flush_scheduled = false;
+  size_t in_flight = 0;
+  std::unique_ptr<Batch> open;
+  std::deque<std::unique_ptr<Batch>> sealed;  // log order; the first `submitted` are under way
+  size_t submitted = 0;
+  std::deque<PendingData> data;
+  std::vector<Waiter> waiters;
+  uint64_t waiter_order = 0;
+  WaitList idle;
+  std::vector<AlignedBuffer> pool;
+  std::function<void(Lsn)> on_complete;
+
+  uint64_t open_end() const {
+    return sealed_end + (open ? round_up(open->used, kWalBlockBytes) : 0);
+  }
+  bool joins_open(uint64_t payload_bytes) const;
+  uint64_t end_with(uint64_t payload_bytes) const;
+  void open_batch();
+  std::byte* extend_open(uint64_t bytes);
+  void seal_open();
+  void pump(bool turn_ended);
+  void schedule_flush();
+  void submit_next();
+  void finish(Batch& batch, bool ok);
+  void advance();
+  void stop();
+  void wake_waiters();
+  AlignedBuffer take_buffer(size_t bytes);
+  void give_buffer(AlignedBuffer buffer);
+  static Task<void> flush_at_turn_end(std::shared_ptr<State> self);
+  static Task<void> write(std::shared_ptr<State> self, Batch* batch);
+  static Task<Result<void>> durable(std::shared_ptr<State> self, Lsn lsn);
+  static Task<Result<void>> drain(std::shared_ptr<State> self);
+  auto wait_for(Lsn lsn);
+};
+
+// ---- building batches ----
+
+bool Wal::State::joins_open(uint64_t payload_bytes) const {
+  if (!open) return false;
+  return open->record_count == 0 ||
+         open->used + kWalRecordHeaderBytes + payload_bytes <= options.write_bytes_max;
+}
+
+/// The ring position that is used up when a record of `payload_bytes` was appended now.
+uint64_t Wal::State::end_with(uint64_t payload_bytes) const {
+  const uint64_t record = kWalRecordHeaderBytes + payload_bytes;
+  if (joins_open(payload_bytes)) return sealed_end + round_up(open->used + record, kWalBlockBytes);
+  return open_end() + round_up(sizeof(WalHeader) + record, kWalBlockBytes);
+}
+
+void Wal::State::open_batch() {
+  DCHECK(!open);
+  open = std::make_unique<Batch>();
+  open->begin = sealed_end;
+  open->used = sizeof(WalHeader);
+  open->buffer = take_buffer(kBufferBytesMin);
+}
+
+/// Room for `bytes` more at the end of the open batch.
+std::byte* Wal::State::extend_open(uint64_t bytes) {
+  const uint64_t at = open->used;
+  const uint64_t needed = round_up(at + bytes, kWalBlockBytes);
+  if (needed > open->buffer.size()) {
+    AlignedBuffer larger = take_buffer(std::max<uint64_t>(needed, 2 * open->buffer.size()));
+    std::memcpy(larger.data(), open->buffer.data(), at);
+    give_buffer(std::exchange(open->buffer, std::move(larger)));
+  }
+  open->used = at + bytes;
+  return open->buffer.data() + at;
+}
+
+void Wal::State::seal_open() {
+  CHECK(open);
+  Batch& batch = *open;
+  batch.bytes = round_up(batch.used, kWalBlockBytes);
+  CHECK(batch.begin + batch.bytes <= trimmed + ring);
+  batch.complete = complete;
+  DCHECK(complete <= batch.begin);
+
+  WalHeader header{};
+  header.magic = kWalMagic;
+  header.version = kWalVersion;
+  header.incarnation = incarnation;
+  header.position = batch.begin;
+  header.bytes = static_cast<uint32_t>(batch.bytes);
+  header.predecessor = predecessor;
+  header.used = static_cast<uint32_t>(batch.used);
+  header.record_count = batch.record_count;
+  header.epoch_highest = stamp.epoch_highest;
+  header.read_lease = stamp.read_lease;
+  header.complete = complete;
+  header.ring_bytes = ring;
+  std::memcpy(batch.buffer.data(), &header, sizeof header);
+  std::memset(batch.buffer.data() + batch.used, 0, batch.bytes - batch.used);
+  predecessor = seal_wal_write(batch.buffer.span().first(batch.bytes));
+
+  sealed_end = batch.begin + batch.bytes;
+  sealed.push_back(std::move(open));
+}
+
+// ---- writing ----
+
+/// Starts what may start: sealed batches, then the open one if waiting gains nothing.
+void Wal::State::pump(bool turn_ended) {
+  if (stopped) return;
+  while (in_flight < options.writes_in_flight_max) {
+    if (submitted == sealed.size()) {
+      if (!open) return;
+      const bool eager = turn_ended && in_flight < kEagerWritesMax;
+      if (!eager && open->used < kBusyBatchBytes) return;
+      seal_open();
+    }
+    submit_next();
+  }
+}
+
+void Wal::State::submit_next() {
+  Batch* batch = sealed[submitted].get();
+  ++submitted;
+  ++in_flight;
+  ++write_count;
+  reactor.spawn(write(shared_from_this(), batch));
+}
+
+void Wal::State::schedule_flush() {
+  if (flush_scheduled || stopped || in_flight >= kEagerWritesMax) return;
+  flush_scheduled = true;
+  reactor.spawn(flush_at_turn_end(shared_from_this()));
+}
+
+Task<void> Wal::State::flush_at_turn_end(std::shared_ptr<State> self) {
+  self->flush_scheduled = false;
+  self->pump(true);
+  co_return;
+}
+
+Task<void> Wal::State::write(std::shared_ptr<State> self, Batch* batch) {
+  const uint64_t offset = batch->begin % self->ring;
+  const uint64_t first = std::min(batch->bytes, self->ring - offset);
+  const ByteView bytes = batch->buffer.view().first(batch->bytes);
+  auto done = co_await self->device.write_durable(offset, bytes.first(first));
+  if (done && first < bytes.size()) {
+    done = co_await self->device.write_durable(0, bytes.subspan(first));
+  }
+  self->finish(*batch, done.has_value());
+}
+
+void Wal::State::finish(Batch& batch, bool ok) {
+  CHECK(in_flight > 0);
+  --in_flight;
+  if (!ok) stop();
+  batch.written = ok;
+  while (!stopped && !sealed.empty() && sealed.front()->written) {
+    Batch& front = *sealed.front();
+    CHECK(front.begin == written_end);
+    written_end = front.begin + front.bytes;
+    complete_recorded = std::max(complete_recorded, front.complete);
+    give_buffer(std::move(front.buffer));
+    sealed.pop_front();
+    --submitted;
+  }
+  advance();
+  // Those whom advance() woke append in this turn; the batch is closed after them.
+  if (!stopped && open) schedule_flush();
+  pump(false);
+  if (in_flight == 0) idle.wake_all();
+}
+
+/// complete follows log order: log writes on media, and the data of each record up to there.
+void Wal::State::advance() {
+  if (stopped) return;
+  while (!data.empty() && data.front().done) data.pop_front();
+  const Lsn reached = data.empty() ? written_end : std::min(written_end, data.front().before);
+  if (reached <= complete) return;
+  complete = reached;
+  wake_waiters();
+  if (on_complete) on_complete(complete);
+}
+
+void Wal::State::wake_waiters() {
+  while (!waiters.empty() && (stopped || waiters.front().lsn <= complete)) {
+    std::pop_heap(waiters.begin(), waiters.end(), later);
+    reactor.schedule(waiters.back().handle);
+    waiters.pop_back();
+  }
+}
+
+/// The one way down: nothing after `complete` is acknowledged, nothing is written again.
+void Wal::State::stop() {
+  if (stopped) return;
+  stopped = true;
+  open.reset();
+  wake_waiters();
+  idle.wake_all();
+}
+
+// ---- buffers ----
+
+AlignedBuffer Wal::State::take_buffer(size_t bytes) {
+  for (size_t i = pool.size(); i-- > 0;) {
+    if (pool[i].size() < bytes) continue;
+    AlignedBuffer buffer = std::move(pool[i]);
+    pool.erase(pool.begin() + static_cast<ptrdiff_t>(i));
+    return buffer;
+  }
+  return AlignedBuffer(round_up(bytes, kWalBlockBytes));
+}
+
+void Wal::State::give_buffer(AlignedBuffer buffer) {
+  // One that served an outsized record is not worth keeping.
+  if (buffer.size() > 2 * uint64_t{options.write_bytes_max}) return;
+  if (pool.size() < kPooledBuffersMax) pool.push_back(std::move(buffer));
+}
+
+// ---- waiting ----
+
+auto Wal::State::wait_for(Lsn lsn) {
+  struct Awaiter {
+    State& state;
+    Lsn lsn;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) {
+      state.waiters.push_back({lsn, state.waiter_order++, h});
+      std::push_heap(state.waiters.begin(), state.waiters.end(), later);
+    }
+    void await_resume() const noexcept {}
+  };
+  return Awaiter{*this, lsn};
+}
+
+Task<Result<void>> Wal::State::durable(std::shared_ptr<State> self, Lsn lsn) {
+  while (self->complete < lsn) {
+    if (self->stopped) co_return fail(Errc::io, "wal: the log has stopped after a write error");
+    co_await self->wait_for(lsn);
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Wal::State::drain(std::shared_ptr<State> self) {
+  while (!self->stopped && (self->open || !self->sealed.empty())) {
+    if (self->open) self->seal_open();
+    self->pump(false);
+    co_await self->idle.wait();
+  }
+  while (self->in_flight != 0) co_await self->idle.wait();
+  if (self->stopped) co_return fail(Errc::io, "wal: the log has stopped after a write error");
+  co_return Result<void>{};
+}
+
+// ---- the interface ----
+
+Wal::Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summary tail,
+         uint32_t incarnation, Lsn trimmed)
+    : state_(std::make_shared<State>(reactor, device)) {
+  State& s = *state_;
+  s.options = options;
+  s.ring = device.size_bytes();
+  CHECK(s.ring >= 2 * kWalBlockBytes);
+  CHECK(s.ring % kWalBlockBytes == 0);
+  CHECK(options.writes_in_flight_max > 0);
+  CHECK(tail.end % kWalBlockBytes == 0);
+  CHECK(trimmed <= tail.end);
+  CHECK(tail.end - trimmed <= s.ring);
+  CHECK(incarnation >= tail.incarnation);
+  s.reserve = std::min(kReserveBytesMax, round_down(s.ring / 8, kWalBlockBytes));
+  s.incarnation = incarnation;
+  s.predecessor = tail.predecessor;
+  s.stamp = tail.stamp;
+  s.trimmed = trimmed;
+  s.sealed_end = s.written_end = s.complete = s.appended = tail.end;
+  s.complete_recorded = tail.complete;
+}
+
+Wal::~Wal() {
+  state_->on_complete = nullptr;
+  state_->stop();
+}
+
+Lsn Wal::append(ByteView payload, bool data) {
+  State& s = *state_;
+  if (s.stopped) return ++s.appended;
+  CHECK(payload.size() < (uint64_t{1} << 31));
+  CHECK(s.end_with(payload.size()) <= s.trimmed + s.ring);
+  if (s.open && !s.joins_open(payload.size())) {
+    s.seal_open();
+    s.pump(false);
+  }
+  if (!s.open) s.open_batch();
+  Batch& batch = *s.open;
+  const Lsn before = batch.record_count == 0 ? batch.begin : s.appended;
+  std::byte* at = s.extend_open(kWalRecordHeaderBytes + payload.size());
+  store_le32(at, static_cast<uint32_t>(payload.size()));
+  if (!payload.empty()) std::memcpy(at + kWalRecordHeaderBytes, payload.data(), payload.size());
+  ++batch.record_count;
+  s.appended = batch.begin + batch.used;
+  const Lsn lsn = s.appended;
+  if (data) s.data.push_back({lsn, before, false});
+  s.schedule_flush();
+  if (batch.used >= kBusyBatchBytes) s.pump(false);
+  return lsn;
+}
+
+void Wal::data_done(Lsn lsn, bool ok) {
+  State& s = *state_;
+  if (s.stopped) return;
+  if (!ok) return s.stop();
+  const auto found = std::lower_bound(s.data.begin(), s.data.end(), lsn,
+                                      [](const PendingData& p, Lsn l) { return p.lsn < l; });
+  CHECK(found != s.data.end());
+  CHECK(found->lsn == lsn);
+  CHECK(!found->done);
+  found->done = true;
+  s.advance();
+}
+
+bool Wal::room(uint64_t bytes) const {
+  const State& s = *state_;
+  if (s.stopped) return true;
+  if (bytes > s.ring) return false;
+  return s.end_with(bytes) + s.reserve <= s.trimmed + s.ring;
+}
+
+uint64_t Wal::ring_bytes() const { return state_->ring; }
+uint64_t Wal::used_bytes() const { return state_->open_end() - state_->trimmed; }
+Lsn Wal::complete() const { return state_->complete; }
+Lsn Wal::complete_recorded() const { return state_->complete_recorded; }
+Lsn Wal::appended() const { return state_->appended; }
+bool Wal::stopped() const { return state_->stopped; }
+uint64_t Wal::write_count() const { return state_->write_count; }
+void Wal::on_complete(std::function<void(Lsn)> fn) { state_->on_complete = std::move(fn); }
+Task<Result<void>> Wal::durable(Lsn lsn) { return State::durable(state_, lsn); }
+Task<Result<void>> Wal::drain() { return State::drain(state_); }
+
+void Wal::record_complete(Lsn wanted) {
+  State& s = *state_;
+  const Lsn carried = s.sealed.empty() ? s.complete_recorded : s.sealed.back()->complete;
+  if (s.stopped || s.open || carried >= wanted || s.complete < wanted || !room(0)) return;
+  s.open_batch();
+  s.schedule_flush();
+}
+
+void Wal::set_stamp(WalStamp stamp) {
+  WalStamp& own = state_->stamp;
+  own.epoch_highest = std::max(own.epoch_highest, stamp.epoch_highest);
+  own.read_lease = std::max(own.read_lease, stamp.read_lease);
+}
+
+WalStart Wal::seal() {
+  State& s = *state_;
+  if (s.open) {
+    s.seal_open();
+    s.pump(false);
+  }
+  return {s.sealed_end, s.incarnation, s.predecessor};
+}
+
+void Wal::trim(Lsn position) {
+  State& s = *state_;
+  CHECK(position >= s.trimmed);
+  CHECK(position <= s.complete);
+  s.trimmed = position;
+}
+
+}  // namespace cairn::media

@@ -1,0 +1,178 @@
+#include "runtime/reactor.h"
+
+#include <algorithm>
+
+#include "runtime/mailbox.h"
+
+namespace cairn {
+namespace {
+
+// Longer than a fast device's answer, shorter than what waking a sleeping core costs.
+constexpr Duration kSpin = 30 * kMicrosecond;
+// After this many spins in a row that ended in a sleep anyway, only every kSpinProbe-th idle spins.
+constexpr uint32_t kSpinsFailedMax = 4;
+constexpr uint32_t kSpinProbe = 16;
+
+thread_local const Reactor* turning = nullptr;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+/// A live spawned task's place in its reactor's list.
+struct SpawnedNode {
+  Reactor& reactor;
+  SpawnedNode* prev = nullptr;
+  SpawnedNode* next = nullptr;
+  std::coroutine_handle<> frame;
+
+  SpawnedNode(Reactor& r, std::coroutine_handle<> f) : reactor(r), next(r.spawned_), frame(f) {
+    if (next != nullptr) next->prev = this;
+    reactor.spawned_ = this;
+    ++reactor.live_tasks_;
+  }
+  SpawnedNode(const SpawnedNode&) = delete;
+  SpawnedNode& operator=(const SpawnedNode&) = delete;
+  ~SpawnedNode() {
+    if (next != nullptr) next->prev = prev;
+    (prev != nullptr ? prev->next : reactor.spawned_) = next;
+    --reactor.live_tasks_;
+  }
+};
+
+namespace {
+
+/// The outermost frame of a spawned task: owns it, counts it, and frees itself at the end.
+struct SpawnedTask {
+  struct promise_type {
+    SpawnedNode node;
+    promise_type(Reactor& reactor, Task<void>&)
+        : node(reactor, std::coroutine_handle<promise_type>::from_promise(*this)) {}
+    SpawnedTask get_return_object() { return {node.frame}; }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept { std::abort(); }
+  };
+  std::coroutine_handle<> frame;
+};
+
+SpawnedTask run_spawned(Reactor&, Task<void> task) { co_await std::move(task); }
+
+}  // namespace
+
+Reactor::Reactor(Clock& clock, Random& random, std::unique_ptr<IoBackend> io)
+    : clock_(clock),
+      random_(random),
+      io_(std::move(io)),
+      mailbox_(std::make_unique<Mailbox>(io_.get())) {}
+
+Reactor::~Reactor() {
+  io_.reset();  // the kernel may write into frames until their I/O has ended
+  ready_.clear();
+  timers_.clear();
+  while (spawned_ != nullptr) spawned_->frame.destroy();
+  CHECK(live_tasks_ == 0);
+}
+
+void Reactor::spawn(Task<void> task) { schedule(run_spawned(*this, std::move(task)).frame); }
+
+void Reactor::schedule(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+
+void Reactor::post(std::move_only_function<void()> fn) { mailbox_->post(std::move(fn)); }
+
+bool Reactor::has_mail() const { return mailbox_->has_mail(); }
+
+bool Reactor::pending() const {
+  return has_ready() || !timers_.empty() || has_mail() || (io_ && io_->in_flight() != 0);
+}
+
+bool Reactor::on_home() const { return turning == this; }
+
+bool Reactor::turn() {
+  const Reactor* const outer = std::exchange(turning, this);
+  size_t ran = mailbox_->deliver();
+  if (io_) ran += io_->reap();
+  ran += run_timers();
+  // Only what is ready now: a task that yields for ever must not keep I/O and timers from their turn.
+  for (size_t left = ready_.size(); left != 0; --left, ++ran) {
+    const auto handle = ready_.front();
+    ready_.pop_front();
+    handle.resume();
+  }
+  if (ran != 0) {
+    work_flowed_ = true;
+    if (io_) io_->kick();
+  }
+  turning = outer;
+  return ran != 0;
+}
+
+size_t Reactor::run_timers() {
+  if (timers_.empty()) return 0;
+  const Instant now = clock_.now();
+  const auto later = [](const Timer& a, const Timer& b) {
+    return a.at != b.at ? a.at > b.at : a.order > b.order;
+  };
+  size_t count = 0;
+  for (; !timers_.empty() && timers_.front().at <= now; ++count) {
+    schedule(timers_.front().handle);
+    std::pop_heap(timers_.begin(), timers_.end(), later);
+    timers_.pop_back();
+  }
+  return count;
+}
+
+void Reactor::add_timer(Instant at, std::coroutine_handle<> handle) {
+  timers_.push_back({at, timer_order_++, handle});
+  std::push_heap(timers_.begin(), timers_.end(), [](const Timer& a, const Timer& b) {
+    return a.at != b.at ? a.at > b.at : a.order > b.order;
+  });
+}
+
+Instant Reactor::next_timer() const { return timers_.empty() ? kNever : timers_.front().at; }
+
+/// Looks for work for up to kSpin. Pays only while answers come that fast, so it backs off when they
+/// do not.
+bool Reactor::spin() {
+  if (!std::exchange(work_flowed_, false)) return false;
+  if (spins_failed_ >= kSpinsFailedMax && spins_failed_ % kSpinProbe != 0) {
+    ++spins_failed_;
+    return false;
+  }
+  const Instant timer = next_timer();
+  const Instant end = system_clock().now() + kSpin;
+  do {
+    if (mailbox_->has_mail() || (io_ && io_->reap() != 0) ||
+        (timer != kNever && clock_.now() >= timer)) {
+      spins_failed_ = 0;
+      work_flowed_ = true;
+      return true;
+    }
+    for (int i = 0; i < 8; ++i) relax();
+  } while (system_clock().now() < end);
+  ++spins_failed_;
+  return false;
+}
+
+void Reactor::sleep_in_kernel(Duration max) { mailbox_->sleep(max); }
+
+void Reactor::wake_from_kernel() { mailbox_->wake(); }
+
+void Reactor::idle(Duration max) {
+  if (has_ready() || max == 0 || spin()) return;
+  const Instant timer = next_timer();
+  if (timer != kNever) {
+    const Instant now = clock_.now();
+    max = std::min(max, timer > now ? timer - now : 0);
+  }
+  if (max != 0) sleep_in_kernel(max);
+}
+
+}  // namespace cairn
