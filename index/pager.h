@@ -56,9 +56,13 @@ class Pager {
   /// The live tree no longer names this page. The frame must not be used afterwards.
   void drop(Frame* frame);
 
+  /// Who asks for pages. Removals may use the last free pages: what they free comes back.
+  enum class Use : uint8_t { update, removal };
   /// Makes sure that the next `pages` calls of allocate() and writable() together succeed, until the next
   /// step. @error no_memory (the budget)  @error no_space (no free pages on the meta blob)
-  Result<void> reserve(size_t pages);
+  /// @error page_absent  waiting may help (a checkpoint frees pages, eviction frees frames, trimming frees
+  ///                     log): Store::load_absent waits for it, then start again as after an absent page
+  Result<void> reserve(size_t pages, Use use = Use::update);
 
   /// The live root; null: an empty tree.
   PageRef root() const;

@@ -1,0 +1,309 @@
+#include "index/pager.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "index/pager_state.h"
+
+namespace cairn::index {
+namespace {
+
+constexpr size_t kSlabFrames = 64;
+constexpr uint32_t kRunPages = 64;  // addresses taken at once, so that neighbours in time are neighbours
+constexpr size_t kReservePagesMax = 16'384;
+
+Slot* slot_of(Frame* frame) { return static_cast<Slot*>(frame); }
+
+}  // namespace
+
+void seal_page(ByteSpan page) {
+  auto& header = *reinterpret_cast<PageHeader*>(page.data());
+  header.checksum = xxh3_64(page.subspan(sizeof(U64le)), header.page_number.get());
+}
+
+Result<void> check_page(ByteView page, PageRef ref) {
+  const auto& header = *reinterpret_cast<const PageHeader*>(page.data());
+  if (header.page_number.get() != ref.page_number()) {
+    return fail(Errc::checksum, "page: not at its own address; the medium lost or misplaced a write");
+  }
+  if (header.checksum.get() != xxh3_64(page.subspan(sizeof(U64le)), ref.page_number())) {
+    return fail(Errc::checksum, "page: its checksum does not match; the medium is damaged");
+  }
+  if ((header.birth.get() & 0xFFFF) != ref.birth16()) {
+    return fail(Errc::checksum, "page: of another generation; the medium lost a write");
+  }
+  if (header.reserved.get() != 0) return fail(Errc::checksum, "page: reserved bytes are not zero");
+  return {};
+}
+
+// ---- frames ----
+
+Pager::State::State(uint64_t first_page_in, uint64_t page_end_in, size_t frames_max_in)
+    : space(page_end_in, first_page_in),
+      first_page(first_page_in),
+      page_end(page_end_in),
+      frames_max(frames_max_in) {}
+
+Slot* Pager::State::find(uint64_t page_number) {
+  const auto found = table.find(page_number);
+  return found == table.end() ? nullptr : found->second;
+}
+
+Slot* Pager::State::take_slot() {
+  if (free_buffers.empty()) {
+    std::byte* base = slabs.emplace_back(kSlabFrames * kPageBytes).data();
+    for (size_t i = kSlabFrames; i-- > 0;) free_buffers.push_back(base + i * kPageBytes);
+  }
+  if (free_slots.empty()) free_slots.push_back(&slots.emplace_back());
+  Slot* slot = free_slots.back();
+  free_slots.pop_back();
+  slot->data = free_buffers.back();
+  free_buffers.pop_back();
+  slot->used = true;
+  slot->pins = 1;
+  ++frames_used;
+  return slot;
+}
+
+void Pager::State::install(Slot* slot, PageRef ref, uint32_t birth) {
+  DCHECK(slot->used);
+  slot->ref = ref;
+  slot->birth = birth;
+  slot->referenced = true;
+  --slot->pins;
+  const bool fresh = table.try_emplace(ref.page_number(), slot).second;
+  CHECK(fresh);
+}
+
+void Pager::State::free_slot(Slot* slot) {
+  DCHECK(slot->used);
+  DCHECK(!slot->writing);
+  if (slot->dirty) mark_clean(slot);
+  if (!slot->ref.is_null()) table.erase(slot->ref.page_number());
+  if (slot->data != nullptr) {
+    free_buffers.push_back(slot->data);
+    --frames_used;
+  }
+  if (slot->dropped) --dropped_count;
+  *slot = Slot{};
+  free_slots.push_back(slot);
+}
+
+void Pager::State::mark_dirty(Slot* slot) {
+  if (slot->dirty) return;
+  slot->dirty = true;
+  ++dirty_count;
+  dirty_pages.push_back(slot->ref.page_number());
+}
+
+void Pager::State::mark_clean(Slot* slot) {
+  if (!slot->dirty) return;
+  slot->dirty = false;
+  --dirty_count;
+}
+
+size_t Pager::State::evict(size_t target) {
+  size_t evicted = 0;
+  // Two rounds: the first may only take marks away.
+  for (size_t looked = 0; frames_used > target && looked < 2 * slots.size(); ++looked) {
+    if (hand >= slots.size()) hand = 0;
+    Slot& slot = slots[hand++];
+    if (!slot.used || slot.dirty || slot.writing || slot.pins != 0) continue;
+    if (std::exchange(slot.referenced, false) && target != 0) continue;
+    free_slot(&slot);
+    ++evicted;
+  }
+  return evicted;
+}
+
+void Pager::State::write_begins(Slot* slot) {
+  DCHECK(!slot->writing);
+  slot->writing = true;
+  ++writes_in_flight;
+  mark_clean(slot);
+}
+
+void Pager::State::write_ended(Slot* slot) {
+  DCHECK(slot->writing);
+  slot->writing = false;
+  --writes_in_flight;
+  if (!slot->dropped) return;
+  if (slot->interim) space.cancel({slot->ref.page_number(), 1});
+  free_slot(slot);
+}
+
+// ---- addresses ----
+
+uint64_t Pager::State::kept_for_removals() const {
+  return kept_for_bitmaps + std::max<uint64_t>(24, (page_end - first_page) / 64);
+}
+
+bool Pager::State::refill(size_t pages, uint64_t kept) {
+  if (free_pages() < pages + kept) return false;
+  if (pool.size() >= pages) return true;
+  const auto missing = static_cast<uint32_t>(pages - pool.size());
+  const uint32_t comfortable = std::max(missing, kRunPages);
+  std::vector<media::Extent> runs;
+  if (free_pages() >= comfortable + kept) {
+    if (auto run = space.reserve(comfortable)) runs.push_back(*run);
+  }
+  if (runs.empty()) {
+    auto scattered = space.reserve_scattered(missing, missing);
+    if (!scattered) return false;
+    runs = std::move(*scattered);
+  }
+  // The next address is at the back; what was there already is used first.
+  std::vector<uint64_t> added;
+  for (const media::Extent& run : runs) {
+    for (uint32_t i = 0; i < run.count; ++i) added.push_back(run.block + i);
+  }
+  pool.insert(pool.begin(), added.rbegin(), added.rend());
+  return true;
+}
+
+uint64_t Pager::State::take_address() {
+  CHECK(!pool.empty());
+  const uint64_t page = pool.back();
+  pool.pop_back();
+  return page;
+}
+
+Result<uint64_t> Pager::State::take_bitmap_page() {
+  uint64_t page = 0;
+  if (!pool.empty()) {
+    page = take_address();
+  } else {
+    TRY(run, space.reserve(1));
+    page = run.block;
+  }
+  space.publish({page, 1});
+  return page;
+}
+
+// ---- generations ----
+
+void Pager::State::publish_born() {
+  for (const uint64_t page : born) space.publish({page, 1});
+  born.clear();
+}
+
+std::vector<uint64_t> Pager::State::next_generation() {
+  CHECK(born.empty());
+  ++generation;
+  return std::exchange(dirty_pages, {});
+}
+
+// ---- the interface ----
+
+Pager::Pager(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Pager::~Pager() = default;
+
+Result<Frame*> Pager::get(PageRef ref) {
+  State& s = *state_;
+  Slot* slot = s.find(ref.page_number());
+  if (slot == nullptr) [[unlikely]] {
+    s.want = Want::page;
+    s.absent = ref;
+    return fail(Errc::page_absent, "pager: the page is not in memory");
+  }
+  if (slot->ref != ref || slot->dropped) [[unlikely]] {
+    return fail(Errc::checksum, "page: a reference names another generation of it");
+  }
+  slot->referenced = true;
+  return slot;
+}
+
+Frame* Pager::writable(Frame* frame) {
+  State& s = *state_;
+  Slot* old = slot_of(frame);
+  DCHECK(old->used);
+  DCHECK(!old->dropped);
+  if (old->birth == s.generation) {
+    s.mark_dirty(old);
+    return old;
+  }
+  const PageRef ref = PageRef::make(s.take_address(), s.generation);
+  Slot* copy = s.take_slot();
+  if (!old->dirty && !old->writing && old->pins == 0) {
+    // Nobody needs the old bytes any more: the new frame takes the buffer over.
+    std::swap(copy->data, old->data);
+  } else {
+    std::memcpy(copy->data, old->data, kPageBytes);
+  }
+  s.install(copy, ref, s.generation);
+  s.born.insert(ref.page_number());
+  s.mark_dirty(copy);
+  copy->header().page_number = ref.page_number();
+  copy->header().birth = s.generation;
+  drop(old);
+  return copy;
+}
+
+Frame* Pager::allocate() {
+  State& s = *state_;
+  const PageRef ref = PageRef::make(s.take_address(), s.generation);
+  Slot* slot = s.take_slot();
+  std::memset(slot->data, 0, kPageBytes);
+  s.install(slot, ref, s.generation);
+  s.born.insert(ref.page_number());
+  s.mark_dirty(slot);
+  slot->header().page_number = ref.page_number();
+  slot->header().birth = s.generation;
+  return slot;
+}
+
+void Pager::drop(Frame* frame) {
+  State& s = *state_;
+  Slot* slot = slot_of(frame);
+  DCHECK(slot->used);
+  DCHECK(!slot->dropped);
+  const uint64_t page = slot->ref.page_number();
+  const bool interim = slot->birth == s.generation;
+  if (interim) {
+    s.born.erase(page);
+  } else {
+    const auto freed = s.space.free({page, 1}, s.generation);
+    CHECK(freed.has_value());
+  }
+  // A write under way still uses buffer and address; a running checkpoint still needs a dirty page of an
+  // earlier generation.
+  if (slot->writing || (slot->dirty && !interim)) {
+    slot->dropped = true;
+    slot->interim = interim;
+    ++s.dropped_count;
+    if (interim) s.mark_clean(slot);
+    return;
+  }
+  s.free_slot(slot);
+  if (interim) s.pool.push_back(page);
+}
+
+Result<void> Pager::reserve(size_t pages, Use use) {
+  State& s = *state_;
+  CHECK(pages <= kReservePagesMax);
+  s.wanted_pages = pages;
+  if (s.log_tight) {
+    s.want = Want::log;
+    return fail(Errc::page_absent, "pager: the log has no room now");
+  }
+  if (s.frames_used + pages > s.frames_max + s.overcommit()) {
+    if (!s.driven) return fail(Errc::no_memory, "pager: the memory budget is used up");
+    s.want = Want::frames;
+    return fail(Errc::page_absent, "pager: no free frames now");
+  }
+  const uint64_t kept = use == Use::removal ? s.kept_for_bitmaps : s.kept_for_removals();
+  if (s.refill(pages, kept)) return {};
+  if (s.driven && s.free_pages() + s.space.usage().deferred >= pages + kept) {
+    s.want = Want::addresses;
+    return fail(Errc::page_absent, "pager: no free pages before the next checkpoint");
+  }
+  return fail(Errc::no_space, "pager: the meta blob is full; remove data or enlarge the pool");
+}
+
+PageRef Pager::root() const { return state_->root; }
+void Pager::set_root(PageRef root) { state_->root = root; }
+void Pager::set_validator(Validator validator) { state_->validator = validator; }
+
+}  // namespace cairn::index

@@ -1,0 +1,109 @@
+// The inside of Pager, shared by pager, checkpoint and store; nobody else includes it.
+// Frames: one 16 KiB buffer each, from slabs that are never given back. `table` finds a frame by page number;
+// a page number stands there at most once, because an address is handed out again only after every frame and
+// every write that used it has ended.
+// Addresses: media::Space over pages. Born pages are reserved there until freeze() publishes them; a page
+// of an earlier generation that is dropped is freed with the running generation as its "lsn".
+// Home: the shard's reactor.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include "index/pager.h"
+#include "media/device.h"
+#include "media/space.h"
+
+namespace cairn::index {
+
+/// A frame with what the pager keeps about it.
+struct Slot : Frame {
+  bool used = false;        // in the table, or being loaded
+  bool referenced = false;  // since the clock hand passed
+  bool dropped = false;     // not of the live tree; lives on until its write ended
+  bool writing = false;     // a device write of its page is under way
+  bool interim = false;     // with `dropped`: its address is to be given back, too
+};
+
+/// Why a plain call returned page_absent; what Store::load_absent has to wait for.
+enum class Want : uint8_t { nothing, page, frames, addresses, log };
+
+struct Pager::State {
+  /// Pages [first_page, page_end) belong to the pager. `frames_max`: the budget, in frames.
+  State(uint64_t first_page, uint64_t page_end, size_t frames_max);
+
+  // ---- frames ----
+  Slot* find(uint64_t page_number);
+  /// A slot with a buffer, pinned once, not in the table. May exceed the budget (see overcommit).
+  Slot* take_slot();
+  /// Puts a slot of take_slot() into the table as page `ref` and takes the pin away.
+  void install(Slot* slot, PageRef ref, uint32_t birth);
+  void free_slot(Slot* slot);
+  void mark_dirty(Slot* slot);
+  void mark_clean(Slot* slot);
+  /// Drops clean unpinned frames until at most `target` are in use or none is left. Returns how many.
+  size_t evict(size_t target);
+  /// A device write of the slot's page begins (the slot is clean from now on) or has ended.
+  void write_begins(Slot* slot);
+  void write_ended(Slot* slot);
+  size_t overcommit() const { return frames_max / 8 + 64; }
+
+  // ---- addresses ----
+  /// Sees to `pages` addresses in the pool; false if the blob has not so many above `kept`.
+  bool refill(size_t pages, uint64_t kept);
+  uint64_t take_address();
+  /// One page for a bitmap, owned at once. @error no_space
+  Result<uint64_t> take_bitmap_page();
+  uint64_t free_pages() const { return space.usage().available() + pool.size(); }
+  /// Pages kept back from updates so that removals find some, and for a checkpoint's bitmaps.
+  uint64_t kept_for_removals() const;
+
+  // ---- generations ----
+  /// Everything born so far belongs to the root of this generation: it is owned. The caller takes what it
+  /// needs (bitmaps, root), then calls next_generation().
+  void publish_born();
+  /// Begins the next generation. Returns the numbers of the pages that may be dirty.
+  std::vector<uint64_t> next_generation();
+
+  media::Space space;
+  uint64_t first_page;
+  uint64_t page_end;
+  size_t frames_max;
+  uint32_t generation = 1;
+  PageRef root;
+  Pager::Validator validator = nullptr;
+
+  absl::flat_hash_map<uint64_t, Slot*> table;
+  std::deque<Slot> slots;
+  std::vector<Slot*> free_slots;
+  std::vector<media::AlignedBuffer> slabs;
+  std::vector<std::byte*> free_buffers;
+  size_t hand = 0;            // of the clock
+  size_t frames_used = 0;
+  size_t dirty_count = 0;
+  size_t dropped_count = 0;   // frames that only wait for their write
+  size_t writes_in_flight = 0;
+
+  absl::flat_hash_set<uint64_t> born;  // live pages of this generation
+  std::vector<uint64_t> pool;          // reserved addresses, next one at the back
+  std::vector<uint64_t> dirty_pages;   // became dirty in this generation; may repeat, may be clean again
+  uint64_t kept_for_bitmaps = 0;
+
+  // What reserve() may tell the driver of a store to wait for.
+  bool driven = false;        // a store stands behind: waiting can help
+  bool log_tight = false;     // the log has no room for a large record
+  Want want = Want::nothing;
+  PageRef absent;
+  size_t wanted_pages = 0;
+};
+
+/// Fills the checksum of a whole page; `page_number` seeds it.
+void seal_page(ByteSpan page);
+/// Checks checksum, address and birth of a page read from the medium. @error checksum
+Result<void> check_page(ByteView page, PageRef ref);
+
+}  // namespace cairn::index
