@@ -1,0 +1,41 @@
+// Object operations as wire calls: what a Container's members do, given where to and under which
+// handle. Semantics and errors: client.h and vos/shard.h; besides them those of Rpc::call(). Home:
+// the Rpc's reactor. Iods, keys and buffers are borrowed until the task ends.
+#pragma once
+
+#include "client/client.h"
+#include "client/rpc.h"
+
+namespace cairn::client {
+
+/// Where an object's shard lives, and with which right it is used. The caller computes it from
+/// placement.
+struct ObjectRoute {
+  fabric::Endpoint endpoint;
+  wire::HandleRef handle;
+  uint32_t target = 0;
+  uint32_t shard = 0;
+  uint32_t map_version = 0;
+  uint32_t placement_generation = 0;
+};
+
+Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
+                                         std::vector<model::Iod> iods);
+/// `epoch`: kEpochMax reads the newest.
+Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
+                                          std::vector<model::Iod> iods,
+                                          model::Epoch epoch = model::kEpochMax);
+Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                        uint64_t flags);
+Task<Result<model::Epoch>> object_punch_dkey(Rpc& rpc, ObjectRoute route, ObjectArgs args);
+Task<Result<model::Epoch>> object_punch_akeys(Rpc& rpc, ObjectRoute route, ObjectArgs args,
+                                              std::vector<ByteView> akeys);
+Task<Result<model::Listed>> object_list(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                        model::ListRequest request);
+Task<Result<Bytes>> object_position_of(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                       model::ListRequest::What what, ByteView key);
+Task<Result<model::QueriedKey>> object_query_key(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                                 model::QueryKeyRequest request);
+Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid);
+
+}  // namespace cairn::client

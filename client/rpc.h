@@ -1,0 +1,66 @@
+// Rpc: the client's side of calls, one per process: its session, its sequence numbers, resends and
+// the newest epoch that it has seen. Everything goes through a fabric::Transport. Home: the reactor
+// given. Invariant: a sequence is outstanding from its first send until its outcome is known;
+// `acknowledged_below` never passes an outstanding one.
+#pragma once
+
+#include <deque>
+
+#include "base/result.h"
+#include "fabric/transport.h"
+#include "model/ids.h"
+#include "runtime/reactor.h"
+#include "wire/message.h"
+
+namespace cairn::client {
+
+struct RpcOptions {
+  Uuid system;  // nil: not checked
+  /// Time for one attempt; doubled by each resend up to `attempt_ns_max`. kNever: one attempt that
+  /// waits as long as it takes (in process nothing is lost).
+  Duration attempt_ns = kNever;
+  Duration attempt_ns_max = 2 * kSecond;
+  /// After this the caller gets timed_out.
+  Duration total_ns = 60 * kSecond;
+};
+/// For the in-process transport's test mode, whose losses are many and whose engine is near.
+RpcOptions lossy_rpc_options();
+
+class Rpc {
+ public:
+  Rpc(Reactor& reactor, fabric::Transport& transport, RpcOptions options = {});
+  ~Rpc();
+
+  Reactor& reactor() { return reactor_; }
+  /// Random, never 0. Engines must know it before updates (add_handle).
+  uint64_t session() const { return session_; }
+  model::Epoch observed() const { return observed_; }
+  uint64_t resends() const { return resends_; }
+
+  /// Sends `request` and waits. Fills the header's session fields; what changes something (update,
+  /// punch, control) gets a sequence. `request`, `reply` and what they borrow stay until the task
+  /// ends.
+  /// @error the server's answer, or
+  /// @error timed_out    the outcome is unknown
+  /// @error unreachable  nobody serves there
+  Task<Result<void>> call(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
+  /// A control request. Bytes in, bytes out.
+  Task<Result<Bytes>> control(fabric::Endpoint to, Bytes body);
+
+ private:
+  void start_sequence(wire::Request& request);
+  void end_sequence(uint64_t sequence);
+  Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
+
+  Reactor& reactor_;
+  fabric::Transport& transport_;
+  RpcOptions options_;
+  uint64_t session_;
+  model::Epoch observed_ = 0;
+  uint64_t resends_ = 0;
+  uint64_t next_sequence_ = 1;
+  uint64_t acknowledged_below_ = 1;
+  std::deque<uint8_t> ended_;  // of sequences acknowledged_below_ and up
+};
+
+}  // namespace cairn::client

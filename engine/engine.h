@@ -1,0 +1,82 @@
+// Engine: the data plane of a server. It holds the shards of its target by pool and a table of open
+// handles, checks both on every request, and runs the request on the shard. Control requests go to
+// whoever registered for them; shards and handles are added and removed by plain calls (from that
+// side). Home: one reactor, the shards'. Invariant: an operation under way holds its shard and its
+// handle.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "base/uuid.h"
+#include "fabric/transport.h"
+#include "runtime/reactor.h"
+#include "vos/shard.h"
+#include "wire/message.h"
+
+namespace cairn::engine {
+
+struct EngineOptions {
+  Uuid system;  // requests of another system are refused; nil: not checked
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;
+};
+
+/// What a handle gives access to. `session` is the client's: its updates are executed exactly once.
+struct HandleSpec {
+  Uuid pool;
+  vos::ContNumber container = 0;
+  bool writable = false;
+  uint64_t session = 0;
+};
+
+/// A control request, handed to the service: an opaque body and who sent it.
+struct ControlCall {
+  uint64_t session = 0;
+  uint64_t sequence = 0;
+  Bytes body;
+};
+/// Answers control requests. Called at most once per (session, sequence): the engine keeps the
+/// answer until the client has acknowledged it. An error becomes the client's error.
+using ControlHandler = std::move_only_function<Task<Result<Bytes>>(ControlCall)>;
+
+class Engine final : public fabric::Service {
+ public:
+  Engine(Reactor& reactor, EngineOptions options);
+  ~Engine() override;
+
+  /// Without one, control requests get not_supported.
+  void set_control(ControlHandler handler);
+
+  /// `shard` stays the caller's and outlives remove_shard(). One shard per pool.
+  void add_shard(const Uuid& pool, vos::Shard& shard);
+  /// Closes the pool's handles, waits for operations inside, then forgets the shard (absent:
+  /// nothing).
+  Task<void> remove_shard(Uuid pool);
+  /// Null if the pool has no shard here.
+  vos::Shard* shard(const Uuid& pool) const;
+
+  /// Makes a handle and opens its session on the shard.
+  /// @error nonexistent  the pool has no shard here
+  Result<wire::HandleRef> add_handle(const HandleSpec& spec);
+  /// Requests that come later get no_handle; returns when those inside have ended.
+  /// @error no_handle  unknown or closed before
+  Task<Result<void>> remove_handle(wire::HandleRef handle);
+  /// Removes every handle of the container. For its destruction.
+  Task<void> evict_container(Uuid pool, vos::ContNumber container);
+  size_t handle_count() const;
+
+  /// Refuses new requests with shutdown, waits for those inside. The shards stay open.
+  Task<void> stop();
+
+  // fabric::Service
+  Task<Result<void>> serve(void* request, void* reply) override;
+  Task<Bytes> serve_bytes(Bytes request) override;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn::engine

@@ -1,0 +1,61 @@
+// The transport seam: calls to engines, whoever they are and wherever. It knows no message: in
+// process a call hands over two objects by reference, elsewhere they travel as bytes that the ends
+// make and parse. Home: the reactor that the transport was made with; everything that returns a
+// Task suspends.
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "runtime/clock.h"
+#include "runtime/task.h"
+
+namespace cairn::fabric {
+
+/// Who serves a call.
+struct Endpoint {
+  uint32_t rank = 0;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+/// The sender's half of a call. Borrowed by the transport until its task ends; after that the
+/// transport touches neither it nor any buffer that it names, however late an answer comes.
+class Call {
+ public:
+  /// Objects for a receiver in the same process; both ends agree on their types (engines:
+  /// wire::Request and wire::Reply).
+  virtual void* request() = 0;
+  virtual void* reply() = 0;
+  /// Appends the request, payload included.
+  virtual void encode_request(Bytes& out) = 0;
+  /// Parses an answer into reply() and the caller's buffers.
+  /// @error checksum, protocol, format_invalid  not a whole answer to this request
+  virtual Result<void> decode_reply(ByteView bytes) = 0;
+
+ protected:
+  ~Call() = default;
+};
+
+/// The receiver of calls.
+class Service {
+ public:
+  virtual ~Service() = default;
+  /// Serves by reference; the outcome is in *reply. @error shutdown  stopping, nothing was done
+  virtual Task<Result<void>> serve(void* request, void* reply) = 0;
+  /// Serves a request in bytes, which may be hostile. Returns the reply in bytes; empty: none is
+  /// due.
+  virtual Task<Bytes> serve_bytes(Bytes request) = 0;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  /// Sends and waits for the answer until `deadline` (kNever: as long as it takes).
+  /// @error timed_out    the outcome is unknown: send the same sequence again
+  /// @error unreachable  nobody is there; nothing was done
+  /// @error checksum, protocol, format_invalid  the answer was damaged: as timed_out
+  virtual Task<Result<void>> call(Endpoint to, Call& call, Instant deadline) = 0;
+};
+
+}  // namespace cairn::fabric
