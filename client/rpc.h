@@ -50,7 +50,7 @@ class Rpc {
  private:
   void start_sequence(wire::Request& request);
   void end_sequence(uint64_t sequence);
-  Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
+  Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, fabric::Call& call);
 
   Reactor& reactor_;
   fabric::Transport& transport_;

@@ -44,7 +44,7 @@ class InprocTransport final : public Transport {
   struct Flight;
   Task<Result<void>> call_by_bytes(Service& service, Call& call, Instant deadline);
   Task<void> carry(std::shared_ptr<Flight> flight, Service& service, Bytes request);
-  Task<void> watch(std::shared_ptr<Flight> flight, Instant deadline);
+  Task<void> watch(std::shared_ptr<Flight> flight);
   Service* find(Endpoint at) const;
   bool lose();
   Duration delay();

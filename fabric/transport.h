@@ -27,8 +27,8 @@ class Call {
   /// wire::Request and wire::Reply).
   virtual void* request() = 0;
   virtual void* reply() = 0;
-  /// Appends the request, payload included.
-  virtual void encode_request(Bytes& out) = 0;
+  /// Appends the request, payload included. @error record_too_big  over the limits of a message
+  virtual Result<void> encode_request(Bytes& out) = 0;
   /// Parses an answer into reply() and the caller's buffers.
   /// @error checksum, protocol, format_invalid  not a whole answer to this request
   virtual Result<void> decode_reply(ByteView bytes) = 0;

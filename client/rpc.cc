@@ -1,0 +1,138 @@
+#include "client/rpc.h"
+
+#include <algorithm>
+
+#include "wire/codec.h"
+
+namespace cairn::client {
+
+namespace {
+
+/// The first pause after "overload"; doubled up to kPauseMax.
+constexpr Duration kPauseMin = kMillisecond;
+constexpr Duration kPauseMax = 100 * kMillisecond;
+
+class WireCall final : public fabric::Call {
+ public:
+  WireCall(wire::Request& request, wire::Reply& reply) : request_(request), reply_(reply) {}
+  void* request() override { return &request_; }
+  void* reply() override { return &reply_; }
+  Result<void> encode_request(Bytes& out) override { return wire::encode_request(request_, out); }
+  Result<void> decode_reply(ByteView bytes) override {
+    return wire::decode_reply(bytes, request_, reply_);
+  }
+
+ private:
+  wire::Request& request_;
+  wire::Reply& reply_;
+};
+
+uint64_t random_session(Random& random) {
+  uint64_t session = 0;
+  while (session == 0) session = random.next();
+  return session;
+}
+
+bool changes_something(wire::Opcode opcode) {
+  return opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
+         opcode == wire::Opcode::control;
+}
+
+/// The answer was lost or damaged; the server may or may not have acted.
+bool outcome_open(Errc code) {
+  return code == Errc::timed_out || code == Errc::checksum || code == Errc::protocol ||
+         code == Errc::format_invalid;
+}
+
+}  // namespace
+
+RpcOptions lossy_rpc_options() {
+  return {.attempt_ns = 20 * kMillisecond, .attempt_ns_max = kSecond, .total_ns = 60 * kSecond};
+}
+
+Rpc::Rpc(Reactor& reactor, fabric::Transport& transport, RpcOptions options)
+    : reactor_(reactor),
+      transport_(transport),
+      options_(options),
+      session_(random_session(reactor.random())) {}
+
+Rpc::~Rpc() = default;
+
+void Rpc::start_sequence(wire::Request& request) {
+  wire::Header& header = request.header;
+  header.system = options_.system;
+  header.session = session_;
+  header.hlc = observed_;
+  header.sequence = 0;
+  if (changes_something(request.opcode())) {
+    header.sequence = next_sequence_++;
+    ended_.push_back(0);
+  }
+  header.acknowledged_below = acknowledged_below_;
+}
+
+void Rpc::end_sequence(uint64_t sequence) {
+  if (sequence == 0) return;
+  CHECK(sequence >= acknowledged_below_ && sequence - acknowledged_below_ < ended_.size());
+  ended_[sequence - acknowledged_below_] = 1;
+  while (!ended_.empty() && ended_.front() != 0) {
+    ended_.pop_front();
+    ++acknowledged_below_;
+  }
+}
+
+Task<Result<void>> Rpc::call(fabric::Endpoint to, wire::Request& request, wire::Reply& reply) {
+  start_sequence(request);
+  WireCall wire_call(request, reply);
+  Result<void> outcome;
+  if (options_.attempt_ns == kNever) {
+    outcome = co_await transport_.call(to, wire_call, kNever);
+  } else {
+    outcome = co_await send(to, request, wire_call);
+  }
+  // After timed_out a late copy may still be on its way. The sequence counts as ended all the same:
+  // what is acknowledged is never executed again, so such a copy is refused.
+  end_sequence(request.header.sequence);
+  if (!outcome) co_return outcome;
+  observed_ = std::max({observed_, reply.header.hlc, reply.header.epoch});
+  if (reply.error.code() != Errc::ok) co_return fail(reply.error);
+  co_return outcome;
+}
+
+Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric::Call& call) {
+  Clock& clock = reactor_.clock();
+  const Instant give_up = clock.now() + options_.total_ns;
+  Duration attempt_ns = options_.attempt_ns;
+  Duration pause_ns = kPauseMin;
+  for (;;) {
+    const Instant deadline = std::min(give_up, clock.now() + attempt_ns);
+    request.header.remaining_ns = deadline - std::min(deadline, clock.now());
+    request.header.acknowledged_below = acknowledged_below_;
+    Result<void> outcome = co_await transport_.call(to, call, deadline);
+    const auto& reply = *static_cast<wire::Reply*>(call.reply());
+    if (outcome && reply.error.code() == Errc::overload) {
+      if (clock.now() + pause_ns >= give_up) co_return outcome;
+      co_await reactor_.sleep(pause_ns);
+      pause_ns = std::min(pause_ns * 2, kPauseMax);
+    } else if (outcome || !outcome_open(outcome.error().code())) {
+      co_return outcome;
+    } else if (clock.now() >= give_up) {
+      co_return fail(Errc::timed_out, "rpc: no answer in time; whether it was done is unknown");
+    }
+    ++resends_;
+    request.header.flags |= wire::kFlagResend;
+    attempt_ns = std::min(attempt_ns * 2, options_.attempt_ns_max);
+  }
+}
+
+Task<Result<Bytes>> Rpc::control(fabric::Endpoint to, Bytes body) {
+  wire::Request request;
+  wire::Reply reply;
+  request.body = wire::Control{.body = std::move(body)};
+  CO_TRY(called, co_await call(to, request, reply));
+  Bytes* const answer = std::get_if<Bytes>(&reply.body);
+  if (answer == nullptr) co_return fail(Errc::protocol, "rpc: an answer of another kind");
+  co_return std::move(*answer);
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,25 @@
+// Limits of messages in bytes. By reference none of them applies.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "model/limits.h"
+#include "wire/object_format.h"
+
+namespace cairn::wire {
+
+/// Keys and descriptors of one message. The longest sensible one holds a million extents.
+inline constexpr size_t kBodyBytesMax = size_t{64} << 20;
+static_assert(model::kRecxsMax * sizeof(RecxPart) + 16 * model::kKeyBytesMax <= kBodyBytesMax);
+static_assert(model::kIodsMax * sizeof(IodPart) <= kBodyBytesMax);
+/// Payload of one message, and room that one fetch may ask for: a bound on what a peer can make the
+/// other end hold. Larger I/O is split by the layers above, or goes by reference.
+inline constexpr size_t kBulkBytesMax = size_t{256} << 20;
+/// A listing's reply: it must fit a body.
+inline constexpr uint64_t kListBytesMax = uint64_t{16} << 20;
+inline constexpr uint32_t kListCountMax = 1u << 20;
+static_assert(kListBytesMax + kListCountMax * 24 + 4096 <= kBodyBytesMax);
+static_assert(model::kKeyBytesMax <= kListBytesMax, "any key can be listed");
+
+}  // namespace cairn::wire

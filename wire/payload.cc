@@ -1,0 +1,71 @@
+#include "wire/payload.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace cairn::wire {
+
+namespace {
+
+/// Calls `touch(data, bytes)` for each contiguous part of [offset, offset + bytes) of a buffer.
+template <class Touch>
+void for_parts(const std::vector<IoVec>& buffer, model::FetchedIod::Piece piece, Touch touch) {
+  uint64_t begin = 0;
+  for (const IoVec& vec : buffer) {
+    if (piece.bytes == 0) return;
+    if (piece.offset < begin + vec.bytes) {
+      const uint64_t skip = piece.offset - begin;
+      const uint64_t bytes = std::min<uint64_t>(piece.bytes, vec.bytes - skip);
+      touch(vec.data + skip, bytes);
+      piece.offset += bytes;
+      piece.bytes -= bytes;
+    }
+    begin += vec.bytes;
+  }
+  CHECK(piece.bytes == 0);
+}
+
+}  // namespace
+
+uint64_t buffer_bytes(const model::Iod& iod) {
+  uint64_t bytes = 0;
+  for (const IoVec& vec : iod.buffer) {
+    if (__builtin_add_overflow(bytes, vec.bytes, &bytes)) return ~uint64_t{0};
+  }
+  return bytes;
+}
+
+uint64_t payload_bytes(const model::Iod& iod) {
+  const uint64_t room = buffer_bytes(iod);
+  uint64_t records = iod.type == model::ValueType::array ? 0 : 1;
+  if (iod.type == model::ValueType::array) {
+    for (const model::Recx& recx : iod.recxs) {
+      if (__builtin_add_overflow(records, recx.count, &records)) return room;
+    }
+  }
+  uint64_t needed = 0;
+  if (__builtin_mul_overflow(records, iod.record_bytes, &needed)) return room;
+  return std::min(needed, room);
+}
+
+void put_payload(Bytes& out, const model::Iod& iod, const Pieces& pieces) {
+  for (const auto& piece : pieces) {
+    for_parts(iod.buffer, piece, [&out](const std::byte* data, uint64_t bytes) {
+      out.insert(out.end(), data, data + bytes);
+    });
+  }
+}
+
+void spread_payload(ByteView bytes, const model::Iod& iod, const Pieces& pieces) {
+  for (const auto& piece : pieces) {
+    for_parts(iod.buffer, piece, [&bytes](std::byte* data, uint64_t count) {
+      std::memcpy(data, bytes.data(), count);
+      bytes = bytes.subspan(count);
+    });
+  }
+  CHECK(bytes.empty());
+}
+
+}  // namespace cairn::wire

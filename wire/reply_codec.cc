@@ -1,0 +1,262 @@
+// Replies to bytes and back.
+#include <string_view>
+
+#include "base/check.h"
+#include "wire/codec.h"
+#include "wire/cursor.h"
+#include "wire/framing.h"
+#include "wire/limits.h"
+#include "wire/payload.h"
+
+namespace cairn::wire {
+
+namespace {
+
+void put_pair(Bytes& out, uint64_t a, uint64_t b) { put(out, RecxPart{.index = a, .count = b}); }
+
+const std::vector<model::Iod>& iods_of(const Request& request) {
+  static const std::vector<model::Iod> kNone;
+  const auto* const fetch = std::get_if<ObjectFetch>(&request.body);
+  return fetch == nullptr ? kNone : fetch->iods;
+}
+
+/// Appends the body of one kind of reply, and its bulk.
+struct PutReply {
+  Bytes& out;
+  Framer& framer;
+  const Request& request;
+
+  void operator()(std::monostate) {}
+  void operator()(const Bytes& bytes) { put(out, ByteView(bytes)); }
+  void operator()(const model::Fetched& fetched) {
+    const std::vector<model::Iod>& iods = iods_of(request);
+    CHECK(iods.size() == fetched.iods.size());
+    put(out, FetchedHead{.status = static_cast<uint32_t>(fetched.status),
+                         .iod_count = static_cast<uint32_t>(fetched.iods.size())});
+    for (const model::FetchedIod& iod : fetched.iods) {
+      put(out, FetchedPart{.record_bytes = iod.record_bytes,
+                           .piece_count = static_cast<uint32_t>(iod.pieces.size()),
+                           .extent_count = static_cast<uint32_t>(iod.extents.size())});
+    }
+    for (const model::FetchedIod& iod : fetched.iods) {
+      for (const auto& piece : iod.pieces) put_pair(out, piece.offset, piece.bytes);
+      for (const auto& extent : iod.extents) put_pair(out, extent.index, extent.count);
+    }
+    framer.begin_bulk();
+    for (size_t i = 0; i < iods.size(); ++i) put_payload(out, iods[i], fetched.iods[i].pieces);
+  }
+  void operator()(const model::Listed& listed) {
+    ListedPart part{};
+    part.key_count = static_cast<uint32_t>(listed.lengths.size());
+    part.recx_count = static_cast<uint32_t>(listed.recxs.size());
+    part.record_bytes = listed.record_bytes;
+    part.keys_bytes = static_cast<uint32_t>(listed.keys.size());
+    part.position_bytes = static_cast<uint32_t>(listed.position.size());
+    part.too_small = listed.too_small ? 1 : 0;
+    part.eof = listed.eof ? 1 : 0;
+    put(out, part);
+    for (const uint64_t length : listed.lengths) put(out, U64le(length));
+    for (const model::Recx& recx : listed.recxs) put_pair(out, recx.index, recx.count);
+    for (size_t i = 0; i < listed.recxs.size(); ++i) {
+      put(out, U64le(i < listed.epochs.size() ? listed.epochs[i] : 0));
+    }
+    put(out, ByteView(listed.position));
+    put(out, ByteView(listed.keys));
+  }
+  void operator()(const model::QueriedKey& queried) {
+    QueriedPart part{};
+    part.found = queried.found ? 1 : 0;
+    part.dkey = queried.dkey;
+    part.akey = queried.akey;
+    part.recx_index = queried.recx.index;
+    part.recx_count = queried.recx.count;
+    part.record_bytes = queried.record_bytes;
+    put(out, part);
+  }
+};
+
+/// Pieces ascend and stay inside the room that was offered.
+Pieces take_pieces(Cursor& in, uint32_t count, uint64_t room, uint64_t* sum) {
+  Pieces pieces;
+  if (!in.has(count, sizeof(RecxPart))) return pieces;
+  pieces.reserve(count);
+  uint64_t end = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto part = in.take<RecxPart>();
+    const uint64_t offset = part.index.get(), bytes = part.count.get();
+    in.expect(offset >= end && offset <= room && bytes <= room - offset);
+    if (!in.ok()) return {};
+    end = offset + bytes;
+    *sum += bytes;
+    pieces.push_back({offset, bytes});
+  }
+  return pieces;
+}
+
+std::vector<model::Recx> take_recxs(Cursor& in, uint32_t count) {
+  std::vector<model::Recx> recxs;
+  if (!in.has(count, sizeof(RecxPart))) return recxs;
+  recxs.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto part = in.take<RecxPart>();
+    recxs.push_back({part.index.get(), part.count.get()});
+  }
+  return recxs;
+}
+
+Result<void> take_fetched(const Frame& frame, const ObjectFetch& fetch, Reply& reply) {
+  Cursor in(frame.body);
+  model::Fetched fetched;
+  const auto head = in.take<FetchedHead>();
+  fetched.status = static_cast<Errc>(head.status.get());
+  in.expect(fetched.status == Errc::ok || fetched.status == Errc::record_too_big ||
+            fetched.status == Errc::nonexistent);
+  const size_t count = head.iod_count.get();
+  in.expect(count == fetch.iods.size());
+  if (in.has(count, sizeof(FetchedPart))) {
+    std::vector<FetchedPart> parts(count);
+    for (FetchedPart& part : parts) part = in.take<FetchedPart>();
+    fetched.iods.resize(count);
+    ByteView bulk = frame.bulk;
+    for (size_t i = 0; i < count && in.ok(); ++i) {
+      model::FetchedIod& iod = fetched.iods[i];
+      iod.record_bytes = parts[i].record_bytes.get();
+      uint64_t bytes = 0;
+      const uint64_t room = buffer_bytes(fetch.iods[i]);
+      iod.pieces = take_pieces(in, parts[i].piece_count.get(), room, &bytes);
+      iod.extents = take_recxs(in, parts[i].extent_count.get());
+      in.expect(bytes <= bulk.size());
+      if (!in.ok()) break;
+      spread_payload(bulk.first(bytes), fetch.iods[i], iod.pieces);
+      bulk = bulk.subspan(bytes);
+    }
+    in.expect(bulk.empty());
+  }
+  TRY(done, in.finish());
+  reply.body = std::move(fetched);
+  return {};
+}
+
+Result<void> take_listed(const Frame& frame, const ObjectList& list, Reply& reply) {
+  Cursor in(frame.body);
+  model::Listed listed;
+  const auto part = in.take<ListedPart>();
+  const uint32_t keys = part.key_count.get(), recxs = part.recx_count.get();
+  in.expect(part.too_small <= 1 && part.eof <= 1);
+  in.expect_zero(bytes_of(part.reserved));
+  in.expect(keys <= list.request.count_max && recxs <= list.request.count_max);
+  in.expect(part.keys_bytes.get() <= list.request.bytes_max);
+  in.expect(part.position_bytes.get() <= model::kAnchorBytes);
+  listed.too_small = part.too_small != 0;
+  listed.eof = part.eof != 0;
+  listed.record_bytes = part.record_bytes.get();
+  uint64_t sum = 0;
+  if (in.has(keys, sizeof(U64le))) {
+    listed.lengths.reserve(keys);
+    for (uint32_t i = 0; i < keys; ++i) {
+      const uint64_t length = in.take<U64le>().get();
+      in.expect(length <= model::kKeyBytesMax);
+      listed.lengths.push_back(length);
+      sum += length;
+    }
+  }
+  in.expect(listed.too_small ? keys == 1 && part.keys_bytes.get() == 0
+                             : sum == part.keys_bytes.get());
+  listed.recxs = take_recxs(in, recxs);
+  if (in.has(recxs, sizeof(U64le))) {
+    for (uint32_t i = 0; i < recxs; ++i) listed.epochs.push_back(in.take<U64le>().get());
+  }
+  const ByteView position = in.take_bytes(part.position_bytes.get());
+  const ByteView key_bytes = in.take_bytes(part.keys_bytes.get());
+  TRY(done, in.finish());
+  listed.position.assign(position.begin(), position.end());
+  listed.keys.assign(key_bytes.begin(), key_bytes.end());
+  reply.body = std::move(listed);
+  return {};
+}
+
+Result<void> take_queried(const Frame& frame, Reply& reply) {
+  Cursor in(frame.body);
+  const auto part = in.take<QueriedPart>();
+  in.expect(part.found <= 1);
+  in.expect_zero(bytes_of(part.reserved));
+  TRY(done, in.finish());
+  reply.body = model::QueriedKey{.found = part.found != 0,
+                                 .dkey = part.dkey.get(),
+                                 .akey = part.akey.get(),
+                                 .recx = {part.recx_index.get(), part.recx_count.get()},
+                                 .record_bytes = part.record_bytes.get()};
+  return {};
+}
+
+Result<void> take_bytes_body(const Frame& frame, size_t bytes_max, Reply& reply) {
+  if (frame.body.size() > bytes_max) {
+    return fail(Errc::format_invalid, "wire: the body of a message is malformed");
+  }
+  reply.body = Bytes(frame.body.begin(), frame.body.end());
+  return {};
+}
+
+Result<void> take_reply_body(const Frame& frame, const Request& request, Reply& reply) {
+  if (!frame.bulk.empty() && request.opcode() != Opcode::fetch) {
+    return fail(Errc::format_invalid, "wire: a reply carries payload that it cannot have");
+  }
+  switch (request.opcode()) {
+    case Opcode::control:
+      return take_bytes_body(frame, kBodyBytesMax, reply);
+    case Opcode::position_of:
+      return take_bytes_body(frame, model::kAnchorBytes, reply);
+    case Opcode::fetch:
+      return take_fetched(frame, std::get<ObjectFetch>(request.body), reply);
+    case Opcode::list:
+      return take_listed(frame, std::get<ObjectList>(request.body), reply);
+    case Opcode::query_key:
+      return take_queried(frame, reply);
+    case Opcode::update:
+    case Opcode::punch:
+    case Opcode::max_epoch:
+      break;
+  }
+  reply.body = std::monostate{};
+  return Cursor(frame.body).finish();
+}
+
+}  // namespace
+
+void encode_reply(const Request& request, const Reply& reply, Bytes& out) {
+  if (reply.error.code() != Errc::ok) {
+    return encode_error(reply.header, request.opcode(), reply.error.code(), out);
+  }
+  Framer framer(out);
+  std::visit(PutReply{out, framer, request}, reply.body);
+  if (!framer.finish(MessageKind::reply, request.opcode(), reply.header, Errc::ok)) {
+    encode_error(reply.header, request.opcode(), Errc::record_too_big, out);
+  }
+}
+
+void encode_error(const Header& header, Opcode opcode, Errc code, Bytes& out) {
+  const Result<void> framed = Framer(out).finish(MessageKind::reply, opcode, header, code);
+  CHECK(framed.has_value());
+}
+
+Result<void> decode_reply(ByteView message, const Request& request, Reply& reply) {
+  TRY(frame, open_frame(message, MessageKind::reply));
+  if (frame.opcode != static_cast<uint16_t>(request.opcode()) ||
+      frame.header.session != request.header.session ||
+      frame.header.sequence != request.header.sequence) {
+    return fail(Errc::protocol, "wire: the answer to another request");
+  }
+  reply.header = frame.header;
+  reply.error = Error{Errc::ok, ""};
+  if (frame.status == 0) return take_reply_body(frame, request, reply);
+  const auto code = static_cast<Errc>(frame.status);
+  if (errc_name(code) == std::string_view("unlisted") || !frame.body.empty() ||
+      !frame.bulk.empty()) {
+    return fail(Errc::protocol, "wire: a refusal that this version does not know");
+  }
+  reply.error = Error{code, errc_name(code)};
+  reply.body = std::monostate{};
+  return {};
+}
+
+}  // namespace cairn::wire

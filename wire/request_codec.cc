@@ -1,0 +1,393 @@
+// Requests to bytes and back.
+#include <algorithm>
+#include <limits>
+
+#include "wire/codec.h"
+#include "wire/cursor.h"
+#include "wire/framing.h"
+#include "wire/limits.h"
+#include "wire/payload.h"
+
+namespace cairn::wire {
+
+namespace {
+
+U32le length_of(ByteView bytes) {
+  // Longer ones cannot pass finish(): the body would be over its limit.
+  return static_cast<uint32_t>(std::min<size_t>(bytes.size(), kBodyBytesMax + 1));
+}
+
+void put_object(Bytes& out, const ObjectAddress& object, uint64_t flags) {
+  put(out, ObjectPart{.oid_lo = object.oid.lo,
+                      .oid_hi = object.oid.hi,
+                      .shard = object.shard,
+                      .reserved = 0,
+                      .flags = flags});
+}
+
+void put_iods(Bytes& out, ByteView dkey, const std::vector<model::Iod>& iods, bool is_update) {
+  put(out, IoPart{.dkey_bytes = length_of(dkey), .iod_count = static_cast<uint32_t>(iods.size())});
+  for (const model::Iod& iod : iods) {
+    IodPart part{};
+    part.akey_bytes = length_of(iod.akey);
+    part.recx_count = static_cast<uint32_t>(iod.recxs.size());
+    part.record_bytes = iod.record_bytes;
+    part.flags = iod.flags;
+    part.buffer_bytes = is_update ? payload_bytes(iod) : buffer_bytes(iod);
+    part.type = static_cast<uint8_t>(iod.type);
+    part.size_only = iod.size_only ? 1 : 0;
+    put(out, part);
+  }
+  put(out, dkey);
+  for (const model::Iod& iod : iods) put(out, iod.akey);
+  for (const model::Iod& iod : iods) {
+    for (const model::Recx& recx : iod.recxs) {
+      put(out, RecxPart{.index = recx.index, .count = recx.count});
+    }
+  }
+}
+
+/// Room and payload over the limit are refused before anything is copied.
+template <class Count>
+Result<void> check_io(const std::vector<model::Iod>& iods, Count count) {
+  uint64_t bulk_bytes = 0;
+  for (const model::Iod& iod : iods) {
+    if (iod.recxs.size() > model::kRecxsMax) {
+      return fail(Errc::record_too_big, "wire: too many extents in one call; split it");
+    }
+    bulk_bytes += count(iod);
+    if (bulk_bytes > kBulkBytesMax) {
+      return fail(Errc::record_too_big, "wire: too much data for one message; split the I/O");
+    }
+  }
+  if (iods.size() > model::kIodsMax) {
+    return fail(Errc::record_too_big, "wire: too many akeys in one call; split it");
+  }
+  return {};
+}
+
+/// Appends the body of one kind of request, and its bulk.
+struct PutBody {
+  Bytes& out;
+  Framer& framer;
+
+  Result<void> operator()(const Control& control) {
+    put(out, ByteView(control.body));
+    return {};
+  }
+  Result<void> operator()(const ObjectUpdate& update) {
+    TRY(sound, check_io(update.iods, [](const auto& iod) { return payload_bytes(iod); }));
+    put_object(out, update.object, update.flags);
+    put_iods(out, update.dkey, update.iods, true);
+    framer.begin_bulk();
+    for (const model::Iod& iod : update.iods) put_payload(out, iod, {{0, payload_bytes(iod)}});
+    return {};
+  }
+  Result<void> operator()(const ObjectFetch& fetch) {
+    TRY(sound, check_io(fetch.iods, [](const auto& iod) { return buffer_bytes(iod); }));
+    put_object(out, fetch.object, fetch.flags);
+    put_iods(out, fetch.dkey, fetch.iods, false);
+    return {};
+  }
+  Result<void> operator()(const ObjectPunch& punch) {
+    PunchPart part{};
+    part.level = static_cast<uint8_t>(punch.level);
+    part.dkey_bytes = length_of(punch.dkey);
+    part.akey_count = static_cast<uint32_t>(punch.akeys.size());
+    put_object(out, punch.object, punch.flags);
+    put(out, part);
+    for (const ByteView akey : punch.akeys) put(out, length_of(akey));
+    put(out, punch.dkey);
+    for (const ByteView akey : punch.akeys) put(out, akey);
+    return {};
+  }
+  Result<void> operator()(const ObjectList& list) {
+    const model::ListRequest& r = list.request;
+    ListPart part{};
+    part.what = static_cast<uint8_t>(r.what);
+    part.descending = r.descending ? 1 : 0;
+    part.count_max = r.count_max;
+    part.bytes_max = r.bytes_max;
+    part.dkey_bytes = length_of(r.dkey);
+    part.akey_bytes = length_of(r.akey);
+    part.position_bytes = length_of(r.position);
+    put_object(out, list.object, 0);
+    put(out, part);
+    put(out, r.dkey), put(out, r.akey), put(out, ByteView(r.position));
+    return {};
+  }
+  Result<void> operator()(const ObjectQueryKey& query) {
+    const model::QueryKeyRequest& r = query.request;
+    QueryPart part{};
+    part.what =
+        static_cast<uint8_t>((r.max ? kQueryMax : 0) | (r.want_dkey ? kQueryDkey : 0) |
+                             (r.want_akey ? kQueryAkey : 0) | (r.want_recx ? kQueryRecx : 0));
+    part.dkey = r.dkey;
+    part.akey = r.akey;
+    part.dkey_bytes = length_of(r.dkey_bytes);
+    part.akey_bytes = length_of(r.akey_bytes);
+    put_object(out, query.object, 0);
+    put(out, part);
+    put(out, r.dkey_bytes), put(out, r.akey_bytes);
+    return {};
+  }
+  Result<void> operator()(const ObjectMaxEpoch& query) {
+    put_object(out, query.object, 0);
+    return {};
+  }
+  Result<void> operator()(const ObjectPositionOf& position) {
+    PositionPart part{};
+    part.what = static_cast<uint8_t>(position.what);
+    part.key_bytes = length_of(position.key);
+    put_object(out, position.object, 0);
+    put(out, part);
+    put(out, position.key);
+    return {};
+  }
+};
+
+struct TakenObject {
+  ObjectAddress address;
+  uint64_t flags = 0;
+};
+TakenObject take_object(Cursor& in) {
+  const auto part = in.take<ObjectPart>();
+  in.expect(part.reserved.get() == 0);
+  return {.address = {.oid = {.lo = part.oid_lo.get(), .hi = part.oid_hi.get()},
+                      .shard = part.shard.get()},
+          .flags = part.flags.get()};
+}
+ObjectAddress take_address(Cursor& in) {
+  const TakenObject object = take_object(in);
+  in.expect(object.flags == 0);
+  return object.address;
+}
+
+model::ListRequest::What take_what(Cursor& in, uint8_t what) {
+  in.expect(what <= static_cast<uint8_t>(model::ListRequest::What::recxs));
+  return static_cast<model::ListRequest::What>(what);
+}
+
+model::Iod iod_of(Cursor& in, const IodPart& part) {
+  in.expect(part.type <= static_cast<uint8_t>(model::ValueType::array) && part.size_only <= 1);
+  in.expect_zero(bytes_of(part.reserved));
+  model::Iod iod;
+  iod.type = static_cast<model::ValueType>(part.type);
+  iod.record_bytes = part.record_bytes.get();
+  iod.flags = part.flags.get();
+  iod.size_only = part.size_only != 0;
+  return iod;
+}
+
+struct TakenIo {
+  ByteView dkey;
+  std::vector<model::Iod> iods;
+  std::vector<size_t> buffers;  // bytes of each iod's
+  size_t buffer_bytes = 0;      // their sum, within kBulkBytesMax
+};
+TakenIo take_io(Cursor& in) {
+  TakenIo io;
+  const auto head = in.take<IoPart>();
+  const size_t count = head.iod_count.get();
+  in.expect(count <= model::kIodsMax);
+  if (!in.has(count, sizeof(IodPart))) return io;
+  std::vector<IodPart> parts(count);
+  io.iods.reserve(count);
+  for (IodPart& part : parts) {
+    part = in.take<IodPart>();
+    io.iods.push_back(iod_of(in, part));
+    const uint64_t bytes = part.buffer_bytes.get();
+    in.expect(bytes <= kBulkBytesMax - io.buffer_bytes);
+    if (!in.ok()) return io;
+    io.buffers.push_back(bytes);
+    io.buffer_bytes += bytes;
+  }
+  io.dkey = in.take_bytes(head.dkey_bytes.get());
+  for (size_t i = 0; i < count; ++i) {
+    io.iods[i].akey = in.take_bytes(parts[i].akey_bytes.get());
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const size_t recx_count = parts[i].recx_count.get();
+    in.expect(recx_count <= model::kRecxsMax);
+    if (!in.has(recx_count, sizeof(RecxPart))) return io;
+    io.iods[i].recxs.reserve(recx_count);
+    for (size_t r = 0; r < recx_count; ++r) {
+      const auto recx = in.take<RecxPart>();
+      io.iods[i].recxs.push_back({recx.index.get(), recx.count.get()});
+    }
+  }
+  return io;
+}
+
+/// Gives each iod its part of `room`.
+void share_out(TakenIo& io, std::byte* room) {
+  for (size_t i = 0; i < io.iods.size(); ++i) {
+    if (io.buffers[i] != 0) io.iods[i].buffer = {{room, io.buffers[i]}};
+    room += io.buffers[i];
+  }
+}
+
+Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectUpdate update;
+  const TakenObject object = take_object(in);
+  update.object = object.address;
+  update.flags = object.flags;
+  TakenIo io = take_io(in);
+  in.expect(io.buffer_bytes == frame.bulk.size());
+  TRY(done, in.finish());
+  // The message is the decoder's own; iods name writable memory because fetches need it.
+  share_out(io, decoded.message.data() + (frame.bulk.data() - decoded.message.data()));
+  update.dkey = io.dkey;
+  update.iods = std::move(io.iods);
+  decoded.request.body = std::move(update);
+  return {};
+}
+
+Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectFetch fetch;
+  const TakenObject object = take_object(in);
+  fetch.object = object.address;
+  fetch.flags = object.flags;
+  TakenIo io = take_io(in);
+  TRY(done, in.finish());
+  decoded.fetch_room = std::make_unique_for_overwrite<std::byte[]>(io.buffer_bytes);
+  share_out(io, decoded.fetch_room.get());
+  fetch.dkey = io.dkey;
+  fetch.iods = std::move(io.iods);
+  decoded.request.body = std::move(fetch);
+  return {};
+}
+
+Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectPunch punch;
+  const TakenObject object = take_object(in);
+  punch.object = object.address;
+  punch.flags = object.flags;
+  const auto part = in.take<PunchPart>();
+  in.expect(part.level <= static_cast<uint8_t>(PunchLevel::akeys));
+  in.expect_zero(bytes_of(part.reserved));
+  punch.level = static_cast<PunchLevel>(part.level);
+  const size_t count = part.akey_count.get();
+  in.expect(count <= model::kIodsMax);
+  if (in.has(count, sizeof(U32le))) {
+    Cursor lengths(in.take_bytes(count * sizeof(U32le)));
+    punch.dkey = in.take_bytes(part.dkey_bytes.get());
+    punch.akeys.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      punch.akeys.push_back(in.take_bytes(lengths.take<U32le>().get()));
+    }
+  }
+  TRY(done, in.finish());
+  decoded.request.body = std::move(punch);
+  return {};
+}
+
+Result<void> take_list(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectList list;
+  list.object = take_address(in);
+  const auto part = in.take<ListPart>();
+  in.expect(part.descending <= 1 && part.reserved_a.get() == 0 && part.reserved_b.get() == 0);
+  in.expect(part.position_bytes.get() <= model::kAnchorBytes);
+  model::ListRequest& r = list.request;
+  r.what = take_what(in, part.what);
+  r.descending = part.descending != 0;
+  // A reply must fit a message; who asks for more gets less and asks again.
+  r.count_max = std::min(part.count_max.get(), kListCountMax);
+  r.bytes_max = std::min(part.bytes_max.get(), kListBytesMax);
+  r.dkey = in.take_bytes(part.dkey_bytes.get());
+  r.akey = in.take_bytes(part.akey_bytes.get());
+  const ByteView position = in.take_bytes(part.position_bytes.get());
+  r.position.assign(position.begin(), position.end());
+  TRY(done, in.finish());
+  decoded.request.body = std::move(list);
+  return {};
+}
+
+Result<void> take_query_key(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectQueryKey query;
+  query.object = take_address(in);
+  const auto part = in.take<QueryPart>();
+  in.expect((part.what & ~kQueryMask) == 0);
+  in.expect_zero(bytes_of(part.reserved));
+  query.request = {.max = (part.what & kQueryMax) != 0,
+                   .want_dkey = (part.what & kQueryDkey) != 0,
+                   .want_akey = (part.what & kQueryAkey) != 0,
+                   .want_recx = (part.what & kQueryRecx) != 0,
+                   .dkey = part.dkey.get(),
+                   .akey = part.akey.get()};
+  query.request.dkey_bytes = in.take_bytes(part.dkey_bytes.get());
+  query.request.akey_bytes = in.take_bytes(part.akey_bytes.get());
+  TRY(done, in.finish());
+  decoded.request.body = query;
+  return {};
+}
+
+Result<void> take_position_of(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectPositionOf position;
+  position.object = take_address(in);
+  const auto part = in.take<PositionPart>();
+  in.expect_zero(bytes_of(part.reserved));
+  position.what = take_what(in, part.what);
+  position.key = in.take_bytes(part.key_bytes.get());
+  TRY(done, in.finish());
+  decoded.request.body = position;
+  return {};
+}
+
+Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
+  if (decoded.opcode != Opcode::update && !frame.bulk.empty()) {
+    return fail(Errc::format_invalid, "wire: a request carries payload that it cannot have");
+  }
+  switch (decoded.opcode) {
+    case Opcode::control:
+      decoded.request.body = Control{.body = Bytes(frame.body.begin(), frame.body.end())};
+      return {};
+    case Opcode::update:
+      return take_update(frame, decoded);
+    case Opcode::punch:
+      return take_punch(frame, decoded);
+    case Opcode::fetch:
+      return take_fetch(frame, decoded);
+    case Opcode::list:
+      return take_list(frame, decoded);
+    case Opcode::query_key:
+      return take_query_key(frame, decoded);
+    case Opcode::max_epoch: {
+      Cursor in(frame.body);
+      decoded.request.body = ObjectMaxEpoch{.object = take_address(in)};
+      return in.finish();
+    }
+    case Opcode::position_of:
+      return take_position_of(frame, decoded);
+  }
+  return fail(Errc::protocol, "wire: an operation that this version does not know; upgrade it");
+}
+
+}  // namespace
+
+Result<void> encode_request(const Request& request, Bytes& out) {
+  Framer framer(out);
+  if (const auto put_body = std::visit(PutBody{out, framer}, request.body); !put_body) {
+    framer.abandon();
+    return put_body;
+  }
+  return framer.finish(MessageKind::request, request.opcode(), request.header, Errc::ok);
+}
+
+Result<std::unique_ptr<DecodedRequest>> decode_request(Bytes message) {
+  auto decoded = std::make_unique<DecodedRequest>();
+  decoded->message = std::move(message);
+  TRY(frame, open_frame(decoded->message, MessageKind::request));
+  decoded->opcode = static_cast<Opcode>(frame.opcode);
+  decoded->request.header = frame.header;
+  if (const auto body = take_body(frame, *decoded); !body) decoded->error = body.error();
+  return decoded;
+}
+
+}  // namespace cairn::wire
