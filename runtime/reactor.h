@@ -115,32 +115,67 @@ class Reactor {
   uint32_t spins_failed_ = 0;       // in a row
 };
 
-/// Coroutines that wait for something on one reactor; woken in order of arrival, all at once.
+/// Coroutines that wait for something on one reactor; woken in order of arrival, all at once. A waiting
+/// frame that is destroyed (with its reactor) leaves the list by itself.
 class WaitList {
  public:
   explicit WaitList(Reactor& reactor) : reactor_(reactor) {}
-  ~WaitList() { CHECK(waiters_.empty()); }
+  ~WaitList() { CHECK(empty()); }
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
 
+  class Waiter {
+   public:
+    explicit Waiter(WaitList& list) : list_(list) {}
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    ~Waiter() {
+      if (queued_) list_.remove(*this);
+    }
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) {
+      handle_ = h;
+      list_.append(*this);
+    }
+    void await_resume() const noexcept {}
+
+   private:
+    friend class WaitList;
+    WaitList& list_;
+    std::coroutine_handle<> handle_;
+    Waiter* prev_ = nullptr;
+    Waiter* next_ = nullptr;
+    bool queued_ = false;
+  };
+
   /// Suspends until the next wake_all(). Look at the condition again afterwards.
-  auto wait() {
-    struct Awaiter {
-      WaitList& list;
-      bool await_ready() const noexcept { return false; }
-      void await_suspend(std::coroutine_handle<> h) { list.waiters_.push_back(h); }
-      void await_resume() const noexcept {}
-    };
-    return Awaiter{*this};
-  }
+  Waiter wait() { return Waiter(*this); }
   void wake_all() {
-    for (auto h : std::exchange(waiters_, {})) reactor_.schedule(h);
+    while (first_ != nullptr) {
+      Waiter& waiter = *first_;
+      remove(waiter);
+      reactor_.schedule(waiter.handle_);
+    }
   }
-  bool empty() const { return waiters_.empty(); }
+  bool empty() const { return first_ == nullptr; }
 
  private:
+  void append(Waiter& waiter) {
+    waiter.queued_ = true;
+    waiter.prev_ = last_;
+    (last_ != nullptr ? last_->next_ : first_) = &waiter;
+    last_ = &waiter;
+  }
+  void remove(Waiter& waiter) {
+    (waiter.prev_ != nullptr ? waiter.prev_->next_ : first_) = waiter.next_;
+    (waiter.next_ != nullptr ? waiter.next_->prev_ : last_) = waiter.prev_;
+    waiter.prev_ = waiter.next_ = nullptr;
+    waiter.queued_ = false;
+  }
+
   Reactor& reactor_;
-  std::vector<std::coroutine_handle<>> waiters_;
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
 };
 
 /// Counts operations inside a resource; close() refuses new ones and waits for the last to leave.
