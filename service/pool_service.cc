@@ -1,0 +1,307 @@
+#include <algorithm>
+
+#include "base/report.h"
+#include "model/label.h"
+#include "service/props.h"
+#include "service/service.h"
+
+namespace cairn::service {
+namespace {
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint32_t kReadOnly = 1, kReadWrite = 2, kExclusive = 4;
+constexpr size_t kEraseMax = 64;   // keys per commit
+
+bool is_access(uint32_t access) {
+  return access == kReadOnly || access == kReadWrite || access == kExclusive;
+}
+
+}  // namespace
+
+Result<ShardSizes> shard_sizes(uint64_t bytes, uint64_t meta_bytes) {
+  if (bytes < kPoolBytesMin) {
+    return fail(Errc::invalid, "pool: too small; ask for at least 128 MiB");
+  }
+  ShardSizes sizes;
+  // Small files live in the metadata, so small pools get more than the usual 6 %.
+  const uint64_t usual = std::max(std::clamp(bytes / 8, 64 * kMiB, 1024 * kMiB), bytes / 100 * 6);
+  sizes.meta_bytes = round_down(meta_bytes == 0 ? usual : meta_bytes, kMiB);
+  sizes.data_bytes = round_down(bytes, kMiB) - std::min(round_down(bytes, kMiB), sizes.meta_bytes);
+  if (sizes.meta_bytes < 64 * kMiB || sizes.data_bytes < 16 * kMiB) {
+    return fail(Errc::invalid, "pool: needs at least 64 MiB for metadata and 16 MiB for data");
+  }
+  sizes.wal_bytes = std::clamp(round_up(bytes / 32, kMiB), 32 * kMiB, 256 * kMiB);
+  return sizes;
+}
+
+Task<Result<Service::HeldPool>> Service::load_pool(Uuid uuid) {
+  CO_TRY(entry, co_await config_.get(pool_key(uuid)));
+  if (!entry) co_return fail(Errc::nonexistent, "pool: no pool of that name");
+  CO_TRY(record, parse_record<PoolRecord>(entry->value));
+  if (record.state != State::ready) {
+    co_return fail(Errc::nonexistent, "pool: no pool of that name");
+  }
+  co_return HeldPool{uuid, std::move(record), entry->modified};
+}
+
+Task<Result<Service::HeldPool>> Service::find_pool(std::string name) {
+  CO_TRY(parsed, model::parse_name(name));
+  if (parsed.uuid) co_return co_await load_pool(*parsed.uuid);
+  CO_TRY(entry, co_await config_.get(pool_label_key(name)));
+  if (!entry || entry->value.size() != sizeof(Uuid::bytes)) {
+    co_return fail(Errc::nonexistent, "pool: no pool of that name");
+  }
+  Uuid uuid;
+  std::ranges::copy(as_chars(entry->value), uuid.bytes.begin());
+  co_return co_await load_pool(uuid);
+}
+
+Result<Service::PoolHandle*> Service::pool_handle(uint64_t id) {
+  const auto found = pool_handles_.find(id);
+  if (found == pool_handles_.end()) return fail(Errc::no_handle, "pool: unknown or closed handle");
+  if (found->second.evicted) return fail(Errc::no_handle, "pool: destroyed under this handle");
+  return &found->second;
+}
+
+Task<Result<void>> Service::build_pool(Uuid uuid, PoolRecord record) {
+  const auto made = co_await host_.create_pool(
+      uuid, {record.wal_bytes, record.meta_bytes, record.data_bytes});
+  if (!made) {
+    // Its own failure changes nothing: start() removes what is left.
+    if (!co_await finish_pool_destroy(uuid)) {
+      report(Severity::warning, "pool " + to_string(uuid) + ": left half-made; removed at next open");
+    }
+    co_return fail(made.error());
+  }
+  step("pool.create.files");
+  record.state = State::ready;
+  ConfigTxn txn;
+  txn.put(pool_key(uuid), wire::proto_encode(record));
+  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  co_return Result<void>{};
+}
+
+Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
+  PoolRecord record{.state = State::creating, .label = request.label, .props = request.props};
+  if (const auto* label = find_prop(request.props, prop::kPoolLabel);
+      label != nullptr && record.label.empty() && label->text) {
+    record.label = *label->text;
+  }
+  CO_TRY(fine, model::check_label(record.label));
+  CO_TRY(props, check_pool_props(request.props, options_.engine_count));
+  CO_TRY(sizes, shard_sizes(request.bytes, request.meta_bytes));
+  set_prop(record.props, {.number = prop::kPoolLabel, .text = record.label});
+  record.wal_bytes = sizes.wal_bytes;
+  record.meta_bytes = sizes.meta_bytes;
+  record.data_bytes = sizes.data_bytes;
+
+  const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
+  ConfigTxn txn;
+  const std::string label_key = pool_label_key(record.label);
+  txn.expect(label_key, 0).expect(pool_key(uuid), 0);
+  const auto id = view_of(uuid.bytes.data(), uuid.bytes.size());
+  txn.put(label_key, Bytes(id.begin(), id.end()));
+  txn.put(pool_key(uuid), wire::proto_encode(record));
+  const auto reserved = co_await config_.commit(std::move(txn));
+  if (!reserved && reserved.error().code() == Errc::again) {
+    co_return fail(Errc::exists, "pool: the label is taken; choose another one");
+  }
+  if (!reserved) co_return fail(reserved.error());
+  step("pool.create.record");
+  CO_TRY(built, co_await build_pool(uuid, std::move(record)));
+  co_return Reply{.uuid = uuid};
+}
+
+wire::PoolReply Service::describe(const HeldPool& pool) {
+  wire::PoolReply out;
+  out.uuid = pool.uuid;
+  out.label = pool.record.label;
+  out.target_count = options_.target_count;
+  out.engine_count = options_.engine_count;
+  out.map_version = 1;
+  out.props = pool.record.props;
+  if (const auto space = host_.space(pool.uuid)) {
+    out.data_total = space->data_total;
+    out.data_free = space->data_free;
+    out.meta_total = space->meta_total;
+    out.meta_free = space->meta_free;
+    out.meta_used = space->meta_used;
+  } else {
+    out.data_total = pool.record.data_bytes;
+    out.meta_total = pool.record.meta_bytes;
+    out.disabled_count = options_.target_count;
+  }
+  return out;
+}
+
+Task<Result<Service::Reply>> Service::pool_list() {
+  CO_TRY(entries, co_await config_.range("pools/"));
+  Reply reply;
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<PoolRecord>(entry.value));
+    const auto uuid = parse_uuid(std::string_view(entry.key).substr(sizeof("pools/") - 1));
+    if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no pool");
+    if (record.state != State::ready) continue;
+    reply.pools.push_back(describe({*uuid, std::move(record), entry.modified}));
+  }
+  std::ranges::sort(reply.pools, {}, &wire::PoolReply::label);
+  co_return reply;
+}
+
+Task<Result<void>> Service::check_pool_idle(HeldPool pool, bool force) {
+  if (force) co_return Result<void>{};
+  for (const auto& [id, handle] : pool_handles_) {
+    if (handle.pool == pool.uuid) {
+      co_return fail(Errc::busy, "pool: connected; disconnect its users or force");
+    }
+  }
+  CO_TRY(conts, co_await config_.range(conts_prefix(pool.uuid)));
+  if (!conts.empty()) {
+    co_return fail(Errc::busy, "pool: holds containers; destroy them first or force");
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
+  CO_TRY(pool, co_await find_pool(request.name));
+  CO_TRY(idle, co_await check_pool_idle(pool, request.force));
+  if (!going_.insert(pool.uuid).second) {
+    co_return fail(Errc::busy, "pool: is being destroyed already");
+  }
+  pool.record.state = State::destroying;
+  ConfigTxn txn;
+  txn.expect(pool_key(pool.uuid), pool.modified);
+  txn.put(pool_key(pool.uuid), wire::proto_encode(pool.record));
+  txn.erase(pool_label_key(pool.record.label));
+  const auto marked = co_await config_.commit(std::move(txn));
+  if (!marked) {
+    going_.erase(pool.uuid);
+    if (marked.error().code() != Errc::again) co_return fail(marked.error());
+    co_return fail(Errc::busy, "pool: in use meanwhile; try again");
+  }
+  step("pool.destroy.tombstone");
+  for (auto& [id, handle] : pool_handles_) {
+    if (handle.pool == pool.uuid) handle.evicted = true;
+  }
+  for (auto& [id, handle] : cont_handles_) {
+    if (handle.pool == pool.uuid) handle.evicted = true;
+  }
+  const auto finished = co_await finish_pool_destroy(pool.uuid);
+  going_.erase(pool.uuid);
+  if (!finished) {
+    report(Severity::warning, "pool " + to_string(pool.uuid) + ": its space is freed at the next "
+                              "open of the home: " + finished.error().what());
+  }
+  co_return Reply{};
+}
+
+/// Files first, then the keys, the record last: repeatable from any point.
+Task<Result<void>> Service::finish_pool_destroy(Uuid uuid) {
+  CO_TRY(removed, co_await host_.remove_pool(uuid));
+  step("pool.destroy.files");
+  broken_.erase(uuid);
+  CO_TRY(emptied, co_await erase_prefix(pool_prefix(uuid)));
+  CO_TRY(entry, co_await config_.get(pool_key(uuid)));
+  if (!entry) co_return Result<void>{};
+  CO_TRY(record, parse_record<PoolRecord>(entry->value));
+  ConfigTxn txn;
+  txn.expect(pool_key(uuid), entry->modified).erase(pool_key(uuid));
+  // A half-made pool still holds its label.
+  if (record.state == State::creating) txn.erase(pool_label_key(record.label));
+  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Service::erase_prefix(std::string prefix) {
+  CO_TRY(entries, co_await config_.range(std::move(prefix)));
+  for (size_t at = 0; at < entries.size(); at += kEraseMax) {
+    ConfigTxn txn;
+    for (size_t i = at; i < std::min(entries.size(), at + kEraseMax); ++i) {
+      txn.erase(entries[i].key);
+    }
+    CO_TRY(done, co_await config_.commit(std::move(txn)));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
+  if (!is_access(request.access)) {
+    co_return fail(Errc::invalid, "pool: connect read only, read-write or exclusively");
+  }
+  CO_TRY(pool, co_await find_pool(request.name));
+  if (going_.contains(pool.uuid)) co_return fail(Errc::nonexistent, "pool: is being destroyed");
+  if (const auto broken = broken_.find(pool.uuid); broken != broken_.end()) {
+    co_return fail(broken->second);
+  }
+  for (const auto& [id, handle] : pool_handles_) {
+    if (handle.pool != pool.uuid || handle.evicted) continue;
+    if (request.access == kExclusive || handle.access == kExclusive) {
+      co_return fail(Errc::busy, "pool: connected by others, or exclusively by another");
+    }
+  }
+  const uint64_t id = next_handle_++;
+  pool_handles_[id] = {.pool = pool.uuid, .access = request.access};
+  co_return Reply{.uuid = pool.uuid, .handle = id};
+}
+
+Result<Service::Reply> Service::pool_disconnect(const Request& request) {
+  const auto found = pool_handles_.find(request.pool_handle);
+  if (found == pool_handles_.end()) return fail(Errc::no_handle, "pool: unknown or closed handle");
+  for (const auto& [id, handle] : cont_handles_) {
+    if (handle.pool_handle == request.pool_handle && !handle.evicted) {
+      return fail(Errc::busy, "pool: containers opened through it are still open");
+    }
+  }
+  pool_handles_.erase(found);
+  return Reply{};
+}
+
+Task<Result<Service::Reply>> Service::pool_query(const Request& request) {
+  CO_TRY(handle, pool_handle(request.pool_handle));
+  CO_TRY(pool, co_await load_pool(handle->pool));
+  Reply reply;
+  reply.pools.push_back(describe(pool));
+  co_return reply;
+}
+
+Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
+  if (cont.record.state == State::destroying) {
+    const auto done = co_await finish_cont_destroy(pool, cont.uuid, cont.record);
+    if (!done) {
+      report(Severity::warning, "container " + to_string(cont.uuid) +
+                                    ": destroyed, its space is freed later: " + done.error().what());
+    }
+  }
+  hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Service::start_pool(HeldPool pool) {
+  if (pool.record.state != State::ready && !options_.read_only) {
+    const auto done = co_await finish_pool_destroy(pool.uuid);
+    if (done) co_return Result<void>{};
+    report(Severity::warning, "pool " + to_string(pool.uuid) +
+                                  ": destroyed, its space is freed later: " + done.error().what());
+    co_return Result<void>{};
+  }
+  if (pool.record.state != State::ready) co_return Result<void>{};
+  const auto opened = co_await host_.open_pool(pool.uuid);
+  if (!opened) {
+    report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
+                                "): cannot be opened: " + opened.error().what() +
+                                "; restore its files, or destroy it by force");
+    broken_.insert_or_assign(pool.uuid, opened.error());
+    co_return Result<void>{};
+  }
+  CO_TRY(entries, co_await config_.range(conts_prefix(pool.uuid)));
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<ContRecord>(entry.value));
+    const auto uuid =
+        parse_uuid(std::string_view(entry.key).substr(conts_prefix(pool.uuid).size()));
+    if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no container");
+    CO_TRY(started, co_await start_cont(pool.uuid, {*uuid, std::move(record), entry.modified}));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::service

@@ -1,0 +1,31 @@
+// Which properties may be given to pools and containers, and with which values. Numbers are DAOS_PROP_*.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "wire/control.h"
+
+namespace cairn::service {
+
+namespace prop {
+inline constexpr uint32_t kPoolLabel = 1;
+inline constexpr uint32_t kPoolRedunFac = 11;
+inline constexpr uint32_t kContLabel = 0x1001;
+inline constexpr uint32_t kContStatus = 0x1012;
+inline constexpr uint32_t kContAllocedOid = 0x1013;
+}  // namespace prop
+
+/// @param domains  fault domains, which bound the redundancy factor
+/// @error invalid  unknown, read only, of another kind, or out of range
+Result<void> check_pool_props(const std::vector<wire::Prop>& props, uint32_t domains);
+Result<void> check_cont_props(const std::vector<wire::Prop>& props, uint32_t domains);
+/// For changes after creation. @error no_perm  fixed at creation   @error invalid  as above, or none given
+Result<void> check_cont_prop_changes(const std::vector<wire::Prop>& props, uint32_t domains);
+
+/// The first of that number, or null.
+const wire::Prop* find_prop(const std::vector<wire::Prop>& props, uint32_t number);
+/// Replaces or adds.
+void set_prop(std::vector<wire::Prop>& props, const wire::Prop& prop);
+
+}  // namespace cairn::service

@@ -1,0 +1,83 @@
+// Records in the ConfigStore and their keys; schema in wire/control.proto, keys in docs/formats/config.md.
+#pragma once
+
+#include <string>
+
+#include "wire/control.h"
+
+namespace cairn::service {
+
+enum class State : uint32_t { none = 0, creating = 1, ready = 2, destroying = 3 };
+inline constexpr uint32_t kRecordVersion = 1;
+
+struct PoolRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  State state = State::none;
+  std::string label;
+  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
+  uint32_t next_container = 1;
+  std::vector<wire::Prop> props;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.state), f(3, self.label), f(4, self.wal_bytes);
+    f(5, self.meta_bytes), f(6, self.data_bytes), f(7, self.next_container), f(8, self.props);
+  }
+};
+
+struct ContRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  State state = State::none;
+  uint32_t number = 0;
+  std::string label;
+  uint64_t open_time = 0, modify_time = 0;
+  std::vector<wire::Prop> props;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.state), f(3, self.number), f(4, self.label);
+    f(5, self.open_time), f(6, self.modify_time), f(7, self.props);
+  }
+};
+
+struct OidRecord {
+  static constexpr bool is_proto_message = true;
+  uint64_t next = 0;
+  static void fields(auto& f, auto& self) { f(1, self.next); }
+};
+
+inline std::string pool_key(const Uuid& pool) { return "pools/" + to_string(pool); }
+inline std::string pool_label_key(const std::string& label) { return "pool_labels/" + label; }
+/// Everything of a pool but its record.
+inline std::string pool_prefix(const Uuid& pool) { return "pool/" + to_string(pool) + "/"; }
+inline std::string pool_attr_prefix(const Uuid& pool) { return pool_prefix(pool) + "attr/"; }
+inline std::string conts_prefix(const Uuid& pool) { return pool_prefix(pool) + "conts/"; }
+inline std::string cont_key(const Uuid& pool, const Uuid& cont) {
+  return conts_prefix(pool) + to_string(cont);
+}
+inline std::string cont_label_key(const Uuid& pool, const std::string& label) {
+  return pool_prefix(pool) + "cont_labels/" + label;
+}
+/// Everything of a container but its record and label.
+inline std::string cont_prefix(const Uuid& pool, const Uuid& cont) {
+  return pool_prefix(pool) + "cont/" + to_string(cont) + "/";
+}
+inline std::string cont_oid_key(const Uuid& pool, const Uuid& cont) {
+  return cont_prefix(pool, cont) + "oid";
+}
+inline std::string cont_attr_prefix(const Uuid& pool, const Uuid& cont) {
+  return cont_prefix(pool, cont) + "attr/";
+}
+
+/// @error format_newer  written by a newer version   @error checksum  no record of ours
+template <class R>
+Result<R> parse_record(ByteView bytes) {
+  auto record = wire::proto_decode<R>(bytes);
+  if (!record) return fail(Errc::checksum, "service record: not what this program writes");
+  if constexpr (requires { record->version; }) {
+    if (record->version != kRecordVersion) {
+      return fail(Errc::format_newer, "service record: written by a newer version; upgrade");
+    }
+  }
+  return record;
+}
+
+}  // namespace cairn::service

@@ -1,0 +1,100 @@
+#include "service/service.h"
+
+#include "service/props.h"
+
+namespace cairn::service {
+namespace {
+
+bool changes_something(wire::Op op) {
+  switch (op) {
+    case wire::Op::pool_create:
+    case wire::Op::pool_destroy:
+    case wire::Op::pool_set_attrs:
+    case wire::Op::pool_delete_attrs:
+    case wire::Op::cont_create:
+    case wire::Op::cont_destroy:
+    case wire::Op::cont_set_props:
+    case wire::Op::cont_set_attrs:
+    case wire::Op::cont_delete_attrs:
+    case wire::Op::cont_alloc_oids: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+Service::Service(Reactor& reactor, ConfigStore& config, ShardHost& host, ServiceOptions options)
+    : reactor_(reactor), config_(config), host_(host), options_(std::move(options)), gate_(reactor) {}
+
+Service::~Service() = default;
+
+Task<Result<void>> Service::start() {
+  CO_TRY(entries, co_await config_.range("pools/"));
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<PoolRecord>(entry.value));
+    const auto uuid = parse_uuid(std::string_view(entry.key).substr(sizeof("pools/") - 1));
+    if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no pool");
+    CO_TRY(started, co_await start_pool({*uuid, std::move(record), entry.modified}));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<std::vector<Uuid>>> Service::pools() {
+  CO_TRY(entries, co_await config_.range("pools/"));
+  std::vector<Uuid> out;
+  for (const auto& entry : entries) {
+    const auto uuid = parse_uuid(std::string_view(entry.key).substr(sizeof("pools/") - 1));
+    if (uuid) out.push_back(*uuid);
+  }
+  co_return out;
+}
+
+Task<Result<Service::Reply>> Service::dispatch_cont(uint64_t session, const Request& request) {
+  switch (request.op) {
+    case wire::Op::cont_create: co_return co_await cont_create(request);
+    case wire::Op::cont_list: co_return co_await cont_list(request);
+    case wire::Op::cont_open: co_return co_await cont_open(session, request);
+    case wire::Op::cont_destroy: co_return co_await cont_destroy(request);
+    case wire::Op::cont_close: co_return co_await cont_close(request);
+    case wire::Op::cont_query: co_return co_await cont_query(request);
+    case wire::Op::cont_set_props: co_return co_await cont_set_props(request);
+    case wire::Op::cont_alloc_oids: co_return co_await alloc_oids(request);
+    case wire::Op::cont_attrs:
+    case wire::Op::cont_set_attrs:
+    case wire::Op::cont_delete_attrs: co_return co_await dispatch_attrs(request);
+    default: co_return fail(Errc::no_sys, "service: an operation that this version does not know");
+  }
+}
+
+Task<Result<Service::Reply>> Service::dispatch(uint64_t session, const Request& request) {
+  if (options_.read_only && changes_something(request.op)) {
+    co_return fail(Errc::no_perm, "service: the home is opened read only");
+  }
+  switch (request.op) {
+    case wire::Op::pool_create: co_return co_await pool_create(request);
+    case wire::Op::pool_list: co_return co_await pool_list();
+    case wire::Op::pool_destroy: co_return co_await pool_destroy(request);
+    case wire::Op::pool_connect: co_return co_await pool_connect(request);
+    case wire::Op::pool_disconnect: co_return pool_disconnect(request);
+    case wire::Op::pool_query: co_return co_await pool_query(request);
+    case wire::Op::pool_attrs:
+    case wire::Op::pool_set_attrs:
+    case wire::Op::pool_delete_attrs: co_return co_await dispatch_attrs(request);
+    default: co_return co_await dispatch_cont(session, request);
+  }
+}
+
+Task<Result<Bytes>> Service::handle(uint64_t session, Bytes bytes) {
+  CO_TRY(hold, gate_.enter());
+  CO_TRY(request, wire::proto_decode<Request>(bytes));
+  if (request.version != wire::kControlVersion) {
+    co_return fail(Errc::protocol, "service: a request of another version; use programs of one "
+                                   "version");
+  }
+  CO_TRY(reply, co_await dispatch(session, request));
+  co_return wire::proto_encode(reply);
+}
+
+Task<void> Service::stop() { co_await gate_.close(); }
+
+}  // namespace cairn::service

@@ -1,0 +1,51 @@
+// ShardHost: what the services ask of the engines that hold a pool's shards. Siblings never include each
+// other: whoever builds the process (cmd/embed, sim) implements this on its engines.
+// Home: the services' reactor.
+#pragma once
+
+#include "base/result.h"
+#include "base/uuid.h"
+#include "runtime/task.h"
+#include "wire/message.h"
+
+namespace cairn::service {
+
+/// Bytes of one shard's three blobs.
+struct ShardSizes {
+  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
+};
+
+struct ShardSpace {
+  uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
+};
+
+/// A right to a container's objects.
+struct Grant {
+  Uuid pool;
+  uint32_t container = 0;
+  bool writable = false;
+  uint64_t session = 0;    // of the client
+};
+
+class ShardHost {
+ public:
+  virtual ~ShardHost() = default;
+  /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
+  /// remove_pool() removes. @error no_space, no_perm, io
+  virtual Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) = 0;
+  /// Opens the shards and serves them. @error checksum, format_invalid, format_newer, io, nonexistent
+  virtual Task<Result<void>> open_pool(Uuid pool) = 0;
+  /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
+  virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
+  /// Removes the container's records; durable when it completes. Idempotent.
+  virtual Task<Result<void>> destroy_container(Uuid pool, uint32_t container) = 0;
+  /// @error nonexistent  not served
+  virtual Result<ShardSpace> space(const Uuid& pool) = 0;
+
+  /// Object requests with this handle are served from now on. @error nonexistent  the pool is not served
+  virtual Result<wire::HandleRef> grant(const Grant& grant) = 0;
+  /// Completes when operations under the handle have ended; later ones get no_handle.
+  virtual Task<void> revoke(wire::HandleRef handle) = 0;
+};
+
+}  // namespace cairn::service

@@ -1,0 +1,103 @@
+// Control messages between client and services; the C++ of wire/control.proto, which documents them.
+#pragma once
+
+#include "wire/proto_codec.h"
+
+namespace cairn::wire {
+
+inline constexpr uint32_t kControlVersion = 1;
+
+struct Prop {
+  static constexpr bool is_proto_message = true;
+  uint32_t number = 0;
+  std::optional<uint64_t> integer;   // exactly one of the three is set
+  std::optional<std::string> text;
+  std::optional<Bytes> raw;
+  friend bool operator==(const Prop&, const Prop&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.number), f(2, self.integer), f(3, self.text), f(4, self.raw);
+  }
+};
+
+struct Attr {
+  static constexpr bool is_proto_message = true;
+  std::string name;
+  Bytes value;
+  friend bool operator==(const Attr&, const Attr&) = default;
+  static void fields(auto& f, auto& self) { f(1, self.name), f(2, self.value); }
+};
+
+enum class Op : uint32_t {
+  none = 0,
+  pool_create = 1, pool_list = 2, pool_destroy = 3, pool_connect = 4, pool_disconnect = 5,
+  pool_query = 6, pool_attrs = 7, pool_set_attrs = 8, pool_delete_attrs = 9,
+  cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
+  cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
+  cont_delete_attrs = 29, cont_alloc_oids = 30,
+};
+
+struct ControlRequest {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kControlVersion;
+  Op op = Op::none;
+  std::string name, label;
+  uint64_t bytes = 0, meta_bytes = 0;
+  uint32_t access = 0;
+  bool force = false;
+  uint64_t pool_handle = 0, cont_handle = 0;
+  std::vector<Prop> props;
+  std::vector<Attr> attrs;
+  std::vector<std::string> names;
+  uint64_t count = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.op), f(3, self.name), f(4, self.label), f(5, self.bytes);
+    f(6, self.meta_bytes), f(7, self.access), f(8, self.force), f(9, self.pool_handle);
+    f(10, self.cont_handle), f(11, self.props), f(12, self.attrs), f(13, self.names);
+    f(14, self.count);
+  }
+};
+
+struct PoolReply {
+  static constexpr bool is_proto_message = true;
+  Uuid uuid;
+  std::string label;
+  uint32_t target_count = 0, engine_count = 0, disabled_count = 0, map_version = 0, leader = 0;
+  uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
+  std::vector<Prop> props;
+  static void fields(auto& f, auto& self) {
+    f(1, self.uuid), f(2, self.label), f(3, self.target_count), f(4, self.engine_count);
+    f(5, self.disabled_count), f(6, self.map_version), f(7, self.leader), f(8, self.data_total);
+    f(9, self.data_free), f(10, self.meta_total), f(11, self.meta_free), f(12, self.meta_used);
+    f(13, self.props);
+  }
+};
+
+struct ContReply {
+  static constexpr bool is_proto_message = true;
+  Uuid uuid;
+  std::string label;
+  uint32_t handle_count = 0, snapshot_count = 0;
+  uint64_t last_snapshot = 0, open_time = 0, modify_time = 0;
+  std::vector<Prop> props;
+  static void fields(auto& f, auto& self) {
+    f(1, self.uuid), f(2, self.label), f(3, self.handle_count), f(4, self.snapshot_count);
+    f(5, self.last_snapshot), f(6, self.open_time), f(7, self.modify_time), f(8, self.props);
+  }
+};
+
+struct ControlReply {
+  static constexpr bool is_proto_message = true;
+  Uuid uuid;
+  uint64_t handle = 0;
+  uint32_t io_index = 0, io_generation = 0;
+  uint64_t first = 0;
+  std::vector<PoolReply> pools;
+  std::vector<ContReply> conts;
+  std::vector<Attr> attrs;
+  static void fields(auto& f, auto& self) {
+    f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
+    f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
+  }
+};
+
+}  // namespace cairn::wire
