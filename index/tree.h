@@ -4,9 +4,12 @@
 // fails. Home: the shard's reactor. Byte map: index/page_format.h, docs/formats/pages.md.
 #pragma once
 
+#include <array>
 #include <optional>
+#include <vector>
 
 #include "index/batch.h"
+#include "index/node.h"
 #include "index/pager.h"
 
 namespace cairn::index {
@@ -31,12 +34,34 @@ class Tree {
   void apply(const Batch& batch);
 
   /// Walks every page: structure, order, fill, stamps. For tests and `cairn check`.
-  /// @error page_absent, checksum
+  /// @returns the number of records  @error page_absent, checksum
   Result<uint64_t> verify();
 
  private:
   friend class Cursor;
+  friend class TreeWriter;
+
+  /// The root's page or the child's, checked against what its parent says of it. @error page_absent, checksum
+  Result<Frame*> root_frame();
+  Result<Frame*> child_frame(const Node& parent, uint32_t slot);
+  struct Fences;
+  Result<uint64_t> verify_page(const Frame& frame, const Fences& fences);
+
+  /// One leaf that a batch will change; scratch of prepare().
+  struct Touched {
+    uint64_t page = 0;
+    uint32_t level = 0;
+    Frame* frame = nullptr;
+    uint32_t puts = 0;       // leaf: insertions; branch: children that may split
+    uint32_t put_bytes = 0;  // the most that they take
+    bool foreign = false;    // a key without the page's prefix
+  };
+  Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
+  size_t worst_case_pages();
+
   Pager& pager_;
+  std::vector<Touched> touched_;
+  std::vector<NodeItem> items_;  // scratch of apply()
 };
 
 /// An ordered position. Valid until the tree changes or a step ends (eviction); cheap to make anew.
@@ -47,22 +72,40 @@ class Cursor {
   Result<void> seek(ByteView key);
   /// To the last record with key < `key`. @error page_absent
   Result<void> seek_before(ByteView key);
+  /// To the record after or before; valid() turns false at the end. Precondition: valid().
   /// @error page_absent  the cursor stays where it was
   Result<void> next();
   Result<void> prev();
   bool valid() const { return valid_; }
   /// The whole key, borrowed until the cursor moves.
-  ByteView key() const { return key_; }
+  ByteView key() const { return {key_buffer_.data(), key_bytes_}; }
   ByteView value() const { return value_; }
 
  private:
+  /// A page of the path and the slot in it that leads on.
+  struct Step {
+    Frame* frame = nullptr;
+    uint32_t slot = 0;
+  };
+  Result<void> descend(ByteView key);
+  Result<void> next_leaf();
+  Result<void> prev_leaf();
+  /// Goes down from path[depth] to a leaf, always by the first or always by the last child.
+  Result<void> descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth, bool last);
+  void enter_leaf();
+  void load();
+
   Tree* tree_;
   bool valid_ = false;
-  Bytes key_buffer_;
-  ByteView key_;
+  uint32_t depth_ = 0;         // pages of the path; 0: an empty tree
+  uint32_t slot_ = 0;          // in the leaf
+  uint32_t leaf_count_ = 0;
+  std::byte* leaf_ = nullptr;
+  size_t prefix_bytes_ = 0;    // of the leaf; key_buffer_ starts with it
+  size_t key_bytes_ = 0;
   ByteView value_;
-  Frame* leaf_ = nullptr;
-  uint32_t slot_ = 0;
+  std::array<Step, kLevelMax + 1> path_;  // root first; the leaf's slot is slot_
+  std::array<std::byte, kKeyBytesMax> key_buffer_;
 };
 
 }  // namespace cairn::index

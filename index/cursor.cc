@@ -1,0 +1,124 @@
+#include <cstring>
+
+#include "base/check.h"
+#include "index/tree.h"
+
+namespace cairn::index {
+
+void Cursor::enter_leaf() {
+  const Node leaf(path_[depth_ - 1].frame->data);
+  leaf_ = path_[depth_ - 1].frame->data;
+  leaf_count_ = leaf.count();
+  const ByteView prefix = leaf.prefix();
+  prefix_bytes_ = prefix.size();
+  if (!prefix.empty()) std::memcpy(key_buffer_.data(), prefix.data(), prefix.size());
+}
+
+void Cursor::load() {
+  const Node leaf(leaf_);
+  leaf.copy_suffix(slot_, key_buffer_.data() + prefix_bytes_);
+  key_bytes_ = prefix_bytes_ + leaf.suffix_bytes(slot_);
+  value_ = leaf.leaf_value(slot_);
+  valid_ = true;
+}
+
+Result<void> Cursor::descend(ByteView key) {
+  valid_ = false;
+  depth_ = 0;
+  if (tree_->pager_.root().is_null()) return {};
+  TRY(frame, tree_->root_frame());
+  for (uint32_t depth = 0;; ++depth) {
+    const Node node(frame->data);
+    path_[depth].frame = frame;
+    if (node.is_leaf()) {
+      slot_ = node.find(key).slot;
+      depth_ = depth + 1;
+      enter_leaf();
+      return {};
+    }
+    path_[depth].slot = node.child_for(key);
+    TRY(child, tree_->child_frame(node, path_[depth].slot));
+    frame = child;
+  }
+}
+
+Result<void> Cursor::seek(ByteView key) {
+  TRY(done, descend(key));
+  if (depth_ == 0) return {};
+  if (slot_ < leaf_count_) {
+    load();
+    return {};
+  }
+  return next_leaf();
+}
+
+Result<void> Cursor::seek_before(ByteView key) {
+  TRY(done, descend(key));
+  if (depth_ == 0) return {};
+  if (slot_ > 0) {
+    --slot_;
+    load();
+    return {};
+  }
+  return prev_leaf();
+}
+
+Result<void> Cursor::next() {
+  DCHECK(valid_);
+  if (slot_ + 1 < leaf_count_) [[likely]] {
+    ++slot_;
+    load();
+    return {};
+  }
+  return next_leaf();
+}
+
+Result<void> Cursor::prev() {
+  DCHECK(valid_);
+  if (slot_ > 0) [[likely]] {
+    --slot_;
+    load();
+    return {};
+  }
+  return prev_leaf();
+}
+
+Result<void> Cursor::descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth, bool last) {
+  // Works on a copy of the path, so that a page that is not in memory leaves the cursor as it was.
+  for (;;) {
+    const Node node(path[depth].frame->data);
+    if (node.is_leaf()) break;
+    TRY(child, tree_->child_frame(node, path[depth].slot));
+    const Node below(child->data);
+    path[++depth] = {child, last && !below.is_leaf() ? below.count() - 1 : 0};
+  }
+  path_ = path;
+  enter_leaf();
+  slot_ = last ? leaf_count_ - 1 : 0;
+  load();
+  return {};
+}
+
+Result<void> Cursor::next_leaf() {
+  std::array<Step, kLevelMax + 1> path = path_;
+  for (uint32_t depth = depth_ - 1; depth-- > 0;) {
+    if (path[depth].slot + 1 >= Node(path[depth].frame->data).count()) continue;
+    ++path[depth].slot;
+    return descend_edge(path, depth, false);
+  }
+  valid_ = false;
+  return {};
+}
+
+Result<void> Cursor::prev_leaf() {
+  std::array<Step, kLevelMax + 1> path = path_;
+  for (uint32_t depth = depth_ - 1; depth-- > 0;) {
+    if (path[depth].slot == 0) continue;
+    --path[depth].slot;
+    return descend_edge(path, depth, true);
+  }
+  valid_ = false;
+  return {};
+}
+
+}  // namespace cairn::index

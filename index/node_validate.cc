@@ -1,0 +1,130 @@
+// validate_node(): the only way in for a page that was read from a medium.
+#include <algorithm>
+#include <bitset>
+
+#include "index/node.h"
+
+namespace cairn::index {
+namespace {
+
+bool all_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+Result<void> check_header(const NodeHeader& h) {
+  const bool leaf = h.page.kind == static_cast<uint8_t>(PageKind::leaf);
+  const bool branch = h.page.kind == static_cast<uint8_t>(PageKind::branch);
+  if (!leaf && !branch) return fail(Errc::checksum, "page: neither leaf nor branch");
+  if (leaf ? h.page.level != 0 : h.page.level == 0 || h.page.level > kLevelMax) {
+    return fail(Errc::checksum, "page: its level does not fit its kind");
+  }
+  const size_t slots_end =
+      sizeof(NodeHeader) + h.prefix_bytes.get() + sizeof(NodeSlot) * h.slot_count.get();
+  if (h.slot_count.get() == 0) return fail(Errc::checksum, "page: empty");
+  if (h.prefix_bytes.get() > kKeyBytesMax) return fail(Errc::checksum, "page: prefix too long");
+  if (h.heap_begin.get() < slots_end || h.heap_begin.get() > kPageBytes) {
+    return fail(Errc::checksum, "page: slots, heap and prefix overlap");
+  }
+  if (h.reserved.get() != 0 || h.page.reserved.get() != 0) {
+    return fail(Errc::checksum, "page: reserved bytes are not zero");
+  }
+  return {};
+}
+
+struct Bounds {
+  size_t heap_begin, heap_end, prefix_bytes;
+  bool leaf;
+};
+
+/// Where the entry of `slot` ends, or 0 if it leaves the heap or breaks a limit.
+size_t entry_end(ByteView page, const NodeSlot& slot, const Bounds& b, bool keyless) {
+  const size_t begin = slot.offset.get();
+  const size_t suffix = slot.suffix_bytes.get();
+  const size_t key_bytes = b.prefix_bytes + suffix;
+  if (begin < b.heap_begin || begin >= b.heap_end) return 0;
+  if (key_bytes > kKeyBytesMax || (key_bytes == 0 && !keyless)) return 0;
+  if (keyless && suffix != 0) return 0;
+  for (size_t i = suffix; i < kHeadBytes; ++i) {
+    if (slot.head[i] != 0) return 0;
+  }
+  size_t end = begin + (suffix > kHeadBytes ? suffix - kHeadBytes : 0);
+  if (!b.leaf) return end + sizeof(BranchValue) <= b.heap_end ? end + sizeof(BranchValue) : 0;
+  if (begin + kValueLengthBytes > b.heap_end) return 0;
+  U16le value_bytes;
+  std::memcpy(&value_bytes, page.data() + begin, sizeof value_bytes);
+  if (value_bytes.get() < kStampBytes || value_bytes.get() > kValueBytesMax) return 0;
+  end += kValueLengthBytes + value_bytes.get();
+  return end <= b.heap_end ? end : 0;
+}
+
+int compare_suffixes(const Node& node, uint32_t a, uint32_t b) {
+  const ByteView ha = node.head(a);
+  const ByteView hb = node.head(b);
+  const int c = std::memcmp(ha.data(), hb.data(), std::min(ha.size(), hb.size()));
+  if (c != 0) return c;
+  const ByteView ra = node.rest(a);
+  const ByteView rb = node.rest(b);
+  const size_t n = std::min(ra.size(), rb.size());
+  const int d = n == 0 ? 0 : std::memcmp(ra.data(), rb.data(), n);
+  if (d != 0) return d;
+  return node.suffix_bytes(a) < node.suffix_bytes(b) ? -1 : 1;
+}
+
+/// What entries say, now that each lies inside the heap.
+Result<void> check_content(const Node& node) {
+  const uint32_t first = node.is_leaf() ? 0 : 1;
+  for (uint32_t i = 0; i < node.count(); ++i) {
+    if (i > first && node.suffix_bytes(i) == node.suffix_bytes(i - 1) &&
+        as_chars(node.head(i)) == as_chars(node.head(i - 1)) &&
+        as_chars(node.rest(i)) == as_chars(node.rest(i - 1))) {
+      return fail(Errc::checksum, "page: a key stands twice");
+    }
+    if (i > first && compare_suffixes(node, i - 1, i) > 0) {
+      return fail(Errc::checksum, "page: its keys are not in order");
+    }
+    const ByteView value = node.value(i);
+    const uint64_t stamp =
+        node.is_leaf() ? load_le64(value.data()) : node.child_newest(i);
+    if (stamp > node.newest()) return fail(Errc::checksum, "page: a record is newer than its page");
+    if (!node.is_leaf() && node.child(i).is_null()) {
+      return fail(Errc::checksum, "page: a branch leads nowhere");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> validate_node(ByteView page) {
+  if (page.size() != kPageBytes) return fail(Errc::checksum, "page: not a whole page");
+  const auto& h = *reinterpret_cast<const NodeHeader*>(page.data());
+  TRY(header_ok, check_header(h));
+  const Bounds bounds{h.heap_begin.get(), kPageBytes, h.prefix_bytes.get(),
+                      h.page.kind == static_cast<uint8_t>(PageKind::leaf)};
+  const size_t slots_begin = sizeof(NodeHeader) + h.prefix_bytes.get();
+  const size_t slots_end = slots_begin + sizeof(NodeSlot) * h.slot_count.get();
+  const auto* slots = reinterpret_cast<const NodeSlot*>(page.data() + slots_begin);
+  std::bitset<kPageBytes> taken;
+  size_t taken_bytes = 0;
+  for (size_t i = 0; i < h.slot_count.get(); ++i) {
+    const size_t end = entry_end(page, slots[i], bounds, !bounds.leaf && i == 0);
+    if (end == 0) return fail(Errc::checksum, "page: an entry leaves the heap or breaks a limit");
+    for (size_t b = slots[i].offset.get(); b < end; ++b) {
+      if (taken[b]) return fail(Errc::checksum, "page: two entries overlap");
+      taken[b] = true;
+    }
+    taken_bytes += end - slots[i].offset.get();
+  }
+  if (taken_bytes + h.hole_bytes.get() != bounds.heap_end - bounds.heap_begin) {
+    return fail(Errc::checksum, "page: its entries and holes do not fill the heap");
+  }
+  for (size_t b = bounds.heap_begin; b < bounds.heap_end; ++b) {
+    if (!taken[b] && page[b] != std::byte{0}) return fail(Errc::checksum, "page: a hole is not zero");
+  }
+  if (!all_zero(page.subspan(slots_end, bounds.heap_begin - slots_end))) {
+    return fail(Errc::checksum, "page: its free space is not zero");
+  }
+  return check_content(Node(const_cast<std::byte*>(page.data())));
+}
+
+}  // namespace cairn::index

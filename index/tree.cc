@@ -1,0 +1,213 @@
+#include "index/tree.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace cairn::index {
+namespace {
+
+uint8_t kind_at(uint32_t level) {
+  return static_cast<uint8_t>(level == 0 ? PageKind::leaf : PageKind::branch);
+}
+
+Result<Frame*> of_level(Frame* frame, uint32_t level) {
+  const PageHeader& h = frame->header();
+  if (h.level != level || h.kind != kind_at(level)) [[unlikely]] {
+    return fail(Errc::checksum, "tree: a page is not of the level that its parent says");
+  }
+  return frame;
+}
+
+int compare(ByteView a, ByteView b) {
+  const size_t n = std::min(a.size(), b.size());
+  const int c = n == 0 ? 0 : std::memcmp(a.data(), b.data(), n);
+  return c != 0 ? c : a.size() < b.size() ? -1 : a.size() > b.size() ? 1 : 0;
+}
+
+Bytes whole_key(const Node& node, uint32_t slot) {
+  Bytes key(node.key_bytes(slot));
+  node.key(slot).copy(0, key.size(), key.data());
+  return key;
+}
+
+}  // namespace
+
+Tree::Tree(Pager& pager) : pager_(pager) { pager_.set_validator(&validate_node); }
+
+Result<Frame*> Tree::root_frame() {
+  TRY(frame, pager_.get(pager_.root()));
+  const uint32_t level = frame->header().level;
+  if (level > kLevelMax) return fail(Errc::checksum, "tree: its root's level is out of range");
+  return of_level(frame, level);
+}
+
+Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
+  TRY(frame, pager_.get(parent.child(slot)));
+  return of_level(frame, parent.level() - 1);
+}
+
+Result<std::optional<ByteView>> Tree::get(ByteView key) {
+  if (pager_.root().is_null()) return std::nullopt;
+  TRY(frame, root_frame());
+  Node node(frame->data);
+  while (!node.is_leaf()) {
+    TRY(child, child_frame(node, node.child_for(key)));
+    __builtin_prefetch(child->data + 64);
+    __builtin_prefetch(child->data + 128);
+    node = Node(child->data);
+  }
+  const Node::Found found = node.find(key);
+  if (!found.equal) return std::nullopt;
+  return node.leaf_value(found.slot);
+}
+
+Result<uint64_t> Tree::newest_stamp(ByteView low, ByteView high) {
+  // Pages still to look at: at most the two at the borders of each level. An empty low or high means
+  // that the page has nothing beyond that side.
+  struct Pending {
+    Frame* frame;
+    ByteView low, high;
+  };
+  if (pager_.root().is_null() || (!high.empty() && compare(low, high) >= 0)) return uint64_t{0};
+  TRY(root, root_frame());
+  std::array<Pending, 2 * (kLevelMax + 1)> pending;
+  size_t count = 0;
+  pending[count++] = {root, low, high};
+  uint64_t newest = 0;
+  while (count > 0) {
+    const Pending at = pending[--count];
+    const Node node(at.frame->data);
+    if (node.newest() <= newest) continue;
+    if (at.low.empty() && at.high.empty()) {
+      newest = node.newest();
+      continue;
+    }
+    if (node.is_leaf()) {
+      const uint32_t from = at.low.empty() ? 0 : node.find(at.low).slot;
+      const uint32_t to = at.high.empty() ? node.count() : node.find(at.high).slot;
+      for (uint32_t i = from; i < to; ++i) {
+        newest = std::max(newest, load_le64(node.leaf_value(i).data()));
+      }
+      continue;
+    }
+    const Node::Found begin = node.find(at.low);
+    const uint32_t first = at.low.empty() ? 0 : begin.equal ? begin.slot : begin.slot - 1;
+    const ByteView first_low = !at.low.empty() && begin.equal ? ByteView{} : at.low;
+    // The last child that has keys below `high`.
+    const uint32_t last = at.high.empty() ? node.count() - 1 : node.find(at.high).slot - 1;
+    for (uint32_t i = first; i <= last; ++i) {
+      const ByteView child_low = i == first ? first_low : ByteView{};
+      const ByteView child_high = i == last ? at.high : ByteView{};
+      if (node.child_newest(i) <= newest) continue;
+      if (child_low.empty() && child_high.empty()) {
+        newest = node.child_newest(i);
+        continue;
+      }
+      TRY(child, child_frame(node, i));
+      pending[count++] = {child, child_low, child_high};
+    }
+  }
+  return newest;
+}
+
+// ---- prepare ----
+
+Result<void> Tree::touch(ByteView key, bool erase, uint32_t value_bytes) {
+  TRY(frame, root_frame());
+  for (;;) {
+    const Node node(frame->data);
+    Touched t{.page = frame->ref.page_number(), .level = node.level(), .frame = frame};
+    if (node.is_leaf()) {
+      if (!erase) {
+        t.puts = 1;
+        t.put_bytes = static_cast<uint32_t>(Node::packed_bytes(true, key.size(), 0, value_bytes));
+        t.foreign = !node.has_prefix(key);
+      }
+      touched_.push_back(t);
+      return {};
+    }
+    touched_.push_back(t);
+    TRY(child, child_frame(node, node.child_for(key)));
+    frame = child;
+  }
+}
+
+size_t Tree::worst_case_pages() {
+  // Every touched page may be copied; a leaf may be split by each insertion that may not fit.
+  std::sort(touched_.begin(), touched_.end(), [](const Touched& a, const Touched& b) {
+    return a.level != b.level ? a.level < b.level : a.page < b.page;
+  });
+  size_t pages = 0;
+  size_t splits = 0;
+  for (size_t i = 0; i < touched_.size();) {
+    Touched sum = touched_[i];
+    for (++i; i < touched_.size() && touched_[i].page == sum.page; ++i) {
+      sum.puts += touched_[i].puts;
+      sum.put_bytes += touched_[i].put_bytes;
+      sum.foreign |= touched_[i].foreign;
+    }
+    ++pages;
+    const Node node(sum.frame->data);
+    if (node.is_leaf() && (sum.foreign || sum.put_bytes > node.free_bytes())) splits += sum.puts;
+  }
+  // Each split may split every level above it, and the tree may grow.
+  const size_t levels = touched_.empty() ? 0 : touched_.back().level;
+  return pages + splits * (levels + 1) + (splits != 0 ? levels + 2 : 0);
+}
+
+Result<void> Tree::prepare(const Batch& batch) {
+  touched_.clear();
+  bool removal = true;
+  if (!pager_.root().is_null()) {
+    for (const Batch::Op& op : batch.ops()) {
+      removal = removal && op.erase;
+      TRY(done, touch(batch.key(op), op.erase, op.value_bytes));
+    }
+    return pager_.reserve(worst_case_pages(), removal ? Pager::Use::removal : Pager::Use::update);
+  }
+  size_t puts = 0;
+  for (const Batch::Op& op : batch.ops()) puts += op.erase ? 0 : 1;
+  return pager_.reserve(2 * puts + (puts != 0 ? 1 : 0), Pager::Use::update);
+}
+
+// ---- verify ----
+
+/// What the parent says about a page. Empty high: no bound.
+struct Tree::Fences {
+  ByteView low, high;
+};
+
+Result<uint64_t> Tree::verify_page(const Frame& frame, const Fences& fences) {
+  TRY(valid, validate_node(frame.view()));
+  const Node node(frame.data);
+  const uint32_t first = node.is_leaf() ? 0 : 1;
+  if (node.count() > first) {
+    if (compare(whole_key(node, first), fences.low) < 0 ||
+        (!fences.high.empty() && compare(whole_key(node, node.count() - 1), fences.high) >= 0)) {
+      return fail(Errc::checksum, "tree: a page has keys outside of its parent's range");
+    }
+  }
+  if (node.is_leaf()) return node.count();
+  uint64_t records = 0;
+  for (uint32_t i = 0; i < node.count(); ++i) {
+    TRY(child, child_frame(node, i));
+    if (child->header().newest_stamp.get() != node.child_newest(i)) {
+      return fail(Errc::checksum, "tree: a parent has another newest stamp than its child");
+    }
+    const Bytes low = i == 0 ? Bytes(fences.low.begin(), fences.low.end()) : whole_key(node, i);
+    const Bytes high = i + 1 == node.count() ? Bytes(fences.high.begin(), fences.high.end())
+                                             : whole_key(node, i + 1);
+    TRY(below, verify_page(*child, {low, high}));
+    records += below;
+  }
+  return records;
+}
+
+Result<uint64_t> Tree::verify() {
+  if (pager_.root().is_null()) return uint64_t{0};
+  TRY(root, root_frame());
+  return verify_page(*root, {});
+}
+
+}  // namespace cairn::index

@@ -1,0 +1,255 @@
+// The tree against std::map: random changes, look-ups, ranges, restarts of cursors, checkpoints, eviction.
+#include "index/tree.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <string>
+
+#include "index/pager_testing.h"
+
+namespace cairn::index {
+namespace {
+
+using Model = std::map<std::string, std::string>;
+
+std::string stamped(uint64_t stamp, std::string_view text) {
+  std::string value(8, '\0');
+  store_le64(value.data(), stamp);
+  return value + std::string(text);
+}
+
+std::string text(ByteView bytes) { return std::string(as_chars(bytes)); }
+
+/// A tree on a medium in memory; every call loads what it misses, as the driver of a store would.
+class World {
+ public:
+  explicit World(size_t pages, size_t frames = 0) : memory_(pages, frames), tree_(memory_.pager()) {}
+
+  template <class Call>
+  auto driven(Call call) {
+    for (;;) {
+      auto result = call();
+      if (result || result.error().code() != Errc::page_absent) return result;
+      ++loads_;
+      const auto loaded = memory_.load_absent();
+      EXPECT_TRUE(loaded) << loaded.error().what();
+      if (!loaded) return result;
+    }
+  }
+  Result<void> apply(const Batch& batch) {
+    auto ready = driven([&] { return tree_.prepare(batch); });
+    if (ready) tree_.apply(batch);
+    return ready;
+  }
+  void put(std::string_view key, std::string_view value) {
+    Batch batch;
+    batch.put(as_bytes(key), as_bytes(value));
+    ASSERT_TRUE(apply(batch));
+  }
+  void erase(std::string_view key) {
+    Batch batch;
+    batch.erase(as_bytes(key));
+    ASSERT_TRUE(apply(batch));
+  }
+  std::optional<std::string> get(std::string_view key) {
+    auto found = driven([&] { return tree_.get(as_bytes(key)); });
+    EXPECT_TRUE(found);
+    if (!found || !*found) return std::nullopt;
+    return text(**found);
+  }
+  uint64_t newest(std::string_view low, std::string_view high) {
+    auto found = driven([&] { return tree_.newest_stamp(as_bytes(low), as_bytes(high)); });
+    EXPECT_TRUE(found);
+    return found.value_or(0);
+  }
+  uint64_t verify() {
+    auto records = driven([&] { return tree_.verify(); });
+    EXPECT_TRUE(records) << (records ? "" : records.error().what());
+    return records.value_or(~0ull);
+  }
+
+  MemoryPager memory_;
+  Tree tree_;
+  uint64_t loads_ = 0;
+};
+
+TEST(Tree, EmptyTree_HasNoRecordsAndNoPages) {
+  World world(200);
+  EXPECT_EQ(world.get("a"), std::nullopt);
+  EXPECT_EQ(world.newest("", ""), 0u);
+  EXPECT_EQ(world.verify(), 0u);
+  world.erase("a");
+  world.put("a", stamped(1, "x"));
+  EXPECT_EQ(world.get("a"), stamped(1, "x"));
+  world.erase("a");
+  EXPECT_TRUE(world.memory_.pager().root().is_null());
+}
+
+/// How a run of the model test draws its keys and values.
+struct Shape {
+  const char* name;
+  size_t key_count;         // distinct keys, about
+  size_t key_bytes_max;
+  size_t prefix_bytes;      // shared by groups of keys
+  size_t value_bytes_max;
+  size_t ops;
+  size_t batch_max;
+};
+
+class ModelRun {
+ public:
+  ModelRun(const Shape& shape, uint64_t seed, size_t pages) : shape_(shape), rng_(seed), world_(pages) {}
+
+  void run() {
+    for (size_t done = 0; done < shape_.ops;) {
+      done += change(/*erase_percent=*/done < shape_.ops / 2 ? 20 : 60);
+      if (::testing::Test::HasFatalFailure()) return;
+      look();
+      if (below(64) == 0) world_.memory_.checkpoint();
+      if (below(64) == 0) world_.memory_.evict_all();
+      if (below(256) == 0) {
+        ASSERT_EQ(world_.verify(), model_.size());
+        scan();
+      }
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+    ASSERT_EQ(world_.verify(), model_.size());
+    scan();
+    remove_all();
+  }
+
+ private:
+  uint64_t below(uint64_t n) { return rng_() % n; }
+
+  std::string key() {
+    const uint64_t number = below(shape_.key_count);
+    std::mt19937_64 rng(number);
+    std::string key;
+    if (shape_.prefix_bytes != 0) {
+      key.assign(rng() % shape_.prefix_bytes, static_cast<char>('a' + rng() % 3));
+    }
+    const size_t tail = 1 + rng() % (shape_.key_bytes_max - key.size());
+    // Few distinct bytes, zero among them: heads collide and keys begin others.
+    for (size_t i = 0; i < tail && key.size() < shape_.key_bytes_max; ++i) {
+      key.push_back(rng() % 4 == 0 ? '\0' : static_cast<char>(rng() % 3 + (i == 0 ? 0 : 'x')));
+    }
+    return key;
+  }
+  std::string value() {
+    const size_t bytes =
+        below(8) == 0 ? below(shape_.value_bytes_max - 7) : below(shape_.value_bytes_max / 8 + 1);
+    return stamped(++stamp_, std::string(bytes, static_cast<char>(rng_())));
+  }
+
+  size_t change(uint64_t erase_percent) {
+    Batch batch;
+    const size_t ops = 1 + (below(4) == 0 ? below(shape_.batch_max) : 0);
+    for (size_t i = 0; i < ops; ++i) {
+      const std::string k = key();
+      if (below(100) < erase_percent) {
+        batch.erase(as_bytes(k));
+        model_.erase(k);
+      } else {
+        const std::string v = value();
+        batch.put(as_bytes(k), as_bytes(v));
+        model_[k] = v;
+      }
+    }
+    const auto applied = world_.apply(batch);
+    EXPECT_TRUE(applied) << applied.error().what();
+    return ops;
+  }
+
+  void look() {
+    const std::string k = key();
+    const auto there = model_.find(k);
+    const auto found = world_.get(k);
+    ASSERT_EQ(found.has_value(), there != model_.end());
+    if (found) ASSERT_EQ(*found, there->second);
+    step(k);
+  }
+
+  void step(const std::string& from) {
+    Cursor cursor(world_.tree_);
+    auto at = model_.lower_bound(from);
+    const bool before = below(2) == 0;
+    if (before) {
+      ASSERT_TRUE(world_.driven([&] { return cursor.seek_before(as_bytes(from)); }));
+      if (at == model_.begin()) {
+        ASSERT_FALSE(cursor.valid());
+        return;
+      }
+      --at;
+    } else {
+      ASSERT_TRUE(world_.driven([&] { return cursor.seek(as_bytes(from)); }));
+    }
+    for (size_t i = 0; i < 6; ++i) {
+      ASSERT_EQ(cursor.valid(), at != model_.end());
+      if (!cursor.valid()) return;
+      ASSERT_EQ(text(cursor.key()), at->first);
+      ASSERT_EQ(text(cursor.value()), at->second);
+      if (below(2) == 0) {
+        ASSERT_TRUE(world_.driven([&] { return cursor.next(); }));
+        ++at;
+      } else {
+        ASSERT_TRUE(world_.driven([&] { return cursor.prev(); }));
+        if (at == model_.begin()) {
+          ASSERT_FALSE(cursor.valid());
+          return;
+        }
+        --at;
+      }
+    }
+  }
+
+  void scan() {
+    Cursor cursor(world_.tree_);
+    ASSERT_TRUE(world_.driven([&] { return cursor.seek({}); }));
+    for (const auto& [k, v] : model_) {
+      ASSERT_TRUE(cursor.valid());
+      ASSERT_EQ(text(cursor.key()), k);
+      ASSERT_EQ(text(cursor.value()), v);
+      ASSERT_TRUE(world_.driven([&] { return cursor.next(); }));
+    }
+    ASSERT_FALSE(cursor.valid());
+  }
+
+  void remove_all() {
+    std::vector<std::string> keys;
+    for (const auto& [k, v] : model_) keys.push_back(k);
+    std::shuffle(keys.begin(), keys.end(), rng_);
+    for (const std::string& k : keys) {
+      world_.erase(k);
+      if (below(512) == 0) world_.verify();
+    }
+    ASSERT_TRUE(world_.memory_.pager().root().is_null());
+  }
+
+  Shape shape_;
+  std::mt19937_64 rng_;
+  World world_;
+  Model model_;
+  uint64_t stamp_ = 0;
+};
+
+TEST(Tree, RandomChanges_AgreeWithAMap) {
+  // Goal: the tree is a map. Method: shapes that stress prefixes, equal heads, large records, batches.
+  const Shape shapes[] = {
+      {"small", 3'000, 24, 0, 64, 20'000, 20},
+      {"prefixes", 6'000, 300, 280, 200, 20'000, 40},
+      {"large", 800, 1280, 1200, 6144, 6'000, 12},
+      {"long keys, short values", 3'000, 1280, 0, 8, 8'000, 30},
+  };
+  for (const Shape& shape : shapes) {
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      SCOPED_TRACE(::testing::Message() << shape.name << ", seed " << seed);
+      ModelRun(shape, seed, 8'000).run();
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cairn::index

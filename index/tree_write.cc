@@ -1,0 +1,346 @@
+// Tree::apply(): insertions, splits, removals and merges. After Tree::prepare() nothing here can fail.
+// Pages on the way down are made writable before anything below them is changed, so that a page of this
+// generation always has parents of this generation.
+#include <algorithm>
+
+#include "base/check.h"
+#include "index/tree.h"
+
+namespace cairn::index {
+
+/// One change of the tree: the path from root to leaf, all writable.
+class TreeWriter {
+ public:
+  explicit TreeWriter(Tree& tree) : tree_(tree), pager_(tree.pager_), items_(tree.items_) {}
+
+  void put(ByteView key, ByteView value);
+  void erase(ByteView key);
+
+ private:
+  struct Step {
+    Frame* frame = nullptr;
+    uint32_t slot = 0;  // that leads on
+  };
+
+  Frame* present(Result<Frame*> frame) {
+    CHECK(frame.has_value());  // prepare() touched it
+    return *frame;
+  }
+  Node node(uint32_t depth) const { return Node(path_[depth].frame->data); }
+  bool is_there(ByteView key);
+  /// Fills the path to the leaf of `key`; raises newest stamps on the way.
+  void descend(ByteView key, uint64_t stamp);
+  void insert(uint32_t depth, uint32_t slot, ByteView key, ByteView value);
+  bool insert_repacked(uint32_t depth, uint32_t slot, ByteView key, ByteView value);
+  void split(uint32_t depth, uint32_t slot, ByteView key);
+  size_t cut_of(const Node& old, uint32_t slot, ByteView key) const;
+  size_t even_cut(const Node& old) const;
+  void grow_root(Frame* left);
+  void tell_parent(uint32_t depth);
+  void remove_child(uint32_t depth, uint32_t slot);
+  void shrink(uint32_t depth);
+  bool merge(uint32_t depth, uint32_t left_slot, bool other_is_left);
+  void collapse_root();
+
+  Tree& tree_;
+  Pager& pager_;
+  std::vector<NodeItem>& items_;
+  std::array<Step, kLevelMax + 1> path_;
+  uint32_t depth_ = 0;  // of the leaf
+};
+
+namespace {
+
+/// Pages below this are merged with a neighbour, if both together stay below the second mark: so that the
+/// next insertion does not split them again.
+constexpr size_t kMergeBelowBytes = kNodeBytes / 4;
+constexpr size_t kMergedBytesMax = kNodeBytes * 3 / 4;
+/// Insertions in a row from which on a split takes them for a sequence.
+constexpr uint32_t kRunMin = 3;
+
+bool fits(std::span<const NodeItem> items, bool leaf, size_t known, size_t bytes_max = kNodeBytes) {
+  return packed_node_bytes(items, leaf, choose_prefix(items, leaf, known)) <= bytes_max;
+}
+
+/// The shortest key that separates two neighbours: above `left`, at or below `right`.
+Bytes separator(const KeyParts& left, const KeyParts& right) {
+  Bytes l(left.size());
+  Bytes r(right.size());
+  left.copy(0, l.size(), l.data());
+  right.copy(0, r.size(), r.data());
+  const auto end = std::mismatch(l.begin(), l.end(), r.begin(), r.end());
+  CHECK(end.second != r.end());
+  r.resize(static_cast<size_t>(end.second - r.begin()) + 1);
+  return r;
+}
+
+}  // namespace
+
+bool TreeWriter::is_there(ByteView key) {
+  const auto found = tree_.get(key);
+  CHECK(found.has_value());
+  return found->has_value();
+}
+
+void TreeWriter::descend(ByteView key, uint64_t stamp) {
+  Frame* frame = pager_.writable(present(tree_.root_frame()));
+  pager_.set_root(frame->ref);
+  for (depth_ = 0;; ++depth_) {
+    const Node at(frame->data);
+    path_[depth_] = {frame, 0};
+    at.raise_newest(stamp);
+    if (at.is_leaf()) return;
+    const uint32_t slot = at.child_for(key);
+    path_[depth_].slot = slot;
+    frame = pager_.writable(present(tree_.child_frame(at, slot)));
+    at.set_child(slot, frame->ref);
+    if (stamp > at.child_newest(slot)) at.set_child_newest(slot, stamp);
+  }
+}
+
+void TreeWriter::put(ByteView key, ByteView value) {
+  const uint64_t stamp = load_le64(value.data());
+  if (pager_.root().is_null()) {
+    Frame* leaf = pager_.allocate();
+    const NodeItem only{KeyParts(key), value};
+    build_node(Node(leaf->data), PageKind::leaf, 0, {&only, 1});
+    pager_.set_root(leaf->ref);
+    return;
+  }
+  descend(key, stamp);
+  const Node leaf = node(depth_);
+  const Node::Found found = leaf.find(key);
+  if (found.equal) {
+    if (leaf.leaf_value(found.slot).size() == value.size()) {
+      leaf.overwrite(found.slot, value);
+      return;
+    }
+    leaf.remove(found.slot);
+  }
+  insert(depth_, found.slot, key, value);
+}
+
+void TreeWriter::insert(uint32_t depth, uint32_t slot, ByteView key, ByteView value) {
+  const Node at = node(depth);
+  if (at.has_prefix(key)) {
+    const size_t bytes = at.entry_bytes(key.size(), value.size());
+    if (bytes > at.gap_bytes() && bytes <= at.free_bytes()) at.compact();
+    if (bytes <= at.gap_bytes()) {
+      at.insert(slot, key, value);
+      return;
+    }
+  }
+  if (!insert_repacked(depth, slot, key, value)) split(depth, slot, key);
+}
+
+bool TreeWriter::insert_repacked(uint32_t depth, uint32_t slot, ByteView key, ByteView value) {
+  const Node at = node(depth);
+  const NodeHeader hints = at.header();
+  const uint64_t newest = at.newest();
+  items_.clear();
+  at.items(items_);
+  items_.insert(items_.begin() + slot, NodeItem{KeyParts(key), value});
+  const size_t known = at.prefix().size();
+  if (!fits(items_, at.is_leaf(), known)) return false;
+  const auto kind = static_cast<PageKind>(at.header().page.kind);
+  build_node(at, kind, at.level(), items_, known);
+  // The parent's entry says the same as the header, which may only rise between two splits.
+  at.raise_newest(newest);
+  at.keep_hints(hints, slot);
+  return true;
+}
+
+size_t TreeWriter::even_cut(const Node& old) const {
+  const bool leaf = old.is_leaf();
+  const size_t prefix = old.prefix().size();
+  const size_t total = packed_node_bytes(items_, leaf, prefix) - prefix;
+  size_t left = 0;
+  for (size_t i = 0; i + 1 < items_.size(); ++i) {
+    const size_t key_bytes = !leaf && i == 0 ? prefix : items_[i].key.size();
+    const size_t bytes = Node::packed_bytes(leaf, key_bytes, prefix, items_[i].value.size());
+    // Cut before the entry that stands across the middle, or behind it: where the halves differ less.
+    if (2 * (left + bytes) >= total) {
+      const bool before = i > 0 && total - 2 * left < 2 * (left + bytes) - total;
+      return before ? i : i + 1;
+    }
+    left += bytes;
+  }
+  return items_.size() - 1;
+}
+
+size_t TreeWriter::cut_of(const Node& old, uint32_t slot, ByteView key) const {
+  const size_t count = items_.size();
+  if (!old.has_prefix(key)) {
+    // It stands before or behind all others, alone: repacked with it they would not fit.
+    return slot + 1 == count ? slot : 1;
+  }
+  const NodeHeader& h = old.header();
+  const bool at_end = slot + 1 == count;
+  size_t cut = 0;
+  if (h.run_up >= kRunMin && h.run_up > h.run_down) {
+    cut = at_end ? slot : slot + 1;
+  } else if (h.run_down >= kRunMin && h.run_down > h.run_up) {
+    cut = slot == 0 ? 1 : slot;
+  }
+  const std::span<const NodeItem> all(items_);
+  const size_t known = old.prefix().size();
+  if (cut != 0 && fits(all.first(cut), old.is_leaf(), known) &&
+      fits(all.subspan(cut), old.is_leaf(), known)) {
+    return cut;
+  }
+  return even_cut(old);
+}
+
+void TreeWriter::split(uint32_t depth, uint32_t slot, ByteView key) {
+  // items_ holds the entries of the page with the new one (insert_repacked filled it).
+  Frame* left_frame = path_[depth].frame;
+  const Node left(left_frame->data);
+  const auto kind = static_cast<PageKind>(left.header().page.kind);
+  const uint32_t level = left.level();
+  const NodeHeader hints = left.header();
+  const size_t cut = cut_of(left, slot, key);
+  const std::span<const NodeItem> all(items_);
+  const bool leaf = left.is_leaf();
+  CHECK(cut > 0 && cut < all.size());
+  Bytes middle;
+  if (leaf) {
+    middle = separator(all[cut - 1].key, all[cut].key);
+  } else {
+    middle.resize(all[cut].key.size());
+    all[cut].key.copy(0, middle.size(), middle.data());
+  }
+  Frame* right_frame = pager_.allocate();
+  const Node right(right_frame->data);
+  const size_t known = left.prefix().size();
+  build_node(right, kind, level, all.subspan(cut), known);
+  build_node(left, kind, level, all.first(cut), known);
+  if (slot >= cut) {
+    right.keep_hints(hints, static_cast<uint32_t>(slot - cut));
+  } else {
+    left.keep_hints(hints, slot);
+  }
+  items_.clear();
+  if (depth == 0) {
+    grow_root(left_frame);
+    depth = 1;
+  }
+  tell_parent(depth);
+  node(depth - 1).raise_newest(right.newest());  // matters to a new root
+  const BranchValue entry{right_frame->ref.word, right.newest()};
+  insert(depth - 1, path_[depth - 1].slot + 1, middle, view_of(&entry, sizeof entry));
+}
+
+void TreeWriter::grow_root(Frame* left) {
+  Frame* root = pager_.allocate();
+  const BranchValue entry{left->ref.word, Node(left->data).newest()};
+  const NodeItem only{KeyParts(), view_of(&entry, sizeof entry)};
+  CHECK(Node(left->data).level() < kLevelMax);
+  build_node(Node(root->data), PageKind::branch, Node(left->data).level() + 1, {&only, 1});
+  std::move_backward(path_.begin(), path_.begin() + depth_ + 1, path_.begin() + depth_ + 2);
+  path_[0] = {root, 0};
+  ++depth_;
+  pager_.set_root(root->ref);
+}
+
+void TreeWriter::tell_parent(uint32_t depth) {
+  // A page that was built anew knows its newest stamp exactly; the pages above may keep an older claim.
+  const Node parent = node(depth - 1);
+  parent.set_child_newest(path_[depth - 1].slot, node(depth).newest());
+}
+
+// ---- removal ----
+
+void TreeWriter::erase(ByteView key) {
+  if (pager_.root().is_null() || !is_there(key)) return;
+  descend(key, 0);
+  const Node leaf = node(depth_);
+  const Node::Found found = leaf.find(key);
+  CHECK(found.equal);
+  leaf.remove(found.slot);
+  shrink(depth_);
+}
+
+void TreeWriter::shrink(uint32_t depth) {
+  const Node at = node(depth);
+  if (at.count() == 0) {
+    pager_.drop(path_[depth].frame);
+    if (depth == 0) {
+      pager_.set_root({});
+      return;
+    }
+    remove_child(depth - 1, path_[depth - 1].slot);
+    shrink(depth - 1);
+    return;
+  }
+  if (depth == 0) {
+    collapse_root();
+    return;
+  }
+  if (at.used_bytes() >= kMergeBelowBytes) return;
+  const uint32_t slot = path_[depth - 1].slot;
+  const bool merged = (slot > 0 && merge(depth, slot - 1, true)) ||
+                      (slot + 1 < node(depth - 1).count() && merge(depth, slot, false));
+  if (merged) shrink(depth - 1);
+}
+
+void TreeWriter::remove_child(uint32_t depth, uint32_t slot) {
+  const Node parent = node(depth);
+  parent.remove(slot);
+  if (slot == 0 && parent.count() > 0) parent.drop_first_key();
+}
+
+bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
+  // The neighbour is read and dropped, the page of the path takes all: it is writable already. A neighbour
+  // that is not in memory is not worth a read.
+  const Node parent = node(depth - 1);
+  Frame* mine = path_[depth].frame;
+  const auto other = tree_.child_frame(parent, other_is_left ? left_slot : left_slot + 1);
+  if (!other) return false;
+  const Node at(mine->data);
+  const Node left(other_is_left ? (*other)->data : mine->data);
+  const Node right(other_is_left ? mine->data : (*other)->data);
+  if (left.used_bytes() + right.used_bytes() > kMergedBytesMax) return false;
+  items_.clear();
+  left.items(items_);
+  const size_t middle = items_.size();
+  right.items(items_);
+  Bytes key(parent.key_bytes(left_slot + 1));
+  parent.key(left_slot + 1).copy(0, key.size(), key.data());
+  if (!at.is_leaf()) items_[middle].key = KeyParts(key);
+  const bool leaf = at.is_leaf();
+  if (!fits(items_, leaf, 0, kMergedBytesMax)) return false;
+  const auto kind = static_cast<PageKind>(at.header().page.kind);
+  build_node(at, kind, at.level(), items_);
+  items_.clear();
+  pager_.drop(*other);
+  parent.set_child(left_slot, mine->ref);
+  parent.set_child_newest(left_slot, at.newest());
+  parent.remove(left_slot + 1);
+  path_[depth - 1].slot = left_slot;
+  return true;
+}
+
+void TreeWriter::collapse_root() {
+  while (true) {
+    const Node root = node(0);
+    if (root.is_leaf() || root.count() > 1) return;
+    pager_.set_root(root.child(0));
+    pager_.drop(path_[0].frame);
+    std::move(path_.begin() + 1, path_.begin() + depth_ + 1, path_.begin());
+    if (depth_ == 0) return;
+    --depth_;
+  }
+}
+
+void Tree::apply(const Batch& batch) {
+  TreeWriter writer(*this);
+  for (const Batch::Op& op : batch.ops()) {
+    if (op.erase) {
+      writer.erase(batch.key(op));
+    } else {
+      writer.put(batch.key(op), batch.value(op));
+    }
+  }
+}
+
+}  // namespace cairn::index
