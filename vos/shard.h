@@ -74,6 +74,8 @@ struct ShardOptions {
 
 class Shard {
  public:
+  struct State;
+
   /// Makes an empty shard on blank blobs; durable on return.
   static Task<Result<std::unique_ptr<Shard>>> create(Reactor& reactor, index::StoreDevices devices,
                                                      Uuid pool, ShardOptions options);
@@ -116,13 +118,15 @@ class Shard {
   ShardUsage usage() const;
   index::Store& store();
 
+  /// Waits until punches too large to be done at once have given their space back. For tests and tools.
+  Task<void> reclaimed();
+
   /// Offline consistency check: index::Store::check, plus every record's key and value parsed, extents of
   /// each akey disjoint, data checksums verified when `read_data`.
   Task<Result<index::Store::CheckReport>> check(bool read_data);
 
  private:
   Shard();
-  struct State;
   std::unique_ptr<State> state_;
 };
 

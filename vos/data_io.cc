@@ -1,0 +1,234 @@
+#include "vos/data_io.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "media/device.h"
+#include "runtime/parallel.h"
+
+namespace cairn::vos {
+
+namespace {
+
+constexpr std::byte kZeros[kDataBlockBytes] = {};
+
+/// Reads of this size are split, so that checksums of one part are verified while the next is under way.
+constexpr uint64_t kReadBlocksMax = 256;
+
+std::unexpected<Error> damaged() {
+  return fail(Errc::checksum, "data: the medium gave other bytes than were written");
+}
+
+/// CRCs of `bytes` from `from` in whole zero-filled blocks; the pieces go to `pieces`.
+std::vector<uint32_t> checksum_blocks(IoVecCursor& from, uint64_t bytes,
+                                      std::vector<IoVec>& pieces) {
+  std::vector<uint32_t> crcs;
+  crcs.reserve((bytes + kDataBlockBytes - 1) / kDataBlockBytes);
+  uint32_t crc = 0;
+  uint64_t in_block = 0;
+  while (bytes > 0) {
+    const ByteSpan piece = from.take(bytes);
+    CHECK(!piece.empty());
+    pieces.push_back({piece.data(), piece.size()});
+    bytes -= piece.size();
+    for (size_t at = 0; at < piece.size();) {
+      const size_t n = std::min<size_t>(piece.size() - at, kDataBlockBytes - in_block);
+      crc = crc32c(ByteView(piece.data() + at, n), crc);
+      at += n;
+      in_block += n;
+      if (in_block == kDataBlockBytes) {
+        crcs.push_back(crc);
+        crc = 0;
+        in_block = 0;
+      }
+    }
+  }
+  if (in_block != 0) crcs.push_back(crc32c(ByteView(kZeros, kDataBlockBytes - in_block), crc));
+  return crcs;
+}
+
+uint32_t digest_of(std::span<const uint32_t> crcs) {
+  uint32_t digest = 0;
+  for (const uint32_t crc : crcs) {
+    std::byte le[4];
+    store_le32(le, crc);
+    digest = crc32c(le, digest);
+  }
+  return digest;
+}
+
+}  // namespace
+
+ByteSpan IoVecCursor::take(uint64_t max) {
+  while (index_ < pieces_->size()) {
+    const IoVec& v = (*pieces_)[index_];
+    if (offset_ == v.bytes) {
+      ++index_;
+      offset_ = 0;
+      continue;
+    }
+    const size_t n = std::min<uint64_t>(max, v.bytes - offset_);
+    ByteSpan run{v.data + offset_, n};
+    offset_ += n;
+    return run;
+  }
+  return {};
+}
+
+void IoVecCursor::skip(uint64_t bytes) {
+  while (bytes > 0) {
+    const ByteSpan run = take(bytes);
+    CHECK(!run.empty());
+    bytes -= run.size();
+  }
+}
+
+void IoVecCursor::copy_out(ByteSpan into) {
+  while (!into.empty()) {
+    const ByteSpan run = take(into.size());
+    CHECK(!run.empty());
+    std::memcpy(into.data(), run.data(), run.size());
+    into = into.subspan(run.size());
+  }
+}
+
+void IoVecCursor::copy_in(ByteView from) {
+  while (!from.empty()) {
+    const ByteSpan run = take(from.size());
+    CHECK(!run.empty());
+    std::memcpy(run.data(), from.data(), run.size());
+    from = from.subspan(run.size());
+  }
+}
+
+uint64_t total_bytes(const std::vector<IoVec>& pieces) {
+  uint64_t sum = 0;
+  for (const IoVec& v : pieces) sum += v.bytes;
+  return sum;
+}
+
+Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
+  CHECK(bytes > 0);
+  TRY(runs, store.reserve_data(bytes));
+  if (runs.size() > kRunsMax) {
+    store.cancel_data(runs);
+    return fail(Errc::no_space, "data: free space is too fragmented for this value");
+  }
+  Staged staged;
+  staged.bytes = bytes;
+  std::vector<IoVec> pieces;
+  staged.data.crcs = checksum_blocks(from, bytes, pieces);
+  staged.data.runs = std::move(runs);
+  CHECK(staged.data.crcs.size() == staged.data.block_count());
+  IoVecCursor again(pieces);
+  size_t first = 0;
+  for (const media::Extent& run : staged.data.runs) {
+    const std::span<const uint32_t> crcs(staged.data.crcs.data() + first, run.count);
+    staged.published.push_back({run, digest_of(crcs)});
+    index::Store::DataWrite write{run, {}};
+    uint64_t left = std::min<uint64_t>(uint64_t{run.count} * kDataBlockBytes,
+                                       bytes - uint64_t{first} * kDataBlockBytes);
+    while (left > 0) {
+      const ByteSpan piece = again.take(left);
+      write.pieces.push_back({piece.data(), piece.size()});
+      left -= piece.size();
+    }
+    staged.writes.push_back(std::move(write));
+    first += run.count;
+  }
+  return staged;
+}
+
+namespace {
+
+/// Blocks [first, first + count) of `data`, adjacent on the medium, into `into` (whole blocks), verified.
+struct BlockRun {
+  media::Extent extent;     // adjacent blocks
+  const uint32_t* crcs;     // one a block
+};
+
+Task<Result<void>> read_run(index::Store& store, BlockRun run, ByteSpan into) {
+  CO_TRY(done, co_await store.read_data(run.extent, 0, into));
+  for (uint32_t i = 0; i < run.extent.count; ++i) {
+    if (crc32c(into.subspan(size_t{i} * kDataBlockBytes, kDataBlockBytes)) != run.crcs[i]) {
+      co_return damaged();
+    }
+  }
+  co_return Result<void>{};
+}
+
+/// As read_run(), but only [begin, begin + bytes) of the run goes to `into`.
+Task<Result<void>> read_part(index::Store& store, BlockRun run, uint64_t begin,
+                             std::vector<IoVec> into) {
+  media::AlignedBuffer bounce(size_t{run.extent.count} * kDataBlockBytes);
+  CO_TRY(done, co_await read_run(store, run, bounce.span()));
+  uint64_t at = begin;
+  for (const IoVec& v : into) {
+    std::memcpy(v.data, bounce.data() + at, v.bytes);
+    at += v.bytes;
+  }
+  co_return Result<void>{};
+}
+
+bool fits_directly(uint64_t begin, uint64_t bytes, const std::vector<IoVec>& into) {
+  return begin == 0 && bytes % kDataBlockBytes == 0 && into.size() == 1 &&
+         reinterpret_cast<uintptr_t>(into[0].data) % kDataBlockBytes == 0;
+}
+
+}  // namespace
+
+Task<Result<void>> read_data(Reactor& reactor, index::Store& store, DataRead read) {
+  const uint64_t bytes = total_bytes(read.into);
+  const uint64_t begin = read.data.skip + read.begin;
+  const uint64_t end = begin + bytes;
+  CHECK(read.data.crcs.size() == read.data.block_count());
+  IoVecCursor into(read.into);
+  std::vector<Task<Result<void>>> tasks;
+  uint64_t run_first = 0;  // index of the run's first block in the payload's blocks
+  for (const media::Extent& run : read.data.runs) {
+    const uint64_t run_end = run_first + run.count;
+    uint64_t first = std::max(run_first, begin / kDataBlockBytes);
+    const uint64_t last = std::min(run_end, (end + kDataBlockBytes - 1) / kDataBlockBytes);
+    while (first < last) {
+      const auto count = static_cast<uint32_t>(std::min(last - first, kReadBlocksMax));
+      const uint64_t from = std::max(begin, first * kDataBlockBytes);
+      const uint64_t to = std::min(end, (first + count) * kDataBlockBytes);
+      std::vector<IoVec> parts;
+      for (uint64_t left = to - from; left > 0;) {
+        const ByteSpan piece = into.take(left);
+        parts.push_back({piece.data(), piece.size()});
+        left -= piece.size();
+      }
+      const BlockRun part{{run.block + (first - run_first), count}, read.data.crcs.data() + first};
+      const uint64_t skip = from - first * kDataBlockBytes;
+      if (fits_directly(skip, to - from, parts)) {
+        tasks.push_back(read_run(store, part, {parts[0].data, parts[0].bytes}));
+      } else {
+        tasks.push_back(read_part(store, part, skip, std::move(parts)));
+      }
+      first += count;
+    }
+    run_first = run_end;
+  }
+  co_return co_await run_all(reactor, std::move(tasks), kReadsMax);
+}
+
+const Bytes* BlockCache::find(uint64_t block, uint32_t crc) {
+  auto found = blocks.find(block);
+  if (found != blocks.end()) return &found->second;
+  wanted.push_back({block, crc});
+  return nullptr;
+}
+
+Task<Result<void>> fill_cache(index::Store& store, BlockCache& cache) {
+  const std::vector<BlockCache::Wanted> wanted = std::exchange(cache.wanted, {});
+  for (const BlockCache::Wanted& w : wanted) {
+    media::AlignedBuffer buffer(kDataBlockBytes);
+    CO_TRY(done, co_await read_run(store, {{w.block, 1}, &w.crc}, buffer.span()));
+    cache.blocks[w.block] = Bytes(buffer.view().begin(), buffer.view().end());
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::vos

@@ -1,0 +1,70 @@
+// Payload to and from blocks: staging (space, checksums, writes) before a commit, verified reads after a plan.
+// Home: the shard's reactor.
+#pragma once
+
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "index/store.h"
+#include "vos/value_format.h"
+
+namespace cairn::vos {
+
+/// Values below this ride in the log record and the tree (store.md rule 10).
+inline constexpr uint64_t kInlineBytesMax = 4096 - 1;
+/// Array data is cut into extents of at most this many bytes, at record borders.
+inline constexpr uint64_t kExtentBytesMax = 4u << 20;
+/// Reads of one fetch that are under way at once.
+inline constexpr size_t kReadsMax = 32;
+
+/// Walks a caller's scattered buffer.
+class IoVecCursor {
+ public:
+  explicit IoVecCursor(const std::vector<IoVec>& pieces) : pieces_(&pieces) {}
+  /// The next run of adjacent bytes, at most `max`; empty at the end.
+  ByteSpan take(uint64_t max);
+  void skip(uint64_t bytes);
+  void copy_out(ByteSpan into);
+  void copy_in(ByteView from);
+
+ private:
+  const std::vector<IoVec>* pieces_;
+  size_t index_ = 0;
+  size_t offset_ = 0;
+};
+
+uint64_t total_bytes(const std::vector<IoVec>& pieces);
+
+/// Payload with its blocks reserved and its checksums made; not yet owned by anything.
+struct Staged {
+  uint64_t bytes = 0;
+  BlockData data;
+  std::vector<index::BatchData> published;      // one a run
+  std::vector<index::Store::DataWrite> writes;  // one a run
+};
+/// Takes `bytes` from `from`. @error no_space  nothing is reserved
+Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes);
+
+/// Bytes [begin, begin + into bytes) of the payload in `data`, to be read into a caller's buffer.
+struct DataRead {
+  BlockData data;
+  uint64_t begin = 0;
+  std::vector<IoVec> into;
+};
+/// Reads and verifies. @error checksum  the medium gave other bytes than were written; @error io
+Task<Result<void>> read_data(Reactor& reactor, index::Store& store, DataRead read);
+
+/// Single blocks read (and verified) on behalf of a plan that must rewrite a part of them.
+struct BlockCache {
+  struct Wanted {
+    uint64_t block;
+    uint32_t crc;
+  };
+  absl::flat_hash_map<uint64_t, Bytes> blocks;
+  std::vector<Wanted> wanted;
+  /// Null: noted as wanted; the plan gives up with page_absent and starts again after fill_cache().
+  const Bytes* find(uint64_t block, uint32_t crc);
+};
+Task<Result<void>> fill_cache(index::Store& store, BlockCache& cache);
+
+}  // namespace cairn::vos

@@ -1,0 +1,242 @@
+// Fetches: plan on the tree, copy what stands in it, read blocks, and answer nothing that is not durable.
+#include <algorithm>
+
+#include "vos/plan.h"
+#include "vos/request.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// A visible part of what was asked for.
+struct Found {
+  size_t iod = 0;
+  uint64_t offset = 0;      // in the iod's buffer, bytes
+  uint64_t bytes = 0;
+  uint64_t from = 0;        // byte in the value's payload
+  ValueView value;          // borrowed until the next step
+  Key prefix;               // akey prefix and end: for checksum records
+  uint64_t end = 0;
+};
+
+struct Fetch {
+  Fetch(Shard::State& s, const FetchRequest& r) : state(s), request(r), path(r.object) {}
+
+  Shard::State& state;
+  const FetchRequest& request;
+  KeyPath path;
+  CheckedRequest checked;
+  model::Fetched result;
+  std::vector<Found> found;
+  std::vector<DataRead> reads;
+  model::Epoch newest_seen = 0;
+  bool saw_absence = false;
+
+  Result<void> check();
+  Result<void> plan();
+  Result<bool> conditions_hold(Look& look, Floor dkey_floor);
+  Result<void> plan_single(Look& look, size_t index, Floor floor);
+  Result<void> plan_array(Look& look, size_t index, Floor floor);
+  void add_piece(size_t index, uint64_t offset, uint64_t bytes);
+  bool fits(size_t index) const;
+  Result<void> deliver(Look& look);
+};
+
+Result<void> Fetch::check() {
+  using namespace model::cond;
+  if ((request.flags & (kPunch | kDkeyInsert | kDkeyUpdate | kAkeyInsert | kAkeyUpdate)) != 0) {
+    return fail(Errc::invalid, "fetch: a condition that only updates know");
+  }
+  if ((request.flags & kPerAkey) != 0 && (request.flags & kAkeyFetch) != 0) {
+    return fail(Errc::invalid, "fetch: akey conditions both per akey and for all");
+  }
+  if (request.epoch != model::kEpochMax && request.epoch < state.newest) {
+    return fail(Errc::tx_restart, "fetch: the epoch is older than what the shard keeps");
+  }
+  TRY(done, check_request(path, request.dkey, request.iods));
+  checked = std::move(done);
+  return {};
+}
+
+Result<bool> Fetch::conditions_hold(Look& look, Floor dkey_floor) {
+  using namespace model::cond;
+  if ((request.flags & kDkeyFetch) != 0) {
+    model::Epoch proof = 0;
+    TRY(exists, look.dkey_exists(checked.dkey_prefix, dkey_floor, {}, &proof));
+    newest_seen = std::max(newest_seen, proof);
+    if (!exists) return false;
+  }
+  for (const CheckedIod& c : checked.iods) {
+    const uint64_t flags = (request.flags & kPerAkey) != 0 ? c.iod->flags : request.flags;
+    if ((flags & kAkeyFetch) == 0) continue;
+    TRY(floor, look.akey_floor(c.akey_prefix, dkey_floor));
+    TRY(akey, look.akey(c.akey_prefix, floor));
+    // Which record proved it is not told: wait for all.
+    saw_absence = true;
+    if (!akey.exists) return false;
+  }
+  return true;
+}
+
+void Fetch::add_piece(size_t index, uint64_t offset, uint64_t bytes) {
+  auto& pieces = result.iods[index].pieces;
+  if (!pieces.empty() && pieces.back().offset + pieces.back().bytes == offset) {
+    pieces.back().bytes += bytes;
+  } else {
+    pieces.push_back({offset, bytes});
+  }
+}
+
+Result<void> Fetch::plan_single(Look& look, size_t index, Floor floor) {
+  const CheckedIod& c = checked.iods[index];
+  TRY(record, look.tree().get(record_key(c.akey_prefix, Kind::single)));
+  if (!record || epoch_of(*record) <= floor) {
+    saw_absence = true;
+    return {};
+  }
+  TRY(value, parse_value(Kind::single, *record));
+  newest_seen = std::max(newest_seen, value.epoch);
+  model::FetchedIod& out = result.iods[index];
+  out.record_bytes = value.payload_bytes;
+  if (c.iod->size_only) return {};
+  found.push_back({index, 0, value.payload_bytes, 0, value, c.akey_prefix, 0});
+  add_piece(index, 0, value.payload_bytes);
+  return {};
+}
+
+Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
+  const CheckedIod& c = checked.iods[index];
+  model::FetchedIod& out = result.iods[index];
+  const Key extents = record_key(c.akey_prefix, Kind::extent);
+  uint64_t records_before = 0;
+  for (const KeptRecx& r : c.recxs) {
+    index::Cursor cursor(look.tree());
+    TRY(sought, cursor.seek(extent_key(c.akey_prefix, r.span.begin + 1)));
+    uint64_t at = r.span.begin;
+    while (cursor.valid() && starts_with(cursor.key(), extents)) {
+      TRY(tail, parse_tail(cursor.key().subspan(c.akey_prefix.size())));
+      TRY(extent, parse_extent(tail.position, cursor.value()));
+      if (extent.begin >= r.span.end) break;
+      if (extent.value.epoch > floor) {
+        const uint64_t from = std::max(extent.begin, r.span.begin);
+        const uint64_t to = std::min(extent.end, r.span.end);
+        const uint64_t record = extent.value.record_bytes;
+        newest_seen = std::max(newest_seen, extent.value.epoch);
+        saw_absence = saw_absence || from != at;
+        at = to;
+        out.record_bytes = record;
+        out.extents.push_back({from, to - from});
+        if (!c.iod->size_only) {
+          const uint64_t offset = (records_before + (from - r.span.begin)) * record;
+          found.push_back({index, offset, (to - from) * record, (from - extent.begin) * record,
+                           extent.value, c.akey_prefix, extent.end});
+          add_piece(index, offset, (to - from) * record);
+        }
+      }
+      TRY(moved, cursor.next());
+    }
+    saw_absence = saw_absence || at != r.span.end;
+    records_before += r.span.end - r.span.begin;
+  }
+  return {};
+}
+
+bool Fetch::fits(size_t index) const {
+  const CheckedIod& c = checked.iods[index];
+  if (c.iod->size_only || result.iods[index].record_bytes == 0) return true;
+  uint64_t needed = 0;
+  if (__builtin_mul_overflow(c.record_count, result.iods[index].record_bytes, &needed)) return false;
+  return needed <= total_bytes(c.iod->buffer);
+}
+
+Result<void> Fetch::deliver(Look& look) {
+  for (const Found& f : found) {
+    IoVecCursor into(checked.iods[f.iod].iod->buffer);
+    into.skip(f.offset);
+    if (f.value.form == Form::data) {
+      TRY(data, look.block_data(f.prefix, f.end, f.value));
+      DataRead read{std::move(data), f.from, {}};
+      for (uint64_t left = f.bytes; left > 0;) {
+        const ByteSpan piece = into.take(left);
+        read.into.push_back({piece.data(), piece.size()});
+        left -= piece.size();
+      }
+      reads.push_back(std::move(read));
+    } else if (f.value.form == Form::inlined) {
+      into.copy_in(f.value.inlined.subspan(f.from, f.bytes));
+    } else {
+      std::byte whole[kPackedBytes];
+      copy_inlined(f.value, 0, whole);
+      into.copy_in(ByteView(whole).subspan(f.from, f.bytes));
+    }
+  }
+  return {};
+}
+
+Result<void> Fetch::plan() {
+  result = {};
+  result.iods.resize(checked.iods.size());
+  found.clear();
+  reads.clear();
+  newest_seen = 0;
+  saw_absence = false;
+  Look look(state, path);
+  TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
+  TRY(holds, conditions_hold(look, dkey_floor));
+  if (!holds) {
+    result.status = Errc::nonexistent;
+    saw_absence = true;
+    return {};
+  }
+  for (size_t i = 0; i < checked.iods.size(); ++i) {
+    TRY(floor, look.akey_floor(checked.iods[i].akey_prefix, dkey_floor));
+    if (checked.iods[i].iod->type == model::ValueType::single) {
+      TRY(planned, plan_single(look, i, floor));
+    } else {
+      TRY(planned, plan_array(look, i, floor));
+    }
+  }
+  for (size_t i = 0; i < checked.iods.size(); ++i) {
+    if (fits(i)) continue;
+    result.status = Errc::record_too_big;
+    for (auto& iod : result.iods) iod.pieces.clear();
+    return {};
+  }
+  return deliver(look);
+}
+
+}  // namespace
+
+Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
+  CO_TRY(hold, state_->gate.enter());
+  Fetch fetch(*state_, request);
+  CO_TRY(checked, fetch.check());
+  for (;;) {
+    auto planned = fetch.plan();
+    if (planned) break;
+    if (planned.error().code() != Errc::page_absent) co_return fail(planned.error());
+    CO_TRY(loaded, co_await state_->store->load_absent());
+  }
+  const media::Lsn seen = state_->store->appended();
+  const bool wait = fetch.saw_absence || !state_->is_durable(fetch.newest_seen);
+  if (!fetch.reads.empty()) {
+    const auto pin = state_->store->pin_reads();
+    // Data of an update that is not durable yet may not be on the medium: wait first.
+    if (wait) {
+      CO_TRY(durable, co_await state_->store->durable(seen));
+    }
+    std::vector<Task<Result<void>>> tasks;
+    for (DataRead& read : fetch.reads) {
+      tasks.push_back(read_data(state_->reactor, *state_->store, std::move(read)));
+    }
+    CO_TRY(done, co_await run_all(state_->reactor, std::move(tasks), kReadsMax));
+  } else if (wait) {
+    CO_TRY(durable, co_await state_->store->durable(seen));
+  }
+  if (state_->evicting) {
+    CO_TRY(ended, co_await state_->store->end_step());
+  }
+  co_return std::move(fetch.result);
+}
+
+}  // namespace cairn::vos

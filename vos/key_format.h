@@ -1,0 +1,171 @@
+// vos/key_format.h - keys of a shard's tree, format 1 (store.md section 1). They compare by memcmp; all
+// integers big-endian or ordered (base/ordered_int.h). Unit: bytes.
+//
+//   size  field       meaning
+//      4  container   number of the container in its pool; 0: the shard's own records
+//      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions
+//   live, pending, history, markers:
+//      8  oid.lo
+//      4  oid.hi >> 32           type, class and groups
+//      4  permuted(oid.hi)       low 32 bits times 0x5c884641 modulo 2^32: ids that one client allocates
+//                                one after another become neighbours
+//   1..9  shard       ordered integer
+//      n  dkey        component
+//      n  akey        component
+//      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched
+//   1..9  position    extent, checksums: end of the extent in records, ordered integer; else absent
+//   1..9  chunk       checksums: which 1,024 checksums, ordered integer; else absent
+//      8  ~epoch      pending and history only
+//      2  ~minor      pending and history only
+//   sessions (container 0):
+//      8  session     1..9  chunk, ordered integer
+//
+// A component is one of
+//   none      00 00                     the record belongs to the level above
+//   integer   01, ordered integer       keys of UINT64 levels; the key's 8 bytes are little-endian
+//   bytes     the bytes with 00 written as 00 FF, then 00 01; a hashed key longer than 64 bytes stands as its
+//             first 64 bytes and the XXH3-128 of all of it (80 bytes), and its `name` record holds the rest
+// Markers end after the component of the level that was punched (object: none, none).
+#pragma once
+
+#include <array>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/result.h"
+#include "model/ids.h"
+#include "model/limits.h"
+#include "vos/shard.h"
+
+namespace cairn::vos {
+
+enum class Range : uint8_t { live = 1, pending = 2, history = 3, marker = 4, session = 5 };
+enum class Kind : uint8_t { name = 0, present = 1, single = 2, extent = 3, checksums = 4, touched = 5 };
+
+inline constexpr size_t kLongKeyBytes = model::kKeyPrefixBytes + model::kKeyHashBytes;
+inline constexpr size_t kComponentBytesMax = 2 * model::kLexicalKeyBytesMax + 2;
+static_assert(2 * kLongKeyBytes + 2 <= kComponentBytesMax);
+/// Checksums in one record of kind checksums.
+inline constexpr size_t kChecksumsPerRecord = 1024;
+
+/// A key being built: bytes in place, no allocation.
+class Key {
+ public:
+  static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
+  Key() = default;
+  Key(const Key& other) : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
+  Key& operator=(const Key& other) {
+    size_ = other.size_;
+    std::memmove(bytes_, other.bytes_, size_);
+    return *this;
+  }
+
+  ByteView view() const { return {bytes_, size_}; }
+  operator ByteView() const { return view(); }  // NOLINT: a key is its bytes
+  size_t size() const { return size_; }
+  void truncate(size_t size) { size_ = static_cast<uint16_t>(size); }
+  void add(uint8_t byte) {
+    DCHECK(size_ < kRoom);
+    bytes_[size_++] = static_cast<std::byte>(byte);
+  }
+  void add(ByteView bytes) {
+    CHECK(size_ + bytes.size() <= kRoom);
+    if (!bytes.empty()) std::memcpy(bytes_ + size_, bytes.data(), bytes.size());
+    size_ = static_cast<uint16_t>(size_ + bytes.size());
+  }
+  void add_be32(uint32_t value);
+  void add_be64(uint64_t value);
+  void add_ordered(uint64_t value);
+
+ private:
+  uint16_t size_ = 0;
+  std::byte bytes_[kRoom];
+};
+
+/// The first key after every key that starts with `prefix`. Precondition: not all bytes are FF.
+Key after_prefix(ByteView prefix);
+
+/// What a component says: nothing, or the key's bytes (8 little-endian ones for integers); 80 bytes of a
+/// hashed key mean a long one.
+struct Component {
+  bool none = true;
+  uint8_t size = 0;
+  std::array<std::byte, model::kLexicalKeyBytesMax> bytes;
+  ByteView view() const { return {bytes.data(), size}; }
+  bool is_long(model::KeyKind kind) const {
+    return kind == model::KeyKind::hashed && size == kLongKeyBytes;
+  }
+};
+static_assert(kLongKeyBytes <= model::kLexicalKeyBytesMax);
+
+/// Checks a caller's key. @error invalid  wrong length for its kind   @error key_too_big
+Result<void> check_key(model::KeyKind kind, ByteView key);
+/// The form of a (checked) key that stands in a component, and in an anchor.
+Component component_of(model::KeyKind kind, ByteView key);
+void add_component(Key& key, model::KeyKind kind, const Component& component);
+inline void add_none(Key& key) {
+  key.add(0);
+  key.add(0);
+}
+/// Takes one component from the front of `in`. @error checksum  malformed
+Result<Component> take_component(ByteView& in, model::KeyKind kind);
+
+/// Prefix of everything in one range of a container, and of one object shard in it.
+Key range_prefix(ContNumber container, Range range);
+Key object_prefix(const ObjectPath& object, Range range);
+inline constexpr size_t kRangePrefixBytes = 5;
+
+/// One object shard's keys of the live range: prefixes of its levels.
+class KeyPath {
+ public:
+  explicit KeyPath(const ObjectPath& object);
+  model::KeyKind dkey_kind() const { return dkey_kind_; }
+  model::KeyKind akey_kind() const { return akey_kind_; }
+  const Key& object() const { return object_; }
+  /// @error invalid, key_too_big
+  Result<Key> dkey(ByteView dkey) const;
+  Key dkey(const Component& dkey) const;
+  Result<Key> akey(const Key& dkey_prefix, ByteView akey) const;
+  Key akey(const Key& dkey_prefix, const Component& akey) const;
+
+ private:
+  Key object_;
+  model::KeyKind dkey_kind_;
+  model::KeyKind akey_kind_;
+};
+
+/// A record below an akey prefix.
+Key record_key(const Key& akey_prefix, Kind kind);
+Key extent_key(const Key& akey_prefix, uint64_t end);
+Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
+/// `name` of a dkey; the akey's is record_key(akey_prefix, Kind::name).
+Key dkey_name_key(const Key& dkey_prefix);
+/// The object's `touched` record.
+Key touched_key(const Key& object_prefix);
+/// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the live range.
+enum class Level : uint8_t { object, dkey, akey };
+Key marker_key(const Key& level_prefix, Level level);
+Key session_key(uint64_t session, uint64_t chunk);
+
+/// A live or marker key taken apart. @error checksum  malformed
+struct ParsedKey {
+  ContNumber container = 0;
+  Range range = Range::live;
+  model::ObjectId oid;
+  uint64_t shard = 0;
+  Component dkey, akey;
+  Kind kind = Kind::name;   // live only
+  uint64_t position = 0;
+  uint64_t chunk = 0;
+};
+Result<ParsedKey> parse_key(ByteView key);
+/// What follows an akey prefix in a live key: kind and position. @error checksum
+struct RecordTail {
+  Kind kind;
+  uint64_t position;
+  uint64_t chunk;
+};
+Result<RecordTail> parse_tail(ByteView tail);
+
+}  // namespace cairn::vos

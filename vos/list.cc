@@ -1,0 +1,301 @@
+// Enumeration. A position is what the last answer ended with, in terms of the key order, so it survives
+// restarts and changes in between: byte 0 tells its kind, the key's component (or an extent's end) follows.
+#include <algorithm>
+
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+namespace {
+
+constexpr uint8_t kAfterKey = 1;     // go on behind this key
+constexpr uint8_t kAtKey = 2;        // start at this key or the next one
+constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) the extent with this end
+
+/// Records that one step looks at; after that the answer is given as it is, so that a listing over dead
+/// records does not hold up others.
+constexpr size_t kStepRecordsMax = 16'384;
+
+struct Listing {
+  Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r)
+      : state(s), request(r), path(o) {}
+
+  Shard::State& state;
+  const model::ListRequest& request;
+  KeyPath path;
+  Key prefix;                 // of the level whose keys are listed, or of the akey
+  model::KeyKind kind = model::KeyKind::hashed;
+  model::Listed out;
+  bool finished = false;      // full, or at the end
+  size_t looked_at = 0;
+  /// A long key whose name stands in blocks: where its bytes go.
+  struct LongName {
+    size_t offset = 0;
+    DataRead read;
+  };
+  std::vector<LongName> long_names;
+
+  Result<void> check();
+  Result<Key> start() const;
+  Result<void> step_keys();
+  Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, index::Cursor& cursor);
+  Result<void> emit_key(Look& look, const Component& component, const Key& key_prefix);
+  Result<void> step_extents();
+  void emit_extent(const FoundExtent& extent);
+};
+
+Result<void> Listing::check() {
+  if (request.count_max == 0) return fail(Errc::invalid, "list: room for no key");
+  if (request.position.size() > model::kAnchorBytes) return fail(Errc::invalid, "list: bad anchor");
+  out.position = request.position;
+  prefix = path.object();
+  kind = path.dkey_kind();
+  if (request.what == model::ListRequest::What::dkeys) return {};
+  kind = path.akey_kind();
+  // A key that cannot exist is absent.
+  if (request.dkey.empty() || !check_key(path.dkey_kind(), request.dkey)) {
+    out.eof = finished = true;
+    return {};
+  }
+  TRY(dkey, path.dkey(request.dkey));
+  prefix = dkey;
+  if (request.what == model::ListRequest::What::akeys) return {};
+  if (!check_key(path.akey_kind(), request.akey)) {
+    out.eof = finished = true;
+    return {};
+  }
+  TRY(akey, path.akey(dkey, request.akey));
+  prefix = akey;
+  return {};
+}
+
+/// Where to go on.
+Result<Key> Listing::start() const {
+  if (out.position.empty()) return prefix;
+  const auto tag = static_cast<uint8_t>(out.position[0]);
+  const ByteView raw = ByteView(out.position).subspan(1);
+  Component component;
+  if ((tag != kAfterKey && tag != kAtKey) || raw.size() > component.bytes.size() ||
+      (kind == model::KeyKind::integer && raw.size() != model::kIntegerKeyBytes)) {
+    return fail(Errc::invalid, "list: not an anchor of this listing");
+  }
+  component.none = false;
+  component.size = static_cast<uint8_t>(raw.size());
+  std::copy(raw.begin(), raw.end(), component.bytes.begin());
+  Key key = prefix;
+  add_component(key, kind, component);
+  return tag == kAtKey ? key : after_prefix(key);
+}
+
+/// Is a record at or after the cursor, below `key_prefix`, visible? Moves the cursor.
+Result<bool> Listing::visible(Look& look, const Key& key_prefix, Floor floor, index::Cursor& cursor) {
+  if (request.what == model::ListRequest::What::dkeys) {
+    if (!state.markers.any(path.object())) {
+      // Nothing is dead: any record that is not the dkey's name proves it.
+      const Key name = dkey_name_key(key_prefix);
+      if (as_chars(cursor.key()) != as_chars(name)) return true;
+    }
+    TRY(dkey_floor, look.dkey_floor(key_prefix));
+    return look.dkey_exists(key_prefix, dkey_floor, {}, nullptr);
+  }
+  TRY(akey_floor, look.akey_floor(key_prefix, floor));
+  TRY(akey, look.akey(key_prefix, akey_floor));
+  return akey.exists;
+}
+
+Result<void> Listing::emit_key(Look& look, const Component& component, const Key& key_prefix) {
+  uint64_t length = component.size;
+  ByteView bytes = component.view();
+  std::optional<ValueView> name;
+  Bytes whole;
+  if (component.is_long(kind)) {
+    const Key key = request.what == model::ListRequest::What::dkeys
+                        ? dkey_name_key(key_prefix)
+                        : record_key(key_prefix, Kind::name);
+    TRY(record, look.tree().get(key));
+    if (!record) return fail(Errc::checksum, "list: a long key's name is missing");
+    TRY(value, parse_value(Kind::name, *record));
+    name = value;
+    length = value.payload_bytes;
+    bytes = value.inlined;
+  }
+  if (out.lengths.size() == request.count_max || out.keys.size() + length > request.bytes_max) {
+    finished = true;
+    if (out.lengths.empty()) {
+      out.too_small = true;
+      out.lengths.push_back(length);
+    }
+    return {};
+  }
+  if (name && name->form == Form::data) {
+    Key name_prefix = key_prefix;
+    if (request.what == model::ListRequest::What::dkeys) add_none(name_prefix);
+    TRY(data, look.block_data(name_prefix, 0, *name));
+    long_names.push_back({out.keys.size(), {std::move(data), 0, {}}});
+    out.keys.resize(out.keys.size() + length);
+  } else {
+    out.keys.insert(out.keys.end(), bytes.begin(), bytes.end());
+  }
+  out.lengths.push_back(length);
+  out.position.assign(1, std::byte{kAfterKey});
+  out.position.insert(out.position.end(), component.view().begin(), component.view().end());
+  return {};
+}
+
+Result<void> Listing::step_keys() {
+  Look look(state, path);
+  Floor floor = 0;
+  if (request.what == model::ListRequest::What::akeys) {
+    TRY(dkey_floor, look.dkey_floor(prefix));
+    floor = dkey_floor;
+  }
+  TRY(from, start());
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(from));
+  while (!finished) {
+    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) {
+      out.eof = finished = true;
+      return {};
+    }
+    if (++looked_at > kStepRecordsMax && !out.lengths.empty()) {
+      finished = true;
+      return {};
+    }
+    ByteView rest = cursor.key().subspan(prefix.size());
+    TRY(component, take_component(rest, kind));
+    if (component.none) {
+      TRY(moved, cursor.next());
+      continue;
+    }
+    Key key_prefix = prefix;
+    add_component(key_prefix, kind, component);
+    TRY(is_visible, visible(look, key_prefix, floor, cursor));
+    if (is_visible) {
+      TRY(emitted, emit_key(look, component, key_prefix));
+    }
+    if (!finished) {
+      TRY(moved, cursor.seek(after_prefix(key_prefix)));
+    }
+  }
+  return {};
+}
+
+void Listing::emit_extent(const FoundExtent& extent) {
+  const uint64_t count = extent.end - extent.begin;
+  out.record_bytes = extent.value.record_bytes;
+  if (!out.recxs.empty() && out.epochs.back() == extent.value.epoch) {
+    // Pieces of one write were cut by us, not by the caller.
+    model::Recx& last = out.recxs.back();
+    if (!request.descending && extent.value.joined && last.index + last.count == extent.begin) {
+      last.count += count;
+      return;
+    }
+  }
+  out.recxs.push_back({extent.begin, count});
+  out.epochs.push_back(extent.value.epoch);
+}
+
+Result<void> Listing::step_extents() {
+  Look look(state, path);
+  Key dkey_prefix = path.object();
+  TRY(dkey, path.dkey(request.dkey));
+  TRY(dkey_floor, look.dkey_floor(dkey));
+  TRY(floor, look.akey_floor(prefix, dkey_floor));
+  const Key extents = record_key(prefix, Kind::extent);
+  Key from = request.descending ? after_prefix(extents) : extents;
+  if (!out.position.empty()) {
+    if (out.position.size() != 9 || out.position[0] != std::byte{kAfterExtent}) {
+      return fail(Errc::invalid, "list: not an anchor of this listing");
+    }
+    const uint64_t end = load_be64(out.position.data() + 1);
+    if (end == UINT64_MAX) return fail(Errc::invalid, "list: not an anchor of this listing");
+    from = extent_key(prefix, request.descending ? end : end + 1);
+  }
+  index::Cursor cursor(state.tree());
+  TRY(sought, request.descending ? cursor.seek_before(from) : cursor.seek(from));
+  bool joins_next = false;  // descending: the extent looked at last continues the one before it
+  while (cursor.valid() && starts_with(cursor.key(), extents)) {
+    TRY(tail, parse_tail(cursor.key().subspan(prefix.size())));
+    TRY(extent, parse_extent(tail.position, cursor.value()));
+    if (extent.value.epoch > floor) {
+      const bool joins = !out.recxs.empty() && out.epochs.back() == extent.value.epoch &&
+                         (request.descending
+                              ? joins_next && out.recxs.back().index == extent.end
+                              : extent.value.joined &&
+                                    out.recxs.back().index + out.recxs.back().count == extent.begin);
+      if (!joins && (out.recxs.size() == request.count_max || ++looked_at > kStepRecordsMax)) {
+        return {};
+      }
+      if (joins && request.descending) {
+        out.recxs.back().index = extent.begin;
+        out.recxs.back().count += extent.end - extent.begin;
+      } else {
+        emit_extent(extent);
+      }
+      joins_next = extent.value.joined;
+      std::byte be[8];
+      store_be64(be, extent.end);
+      out.position.assign(1, std::byte{kAfterExtent});
+      out.position.insert(out.position.end(), be, be + 8);
+    }
+    TRY(moved, request.descending ? cursor.prev() : cursor.next());
+  }
+  out.eof = true;
+  return {};
+}
+
+Task<Result<void>> read_long_names(Listing& listing) {
+  Shard::State& state = listing.state;
+  std::vector<Task<Result<void>>> tasks;
+  for (size_t i = 0; i < listing.long_names.size(); ++i) {
+    Listing::LongName& name = listing.long_names[i];
+    size_t index = 0;
+    for (size_t at = 0; at < name.offset; ++index) at += listing.out.lengths[index];
+    name.read.into = {{listing.out.keys.data() + name.offset, listing.out.lengths[index]}};
+    tasks.push_back(read_data(state.reactor, *state.store, std::move(name.read)));
+  }
+  co_return co_await run_all(state.reactor, std::move(tasks), kReadsMax);
+}
+
+}  // namespace
+
+Task<Result<model::Listed>> Shard::list(const ObjectPath& object, const model::ListRequest& request) {
+  CO_TRY(hold, state_->gate.enter());
+  Listing listing(*state_, object, request);
+  CO_TRY(checked, listing.check());
+  const bool keys = request.what != model::ListRequest::What::recxs;
+  const auto pin = state_->store->pin_reads();
+  while (!listing.finished) {
+    // Extents are few a call: a missing page starts the step again. Keys go on where they are.
+    const model::Listed before = keys ? model::Listed{} : listing.out;
+    auto stepped = keys ? listing.step_keys() : listing.step_extents();
+    if (stepped) break;
+    if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
+    if (!keys) listing.out = before;
+    CO_TRY(loaded, co_await state_->store->load_absent());
+  }
+  CO_TRY(settled, co_await state_->settle());
+  if (!listing.long_names.empty()) {
+    CO_TRY(read, co_await read_long_names(listing));
+  }
+  if (state_->evicting) {
+    CO_TRY(ended, co_await state_->store->end_step());
+  }
+  co_return std::move(listing.out);
+}
+
+Result<Bytes> Shard::position_of(const ObjectPath& object, model::ListRequest::What what, ByteView key) {
+  const uint8_t type = object.oid.type();
+  if (what == model::ListRequest::What::recxs) {
+    return fail(Errc::invalid, "anchor: only keys have positions");
+  }
+  const model::KeyKind kind =
+      what == model::ListRequest::What::dkeys ? model::dkey_kind(type) : model::akey_kind(type);
+  TRY(checked, check_key(kind, key));
+  const Component component = component_of(kind, key);
+  Bytes position(1, std::byte{kAtKey});
+  position.insert(position.end(), component.view().begin(), component.view().end());
+  return position;
+}
+
+}  // namespace cairn::vos

@@ -1,0 +1,40 @@
+// Markers: punches too large to remove their records at once. A marker says that everything below its level
+// up to its epoch is gone; readers look for markers, a background pass removes the records, then the
+// marker (store.md rule 4). 4,096 counters hashed by object tell that there is nothing to look up.
+// Home: the shard's reactor. Plain calls.
+#pragma once
+
+#include <vector>
+
+#include "index/tree.h"
+#include "vos/key_format.h"
+
+namespace cairn::vos {
+
+/// A punch of up to this many records removes them at once.
+inline constexpr size_t kPunchAtOnceMax = 128;
+
+class Markers {
+ public:
+  Markers() : counters_(4096) {}
+
+  bool any(const Key& object_prefix) const { return counters_[slot(object_prefix)] != 0; }
+  size_t total() const { return total_; }
+  void add(ByteView object_prefix);
+  void remove(ByteView object_prefix);
+
+  /// The epoch of the marker of exactly this level, 0 if none. Cheap when any() is false.
+  /// @error page_absent
+  Result<model::Epoch> at(index::Tree& tree, const Key& object_prefix, const Key& level_prefix,
+                          Level level) const;
+
+ private:
+  static size_t slot(ByteView object_prefix);
+  std::vector<uint32_t> counters_;
+  size_t total_ = 0;
+};
+
+/// Length of the object part of a live or marker key. @error checksum
+Result<size_t> object_prefix_bytes(ByteView key);
+
+}  // namespace cairn::vos

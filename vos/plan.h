@@ -1,0 +1,122 @@
+// Plan: what one update or punch is going to change, worked out by plain calls before anything is changed.
+// Gives up with page_absent when it needs a page or a block that is not in memory; the driver loads it and
+// starts again with a new plan. Internal to vos/.
+// Home: the shard's reactor.
+#pragma once
+
+#include <vector>
+
+#include "vos/data_io.h"
+#include "vos/key_format.h"
+#include "vos/shard_state.h"
+#include "vos/value_format.h"
+
+namespace cairn::vos {
+
+/// Newest epoch up to which a level's records are punched by markers of it or of a level above.
+using Floor = model::Epoch;
+
+/// What an akey holds that is visible.
+struct AkeyState {
+  bool exists = false;
+  bool has_name = false;
+  bool has_present = false;
+  model::ValueType type = model::ValueType::none;
+  uint64_t record_bytes = 0;     // array: 0 if not known
+};
+
+/// A run of records.
+struct Span {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+/// A visible or dead extent of an akey.
+struct FoundExtent {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  ValueView value;               // borrowed from the page
+};
+/// Reads the extent that a cursor stands on. @error checksum
+Result<FoundExtent> parse_extent(uint64_t end, ByteView value);
+
+/// Read-only look-ups that plans, fetches and listings share.
+class Look {
+ public:
+  Look(Shard::State& state, const KeyPath& path)
+      : state_(state), path_(path), marked_(state.markers.any(path.object())) {}
+
+  Shard::State& state() { return state_; }
+  const KeyPath& path() const { return path_; }
+  index::Tree& tree() { return state_.tree(); }
+
+  Result<Floor> object_floor();
+  Result<Floor> dkey_floor(const Key& dkey_prefix);
+  Result<Floor> akey_floor(const Key& akey_prefix, Floor dkey_floor);
+  Result<AkeyState> akey(const Key& akey_prefix, Floor floor);
+  /// Is there a visible record of any akey below the dkey? Akeys that start with one of `except` do not
+  /// count. @param newest  gets the stamp of the record that proves it
+  Result<bool> dkey_exists(const Key& dkey_prefix, Floor floor, std::span<const Key> except,
+                           model::Epoch* newest);
+  /// The block checksums of a data value, from the value or from their own records.
+  /// @param end  of the extent; 0 for single values and names
+  Result<BlockData> block_data(const Key& record_prefix, uint64_t end, const ValueView& value);
+
+ private:
+  Shard::State& state_;
+  const KeyPath& path_;
+  bool marked_;
+};
+
+class Plan {
+ public:
+  Plan(Shard::State& state, const KeyPath& path, model::Epoch epoch, BlockCache& cache)
+      : look_(state, path), epoch_(epoch), cache_(cache) {}
+
+  Look& look() { return look_; }
+  index::Batch& batch() { return batch_; }
+  model::Epoch epoch() const { return epoch_; }
+  /// Bytes that the batch's keys and values take in the log.
+  uint64_t bytes() const { return bytes_; }
+
+  void put(ByteView key, ByteView value);
+  void erase(ByteView key);
+  Bytes& scratch() { return scratch_; }
+
+  /// Gives the blocks of a data value back, and its checksum records.
+  Result<void> release_data(const Key& record_prefix, uint64_t end, const ValueView& value);
+  /// Removes whatever of `spans` (ascending, apart) the akey's extents hold; what is left of an extent
+  /// keeps its epoch. Extents at or below `floor` go whole.
+  Result<void> clear_spans(const Key& akey_prefix, Floor floor, std::span<const Span> spans);
+  /// Puts a data value's record and its checksum records.
+  void put_extent(const Key& akey_prefix, uint64_t begin, ExtentShape shape, model::Epoch epoch,
+                  const BlockData& data);
+  void put_checksum_records(const Key& record_prefix, uint64_t end, model::Epoch epoch,
+                            const BlockData& data);
+
+ private:
+  Result<void> trim_extent(const Key& akey_prefix, const FoundExtent& extent,
+                           std::span<const Span> left);
+  void trim_inlined(const Key& akey_prefix, const FoundExtent& extent, std::span<const Span> left);
+  Result<void> trim_data(const Key& akey_prefix, const FoundExtent& extent,
+                         std::span<const Span> left);
+  Result<void> copy_shared(const Key& akey_prefix, const FoundExtent& extent, const BlockData& data,
+                           Span part);
+  void free_blocks(const BlockData& data, uint64_t first, uint64_t last);
+
+  Look look_;
+  model::Epoch epoch_;
+  BlockCache& cache_;
+  index::Batch batch_;
+  Bytes scratch_;
+  uint64_t bytes_ = 0;
+};
+
+/// The parts of [begin, end) that no span covers.
+std::vector<Span> uncovered(Span whole, std::span<const Span> spans);
+/// Blocks [first, last] of `data`, starting `skip` bytes into the first.
+BlockData slice_blocks(const BlockData& data, uint64_t first, uint64_t last, uint32_t skip);
+
+bool starts_with(ByteView key, ByteView prefix);
+
+}  // namespace cairn::vos

@@ -1,0 +1,323 @@
+// Punches, and the background pass that removes what large ones left behind.
+#include <algorithm>
+
+#include "base/report.h"
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// Records that one slice of background removal takes.
+constexpr size_t kReclaimSlice = 512;
+
+/// What was found below a prefix.
+struct Removal {
+  size_t records = 0;      // visible or not, names included
+  bool complete = false;   // all of them are in the plan
+  Key next;                // unless complete: where to go on
+};
+
+/// Plans the removal of every record below `prefix` whose epoch is at or below `until`, at most `max`
+/// of them, from `from` on.
+Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
+                             size_t max) {
+  Removal removal;
+  index::Cursor cursor(plan.look().tree());
+  TRY(sought, cursor.seek(from));
+  while (cursor.valid() && starts_with(cursor.key(), prefix)) {
+    if (epoch_of(cursor.value()) <= until) {
+      if (removal.records == max) {
+        removal.next.add(cursor.key());
+        return removal;
+      }
+      TRY(parsed, parse_key(cursor.key()));
+      TRY(value, parse_value(parsed.kind, cursor.value()));
+      // Checksum records are records of the range themselves: only the blocks are freed here.
+      if (value.form == Form::data) {
+        TRY(data, parse_data(value));
+        for (const media::Extent& run : data.runs) plan.batch().free(run);
+      }
+      plan.erase(cursor.key());
+      ++removal.records;
+    }
+    TRY(moved, cursor.next());
+  }
+  removal.complete = true;
+  return removal;
+}
+
+struct Punch {
+  Punch(Shard::State& s, const PunchRequest& r) : state(s), request(r), path(r.object) {}
+
+  Shard::State& state;
+  const PunchRequest& request;
+  KeyPath path;
+  Key dkey_prefix;
+  std::vector<Key> akeys;
+  BlockCache cache;
+  index::Batch batch;
+  model::Epoch epoch = 0;
+  size_t markers_added = 0;
+
+  Result<void> check();
+  Result<void> plan();
+  Result<void> plan_akeys(Plan& plan);
+  Result<void> plan_dkey(Plan& plan);
+  Result<void> remove_level(Plan& plan, const Key& prefix, Level level);
+};
+
+Result<void> Punch::check() {
+  using Request = PunchRequest::Level;
+  if (request.level == Request::object) return {};
+  if (request.dkey.empty()) return fail(Errc::invalid, "punch: empty dkey");
+  TRY(dkey, path.dkey(request.dkey));
+  dkey_prefix = dkey;
+  if (request.level == Request::dkey) return {};
+  if (request.akeys.empty() || request.akeys.size() > model::kIodsMax) {
+    return fail(Errc::invalid, "punch: no akeys, or more than 65,536");
+  }
+  std::vector<ByteView> views;
+  for (const ByteView akey : request.akeys) {
+    // A key that cannot exist is absent, not an error: the reference answers so.
+    if (!check_key(path.akey_kind(), akey)) continue;
+    TRY(key, path.akey(dkey_prefix, akey));
+    const bool twice = std::any_of(akeys.begin(), akeys.end(), [&](const Key& k) {
+      return k.size() == key.size() && starts_with(k, key);
+    });
+    if (!twice) akeys.push_back(key);
+  }
+  if (akeys.size() < request.akeys.size() && akeys.empty() &&
+      (request.flags & model::cond::kPunch) != 0) {
+    return fail(Errc::nonexistent, "punch: no such akey");
+  }
+  return {};
+}
+
+Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
+  // A plan with too many records is thrown away, and a marker stands in for it.
+  Plan attempt(state, path, epoch, cache);
+  TRY(removal, remove_below(attempt, prefix, prefix, epoch, kPunchAtOnceMax));
+  if (removal.complete) {
+    TRY(again, remove_below(plan, prefix, prefix, epoch, kPunchAtOnceMax));
+    return {};
+  }
+  const Key marker = marker_key(prefix, level);
+  TRY(old, plan.look().tree().get(marker));
+  if (!old) ++markers_added;
+  put_touched(plan.scratch(), epoch);
+  plan.put(marker, plan.scratch());
+  return {};
+}
+
+Result<void> Punch::plan_akeys(Plan& plan) {
+  TRY(dkey_floor, plan.look().dkey_floor(dkey_prefix));
+  for (const Key& akey : akeys) {
+    TRY(floor, plan.look().akey_floor(akey, dkey_floor));
+    TRY(found, plan.look().akey(akey, floor));
+    if (!found.exists && (request.flags & model::cond::kPunch) != 0) {
+      return fail(Errc::nonexistent, "punch: no such akey");
+    }
+    TRY(removed, remove_level(plan, akey, Level::akey));
+  }
+  if (plan.batch().empty()) return {};
+  TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, akeys, nullptr));
+  if (others) return {};
+  const Key name = dkey_name_key(dkey_prefix);
+  TRY(named, plan.look().tree().get(name));
+  if (!named) return {};
+  TRY(value, parse_value(Kind::name, *named));
+  Key prefix = name;
+  prefix.truncate(name.size() - 1);
+  TRY(released, plan.release_data(prefix, 0, value));
+  plan.erase(name);
+  return {};
+}
+
+Result<void> Punch::plan_dkey(Plan& plan) {
+  if ((request.flags & model::cond::kPunch) != 0) {
+    TRY(floor, plan.look().dkey_floor(dkey_prefix));
+    TRY(exists, plan.look().dkey_exists(dkey_prefix, floor, {}, nullptr));
+    if (!exists) return fail(Errc::nonexistent, "punch: no such dkey");
+  }
+  return remove_level(plan, dkey_prefix, Level::dkey);
+}
+
+Result<void> Punch::plan() {
+  markers_added = 0;
+  epoch = request.epoch != 0 ? request.epoch : state.next_epoch();
+  if (epoch <= state.newest) {
+    return fail(Errc::tx_restart, "punch: the epoch is at or below the write floor");
+  }
+  Plan plan(state, path, epoch, cache);
+  Result<void> planned;
+  switch (request.level) {
+    case PunchRequest::Level::object: planned = remove_level(plan, path.object(), Level::object); break;
+    case PunchRequest::Level::dkey: planned = plan_dkey(plan); break;
+    case PunchRequest::Level::akeys: planned = plan_akeys(plan); break;
+  }
+  if (!planned) return planned;
+  if (!plan.batch().empty() && request.level != PunchRequest::Level::object) {
+    // The object's newest epoch must grow although no record of this epoch is left (store.md rule 6).
+    put_touched(plan.scratch(), epoch);
+    plan.put(touched_key(path.object()), plan.scratch());
+  }
+  TRY(prepared, state.tree().prepare(plan.batch()));
+  batch = std::move(plan.batch());
+  return {};
+}
+
+Task<Result<model::Epoch>> run_punch(Punch& punch) {
+  Shard::State& state = punch.state;
+  CO_TRY(checked, punch.check());
+  CO_TRY(admitted, co_await state.store->admit());
+  for (;;) {
+    auto planned = punch.plan();
+    if (planned) break;
+    if (planned.error().code() != Errc::page_absent) {
+      CO_TRY(settled, co_await state.settle());
+      co_return fail(planned.error());
+    }
+    CO_TRY(loaded, co_await state.store->load_absent());
+  }
+  if (punch.batch.empty()) {
+    CO_TRY(settled, co_await state.settle());
+    co_return punch.epoch;
+  }
+  const Origin& origin = punch.request.origin;
+  const media::Lsn at = state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+  for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
+  if (punch.markers_added > 0) state.background_moved.wake_all();
+  CO_TRY(durable, co_await state.store->durable(at));
+  if (state.evicting) {
+    CO_TRY(ended, co_await state.store->end_step());
+  }
+  co_return punch.epoch;
+}
+
+/// How far the background pass is.
+struct Position {
+  Key marker = range_prefix(0, Range::marker);   // this one or the first one after it
+  model::Epoch until = 0;                        // its epoch when `next` was noted
+  Key next;                                      // where to go on below it; empty: at its start
+};
+
+/// One slice of what the marker at or after a position covers.
+struct Reclaim {
+  index::Batch batch;
+  bool none_left = false;       // there is no such marker
+  Position position;            // for the next slice
+  bool finished = false;        // the batch ends with the marker itself
+};
+
+Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from) {
+  Reclaim r;
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(from.marker));
+  if (!cursor.valid()) {
+    r.none_left = true;
+    return r;
+  }
+  const ByteView key = cursor.key();
+  const auto range = static_cast<Range>(key[4]);
+  if (range != Range::marker) {
+    // Skip to the markers of this container, or of the next one.
+    const ContNumber container = load_be32(key.data());
+    if (range > Range::marker && container == UINT32_MAX) {
+      r.none_left = true;
+      return r;
+    }
+    r.position.marker = range_prefix(range > Range::marker ? container + 1 : container, Range::marker);
+    return r;
+  }
+  const model::Epoch until = epoch_of(cursor.value());
+  const bool goes_on = from.next.size() != 0 && from.until == until &&
+                       from.marker.size() == key.size() && starts_with(key, from.marker);
+  r.position.marker.truncate(0);
+  r.position.marker.add(key);
+  r.position.until = until;
+  TRY(parsed, parse_key(key));
+  ObjectPath object{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)};
+  const KeyPath path(object);
+  Key prefix = path.object();
+  if (!parsed.dkey.none) prefix = path.dkey(parsed.dkey);
+  if (!parsed.akey.none) prefix = path.akey(prefix, parsed.akey);
+  BlockCache cache;
+  Plan plan(state, path, until, cache);
+  TRY(removal, remove_below(plan, prefix, goes_on ? from.next : prefix, until, kReclaimSlice));
+  r.finished = removal.complete;
+  r.position.next = removal.next;
+  if (r.finished) plan.erase(r.position.marker);
+  TRY(prepared, state.tree().prepare(plan.batch()));
+  r.batch = std::move(plan.batch());
+  return r;
+}
+
+}  // namespace
+
+Task<Result<model::Epoch>> Shard::punch(const PunchRequest& request) {
+  CO_TRY(hold, state_->gate.enter());
+  CO_TRY(first, co_await begin_once(*state_, request.origin));
+  if (first) co_return *first;
+  Punch punch(*state_, request);
+  auto done = co_await run_punch(punch);
+  end_once(*state_, request.origin, done);
+  co_return done;
+}
+
+/// False: no marker is left at or after the position.
+Task<Result<bool>> reclaim_slice(Shard::State& state, Position& position) {
+  CO_TRY(admitted, co_await state.store->admit());
+  for (;;) {
+    auto planned = plan_reclaim(state, position);
+    if (!planned && planned.error().code() == Errc::page_absent) {
+      CO_TRY(loaded, co_await state.store->load_absent());
+      continue;
+    }
+    if (!planned) co_return fail(planned.error());
+    if (planned->none_left) co_return false;
+    position = planned->position;
+    if (planned->batch.empty()) co_return true;
+    const model::Epoch epoch = state.next_epoch();
+    const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, planned->batch);
+    if (planned->finished) {
+      auto bytes = object_prefix_bytes(position.marker);
+      CHECK(bytes);  // plan_reclaim parsed it
+      state.markers.remove(position.marker.view().first(*bytes));
+    }
+    CO_TRY(durable, co_await state.store->durable(at));
+    if (state.evicting) {
+      CO_TRY(ended, co_await state.store->end_step());
+    }
+    co_return true;
+  }
+}
+
+Task<void> reclaim_marked(Shard::State& state) {
+  for (;;) {
+    while (state.markers.total() == 0 && !state.gate.closed()) {
+      state.reclaiming = false;
+      state.background_moved.wake_all();
+      co_await state.background_moved.wait();
+    }
+    if (state.gate.closed()) break;
+    state.reclaiming = true;
+    Position position;
+    while (state.markers.total() != 0 && !state.gate.closed()) {
+      auto more = co_await reclaim_slice(state, position);
+      if (!more) {
+        report(Severity::error, "shard: giving back punched space ends until the pool is opened again; " +
+                                    std::string(more.error().what()));
+        break;
+      }
+      if (!*more) position = {};
+      co_await state.reactor.yield();
+    }
+    if (state.markers.total() != 0) break;
+  }
+  state.reclaiming = false;
+  state.background_over = true;
+  state.background_moved.wake_all();
+}
+
+}  // namespace cairn::vos

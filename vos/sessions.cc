@@ -1,0 +1,135 @@
+#include "vos/sessions.h"
+
+#include <algorithm>
+
+#include "base/endian.h"
+#include "base/ordered_int.h"
+#include "base/varint.h"
+#include "vos/key_format.h"
+
+namespace cairn::vos {
+
+namespace {
+// Value of a session record: epoch stamp, then varints: floor, count, count times (sequence above the one
+// before it, epoch). Byte map: docs/formats/values.md.
+constexpr size_t kEntriesPerRecord = 256;
+static_assert(kEntriesPerRecord * 20 + 32 <= index::kValueBytesMax);
+}  // namespace
+
+Sessions::Session& Sessions::touch(uint64_t session) {
+  auto [it, added] = sessions_.try_emplace(session);
+  it->second.used = ++uses_;
+  if (added && sessions_.size() > kSessionsMax) {
+    forget_oldest();
+    return sessions_.find(session)->second;
+  }
+  return it->second;
+}
+
+void Sessions::forget_oldest() {
+  auto oldest = std::min_element(sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
+    return a.second.used < b.second.used;
+  });
+  forgotten_.emplace_back(oldest->first, oldest->second.saved_chunks);
+  sessions_.erase(oldest);
+}
+
+void Sessions::open(uint64_t session) { touch(session); }
+
+Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t acknowledged_below) {
+  auto found = sessions_.find(session);
+  if (found == sessions_.end()) return {Verdict::unknown, 0};
+  Session& s = found->second;
+  s.used = ++uses_;
+  if (acknowledged_below > s.floor) {
+    s.floor = acknowledged_below;
+    s.window.erase(s.window.begin(), s.window.lower_bound(s.floor));
+    s.changed = true;
+  }
+  if (sequence < s.floor) return {Verdict::unknown, 0};
+  auto [it, added] = s.window.try_emplace(sequence, 0);
+  if (!added) {
+    return it->second == 0 ? Answer{Verdict::running, 0} : Answer{Verdict::done, it->second};
+  }
+  if (s.window.size() > kSessionWindowMax) {
+    s.window.erase(it);
+    return {Verdict::unknown, 0};
+  }
+  return {Verdict::fresh, 0};
+}
+
+void Sessions::committed(uint64_t session, uint64_t sequence, model::Epoch epoch) {
+  auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;  // forgotten while it ran
+  auto entry = found->second.window.find(sequence);
+  if (entry != found->second.window.end()) entry->second = epoch;
+  found->second.changed = true;
+}
+
+void Sessions::failed(uint64_t session, uint64_t sequence) {
+  auto found = sessions_.find(session);
+  if (found != sessions_.end()) found->second.window.erase(sequence);
+}
+
+void Sessions::replayed(uint64_t session, uint64_t sequence, model::Epoch epoch) {
+  Session& s = touch(session);
+  s.window[sequence] = epoch;
+  s.changed = true;
+}
+
+void Sessions::save(index::Batch& batch, model::Epoch stamp) {
+  for (const auto& [session, chunks] : forgotten_) {
+    for (uint64_t c = 0; c < chunks; ++c) batch.erase(session_key(session, c));
+  }
+  forgotten_.clear();
+  Bytes value;
+  for (auto& [id, s] : sessions_) {
+    if (!s.changed) continue;
+    std::vector<std::pair<uint64_t, model::Epoch>> entries;
+    for (const auto& [sequence, epoch] : s.window) {
+      if (epoch != 0) entries.emplace_back(sequence, epoch);
+    }
+    uint64_t chunk = 0;
+    for (size_t i = 0; i < entries.size() || chunk == 0; i += kEntriesPerRecord, ++chunk) {
+      const size_t n = std::min(kEntriesPerRecord, entries.size() - i);
+      std::byte le[8];
+      store_le64(le, stamp);
+      value.assign(le, le + 8);
+      put_varint(value, s.floor);
+      put_varint(value, n);
+      for (size_t k = i; k < i + n; ++k) {
+        put_varint(value, entries[k].first);
+        put_varint(value, entries[k].second);
+      }
+      batch.put(session_key(id, chunk), value);
+    }
+    for (uint64_t c = chunk; c < s.saved_chunks; ++c) batch.erase(session_key(id, c));
+    s.saved_chunks = chunk;
+    s.changed = false;
+  }
+}
+
+Result<void> Sessions::load(ByteView key, ByteView value) {
+  const auto bad = fail(Errc::checksum, "session record: malformed");
+  uint64_t chunk = 0;
+  if (key.size() < kRangePrefixBytes + 9 || value.size() < 8) return bad;
+  const uint64_t id = load_be64(key.data() + kRangePrefixBytes);
+  const ByteView tail = key.subspan(kRangePrefixBytes + 8);
+  if (get_ordered_int(tail, &chunk) != tail.size()) return bad;
+  ByteView in = value.subspan(8);
+  uint64_t floor = 0;
+  uint64_t count = 0;
+  if (!take_varint(in, &floor) || !take_varint(in, &count) || count > kEntriesPerRecord) return bad;
+  Session& s = touch(id);
+  s.floor = std::max(s.floor, floor);
+  s.saved_chunks = std::max(s.saved_chunks, chunk + 1);
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t sequence = 0;
+    model::Epoch epoch = 0;
+    if (!take_varint(in, &sequence) || !take_varint(in, &epoch) || epoch == 0) return bad;
+    s.window.try_emplace(sequence, epoch);
+  }
+  return in.empty() ? Result<void>{} : Result<void>(bad);
+}
+
+}  // namespace cairn::vos

@@ -1,0 +1,67 @@
+// Sessions: which updates of which client session have been done, so that a resend is answered and never
+// executed twice (store.md rule 13). The newest part is in memory, the log records repeat it, and each
+// checkpoint writes it to the tree.
+// Home: the shard's reactor. Plain calls.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+
+#include "absl/container/flat_hash_map.h"
+#include "index/batch.h"
+#include "model/ids.h"
+
+namespace cairn::vos {
+
+/// Sessions known at a time; the one that was silent longest is forgotten first.
+inline constexpr size_t kSessionsMax = 4096;
+/// Updates of one session whose answers were not acknowledged; a client keeps far fewer under way.
+inline constexpr size_t kSessionWindowMax = 65'536;
+
+class Sessions {
+ public:
+  enum class Verdict : uint8_t {
+    fresh,     // execute it; begin() has noted it
+    running,   // the first copy is under way: wait, then ask again
+    done,      // answered before: `epoch`
+    unknown,   // too old, or an unknown session: never execute
+  };
+  struct Answer {
+    Verdict verdict = Verdict::fresh;
+    model::Epoch epoch = 0;
+  };
+
+  void open(uint64_t session);
+  /// Looks the update up and, if it is fresh, notes that it runs. Drops what `acknowledged_below` covers.
+  Answer begin(uint64_t session, uint64_t sequence, uint64_t acknowledged_below);
+  /// It was committed at `epoch`.
+  void committed(uint64_t session, uint64_t sequence, model::Epoch epoch);
+  /// It failed and changed nothing: a resend may run.
+  void failed(uint64_t session, uint64_t sequence);
+
+  /// Replay: the log holds this update.
+  void replayed(uint64_t session, uint64_t sequence, model::Epoch epoch);
+  /// Puts the records of every session that changed since the last save.
+  void save(index::Batch& batch, model::Epoch stamp);
+  /// Takes one saved record. @error checksum
+  Result<void> load(ByteView key, ByteView value);
+  size_t count() const { return sessions_.size(); }
+
+ private:
+  struct Session {
+    uint64_t floor = 1;                        // sequences below it are forgotten
+    std::map<uint64_t, model::Epoch> window;   // epoch 0: running
+    uint64_t used = 0;                         // for forgetting
+    uint64_t saved_chunks = 0;
+    bool changed = true;
+  };
+  Session& touch(uint64_t session);
+  void forget_oldest();
+
+  absl::flat_hash_map<uint64_t, Session> sessions_;
+  std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
+  uint64_t uses_ = 0;
+};
+
+}  // namespace cairn::vos

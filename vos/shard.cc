@@ -1,0 +1,269 @@
+#include "vos/shard.h"
+
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// Records that one batch of a container's removal takes.
+constexpr size_t kDestroySlice = 512;
+
+index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options) {
+  index::StoreOptions store = options.store;
+  store.owner_tag[0] = load_be64(pool.bytes.data());
+  store.owner_tag[1] = load_be64(pool.bytes.data() + 8);
+  return store;
+}
+
+Task<Result<void>> save_sessions(Shard::State& state) {
+  index::Batch batch;
+  state.sessions.save(batch, state.newest);
+  if (batch.empty()) co_return Result<void>{};
+  for (;;) {
+    auto prepared = state.tree().prepare(batch);
+    if (prepared) break;
+    if (prepared.error().code() != Errc::page_absent) co_return prepared;
+    CO_TRY(loaded, co_await state.store->load_absent());
+  }
+  state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
+  co_return Result<void>{};
+}
+
+void attach(Shard::State& state, const ShardOptions& options) {
+  state.evicting = options.store.evict_always;
+  state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->stats().wal_bytes / 8);
+  Shard::State* const s = &state;
+  state.store->before_checkpoint([s] { return save_sessions(*s); });
+  state.reactor.spawn(reclaim_marked(state));
+}
+
+/// Reads what the tree keeps for memory: sessions and markers.
+struct Reader {
+  Shard::State& state;
+  Key next = range_prefix(0, Range::session);
+  bool markers = false;
+
+  /// One record a call; false at the end.
+  Result<bool> step();
+};
+
+Result<bool> Reader::step() {
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(next));
+  const bool inside = cursor.valid() && cursor.key().size() > kRangePrefixBytes;
+  if (!markers && (!inside || !starts_with(cursor.key(), range_prefix(0, Range::session)))) {
+    markers = true;
+    next = range_prefix(1, Range::marker);
+    return true;
+  }
+  if (!inside) return false;
+  const ByteView key = cursor.key();
+  if (!markers) {
+    TRY(loaded, state.sessions.load(key, cursor.value()));
+  } else if (key[4] == static_cast<std::byte>(Range::marker)) {
+    TRY(bytes, object_prefix_bytes(key));
+    state.markers.add(key.first(bytes));
+  } else {
+    const ContNumber container = load_be32(key.data());
+    const bool past = key[4] > static_cast<std::byte>(Range::marker);
+    if (past && container == UINT32_MAX) return false;
+    next = range_prefix(past ? container + 1 : container, Range::marker);
+    return true;
+  }
+  next = {};
+  next.add(key);
+  next.add(0);
+  return true;
+}
+
+Task<Result<void>> load_tables(Shard::State& state) {
+  Reader reader{state};
+  for (;;) {
+    auto stepped = reader.step();
+    if (stepped && !*stepped) co_return Result<void>{};
+    if (stepped) continue;
+    if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
+    CO_TRY(loaded, co_await state.store->load_absent());
+  }
+}
+
+/// The first records of a container, at most a slice.
+Result<size_t> plan_destroy(Shard::State& state, ContNumber container, index::Batch& batch) {
+  std::byte be[4];
+  store_be32(be, container);
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(ByteView(be)));
+  size_t records = 0;
+  while (records < kDestroySlice && cursor.valid() && starts_with(cursor.key(), be)) {
+    TRY(parsed, parse_key(cursor.key()));
+    if (parsed.range == Range::live) {
+      TRY(value, parse_value(parsed.kind, cursor.value()));
+      if (value.form == Form::data) {
+        TRY(data, parse_data(value));
+        for (const media::Extent& run : data.runs) batch.free(run);
+      }
+    }
+    batch.erase(cursor.key());
+    ++records;
+    TRY(moved, cursor.next());
+  }
+  TRY(prepared, state.tree().prepare(batch));
+  return records;
+}
+
+}  // namespace
+
+media::Lsn Shard::State::commit(const index::RecordHeader& header, const index::Batch& batch) {
+  CHECK(header.epoch > newest);
+  hlc.advance(header.epoch);
+  const media::Lsn at = store->commit(header, batch, {hlc.last(), 0});
+  newest = header.epoch;
+  undurable.push_back({at, header.epoch});
+  // In the same step as the record: a checkpoint from now on covers both.
+  if (header.session != 0) sessions.committed(header.session, header.sequence, header.epoch);
+  return at;
+}
+
+bool Shard::State::is_durable(model::Epoch epoch) {
+  const media::Lsn complete = store->complete();
+  while (!undurable.empty() && undurable.front().lsn <= complete) {
+    newest_durable = undurable.front().epoch;
+    undurable.pop_front();
+  }
+  return epoch <= newest_durable || undurable.empty();
+}
+
+Task<Result<std::optional<model::Epoch>>> begin_once(Shard::State& state, Origin origin) {
+  if (origin.session == 0) co_return std::optional<model::Epoch>{};
+  for (;;) {
+    const auto answer =
+        state.sessions.begin(origin.session, origin.sequence, origin.acknowledged_below);
+    switch (answer.verdict) {
+      case Sessions::Verdict::fresh:
+        co_return std::optional<model::Epoch>{};
+      case Sessions::Verdict::running:
+        co_await state.session_moved.wait();
+        break;
+      case Sessions::Verdict::done: {
+        CO_TRY(settled, co_await state.settle());
+        co_return std::optional<model::Epoch>{answer.epoch};
+      }
+      case Sessions::Verdict::unknown:
+        co_return fail(Errc::unknown, "update: the session was forgotten; its outcome is unknown");
+    }
+  }
+}
+
+void end_once(Shard::State& state, Origin origin, const Result<model::Epoch>& outcome) {
+  state.is_durable(0);  // keeps the list of what is not durable short
+  if (origin.session == 0) return;
+  if (outcome) {
+    state.sessions.committed(origin.session, origin.sequence, *outcome);
+  } else {
+    state.sessions.failed(origin.session, origin.sequence);
+  }
+  state.session_moved.wake_all();
+}
+
+Shard::Shard() = default;
+Shard::~Shard() = default;
+
+Task<Result<std::unique_ptr<Shard>>> Shard::create(Reactor& reactor, index::StoreDevices devices,
+                                                   Uuid pool, ShardOptions options) {
+  std::unique_ptr<Shard> shard(new Shard);
+  shard->state_ = std::make_unique<State>(reactor);
+  CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(pool, options)));
+  shard->state_->store = std::move(store);
+  attach(*shard->state_, options);
+  co_return std::move(shard);
+}
+
+Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreDevices devices,
+                                                 Uuid pool, ShardOptions options) {
+  std::unique_ptr<Shard> shard(new Shard);
+  shard->state_ = std::make_unique<State>(reactor);
+  State& state = *shard->state_;
+  State* const s = &state;
+  CO_TRY(store, co_await index::Store::open(
+                    reactor, devices, store_options(pool, options), [s](const index::RecordHeader& h) {
+                      s->newest = std::max(s->newest, h.epoch);
+                      if (h.session != 0) s->sessions.replayed(h.session, h.sequence, h.epoch);
+                    }));
+  state.store = std::move(store);
+  const media::WalStamp stamp = state.store->recovered_stamp();
+  state.newest = std::max(state.newest, stamp.epoch_highest);
+  state.newest_durable = state.newest;
+  state.hlc.advance(std::max({state.newest, stamp.epoch_highest, stamp.read_lease}));
+  auto loaded = co_await load_tables(state);
+  if (!loaded) {
+    CO_TRY(closed, co_await state.store->close());
+    co_return fail(loaded.error());
+  }
+  attach(state, options);
+  co_return std::move(shard);
+}
+
+Task<Result<void>> Shard::close() {
+  co_await state_->gate.close();
+  state_->background_moved.wake_all();
+  while (!state_->background_over) co_await state_->background_moved.wait();
+  co_return co_await state_->store->close();
+}
+
+void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
+
+Task<Result<void>> Shard::destroy_container(ContNumber container) {
+  CO_TRY(hold, state_->gate.enter());
+  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  for (;;) {
+    CO_TRY(admitted, co_await state_->store->admit());
+    index::Batch batch;
+    auto records = plan_destroy(*state_, container, batch);
+    if (!records && records.error().code() == Errc::page_absent) {
+      CO_TRY(loaded, co_await state_->store->load_absent());
+      continue;
+    }
+    if (!records) co_return fail(records.error());
+    if (*records == 0) break;
+    const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
+    for (const auto& op : batch.ops()) {
+      const ByteView key = batch.key(op);
+      if (key[4] != static_cast<std::byte>(Range::marker)) continue;
+      auto bytes = object_prefix_bytes(key);
+      CHECK(bytes);  // plan_destroy parsed it
+      state_->markers.remove(key.first(*bytes));
+    }
+    CO_TRY(durable, co_await state_->store->durable(at));
+    if (state_->evicting) {
+      CO_TRY(ended, co_await state_->store->end_step());
+    }
+  }
+  co_return co_await state_->settle();
+}
+
+Task<void> Shard::reclaimed() {
+  while (state_->markers.total() != 0 && !state_->background_over) {
+    co_await state_->background_moved.wait();
+  }
+}
+
+Task<Result<void>> Shard::checkpoint() {
+  CO_TRY(hold, state_->gate.enter());
+  co_return co_await state_->store->checkpoint();
+}
+
+ShardUsage Shard::usage() const {
+  const index::StoreStats stats = state_->store->stats();
+  ShardUsage usage;
+  usage.data_total = stats.data.total * kDataBlockBytes;
+  usage.data_free = stats.data.available() * kDataBlockBytes;
+  usage.meta_total = stats.pages.total * index::kPageBytes;
+  usage.meta_free = stats.pages.available() * index::kPageBytes;
+  usage.meta_used = stats.page_bytes;
+  return usage;
+}
+
+index::Store& Shard::store() { return *state_->store; }
+
+}  // namespace cairn::vos

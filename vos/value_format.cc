@@ -1,0 +1,273 @@
+#include "vos/value_format.h"
+
+#include <algorithm>
+
+#include "base/endian.h"
+#include "base/varint.h"
+
+namespace cairn::vos {
+
+namespace {
+
+constexpr uint8_t kFormMask = 0x0F;
+constexpr uint8_t kMinorBit = 0x10;
+constexpr uint8_t kJoinedBit = 0x20;
+constexpr uint8_t kApartBit = 0x40;
+constexpr uint8_t kReservedBit = 0x80;
+constexpr uint8_t kChecksumCrc32c = 1;
+constexpr size_t kBitmapBytes = kPackedBytes / 8;
+
+std::unexpected<Error> malformed() { return fail(Errc::checksum, "value: malformed record"); }
+
+void put_header(Bytes& out, model::Epoch epoch, Form form, uint8_t bits = 0) {
+  std::byte le[8];
+  store_le64(le, epoch);
+  out.assign(le, le + 8);
+  out.push_back(static_cast<std::byte>(static_cast<uint8_t>(form) | bits));
+}
+
+void append(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+void put_block_data(Bytes& out, const BlockData& data) {
+  CHECK(data.runs.size() <= kRunsMax);
+  out.push_back(std::byte{kChecksumCrc32c});
+  put_varint(out, data.skip);
+  put_varint(out, data.runs.size());
+  for (const media::Extent& run : data.runs) {
+    put_varint(out, run.block);
+    put_varint(out, run.count);
+  }
+  if (data.crcs.size() > kInlineChecksumsMax) return;
+  for (const uint32_t crc : data.crcs) {
+    std::byte le[4];
+    store_le32(le, crc);
+    append(out, le);
+  }
+}
+
+uint8_t apart_bit(const BlockData& data) {
+  CHECK(data.crcs.size() == data.block_count());
+  return data.crcs.size() > kInlineChecksumsMax ? kApartBit : 0;
+}
+
+uint64_t nonzero_count(ByteView bytes) {
+  return static_cast<uint64_t>(
+      std::count_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; }));
+}
+
+Result<void> check_packed(ByteView in) {
+  if (in.size() < kBitmapBytes) return malformed();
+  size_t bits = 0;
+  for (size_t i = 0; i < kBitmapBytes; ++i) {
+    bits += static_cast<size_t>(std::popcount(static_cast<uint8_t>(in[i])));
+  }
+  if (in.size() != kBitmapBytes + bits) return malformed();
+  return {};
+}
+
+Result<void> parse_payload(ByteView in, uint64_t length_if_data, ValueView& v) {
+  switch (v.form) {
+    case Form::inlined:
+      v.inlined = in;
+      v.payload_bytes = in.size();
+      return {};
+    case Form::packed: {
+      TRY(checked, check_packed(in));
+      v.inlined = in;
+      v.payload_bytes = kPackedBytes;
+      return {};
+    }
+    case Form::data:
+      if (length_if_data == 0) return malformed();
+      v.payload_bytes = length_if_data;
+      v.data = in;
+      return {};
+    case Form::mark:
+      break;
+  }
+  return malformed();
+}
+
+Result<void> parse_blob(ByteView in, ValueView& v) {
+  uint64_t length = 0;
+  if (v.form == Form::data && !take_varint(in, &length)) return malformed();
+  return parse_payload(in, length, v);
+}
+
+Result<void> parse_extent(ByteView in, ValueView& v) {
+  if (!take_varint(in, &v.count) || !take_varint(in, &v.record_bytes)) return malformed();
+  uint64_t bytes = 0;
+  if (v.count == 0 || v.record_bytes == 0 || v.form == Form::packed ||
+      __builtin_mul_overflow(v.count, v.record_bytes, &bytes)) {
+    return malformed();
+  }
+  TRY(done, parse_payload(in, bytes, v));
+  if (v.payload_bytes != bytes) return malformed();
+  return {};
+}
+
+Result<void> parse_mark(Kind kind, ByteView in, ValueView& v) {
+  if (v.form != Form::mark) return malformed();
+  if (kind == Kind::touched) {
+    if (!in.empty()) return malformed();
+    return {};
+  }
+  if (kind == Kind::checksums) {
+    if (in.empty() || in.size() % 4 != 0 || in.size() > 4 * kChecksumsPerRecord) return malformed();
+    v.inlined = in;
+    return {};
+  }
+  if (in.empty() || static_cast<uint8_t>(in[0]) > 2) return malformed();
+  v.present_type = static_cast<model::ValueType>(in[0]);
+  in = in.subspan(1);
+  if (!take_varint(in, &v.record_bytes) || !in.empty()) return malformed();
+  return {};
+}
+
+}  // namespace
+
+uint64_t BlockData::block_count() const {
+  uint64_t count = 0;
+  for (const media::Extent& run : runs) count += run.count;
+  return count;
+}
+
+uint64_t BlockData::block_at(uint64_t index) const {
+  for (const media::Extent& run : runs) {
+    if (index < run.count) return run.block + index;
+    index -= run.count;
+  }
+  CHECK(false);
+}
+
+Result<ValueView> parse_value(Kind kind, ByteView value) {
+  ValueView v;
+  if (value.size() < 9) return malformed();
+  v.epoch = load_le64(value.data());
+  const auto form = static_cast<uint8_t>(value[8]);
+  if ((form & kReservedBit) != 0 || (form & kFormMask) > 3) return malformed();
+  v.form = static_cast<Form>(form & kFormMask);
+  v.joined = (form & kJoinedBit) != 0;
+  v.checksums_apart = (form & kApartBit) != 0;
+  ByteView in = value.subspan(9);
+  uint64_t minor = 0;
+  if ((form & kMinorBit) != 0 && (!take_varint(in, &minor) || minor > 0xFFFF)) return malformed();
+  v.minor_epoch = static_cast<uint16_t>(minor);
+  Result<void> parsed;
+  switch (kind) {
+    case Kind::name:
+    case Kind::single: parsed = parse_blob(in, v); break;
+    case Kind::extent: parsed = parse_extent(in, v); break;
+    default: parsed = parse_mark(kind, in, v); break;
+  }
+  if (!parsed) return fail(parsed.error());
+  return v;
+}
+
+Result<BlockData> parse_data(const ValueView& value) {
+  if (value.form != Form::data) return malformed();
+  ByteView in = value.data;
+  BlockData data;
+  ByteView type;
+  uint64_t skip = 0;
+  uint64_t run_count = 0;
+  if (!take_bytes(in, 1, &type) || type[0] != std::byte{kChecksumCrc32c}) return malformed();
+  if (!take_varint(in, &skip) || skip >= kDataBlockBytes) return malformed();
+  if (!take_varint(in, &run_count) || run_count == 0 || run_count > kRunsMax) return malformed();
+  data.skip = static_cast<uint32_t>(skip);
+  uint64_t blocks = 0;
+  for (uint64_t i = 0; i < run_count; ++i) {
+    uint64_t block = 0;
+    uint64_t count = 0;
+    if (!take_varint(in, &block) || !take_varint(in, &count)) return malformed();
+    if (count == 0 || count > UINT32_MAX || block > UINT64_MAX - count) return malformed();
+    data.runs.push_back({block, static_cast<uint32_t>(count)});
+    blocks += count;
+  }
+  if (value.payload_bytes > UINT64_MAX - 2 * kDataBlockBytes) return malformed();
+  if (blocks != (skip + value.payload_bytes + kDataBlockBytes - 1) / kDataBlockBytes) {
+    return malformed();
+  }
+  if (value.checksums_apart) {
+    if (!in.empty()) return malformed();
+    return data;
+  }
+  if (in.size() != 4 * blocks) return malformed();
+  for (size_t i = 0; i < blocks; ++i) data.crcs.push_back(load_le32(in.data() + 4 * i));
+  return data;
+}
+
+void copy_inlined(const ValueView& value, uint64_t begin, ByteSpan into) {
+  CHECK(begin + into.size() <= value.payload_bytes);
+  if (into.empty()) return;
+  if (value.form == Form::inlined) {
+    std::memcpy(into.data(), value.inlined.data() + begin, into.size());
+    return;
+  }
+  std::byte whole[kPackedBytes] = {};
+  const std::byte* next = value.inlined.data() + kBitmapBytes;
+  for (size_t i = 0; i < kPackedBytes; ++i) {
+    const auto bits = static_cast<uint8_t>(value.inlined[i / 8]);
+    if ((bits >> (i % 8) & 1) != 0) whole[i] = *next++;
+  }
+  std::memcpy(into.data(), whole + begin, into.size());
+}
+
+void put_touched(Bytes& out, model::Epoch epoch) { put_header(out, epoch, Form::mark); }
+
+void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes) {
+  put_header(out, epoch, Form::mark);
+  out.push_back(static_cast<std::byte>(type));
+  put_varint(out, record_bytes);
+}
+
+void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload) {
+  if (payload.size() != kPackedBytes ||
+      nonzero_count(payload) + kBitmapBytes >= kPackedBytes) {
+    put_header(out, epoch, Form::inlined);
+    return append(out, payload);
+  }
+  put_header(out, epoch, Form::packed);
+  std::byte bitmap[kBitmapBytes] = {};
+  for (size_t i = 0; i < kPackedBytes; ++i) {
+    if (payload[i] != std::byte{0}) bitmap[i / 8] |= static_cast<std::byte>(1u << (i % 8));
+  }
+  append(out, bitmap);
+  for (const std::byte b : payload) {
+    if (b != std::byte{0}) out.push_back(b);
+  }
+}
+
+void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const BlockData& data) {
+  put_header(out, epoch, Form::data, apart_bit(data));
+  put_varint(out, payload_bytes);
+  put_block_data(out, data);
+}
+
+void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload) {
+  CHECK(payload.size() == shape.count * shape.record_bytes);
+  put_header(out, epoch, Form::inlined, shape.joined ? kJoinedBit : 0);
+  put_varint(out, shape.count);
+  put_varint(out, shape.record_bytes);
+  append(out, payload);
+}
+
+void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data) {
+  put_header(out, epoch, Form::data,
+             static_cast<uint8_t>((shape.joined ? kJoinedBit : 0) | apart_bit(data)));
+  put_varint(out, shape.count);
+  put_varint(out, shape.record_bytes);
+  put_block_data(out, data);
+}
+
+void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs) {
+  CHECK(!crcs.empty() && crcs.size() <= kChecksumsPerRecord);
+  put_header(out, epoch, Form::mark);
+  for (const uint32_t crc : crcs) {
+    std::byte le[4];
+    store_le32(le, crc);
+    append(out, le);
+  }
+}
+
+}  // namespace cairn::vos

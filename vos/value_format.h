@@ -1,0 +1,93 @@
+// vos/value_format.h - values of a shard's tree, format 1. Little-endian; varints are LEB128. Unit: bytes.
+//
+//   offset  size  field    meaning
+//        0     8  epoch    at which it was written; the tree's stamp
+//        8     1  form     bits 0-3: 0 mark, 1 inline, 2 packed, 3 data; bit 4: a minor epoch follows;
+//                          bit 5: joined, the extent continues the one that ends where it begins (both
+//                          were one write); bit 6: checksums stand in records of their own; bit 7: zero
+//       (9)  1-3  minor    varint, only with bit 4
+//   then by the record's kind
+//     name       inline: the whole key.  data: varint length, DATA
+//     present    mark: 1 byte value type, varint record bytes (0: not known)
+//     touched    mark: nothing; punch markers too
+//     single     inline: the value.  packed: 11 bytes bitmap, then the nonzero ones of 88 bytes.
+//                data: varint length, DATA
+//     extent     varint record count, varint record bytes, then inline: the records, or DATA
+//     checksums  mark: U32le CRC32C of up to 1,024 blocks, in order
+//   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block, < 4,096),
+//     varint run count, per run varint block and varint count, then unless bit 6 the U32le CRC32C of each
+//     block, whole and zero-filled.
+// The runs hold exactly ceil((skip + payload) / 4,096) blocks.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "media/space.h"
+#include "model/ids.h"
+#include "model/io.h"
+#include "vos/key_format.h"
+
+namespace cairn::vos {
+
+inline constexpr uint32_t kDataBlockBytes = 4096;
+/// More block checksums than this stand in records of their own (store.md rule 7).
+inline constexpr size_t kInlineChecksumsMax = 16;
+/// The DFS inode value: mostly zeros, stored packed and restored exactly (store.md rule 19).
+inline constexpr size_t kPackedBytes = 88;
+/// Runs of one data value, so that a value fits a page.
+inline constexpr size_t kRunsMax = 128;
+
+enum class Form : uint8_t { mark = 0, inlined = 1, packed = 2, data = 3 };
+
+/// Blocks that hold a payload: byte i of it is byte skip + i of the blocks in order.
+struct BlockData {
+  std::vector<media::Extent> runs;
+  uint32_t skip = 0;
+  std::vector<uint32_t> crcs;          // one a block; empty: in `checksums` records
+  uint64_t block_count() const;
+  /// The block number of the index-th block.
+  uint64_t block_at(uint64_t index) const;
+};
+
+/// A value taken apart; views borrow from it.
+struct ValueView {
+  model::Epoch epoch = 0;
+  uint16_t minor_epoch = 0;
+  Form form = Form::mark;
+  bool joined = false;
+  bool checksums_apart = false;
+  model::ValueType present_type = model::ValueType::none;   // present
+  uint64_t record_bytes = 0;      // extent, present
+  uint64_t count = 0;             // extent: records
+  uint64_t payload_bytes = 0;     // name, single, extent
+  ByteView inlined;               // inline or packed bytes, checksums
+  ByteView data;                  // DATA, parse_data()
+};
+
+inline model::Epoch epoch_of(ByteView value) { return load_le64(value.data()); }
+
+/// @error checksum  malformed
+Result<ValueView> parse_value(Kind kind, ByteView value);
+/// @error checksum  malformed, or blocks that do not fit the payload
+Result<BlockData> parse_data(const ValueView& value);
+/// Copies an inline or packed payload, [begin, begin + into.size()) of it.
+void copy_inlined(const ValueView& value, uint64_t begin, ByteSpan into);
+
+void put_touched(Bytes& out, model::Epoch epoch);
+void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes);
+/// single or name; packs 88-byte singles where that is shorter.
+void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload);
+void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const BlockData& data);
+struct ExtentShape {
+  uint64_t count = 0;
+  uint64_t record_bytes = 0;
+  bool joined = false;
+};
+void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
+void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
+void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs);
+
+}  // namespace cairn::vos
