@@ -51,7 +51,8 @@ struct ContInfo {
 
 struct PoolCreateOptions {
   std::string label;                        // validated; see model/label.h
-  uint64_t bytes = 0;                       // of all tiers together
+  uint64_t bytes = 0;                       // of metadata and data together; the log comes on top
+  uint64_t meta_bytes = 0;                  // of these for metadata; 0: the usual share
   Props props;
 };
 

@@ -1,0 +1,129 @@
+#include "client/system_impl.h"
+
+namespace cairn::client {
+namespace {
+
+template <class T>
+Task<Result<T>> failed(Error error) {
+  co_return fail(error);
+}
+
+}  // namespace
+
+Task<Result<void>> ContainerImpl::close() {
+  if (!open_) co_return fail(Errc::no_handle, "container: closed before");
+  open_ = false;
+  co_return co_await pool_->impl().command(request(wire::Op::cont_close));
+}
+
+Task<Result<ContInfo>> ContainerImpl::query() {
+  CO_TRY(reply, co_await pool_->impl().control(request(wire::Op::cont_query)));
+  if (reply.conts.size() != 1) co_return fail(Errc::protocol, "container query: not one answer");
+  co_return from_wire(reply.conts.front());
+}
+
+Task<Result<void>> ContainerImpl::set_props(Props props) {
+  auto wanted = request(wire::Op::cont_set_props);
+  wanted.props = to_wire(props);
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<Attrs>> ContainerImpl::attrs() {
+  CO_TRY(reply, co_await pool_->impl().control(request(wire::Op::cont_attrs)));
+  co_return from_wire(std::move(reply.attrs));
+}
+
+Task<Result<void>> ContainerImpl::set_attrs(Attrs attrs) {
+  auto wanted = request(wire::Op::cont_set_attrs);
+  wanted.attrs = to_wire(attrs);
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<void>> ContainerImpl::delete_attrs(std::vector<std::string> names) {
+  auto wanted = request(wire::Op::cont_delete_attrs);
+  wanted.names = std::move(names);
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<uint64_t>> ContainerImpl::alloc_oids(uint64_t count) {
+  auto wanted = request(wire::Op::cont_alloc_oids);
+  wanted.count = count;
+  CO_TRY(reply, co_await pool_->impl().control(std::move(wanted)));
+  co_return reply.first;
+}
+
+Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, bool writes) const {
+  if (!open_) return fail(Errc::no_handle, "container: the handle is closed");
+  if (writes && opened_.access == Access::read_only) {
+    return fail(Errc::no_perm, "container: opened read only; open it read-write");
+  }
+  // One target, so one shard (layout/place.h refuses the rest).
+  TRY(place, layout::place_shard(oid, 0, opened_.map));
+  return ObjectRoute{.endpoint = {.rank = place.rank},
+                     .handle = opened_.io,
+                     .target = place.target,
+                     .shard = place.shard,
+                     .map_version = opened_.map.version,
+                     .placement_generation = opened_.map.generation};
+}
+
+// No coroutine of their own: the I/O path pays for one frame less.
+
+Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, std::vector<model::Iod> iods) {
+  const auto where = route(args.oid, true);
+  if (!where) return failed<model::Epoch>(where.error());
+  return object_update(rpc(), *where, args, std::move(iods));
+}
+
+Task<Result<model::Fetched>> ContainerImpl::fetch(ObjectArgs args, std::vector<model::Iod> iods) {
+  const auto where = route(args.oid, false);
+  if (!where) return failed<model::Fetched>(where.error());
+  return object_fetch(rpc(), *where, args, std::move(iods));
+}
+
+Task<Result<model::Epoch>> ContainerImpl::punch_object(model::ObjectId oid, uint64_t flags) {
+  const auto where = route(oid, true);
+  if (!where) return failed<model::Epoch>(where.error());
+  return object_punch(rpc(), *where, oid, flags);
+}
+
+Task<Result<model::Epoch>> ContainerImpl::punch_dkey(ObjectArgs args) {
+  const auto where = route(args.oid, true);
+  if (!where) return failed<model::Epoch>(where.error());
+  return object_punch_dkey(rpc(), *where, args);
+}
+
+Task<Result<model::Epoch>> ContainerImpl::punch_akeys(ObjectArgs args,
+                                                      std::vector<ByteView> akeys) {
+  const auto where = route(args.oid, true);
+  if (!where) return failed<model::Epoch>(where.error());
+  return object_punch_akeys(rpc(), *where, args, std::move(akeys));
+}
+
+Task<Result<model::Listed>> ContainerImpl::list(model::ObjectId oid, model::ListRequest request) {
+  const auto where = route(oid, false);
+  if (!where) return failed<model::Listed>(where.error());
+  return object_list(rpc(), *where, oid, std::move(request));
+}
+
+Task<Result<Bytes>> ContainerImpl::position_of(model::ObjectId oid, model::ListRequest::What what,
+                                               ByteView key) {
+  const auto where = route(oid, false);
+  if (!where) return failed<Bytes>(where.error());
+  return object_position_of(rpc(), *where, oid, what, key);
+}
+
+Task<Result<model::QueriedKey>> ContainerImpl::query_key(model::ObjectId oid,
+                                                         model::QueryKeyRequest request) {
+  const auto where = route(oid, false);
+  if (!where) return failed<model::QueriedKey>(where.error());
+  return object_query_key(rpc(), *where, oid, request);
+}
+
+Task<Result<model::Epoch>> ContainerImpl::max_epoch(model::ObjectId oid) {
+  const auto where = route(oid, false);
+  if (!where) return failed<model::Epoch>(where.error());
+  return object_max_epoch(rpc(), *where, oid);
+}
+
+}  // namespace cairn::client

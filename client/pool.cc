@@ -1,0 +1,80 @@
+#include "client/system_impl.h"
+
+namespace cairn::client {
+namespace {
+
+constexpr uint32_t kRedundancyFactor = 0x1007;   // DAOS_PROP_CO_REDUN_FAC
+
+}  // namespace
+
+Task<Result<PoolInfo>> PoolImpl::query() {
+  CO_TRY(reply, co_await system_.control(request(wire::Op::pool_query)));
+  if (reply.pools.size() != 1) co_return fail(Errc::protocol, "pool query: not one answer");
+  co_return from_wire(reply.pools.front());
+}
+
+Task<Result<void>> PoolImpl::disconnect() {
+  return system_.command(request(wire::Op::pool_disconnect));
+}
+
+Task<Result<Attrs>> PoolImpl::attrs() {
+  CO_TRY(reply, co_await system_.control(request(wire::Op::pool_attrs)));
+  co_return from_wire(std::move(reply.attrs));
+}
+
+Task<Result<void>> PoolImpl::set_attrs(Attrs attrs) {
+  auto wanted = request(wire::Op::pool_set_attrs);
+  wanted.attrs = to_wire(attrs);
+  return system_.command(std::move(wanted));
+}
+
+Task<Result<void>> PoolImpl::delete_attrs(std::vector<std::string> names) {
+  auto wanted = request(wire::Op::pool_delete_attrs);
+  wanted.names = std::move(names);
+  return system_.command(std::move(wanted));
+}
+
+Task<Result<Uuid>> PoolImpl::cont_create(std::string label, Props props) {
+  auto wanted = request(wire::Op::cont_create);
+  wanted.label = std::move(label);
+  wanted.props = to_wire(props);
+  CO_TRY(reply, co_await system_.control(std::move(wanted)));
+  co_return reply.uuid;
+}
+
+Task<Result<std::vector<ContInfo>>> PoolImpl::cont_list() {
+  CO_TRY(reply, co_await system_.control(request(wire::Op::cont_list)));
+  std::vector<ContInfo> out;
+  for (const auto& cont : reply.conts) out.push_back(from_wire(cont));
+  co_return out;
+}
+
+Task<Result<ContainerPtr>> PoolImpl::cont_open(std::string cont, Access access) {
+  // The pool object must live as long as this task, also if its user lets go of it meanwhile.
+  const auto self = shared_from_this();
+  auto wanted = request(wire::Op::cont_open);
+  wanted.name = std::move(cont);
+  wanted.access = static_cast<uint32_t>(access);
+  CO_TRY(reply, co_await system_.control(std::move(wanted)));
+  ContainerImpl::Opened opened{.uuid = reply.uuid, .handle = reply.handle,
+                               .io = {reply.io_index, reply.io_generation}, .access = access,
+                               .map = {}};
+  if (!reply.conts.empty()) {
+    const Props props = from_wire(reply.conts.front().props);
+    const auto factor = props.find(kRedundancyFactor);
+    if (factor != props.end() && std::holds_alternative<uint64_t>(factor->second)) {
+      opened.map.shape.redundancy_factor =
+          static_cast<uint32_t>(std::get<uint64_t>(factor->second));
+    }
+  }
+  co_return ContainerPtr(std::make_shared<ContainerImpl>(self, opened));
+}
+
+Task<Result<void>> PoolImpl::cont_destroy(std::string cont, bool force) {
+  auto wanted = request(wire::Op::cont_destroy);
+  wanted.name = std::move(cont);
+  wanted.force = force;
+  return system_.command(std::move(wanted));
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,141 @@
+#include "client/system.h"
+
+#include "client/system_impl.h"
+
+namespace cairn::client {
+
+std::vector<wire::Prop> to_wire(const Props& props) {
+  std::vector<wire::Prop> out;
+  for (const auto& [number, value] : props) {
+    wire::Prop& prop = out.emplace_back();
+    prop.number = number;
+    if (const auto* integer = std::get_if<uint64_t>(&value)) {
+      prop.integer = *integer;
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+      prop.text = *text;
+    } else {
+      prop.raw = std::get<Bytes>(value);
+    }
+  }
+  return out;
+}
+
+Props from_wire(const std::vector<wire::Prop>& props) {
+  Props out;
+  for (const auto& prop : props) {
+    if (prop.integer) {
+      out[prop.number] = *prop.integer;
+    } else if (prop.text) {
+      out[prop.number] = *prop.text;
+    } else if (prop.raw) {
+      out[prop.number] = *prop.raw;
+    }
+  }
+  return out;
+}
+
+std::vector<wire::Attr> to_wire(const Attrs& attrs) {
+  std::vector<wire::Attr> out;
+  for (const auto& [name, value] : attrs) out.push_back({name, value});
+  return out;
+}
+
+Attrs from_wire(std::vector<wire::Attr> attrs) {
+  Attrs out;
+  for (auto& attr : attrs) out[std::move(attr.name)] = std::move(attr.value);
+  return out;
+}
+
+PoolInfo from_wire(const wire::PoolReply& reply) {
+  PoolInfo out;
+  out.uuid = reply.uuid;
+  out.label = reply.label;
+  out.target_count = reply.target_count;
+  out.engine_count = reply.engine_count;
+  out.disabled_count = reply.disabled_count;
+  out.map_version = reply.map_version;
+  out.leader = reply.leader;
+  out.data_total = reply.data_total;
+  out.data_free = reply.data_free;
+  out.meta_total = reply.meta_total;
+  out.meta_free = reply.meta_free;
+  out.meta_used = reply.meta_used;
+  out.props = from_wire(reply.props);
+  return out;
+}
+
+ContInfo from_wire(const wire::ContReply& reply) {
+  ContInfo out;
+  out.uuid = reply.uuid;
+  out.label = reply.label;
+  out.handle_count = reply.handle_count;
+  out.snapshot_count = reply.snapshot_count;
+  out.last_snapshot = reply.last_snapshot;
+  out.open_time = reply.open_time;
+  out.modify_time = reply.modify_time;
+  out.props = from_wire(reply.props);
+  return out;
+}
+
+std::unique_ptr<System> make_system(SystemParts parts) {
+  return std::make_unique<SystemImpl>(std::move(parts));
+}
+
+SystemImpl::~SystemImpl() {
+  // Acknowledged data is in the log already: a failed checkpoint here loses nothing.
+  [[maybe_unused]] const auto done = shutdown();
+}
+
+Result<void> SystemImpl::shutdown() {
+  if (!parts_.shutdown) return {};
+  return std::exchange(parts_.shutdown, {})();
+}
+
+Task<Result<wire::ControlReply>> SystemImpl::control(wire::ControlRequest request) {
+  CO_TRY(bytes, co_await rpc().control(service(), wire::proto_encode(request)));
+  co_return wire::proto_decode<wire::ControlReply>(bytes);
+}
+
+Task<Result<void>> SystemImpl::command(wire::ControlRequest request) {
+  CO_TRY(reply, co_await control(std::move(request)));
+  co_return Result<void>{};
+}
+
+Task<Result<Uuid>> SystemImpl::pool_create(PoolCreateOptions options) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_create;
+  request.label = std::move(options.label);
+  request.bytes = options.bytes;
+  request.meta_bytes = options.meta_bytes;
+  request.props = to_wire(options.props);
+  CO_TRY(reply, co_await control(std::move(request)));
+  co_return reply.uuid;
+}
+
+Task<Result<std::vector<PoolInfo>>> SystemImpl::pool_list() {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_list;
+  CO_TRY(reply, co_await control(std::move(request)));
+  std::vector<PoolInfo> out;
+  for (const auto& pool : reply.pools) out.push_back(from_wire(pool));
+  co_return out;
+}
+
+Task<Result<void>> SystemImpl::pool_destroy(std::string pool, bool force) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_destroy;
+  request.name = std::move(pool);
+  request.force = force;
+  return command(std::move(request));
+}
+
+Task<Result<PoolPtr>> SystemImpl::pool_connect(std::string pool, Access access) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_connect;
+  request.name = std::move(pool);
+  request.access = static_cast<uint32_t>(access);
+  CO_TRY(reply, co_await control(std::move(request)));
+  co_return PoolPtr(std::make_shared<PoolImpl>(*this, reply.uuid, reply.handle, access));
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,126 @@
+// The classes behind client.h's interfaces. Internal to client/.
+// Home: the context's reactor. A System outlives its pools, a pool its containers (held by pointer).
+#pragma once
+
+#include "client/object_ops.h"
+#include "client/system.h"
+#include "layout/place.h"
+#include "wire/control.h"
+
+namespace cairn::client {
+
+std::vector<wire::Prop> to_wire(const Props& props);
+Props from_wire(const std::vector<wire::Prop>& props);
+std::vector<wire::Attr> to_wire(const Attrs& attrs);
+Attrs from_wire(std::vector<wire::Attr> attrs);
+PoolInfo from_wire(const wire::PoolReply& reply);
+ContInfo from_wire(const wire::ContReply& reply);
+
+class SystemImpl final : public System {
+ public:
+  explicit SystemImpl(SystemParts parts) : parts_(std::move(parts)) {}
+  ~SystemImpl() override;
+
+  Context& context() override { return *parts_.context; }
+  Task<Result<Uuid>> pool_create(PoolCreateOptions options) override;
+  Task<Result<std::vector<PoolInfo>>> pool_list() override;
+  Task<Result<void>> pool_destroy(std::string pool, bool force) override;
+  Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) override;
+  Result<void> shutdown() override;
+
+  Rpc& rpc() { return *parts_.rpc; }
+  fabric::Endpoint service() const { return parts_.service; }
+  Task<Result<wire::ControlReply>> control(wire::ControlRequest request);
+  /// For requests whose answer says nothing more.
+  Task<Result<void>> command(wire::ControlRequest request);
+
+ private:
+  SystemParts parts_;
+};
+
+class PoolImpl final : public Pool, public std::enable_shared_from_this<PoolImpl> {
+ public:
+  PoolImpl(SystemImpl& system, Uuid uuid, uint64_t handle, Access access)
+      : system_(system), uuid_(uuid), handle_(handle), access_(access) {}
+
+  System& system() override { return system_; }
+  const Uuid& uuid() const override { return uuid_; }
+  Access access() const override { return access_; }
+  Task<Result<PoolInfo>> query() override;
+  Task<Result<void>> disconnect() override;
+  Task<Result<Attrs>> attrs() override;
+  Task<Result<void>> set_attrs(Attrs attrs) override;
+  Task<Result<void>> delete_attrs(std::vector<std::string> names) override;
+  Task<Result<Uuid>> cont_create(std::string label, Props props) override;
+  Task<Result<std::vector<ContInfo>>> cont_list() override;
+  Task<Result<ContainerPtr>> cont_open(std::string cont, Access access) override;
+  Task<Result<void>> cont_destroy(std::string cont, bool force) override;
+
+  SystemImpl& impl() { return system_; }
+
+ private:
+  wire::ControlRequest request(wire::Op op) const {
+    wire::ControlRequest out;
+    out.op = op;
+    out.pool_handle = handle_;
+    return out;
+  }
+  SystemImpl& system_;
+  const Uuid uuid_;
+  const uint64_t handle_;
+  const Access access_;
+};
+
+class ContainerImpl final : public Container {
+ public:
+  struct Opened {
+    Uuid uuid;
+    uint64_t handle = 0;
+    wire::HandleRef io;
+    Access access = Access::read_only;
+    layout::PoolMap map;
+  };
+  ContainerImpl(std::shared_ptr<PoolImpl> pool, Opened opened)
+      : pool_(std::move(pool)), opened_(opened) {}
+
+  Pool& pool() override { return *pool_; }
+  const Uuid& uuid() const override { return opened_.uuid; }
+  Access access() const override { return opened_.access; }
+  bool is_open() const override { return open_; }
+  Task<Result<void>> close() override;
+  Task<Result<ContInfo>> query() override;
+  Task<Result<void>> set_props(Props props) override;
+  Task<Result<Attrs>> attrs() override;
+  Task<Result<void>> set_attrs(Attrs attrs) override;
+  Task<Result<void>> delete_attrs(std::vector<std::string> names) override;
+  Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
+
+  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override;
+  Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) override;
+  Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
+  Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
+  Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;
+  Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) override;
+  Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
+                                  ByteView key) override;
+  Task<Result<model::QueriedKey>> query_key(model::ObjectId oid,
+                                            model::QueryKeyRequest request) override;
+  Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) override;
+
+ private:
+  wire::ControlRequest request(wire::Op op) const {
+    wire::ControlRequest out;
+    out.op = op;
+    out.cont_handle = opened_.handle;
+    return out;
+  }
+  /// Where an object is, if the handle may do that. @error no_handle, no_perm, invalid, not_supported
+  Result<ObjectRoute> route(const model::ObjectId& oid, bool writes) const;
+  Rpc& rpc() const { return pool_->impl().rpc(); }
+
+  const std::shared_ptr<PoolImpl> pool_;
+  const Opened opened_;
+  bool open_ = true;
+};
+
+}  // namespace cairn::client
