@@ -293,7 +293,8 @@ Result<void> Pager::reserve(size_t pages, Use use) {
     s.want = Want::frames;
     return fail(Errc::page_absent, "pager: no free frames now");
   }
-  const uint64_t kept = use == Use::removal ? s.kept_for_bitmaps : s.kept_for_removals();
+  const bool last = use == Use::removal || s.urgent;
+  const uint64_t kept = last ? s.kept_for_bitmaps : s.kept_for_removals();
   if (s.refill(pages, kept)) return {};
   if (s.driven && s.free_pages() + s.space.usage().deferred >= pages + kept) {
     s.want = Want::addresses;

@@ -74,6 +74,7 @@ class Pager {
   void set_validator(Validator validator);
 
   State& state() { return *state_; }
+  const State& state() const { return *state_; }
 
  private:
   std::unique_ptr<State> state_;

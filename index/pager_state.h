@@ -95,6 +95,7 @@ struct Pager::State {
 
   // What reserve() may tell the driver of a store to wait for.
   bool driven = false;        // a store stands behind: waiting can help
+  bool urgent = false;        // replay or a checkpoint's hook: may use what is kept for removals
   bool log_tight = false;     // the log has no room for a large record
   Want want = Want::nothing;
   PageRef absent;

@@ -7,6 +7,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "index/batch.h"
 #include "index/pager.h"
@@ -64,7 +66,10 @@ class Store {
 
   Tree& tree() { return *tree_; }
 
-  /// Loads the page that the last page_absent named. @error io, checksum, no_memory
+  /// Does what the last page_absent asked for: loads the page that it named, or waits for free frames, free
+  /// pages (a checkpoint) or room in the log. Then plan again from the start.
+  /// @error io, checksum
+  /// @error no_memory  the budget is too small for this step   @error no_space  the meta blob is full
   Task<Result<void>> load_absent();
 
   /// Waits until the log has room and checkpoints keep up; call before planning an update.
@@ -76,9 +81,12 @@ class Store {
   void cancel_data(const std::vector<media::Extent>& extents);
 
   /// Appends the record and applies it: one plain step. Precondition: tree().prepare(batch) succeeded
-  /// just before. @param stamp  what the log writes repeat
+  /// just before; its encoded record is not above record_bytes_max(). @param stamp  what the log writes repeat
   /// @returns the record's position; its effects may be answered once durable(position) is done
   media::Lsn commit(const RecordHeader& header, const Batch& batch, media::WalStamp stamp);
+
+  /// The largest encoded record that this store's log takes (an eighth of the ring).
+  uint64_t record_bytes_max() const;
 
   /// Data for one extent: `pieces` in order; the rest of its last block is filled with zeros.
   struct DataWrite {
@@ -102,8 +110,8 @@ class Store {
 
    private:
     friend class Store;
-    ReadPin(State* state, media::Lsn at) : state_(state), at_(at) {}
-    State* state_;
+    ReadPin(std::shared_ptr<State> state, media::Lsn at);
+    std::shared_ptr<State> state_;
     media::Lsn at_;
   };
   ReadPin pin_reads();
@@ -137,9 +145,9 @@ class Store {
   Task<Result<CheckReport>> check(Claims claims);
 
  private:
-  Store();
-  std::unique_ptr<State> state_;
-  std::unique_ptr<Tree> tree_;
+  explicit Store(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;  // shared with tasks under way
+  Tree* tree_;                    // in state_
 };
 
 }  // namespace cairn::index

@@ -1,0 +1,514 @@
+#include "index/store.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "index/record_format.h"
+#include "index/store_core.h"
+
+namespace cairn::index {
+
+struct Store::State : StoreCore {
+  using StoreCore::StoreCore;
+};
+
+namespace {
+
+constexpr size_t kFramesMin = 64;
+constexpr uint64_t kMetaPagesMin = 64;
+constexpr uint64_t kGatherBytes = 1u << 20;
+
+std::unique_ptr<Pager::State> make_pages(const StoreDevices& devices, const StoreOptions& options) {
+  const uint64_t pages = devices.meta->size_bytes() / kPageBytes;
+  const size_t frames = std::max<size_t>(kFramesMin, options.memory_bytes / kPageBytes);
+  auto state = std::make_unique<Pager::State>(kEdgePages, pages - kEdgePages, frames);
+  state->driven = true;
+  return state;
+}
+
+Result<void> check_sizes(const StoreDevices& devices) {
+  const uint64_t meta_pages = devices.meta->size_bytes() / kPageBytes;
+  const uint64_t data_blocks = devices.data->size_bytes() / media::kBlockBytes;
+  if (meta_pages < kMetaPagesMin || devices.wal->size_bytes() < 16 * media::kBlockBytes) {
+    return fail(Errc::invalid, "store: the meta blob needs 1 MiB and the log 64 KiB at least");
+  }
+  if (chunk_count(meta_pages - kEdgePages) + chunk_count(data_blocks) > kChunkRefsMax) {
+    return fail(Errc::invalid, "store: the data blob is too large for one shard; use more targets");
+  }
+  return {};
+}
+
+Task<Result<void>> flush_all(StoreDevices devices) {
+  CO_TRY(wal, co_await devices.wal->flush());
+  CO_TRY(meta, co_await devices.meta->flush());
+  co_return co_await devices.data->flush();
+}
+
+using SlotCopies = std::vector<Result<Superblock>>;
+
+Task<Result<SlotCopies>> read_copies(media::Device& meta, uint64_t meta_pages) {
+  SlotCopies copies;
+  media::AlignedBuffer slot(kSuperblockBytesMax);
+  for (uint32_t parity = 0; parity < 2; ++parity) {
+    for (uint64_t copy = 0; copy < kSuperblockCopies; ++copy) {
+      auto read = co_await meta.read(superblock_offset(meta_pages, parity, copy), slot.span());
+      // An unreadable copy is a damaged one; the others may do.
+      if (!read) {
+        copies.push_back(fail(Errc::checksum, "superblock: cannot be read"));
+        continue;
+      }
+      auto parsed = parse_superblock(slot.view());
+      if (parsed && parsed->generation % 2 != parity) {
+        parsed = fail(Errc::checksum, "superblock: of the other slot");
+      }
+      copies.push_back(std::move(parsed));
+    }
+  }
+  co_return copies;
+}
+
+struct Choice {
+  Superblock super;
+  bool older_maybe = false;  // the other slot was written once and no copy of it is whole
+};
+
+/// Store.md rule 15.
+Result<Choice> choose(const SlotCopies& copies) {
+  const Superblock* best = nullptr;
+  bool damaged = false;
+  for (const auto& copy : copies) {
+    if (!copy) {
+      if (copy.error().code() == Errc::format_newer) return fail(copy.error());
+      damaged = damaged || copy.error().code() == Errc::checksum;
+      continue;
+    }
+    if (best == nullptr || copy->generation > best->generation) best = &*copy;
+  }
+  if (best == nullptr) {
+    if (!damaged) return fail(Errc::format_invalid, "store: the meta blob holds no store");
+    return fail(Errc::checksum, "store: no copy of the superblock is whole; restore the shard");
+  }
+  Choice choice{*best, false};
+  const size_t other = best->generation % 2 == 0 ? 2 : 0;
+  const auto blank = [](const Result<Superblock>& c) {
+    return !c && c.error().code() == Errc::nonexistent;
+  };
+  if (!copies[other] && !copies[other + 1]) {
+    choice.older_maybe = !blank(copies[other]) || !blank(copies[other + 1]);
+  }
+  return choice;
+}
+
+Result<void> check_super(const Superblock& super, const StoreDevices& devices,
+                         const StoreOptions& options) {
+  if (!std::equal(super.owner_tag, super.owner_tag + 2, options.owner_tag)) {
+    return fail(Errc::format_invalid, "store: it belongs to another owner; the files were mixed up");
+  }
+  if (super.meta_pages != devices.meta->size_bytes() / kPageBytes ||
+      super.data_blocks != devices.data->size_bytes() / media::kBlockBytes ||
+      super.wal_bytes != devices.wal->size_bytes()) {
+    return fail(Errc::format_invalid, "store: a blob has not the size it was made with; restore it");
+  }
+  return {};
+}
+
+Task<Result<void>> load_bitmaps(CorePtr core, media::Space& space, const std::vector<PageRef>& refs,
+                                PageKind kind) {
+  media::AlignedBuffer page(kPageBytes);
+  for (size_t chunk = 0; chunk < refs.size(); ++chunk) {
+    const PageRef ref = refs[chunk];
+    if (ref.is_null()) continue;
+    if (ref.page_number() < kEdgePages || ref.page_number() >= core->meta_pages - kEdgePages) {
+      co_return fail(Errc::checksum, "superblock: a bitmap page lies outside of the blob");
+    }
+    CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, page.span()));
+    CO_TRY(bits, open_bitmap(page.view(), kind, ref, chunk));
+    CO_TRY(loaded, space.load_chunk(chunk, bits));
+  }
+  co_return Result<void>{};
+}
+
+/// From here on the store may append.
+void start_log(StoreCore& core, const media::WalReader::Summary& tail) {
+  core.wal = std::make_unique<media::Wal>(core.reactor, *core.devices.wal, media::WalOptions{}, tail,
+                                          core.super.incarnation, core.super.log_position);
+  core.wal->set_stamp(core.stamp);
+  // The log is owned by the core and is silent after its end.
+  core.wal->on_complete([raw = &core](media::Lsn) { raw->release_data(); });
+  core.look_at_log();
+}
+
+/// Copies the pieces from a position on; zeros behind their end.
+struct Gather {
+  const std::vector<IoVec>& pieces;
+  size_t piece = 0;
+  size_t used = 0;
+
+  void take(ByteSpan into) {
+    size_t at = 0;
+    while (at < into.size() && piece < pieces.size()) {
+      const size_t bytes = std::min(into.size() - at, pieces[piece].bytes - used);
+      if (bytes != 0) std::memcpy(into.data() + at, pieces[piece].data + used, bytes);
+      at += bytes;
+      used += bytes;
+      if (used != pieces[piece].bytes) continue;
+      ++piece;
+      used = 0;
+    }
+    if (at < into.size()) std::memset(into.data() + at, 0, into.size() - at);
+  }
+};
+
+Task<Result<void>> write_extent(CorePtr core, Store::DataWrite write) {
+  const uint64_t bytes = uint64_t{write.extent.count} * media::kBlockBytes;
+  const uint64_t offset = write.extent.block * media::kBlockBytes;
+  if (write.pieces.size() == 1 && write.pieces[0].bytes == bytes &&
+      reinterpret_cast<uintptr_t>(write.pieces[0].data) % media::kBlockBytes == 0) {
+    co_return co_await core->devices.data->write_durable(offset, {write.pieces[0].data, bytes});
+  }
+  Gather gather{write.pieces};
+  media::AlignedBuffer buffer(std::min(bytes, kGatherBytes));
+  for (uint64_t at = 0; at < bytes; at += buffer.size()) {
+    const ByteSpan part = buffer.span().first(std::min<uint64_t>(buffer.size(), bytes - at));
+    gather.take(part);
+    CO_TRY(done, co_await core->devices.data->write_durable(offset + at, part));
+  }
+  co_return Result<void>{};
+}
+
+Task<void> write_one_of(CorePtr core, Store::DataWrite write, std::shared_ptr<Join> join) {
+  auto done = co_await write_extent(core, std::move(write));
+  join->end(done);
+}
+
+Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
+                                 std::vector<Store::DataWrite> writes) {
+  Result<void> result;
+  if (writes.size() == 1) {
+    result = co_await write_extent(core, std::move(writes[0]));
+  } else {
+    auto join = std::make_shared<Join>(core->reactor);
+    join->pending = writes.size();
+    for (auto& write : writes) {
+      core->reactor.spawn(write_one_of(core, std::move(write), join));
+    }
+    while (join->pending != 0) co_await join->ended.wait();
+    result = join->result;
+  }
+  core->wal->data_done(position, result.has_value());
+  if (!result) core->stop();
+  co_return result;
+}
+
+/// Blocks were short and freed ones are on their way back: waits for those (store.md rule 10).
+Task<Result<void>> wait_for_blocks(CorePtr core) {
+  const media::Lsn freed_at = std::exchange(core->data_short_at, 0);
+  CO_TRY(freed, co_await core->wal->durable(freed_at));
+  core->wal->record_complete(freed_at);
+  const media::WalStart end = core->wal->seal();
+  CO_TRY(recorded, co_await core->wal->durable(end.position));
+  core->release_data();
+  co_return Result<void>{};
+}
+
+Task<Result<void>> admit_update(CorePtr core) {
+  Pager::State& s = core->pages();
+  for (;;) {
+    if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
+    if (core->closing) co_return fail(Errc::shutdown, "store: closing, no new updates");
+    if (core->options.checkpoints && core->checkpoint_due()) core->start_checkpoint();
+    if (s.frames_used > s.frames_max) s.evict(s.frames_max - s.frames_max / 32);
+    if (s.frames_used > s.frames_max + s.overcommit() / 2) {
+      CO_TRY(made, co_await make_frames(core, s.overcommit() / 4));
+      continue;
+    }
+    const bool short_of_pages = s.free_pages() < s.kept_for_removals();
+    if (short_of_pages && s.space.usage().deferred == 0 && !core->checkpoint_running) {
+      if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
+      co_return fail(Errc::no_space, "store: the meta blob is full; remove data or enlarge the pool");
+    }
+    const bool behind = core->checkpoint_running && core->options.checkpoints &&
+                        (core->predicted_replay_ns() > 2e9 || s.dropped_count > s.frames_max / 4);
+    if (core->data_short_at != 0) {
+      CO_TRY(released, co_await wait_for_blocks(core));
+      continue;
+    }
+    if (core->hook_running || (!s.log_tight && !short_of_pages && !behind)) co_return Result<void>{};
+    if (s.log_tight || short_of_pages) core->start_checkpoint();
+    co_await core->progress.wait();
+  }
+}
+
+Task<Result<void>> close_core(CorePtr core) {
+  if (core->closing) co_return Result<void>{};
+  auto last = co_await checkpoint_now(core);
+  core->closing = true;
+  auto drained = co_await core->wal->drain();
+  while (core->write_backs != 0 || core->checkpoint_running) co_await core->progress.wait();
+  co_return last ? drained : last;
+}
+
+Task<Result<void>> end_of_step(CorePtr core) {
+  Pager::State& s = core->pages();
+  if (!core->options.evict_always) {
+    if (s.frames_used > s.frames_max) s.evict(s.frames_max);
+    co_return Result<void>{};
+  }
+  if (s.dirty_count != 0 && !core->checkpoint_running && core->write_backs == 0 &&
+      !core->is_stopped()) {
+    CO_TRY(written, co_await write_back(core, s.dirty_count));
+  }
+  s.evict(0);
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+// ---- the core ----
+
+StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions options_in)
+    : reactor(reactor_in),
+      devices(devices_in),
+      options(options_in),
+      meta_pages(devices.meta->size_bytes() / kPageBytes),
+      pager(make_pages(devices, options)),
+      tree(pager),
+      data(devices.data->size_bytes() / media::kBlockBytes, 0),
+      progress(reactor) {
+  pages().kept_for_bitmaps = chunk_count(meta_pages - kEdgePages) +
+                             chunk_count(devices.data->size_bytes() / media::kBlockBytes);
+}
+
+void StoreCore::stop() {
+  if (!stopped && wal && !wal->stopped()) wal->data_done(wal->appended(), false);
+  stopped = true;
+  progress.wake_all();
+}
+
+void StoreCore::look_at_log() {
+  if (!wal) return;
+  // A checkpoint's own records may use what room() keeps back.
+  const uint64_t used = wal->used_bytes() + record_bytes_max();
+  pages().urgent = hook_running;
+  pages().log_tight = hook_running ? used > wal->ring_bytes() : !wal->room(record_bytes_max());
+}
+
+void StoreCore::release_data() {
+  media::Lsn limit = wal->complete_recorded();
+  if (!pins.empty()) limit = std::min(limit, pins.front().at);
+  if (data.usage().deferred != 0) {
+    data.release(limit);
+    const media::SpaceUsage usage = data.usage();
+    if (usage.deferred != 0 && usage.available() < usage.total / 8) {
+      wal->record_complete(std::min(freed_at, wal->complete()));
+    }
+  }
+}
+
+double StoreCore::predicted_replay_ns() const {
+  constexpr double kBytesPerNs = 0.5;      // 500 MiB/s
+  constexpr double kRecordNs = 1000;       // 1 M records/s
+  constexpr double kLoadsAtOnce = 16;
+  const auto bytes = static_cast<double>(wal->used_bytes());
+  const auto records = static_cast<double>(records_before + records_since);
+  const auto pages_changed = static_cast<double>(pages_before + pages().born.size());
+  return bytes / kBytesPerNs + records * kRecordNs + pages_changed * load_ns / kLoadsAtOnce;
+}
+
+bool StoreCore::checkpoint_due() const {
+  if (checkpoint_running) return false;
+  const Pager::State& s = pages();
+  const media::SpaceUsage usage = s.space.usage();
+  return wal->used_bytes() > wal->ring_bytes() / 4 || s.dirty_count > s.frames_max / 2 ||
+         predicted_replay_ns() > 1e9 ||
+         (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
+}
+
+// ---- create and open ----
+
+Store::Store(std::shared_ptr<State> state) : state_(std::move(state)), tree_(&state_->tree) {}
+Store::~Store() = default;
+
+Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevices devices,
+                                                   StoreOptions options) {
+  CO_TRY(fit, check_sizes(devices));
+  const uint64_t meta_pages = devices.meta->size_bytes() / kPageBytes;
+  CO_TRY(copies, co_await read_copies(*devices.meta, meta_pages));
+  for (const auto& copy : copies) {
+    if (copy || copy.error().code() == Errc::format_newer) {
+      co_return fail(Errc::exists, "store: the meta blob holds a store already; open or remove it");
+    }
+  }
+  auto core = std::make_shared<State>(reactor, devices, options);
+  Superblock& super = core->super;
+  super.generation = 1;
+  super.incarnation = 1;
+  for (uint64_t& word : super.store_id) word = reactor.random().next();
+  std::copy(options.owner_tag, options.owner_tag + 2, super.owner_tag);
+  super.meta_pages = meta_pages;
+  super.data_blocks = devices.data->size_bytes() / media::kBlockBytes;
+  super.wal_bytes = devices.wal->size_bytes();
+  super.log_predecessor = static_cast<uint32_t>(reactor.random().next());
+  super.page_chunks.resize(chunk_count(meta_pages - kEdgePages));
+  super.data_chunks.resize(chunk_count(super.data_blocks));
+  CO_TRY(written, co_await write_superblock(core, super));
+  CO_TRY(flushed, co_await flush_all(devices));
+  core->pages().generation = 2;
+  media::WalReader::Summary tail;
+  tail.incarnation = super.incarnation;
+  tail.predecessor = super.log_predecessor;
+  start_log(*core, tail);
+  co_return std::unique_ptr<Store>(new Store(std::move(core)));
+}
+
+Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices devices,
+                                                 StoreOptions options, ReplayHook hook) {
+  if (!check_sizes(devices)) co_return fail(Errc::format_invalid, "store: the blobs are too small");
+  // What is seen now may still be in a volatile cache: it must not vanish after it was acted upon.
+  CO_TRY(flushed, co_await flush_all(devices));
+  const uint64_t meta_pages = devices.meta->size_bytes() / kPageBytes;
+  CO_TRY(copies, co_await read_copies(*devices.meta, meta_pages));
+  CO_TRY(choice, choose(copies));
+  CO_TRY(ours, check_super(choice.super, devices, options));
+  auto core = std::make_shared<State>(reactor, devices, options);
+  core->super = std::move(choice.super);
+  Superblock& super = core->super;
+  const media::WalStart start{super.log_position, super.incarnation, super.log_predecessor};
+  media::WalReader reader(reactor, *devices.wal, start);
+  CO_TRY(summary, co_await reader.scan());
+  CO_TRY(pages, co_await load_bitmaps(core, core->pages().space, super.page_chunks,
+                                      PageKind::page_bitmap));
+  CO_TRY(blocks, co_await load_bitmaps(core, core->data, super.data_chunks, PageKind::block_bitmap));
+  // The other slot may have held a newer root, whose own pages may stand where this one's did.
+  if (choice.older_maybe) {
+    CO_TRY(whole, co_await walk_medium(core, super.root));
+  }
+  core->stamp = {std::max(super.epoch_highest, summary.stamp.epoch_highest),
+                 std::max(super.read_lease, summary.stamp.read_lease)};
+  core->recovered_stamp = core->stamp;
+  Superblock next = super;
+  next.generation += choice.older_maybe ? 3 : 1;
+  next.incarnation = std::max(super.incarnation, summary.incarnation) + 1;
+  core->pages().generation = next.generation + 1;
+  core->pager.set_root(super.root);
+  core->pages().urgent = true;
+  CO_TRY(replayed, co_await replay(core, reader, summary, std::move(hook)));
+  core->pages().urgent = false;
+  CO_TRY(raised, co_await write_superblock(core, next));
+  core->super = std::move(next);
+  start_log(*core, summary);
+  if (replayed.dropped) {
+    CO_TRY(made, co_await checkpoint_now(core));
+  }
+  co_return std::unique_ptr<Store>(new Store(std::move(core)));
+}
+
+Task<Result<void>> Store::close() { return close_core(state_); }
+
+// ---- service ----
+
+Task<Result<void>> Store::load_absent() {
+  Pager::State& s = state_->pages();
+  return wait_for_want(state_, std::exchange(s.want, Want::nothing), s.absent, s.wanted_pages);
+}
+
+Task<Result<void>> Store::admit() { return admit_update(state_); }
+
+Result<std::vector<media::Extent>> Store::reserve_data(uint64_t bytes) {
+  constexpr size_t kRunsMax = 64;
+  const uint64_t blocks = round_up(bytes, media::kBlockBytes) / media::kBlockBytes;
+  auto extents = state_->data.reserve_scattered(blocks, kRunsMax);
+  if (!extents && state_->data.usage().deferred != 0) state_->data_short_at = state_->freed_at;
+  return extents;
+}
+
+void Store::cancel_data(const std::vector<media::Extent>& extents) {
+  for (const media::Extent& extent : extents) state_->data.cancel(extent);
+}
+
+uint64_t Store::record_bytes_max() const { return state_->record_bytes_max(); }
+
+media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::WalStamp stamp) {
+  State& s = *state_;
+  s.stamp.epoch_highest = std::max(s.stamp.epoch_highest, stamp.epoch_highest);
+  s.stamp.read_lease = std::max(s.stamp.read_lease, stamp.read_lease);
+  s.wal->set_stamp(s.stamp);
+  s.record.clear();
+  encode_record(header, batch, s.record);
+  const media::Lsn lsn = s.wal->append(s.record, !batch.data().empty());
+  s.tree.apply(batch);
+  for (const BatchData& data : batch.data()) s.data.publish(data.extent);
+  for (const media::Extent& extent : batch.freed()) {
+    const auto freed = s.data.free(extent, lsn);
+    CHECK(freed.has_value());
+    s.freed_at = lsn;
+  }
+  ++s.records_since;
+  s.look_at_log();
+  return lsn;
+}
+
+Task<Result<void>> Store::write_data(media::Lsn position, std::vector<DataWrite> writes) {
+  return write_extents(state_, position, std::move(writes));
+}
+
+Task<Result<void>> Store::read_data(media::Extent extent, uint64_t first_block, ByteSpan into) {
+  DCHECK(first_block + into.size() / media::kBlockBytes <= extent.count);
+  return state_->devices.data->read((extent.block + first_block) * media::kBlockBytes, into);
+}
+
+Store::ReadPin::ReadPin(std::shared_ptr<State> state, media::Lsn at)
+    : state_(std::move(state)), at_(at) {}
+Store::ReadPin::ReadPin(ReadPin&& other) noexcept = default;
+
+Store::ReadPin::~ReadPin() {
+  if (!state_) return;
+  auto& pins = state_->pins;
+  const auto found = std::lower_bound(
+      pins.begin(), pins.end(), at_, [](const StoreCore::Pin& p, media::Lsn at) { return p.at < at; });
+  CHECK(found != pins.end() && found->at == at_ && found->count > 0);
+  --found->count;
+  if (pins.front().count != 0) return;
+  while (!pins.empty() && pins.front().count == 0) pins.pop_front();
+  state_->release_data();
+}
+
+Store::ReadPin Store::pin_reads() {
+  const media::Lsn at = state_->wal->appended();
+  auto& pins = state_->pins;
+  if (pins.empty() || pins.back().at != at) pins.push_back({at, 0});
+  ++pins.back().count;
+  return ReadPin(state_, at);
+}
+
+Task<Result<void>> Store::durable(media::Lsn position) { return state_->wal->durable(position); }
+media::Lsn Store::complete() const { return state_->wal->complete(); }
+media::Lsn Store::appended() const { return state_->wal->appended(); }
+bool Store::stopped() const { return state_->is_stopped(); }
+
+void Store::before_checkpoint(std::function<Task<Result<void>>()> hook) {
+  state_->before_checkpoint = std::move(hook);
+}
+Task<Result<void>> Store::checkpoint() { return checkpoint_now(state_); }
+Task<Result<void>> Store::end_step() { return end_of_step(state_); }
+media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp; }
+
+StoreStats Store::stats() const {
+  const State& s = *state_;
+  const Pager::State& pages = s.pages();
+  StoreStats stats;
+  stats.pages = pages.space.usage();
+  stats.page_count = stats.pages.used + pages.born.size();
+  stats.page_bytes = stats.page_count * kPageBytes;
+  stats.data = s.data.usage();
+  stats.wal_used_bytes = s.wal->used_bytes();
+  stats.wal_bytes = s.wal->ring_bytes();
+  stats.replayed_records = s.replayed_records;
+  stats.replayed_bytes = s.replayed_bytes;
+  stats.replay_ns = s.replay_ns;
+  stats.checkpoints = s.checkpoints_ended;
+  return stats;
+}
+
+}  // namespace cairn::index
