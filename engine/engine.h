@@ -23,7 +23,9 @@ struct EngineOptions {
   uint64_t incarnation = 0;
 };
 
-/// What a handle gives access to. `session` is the client's: its updates are executed exactly once.
+/// What a handle gives access to. `session` is the client's: its updates are executed exactly once,
+/// and nobody else may use the handle (0: anybody may, and updates need a session that the shard
+/// knows).
 struct HandleSpec {
   Uuid pool;
   vos::ContNumber container = 0;
@@ -66,6 +68,8 @@ class Engine final : public fabric::Service {
   /// Removes every handle of the container. For its destruction.
   Task<void> evict_container(Uuid pool, vos::ContNumber container);
   size_t handle_count() const;
+  /// Forgets what is kept for resends of the client's control requests. When it has left.
+  void end_session(uint64_t session);
 
   /// Refuses new requests with shutdown, waits for those inside. The shards stay open.
   Task<void> stop();

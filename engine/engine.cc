@@ -1,0 +1,315 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "engine/handles.h"
+#include "engine/resends.h"
+#include "wire/codec.h"
+
+namespace cairn::engine {
+
+namespace {
+
+using Use = HandleTable::Use;
+
+vos::ObjectPath path_of(const Use& use, const wire::ObjectAddress& object) {
+  return {.container = use.spec().container, .oid = object.oid, .shard = object.shard};
+}
+
+vos::Origin origin_of(const wire::Header& header) {
+  return {.session = header.session,
+          .sequence = header.sequence,
+          .acknowledged_below = header.acknowledged_below};
+}
+
+/// Takes the outcome of an operation that answers with an epoch.
+void set_epoch(wire::Reply& reply, const Result<model::Epoch>& epoch) {
+  if (epoch) {
+    reply.header.epoch = *epoch;
+  } else {
+    reply.error = epoch.error();
+  }
+}
+/// Takes the outcome of one that answers with a body.
+template <class T>
+void set_body(wire::Reply& reply, Result<T> body) {
+  if (body) {
+    reply.body = std::move(*body);
+  } else {
+    reply.error = body.error();
+  }
+}
+
+// The handlers. `request` and `reply` are the caller's and outlive the task; `use` and `hold` leave
+// with the frame.
+
+Task<Result<void>> run_update(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  auto& body = std::get<wire::ObjectUpdate>(request.body);
+  vos::UpdateRequest update{.object = path_of(use, body.object),
+                            .dkey = body.dkey,
+                            .iods = std::move(body.iods),
+                            .flags = body.flags,
+                            .epoch = request.header.epoch,
+                            .origin = origin_of(request.header)};
+  set_epoch(reply, co_await use.shard().update(update));
+  body.iods = std::move(update.iods);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_punch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  auto& body = std::get<wire::ObjectPunch>(request.body);
+  vos::PunchRequest punch{.object = path_of(use, body.object),
+                          .level = static_cast<vos::PunchRequest::Level>(body.level),
+                          .dkey = body.dkey,
+                          .akeys = std::move(body.akeys),
+                          .flags = body.flags,
+                          .epoch = request.header.epoch,
+                          .origin = origin_of(request.header)};
+  set_epoch(reply, co_await use.shard().punch(punch));
+  body.akeys = std::move(punch.akeys);
+  co_return Result<void>{};
+}
+static_assert(static_cast<int>(wire::PunchLevel::object) ==
+              static_cast<int>(vos::PunchRequest::Level::object));
+static_assert(static_cast<int>(wire::PunchLevel::dkey) ==
+              static_cast<int>(vos::PunchRequest::Level::dkey));
+static_assert(static_cast<int>(wire::PunchLevel::akeys) ==
+              static_cast<int>(vos::PunchRequest::Level::akeys));
+
+Task<Result<void>> run_fetch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  auto& body = std::get<wire::ObjectFetch>(request.body);
+  const model::Epoch epoch = request.header.epoch;
+  vos::FetchRequest fetch{.object = path_of(use, body.object),
+                          .dkey = body.dkey,
+                          .iods = std::move(body.iods),
+                          .flags = body.flags,
+                          .epoch = epoch == 0 ? model::kEpochMax : epoch};
+  set_body(reply, co_await use.shard().fetch(fetch));
+  body.iods = std::move(fetch.iods);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_list(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  const auto& body = std::get<wire::ObjectList>(request.body);
+  const vos::ObjectPath path = path_of(use, body.object);
+  set_body(reply, co_await use.shard().list(path, body.request));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_query_key(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  const auto& body = std::get<wire::ObjectQueryKey>(request.body);
+  const vos::ObjectPath path = path_of(use, body.object);
+  set_body(reply, co_await use.shard().query_key(path, body.request));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_max_epoch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  const vos::ObjectPath path = path_of(use, std::get<wire::ObjectMaxEpoch>(request.body).object);
+  set_epoch(reply, co_await use.shard().max_epoch(path));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_position_of(Gate::Hold, Use use, wire::Request& request,
+                                   wire::Reply& reply) {
+  const auto& body = std::get<wire::ObjectPositionOf>(request.body);
+  set_body(reply, use.shard().position_of(path_of(use, body.object), body.what, body.key));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Request& request,
+                               wire::Reply& reply) {
+  set_body(reply, co_await handler({.session = request.header.session,
+                                    .sequence = request.header.sequence,
+                                    .body = std::get<wire::Control>(request.body).body}));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> refuse(wire::Reply& reply, Error error) {
+  reply.error = error;
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+struct Engine::State {
+  State(Reactor& reactor, EngineOptions options)
+      : reactor(reactor), options(options), gate(reactor), handles(reactor), resends(reactor) {}
+
+  Result<void> admit(const wire::Header& header) const;
+  Task<Result<void>> serve(wire::Request& request, wire::Reply& reply);
+  Task<Result<void>> serve_object(Gate::Hold hold, wire::Request& request, wire::Reply& reply);
+  Task<void> serve_once(wire::Request& request, wire::Reply& reply);
+  void start_reply(const wire::Request& request, wire::Reply& reply) const;
+
+  Reactor& reactor;
+  EngineOptions options;
+  Gate gate;
+  ControlHandler control;
+  struct PoolShard {
+    Uuid pool;
+    vos::Shard* shard;
+  };
+  std::vector<PoolShard> shards;  // a handful; looked up when handles open
+  HandleTable handles;
+  Resends resends;
+};
+
+Engine::Engine(Reactor& reactor, EngineOptions options)
+    : state_(std::make_unique<State>(reactor, options)) {}
+Engine::~Engine() = default;
+
+void Engine::set_control(ControlHandler handler) { state_->control = std::move(handler); }
+
+void Engine::add_shard(const Uuid& pool, vos::Shard& shard) {
+  CHECK(this->shard(pool) == nullptr);
+  state_->shards.push_back({pool, &shard});
+}
+
+Task<void> Engine::remove_shard(Uuid pool) {
+  std::erase_if(state_->shards, [&pool](const auto& entry) { return entry.pool == pool; });
+  co_await state_->handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
+}
+
+vos::Shard* Engine::shard(const Uuid& pool) const {
+  for (const auto& entry : state_->shards) {
+    if (entry.pool == pool) return entry.shard;
+  }
+  return nullptr;
+}
+
+Result<wire::HandleRef> Engine::add_handle(const HandleSpec& spec) {
+  vos::Shard* const found = shard(spec.pool);
+  if (found == nullptr) return fail(Errc::nonexistent, "engine: no shard of that pool here");
+  if (spec.session != 0) found->open_session(spec.session);
+  return state_->handles.add(spec, *found);
+}
+
+Task<Result<void>> Engine::remove_handle(wire::HandleRef handle) {
+  return state_->handles.remove(handle);
+}
+
+Task<void> Engine::evict_container(Uuid pool, vos::ContNumber container) {
+  return state_->handles.remove_if([pool, container](const HandleSpec& spec) {
+    return spec.pool == pool && spec.container == container;
+  });
+}
+
+size_t Engine::handle_count() const { return state_->handles.count(); }
+
+void Engine::end_session(uint64_t session) { state_->resends.forget(session); }
+
+Task<void> Engine::stop() { return state_->gate.close(); }
+
+Task<Result<void>> Engine::serve(void* request, void* reply) {
+  return state_->serve(*static_cast<wire::Request*>(request), *static_cast<wire::Reply*>(reply));
+}
+
+Task<Bytes> Engine::serve_bytes(Bytes message) {
+  Bytes out;
+  auto decoded = wire::decode_request(std::move(message));
+  if (!decoded) co_return out;  // nobody to answer to
+  wire::Request& request = (*decoded)->request;
+  wire::Reply reply;
+  if ((*decoded)->error.code() != Errc::ok) {
+    state_->start_reply(request, reply);
+    wire::encode_error(reply.header, (*decoded)->opcode, (*decoded)->error.code(), out);
+    co_return out;
+  }
+  co_await state_->serve_once(request, reply);
+  wire::encode_reply(request, reply, out);
+  co_return out;
+}
+
+void Engine::State::start_reply(const wire::Request& request, wire::Reply& reply) const {
+  reply.header = wire::Header{};
+  reply.header.system = options.system;
+  reply.header.sender_rank = options.rank;
+  reply.header.sender_incarnation = options.incarnation;
+  reply.header.target = request.header.target;
+  reply.header.map_version = request.header.map_version;
+  reply.header.session = request.header.session;
+  reply.header.sequence = request.header.sequence;
+}
+
+Result<void> Engine::State::admit(const wire::Header& header) const {
+  if (!header.system.is_nil() && !options.system.is_nil() && header.system != options.system) {
+    return fail(Errc::protocol, "engine: the client means another system; check its configuration");
+  }
+  if (header.target != 0) return fail(Errc::nonexistent, "engine: no such target here");
+  if (header.target_incarnation != 0 && header.target_incarnation != options.incarnation) {
+    return fail(Errc::stale_map, "engine: restarted since the client's map");
+  }
+  if (header.transaction_lo != 0 || header.transaction_hi != 0) {
+    return fail(Errc::not_supported, "engine: transactions are not supported yet");
+  }
+  return {};
+}
+
+/// A plain function: the handler's task is the whole call.
+Task<Result<void>> Engine::State::serve(wire::Request& request, wire::Reply& reply) {
+  start_reply(request, reply);
+  auto hold = gate.enter();
+  if (!hold) return refuse(reply, hold.error());
+  if (const auto admitted = admit(request.header); !admitted) {
+    return refuse(reply, admitted.error());
+  }
+  if (request.opcode() != wire::Opcode::control) {
+    return serve_object(std::move(*hold), request, reply);
+  }
+  if (!control) return refuse(reply, {Errc::not_supported, "engine: no services here"});
+  return run_control(std::move(*hold), control, request, reply);
+}
+
+Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& request,
+                                               wire::Reply& reply) {
+  const wire::Opcode opcode = request.opcode();
+  auto use = handles.use(request.header.handle, request.header.session);
+  if (!use) return refuse(reply, use.error());
+  const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch;
+  if (writes && !use->spec().writable) {
+    return refuse(reply, {Errc::no_perm, "engine: the container was opened for reading only"});
+  }
+  switch (opcode) {
+    case wire::Opcode::update:
+      return run_update(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::punch:
+      return run_punch(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::fetch:
+      return run_fetch(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::list:
+      return run_list(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::query_key:
+      return run_query_key(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::max_epoch:
+      return run_max_epoch(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::position_of:
+      return run_position_of(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::control:
+      break;
+  }
+  return refuse(reply, {Errc::protocol, "engine: an operation that this version does not know"});
+}
+
+Task<void> Engine::State::serve_once(wire::Request& request, wire::Reply& reply) {
+  const wire::Header& header = request.header;
+  const bool once = header.session != 0 && header.sequence != 0;
+  if (once) {
+    start_reply(request, reply);
+    const auto earlier =
+        co_await resends.begin(header.session, header.sequence, header.acknowledged_below);
+    if (!earlier) {
+      reply.error = earlier.error();
+      co_return;
+    }
+    if (*earlier != nullptr) {
+      reply.error = (*earlier)->error;
+      if (reply.error.code() == Errc::ok) reply.body = (*earlier)->answer;
+      co_return;
+    }
+  }
+  const Result<void> served = co_await serve(request, reply);
+  if (!served) reply.error = served.error();
+  if (once) resends.end(request, reply);
+}
+
+}  // namespace cairn::engine

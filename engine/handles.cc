@@ -1,0 +1,55 @@
+#include "engine/handles.h"
+
+namespace cairn::engine {
+
+wire::HandleRef HandleTable::add(const HandleSpec& spec, vos::Shard& shard) {
+  size_t index = 0;
+  // Opening is rare and the table small: a search costs less than a free list that must be kept
+  // right.
+  while (index < slots_.size() && (slots_[index].open || slots_[index].inside != 0)) ++index;
+  if (index == slots_.size()) slots_.emplace_back();
+  HandleSlot& slot = slots_[index];
+  slot.spec = spec;
+  slot.shard = &shard;
+  slot.open = true;
+  if (++slot.generation == 0) slot.generation = 1;  // 0 means "no handle"
+  ++count_;
+  return {.index = static_cast<uint32_t>(index), .generation = slot.generation};
+}
+
+HandleSlot* HandleTable::find(wire::HandleRef handle) {
+  if (handle.index >= slots_.size()) return nullptr;
+  HandleSlot& slot = slots_[handle.index];
+  return slot.open && slot.generation == handle.generation ? &slot : nullptr;
+}
+
+Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t session) {
+  HandleSlot* const slot = find(handle);
+  if (slot == nullptr || (slot->spec.session != 0 && slot->spec.session != session)) {
+    return fail(Errc::no_handle, "engine: the container handle is closed or was evicted");
+  }
+  return Use(*this, *slot);
+}
+
+void HandleTable::close(HandleSlot& slot) {
+  if (!slot.open) return;
+  slot.open = false;
+  --count_;
+}
+
+Task<void> HandleTable::wait_until_left(size_t index, uint32_t generation) {
+  // A slot that got a new generation was empty in between.
+  while (slots_[index].generation == generation && slots_[index].inside != 0) {
+    co_await left_.wait();
+  }
+}
+
+Task<Result<void>> HandleTable::remove(wire::HandleRef handle) {
+  HandleSlot* const slot = find(handle);
+  if (slot == nullptr) co_return fail(Errc::no_handle, "engine: the handle is closed already");
+  close(*slot);
+  co_await wait_until_left(handle.index, handle.generation);
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::engine
