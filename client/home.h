@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/client.h"
 
@@ -12,7 +13,8 @@ namespace cairn::client {
 struct HomeOptions {
   std::string path;             // empty: CAIRN_HOME, else ~/.cairn
   bool create = true;           // make the home (mode 0700) if it is not there
-  bool read_only = false;       // for `cairn check` and `cairn status`
+  bool read_only = false;       // for `cairn status`: changes are refused with no_perm. The logs are still
+                                // replayed, so the files must be writable
   // Test mode of the in-process transport: every message is encoded and decoded, and delayed or dropped
   // with these chances (0..1); also from CAIRN_FABRIC_TEST="seed=1,drop=0.01,delay_us=100".
   bool encode_messages = false;
@@ -22,8 +24,37 @@ struct HomeOptions {
 };
 
 /// Opens the home in this process (store.md rule 24: no engine thread).
+/// A pool whose shard cannot be opened is reported on stderr; the home opens without it.
+/// Fork: a child holds no lock and must not use its copy; it calls forget_after_fork() on it and may then open
+/// a home itself (busy as long as the parent has the same one open).
 /// @error busy  another process holds it; a line on stderr names its id, host and what to do
 /// @error no_perm, no_space, format_invalid, format_newer, checksum, io  a line on stderr names the file
+/// @error nonexistent  no home there, and not `create`   @error not_supported  a network file system
 Result<std::unique_ptr<System>> open_home(HomeOptions options);
+
+/// In a forked child: lets go of the parent's System without touching what it shares with the parent.
+inline void forget_after_fork(std::unique_ptr<System> system) {
+  [[maybe_unused]] const System* left = system.release();
+}
+
+/// What `cairn check` says.
+struct HomeReport {
+  struct Part {
+    std::string name;                 // "system" or "pools/UUID"
+    uint64_t pages = 0, records = 0, blocks = 0;
+    std::vector<std::string> problems;
+  };
+  std::vector<Part> parts;
+  bool clean() const {
+    for (const Part& part : parts) {
+      if (!part.problems.empty()) return false;
+    }
+    return true;
+  }
+};
+/// Opens the home (replaying its logs) and checks every store of it, offline for others.
+/// @param read_data  also read every block of data and compare its checksum
+/// Errors as open_home(); damage inside stores is in the report.
+Result<HomeReport> check_home(const std::string& path, bool read_data);
 
 }  // namespace cairn::client

@@ -265,7 +265,7 @@ Task<Result<Service::Reply>> Service::pool_query(const Request& request) {
 }
 
 Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
-  if (cont.record.state == State::destroying) {
+  if (cont.record.state == State::destroying && !options_.read_only) {
     const auto done = co_await finish_cont_destroy(pool, cont.uuid, cont.record);
     if (!done) {
       report(Severity::warning, "container " + to_string(cont.uuid) +

@@ -1,0 +1,55 @@
+#include "cmd/embed/home_format.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+
+namespace cairn::embed {
+namespace {
+
+uint32_t checksum_of(const HomeHeader& header) {
+  return crc32c(view_of(&header, offsetof(HomeHeader, checksum)));
+}
+
+bool begins_like_a_home(ByteView bytes) {
+  const size_t known = std::min(bytes.size(), kHomeMagic.size());
+  return std::memcmp(bytes.data(), kHomeMagic.data(), known) == 0;
+}
+
+}  // namespace
+
+std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home) {
+  HomeHeader header{.magic = kHomeMagic, .format = kHomeFormat, .target_count = uint32_t{1},
+                    .uuid = home.uuid.bytes, .created_ns = home.created_ns, .reserved = {},
+                    .checksum = {}};
+  header.checksum = checksum_of(header);
+  std::array<std::byte, sizeof(HomeHeader)> out;
+  std::memcpy(out.data(), &header, sizeof(header));
+  return out;
+}
+
+Result<HomeFile> parse_home(ByteView bytes) {
+  if (bytes.size() < sizeof(HomeHeader)) {
+    if (begins_like_a_home(bytes)) return fail(Errc::checksum, "home: cut short");
+    return fail(Errc::format_invalid, "home: not a file of ours");
+  }
+  HomeHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  const bool magic_fits = header.magic == kHomeMagic;
+  header.magic = kHomeMagic;
+  const bool whole = checksum_of(header) == header.checksum.get();
+  if (!magic_fits && !whole) return fail(Errc::format_invalid, "home: not a file of ours");
+  if (!magic_fits || !whole) return fail(Errc::checksum, "home: damaged bytes");
+  if (header.format.get() > kHomeFormat) {
+    return fail(Errc::format_newer, "home: written by a newer version");
+  }
+  const bool zero = std::ranges::all_of(header.reserved, [](uint8_t b) { return b == 0; });
+  if (header.format.get() != kHomeFormat || bytes.size() != sizeof(HomeHeader) || !zero ||
+      header.target_count.get() != 1) {
+    return fail(Errc::format_invalid, "home: a field has a value that no version writes");
+  }
+  return HomeFile{.uuid = {header.uuid}, .created_ns = header.created_ns.get()};
+}
+
+}  // namespace cairn::embed

@@ -1,0 +1,52 @@
+// cmd/embed/home_format.h - the file `home`, which makes a directory a home, format 1. Little-endian.
+// Newer versions keep these 64 bytes as they are, so that older programs can say "newer".
+//
+//   offset  size  field       meaning
+//        0     8  magic       "CAIRNHOM"
+//        8     4  format      1; greater = written by a newer version
+//       12     4  target_count  of the one engine; 1
+//       16    16  uuid        of the home (the system)
+//       32     8  created_ns  wall clock at creation, ns since 1970
+//       40    20  reserved    zero
+//       60     4  checksum    CRC32C of bytes [0, 60)
+//
+// Valid iff: 64 bytes, magic and checksum match, target_count is 1. A file that only lacks the magic, its
+// checksum fitting the right one, is a damaged home, not a foreign file.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+
+#include "base/bytes.h"
+#include "base/endian.h"
+#include "base/result.h"
+#include "base/uuid.h"
+
+namespace cairn::embed {
+
+struct HomeHeader {
+  std::array<char, 8> magic;
+  U32le format, target_count;
+  std::array<uint8_t, 16> uuid;
+  U64le created_ns;
+  std::array<uint8_t, 20> reserved;
+  U32le checksum;
+};
+static_assert(sizeof(HomeHeader) == 64);
+static_assert(offsetof(HomeHeader, uuid) == 16);
+static_assert(offsetof(HomeHeader, checksum) == 60);
+static_assert(std::has_unique_object_representations_v<HomeHeader>);
+
+inline constexpr std::array<char, 8> kHomeMagic = {'C', 'A', 'I', 'R', 'N', 'H', 'O', 'M'};
+inline constexpr uint32_t kHomeFormat = 1;
+
+struct HomeFile {
+  Uuid uuid;
+  uint64_t created_ns = 0;
+};
+std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home);
+/// @error format_invalid  not a home's file   @error format_newer  @error checksum  cut short or damaged
+Result<HomeFile> parse_home(ByteView bytes);
+
+}  // namespace cairn::embed

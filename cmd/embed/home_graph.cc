@@ -1,0 +1,184 @@
+#include "cmd/embed/home_graph.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "base/report.h"
+#include "runtime/clock.h"
+#include "runtime/random.h"
+
+namespace cairn::embed {
+namespace {
+
+// Of the config store: pools, containers, attributes of a home. The log takes records up to an eighth of it.
+constexpr service::ShardSizes kConfigSizes = {.wal_bytes = 16u << 20, .meta_bytes = 64u << 20,
+                                              .data_bytes = 64u << 20};
+constexpr fabric::Endpoint kEngine = {.rank = 0};
+
+template <class T>
+bool parse_number(std::string_view text, T& into) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), into);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+}
+
+/// "seed=1,drop=0.01,delay_us=100,encode=1"
+Result<void> parse_test_mode(std::string_view text, client::HomeOptions& options) {
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+    const size_t at = item.find('=');
+    const std::string_view name = item.substr(0, at);
+    const std::string_view value = at == item.npos ? "" : item.substr(at + 1);
+    bool fine = false;
+    if (name == "seed") fine = parse_number(value, options.seed);
+    if (name == "drop") fine = parse_number(value, options.drop_chance);
+    if (name == "delay_us") fine = parse_number(value, options.delay_us_max);
+    if (name == "encode") fine = value == "0" || value == "1";
+    if (!fine || options.drop_chance < 0 || options.drop_chance >= 1) {
+      report(Severity::error, "CAIRN_FABRIC_TEST: cannot read '" + std::string(item) +
+                                  "'; give seed=N,drop=0..1,delay_us=N,encode=0|1");
+      return fail(Errc::invalid, "home: CAIRN_FABRIC_TEST is malformed");
+    }
+    options.encode_messages |= name != "seed" && value != "0";
+  }
+  return {};
+}
+
+Result<void> report_failure(const std::string& path, Error error) {
+  report(Severity::error,
+         path + ": cannot be opened: " + error.what() +
+             (error.code() == Errc::format_newer ? "; use the newer version of this program"
+                                                 : "; restore it, or start a new home"));
+  return fail(error);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<HomeGraph>> HomeGraph::open(GraphOptions options) {
+  std::shared_ptr<HomeGraph> graph(new HomeGraph);
+  const auto prepared = graph->prepare(std::move(options));
+  if (!prepared) {
+    // The cause has been reported; what closing says beyond that helps nobody.
+    [[maybe_unused]] const auto closed = graph->close();
+    return fail(prepared.error());
+  }
+  return graph;
+}
+
+Result<void> HomeGraph::prepare(GraphOptions options) {
+  const char* test_mode = std::getenv("CAIRN_FABRIC_TEST");
+  if (test_mode != nullptr) {
+    TRY(parsed, parse_test_mode(test_mode, options.home));
+  }
+  TRY(path, resolve_home(options.home.path));
+  path_ = path;
+  TRY(usable, prepare_home(path_, options.home.create && !options.home.read_only));
+  // Before the lock file is made: nothing is left behind in a directory that is not ours.
+  TRY(looked, load_home(path_));
+  TRY(lock, HomeLock::take(path_));
+  lock_ = std::move(lock);
+  TRY(found, load_home(path_));   // it may have been made meanwhile
+  if (!found && (!options.home.create || options.home.read_only)) {
+    report(Severity::error, path_ + ": there is no home; make one by creating a pool, or set "
+                                    "CAIRN_HOME to the right directory");
+    return fail(Errc::nonexistent, "home: none in that directory");
+  }
+  TRY(io, make_io_backend());
+  reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
+  context_ = std::make_unique<Context>(*reactor_, ContextOptions{.helper = true});
+  file_ = found ? *found
+                : HomeFile{.uuid = uuid_from_random(system_random().bytes16()),
+                           .created_ns = system_clock().wall_ns()};
+  return context_->run(start(std::move(options), !found));
+}
+
+Task<Result<void>> HomeGraph::open_config(bool fresh) {
+  const std::string directory = path_ + "/system";
+  if (fresh) {
+    CO_TRY(removed, remove_tree(directory));   // of an interrupted creation
+    CO_TRY(made, make_directory(directory));
+    CO_TRY(files, co_await create_blobs(*reactor_, directory, kConfigSizes));
+    config_files_ = std::move(files);
+    auto config = co_await service::EmbeddedConfigStore::create(
+        *reactor_, config_files_.devices(), file_.uuid);
+    if (!config) co_return report_failure(directory, config.error());
+    config_ = std::move(*config);
+    co_return store_home(path_, file_);
+  }
+  CO_TRY(files, co_await open_blobs(*reactor_, directory));
+  config_files_ = std::move(files);
+  auto config = co_await service::EmbeddedConfigStore::open(*reactor_, config_files_.devices(),
+                                                            file_.uuid);
+  if (!config) co_return report_failure(directory, config.error());
+  config_ = std::move(*config);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
+  CO_TRY(config, co_await open_config(fresh));
+  engine_ = std::make_unique<engine::Engine>(
+      *reactor_, engine::EngineOptions{.system = file_.uuid, .rank = kEngine.rank,
+                                       .incarnation = reactor_->random().next()});
+  shards_ = std::make_unique<FileShards>(*reactor_, *engine_, path_);
+  service_ = std::make_unique<service::Service>(
+      *reactor_, *config_, *shards_,
+      service::ServiceOptions{.read_only = options.home.read_only,
+                              .at_step = std::move(options.at_step)});
+  engine_->set_control([this](engine::ControlCall call) {
+    return service_->handle(call.session, std::move(call.body));
+  });
+  const client::HomeOptions& home = options.home;
+  transport_ = std::make_unique<fabric::InprocTransport>(
+      *reactor_, fabric::InprocOptions{.encode = home.encode_messages,
+                                       .drop_chance = home.drop_chance,
+                                       .delay_max = home.delay_us_max * kMicrosecond,
+                                       .seed = home.seed});
+  transport_->attach(kEngine, *engine_);
+  client::RpcOptions rpc_options;
+  if (home.drop_chance > 0) rpc_options = client::lossy_rpc_options();
+  rpc_options.system = file_.uuid;
+  rpc_ = std::make_unique<client::Rpc>(*reactor_, *transport_, rpc_options);
+  const auto started = co_await service_->start();
+  if (!started) co_return report_failure(path_ + "/system", started.error());
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeGraph::finish() {
+  Result<void> first;
+  if (service_) co_await service_->stop();
+  if (engine_) co_await engine_->stop();
+  if (transport_) co_await transport_->close();
+  if (shards_) first = co_await shards_->close();
+  if (config_) {
+    const auto closed = co_await config_->close();
+    if (first) first = closed;
+  }
+  co_return first;
+}
+
+Result<void> HomeGraph::close() {
+  if (std::exchange(closed_, true) || !context_) return {};
+  const auto done = context_->run(finish());
+  if (!done) {
+    report(Severity::warning, path_ + ": closed without a checkpoint: " + done.error().what() +
+                                  "; everything acknowledged is in its log");
+  }
+  context_.reset();   // from here no other thread is inside
+  rpc_.reset();
+  if (transport_) transport_->detach(kEngine);
+  transport_.reset();
+  service_.reset();
+  shards_.reset();
+  engine_.reset();
+  config_.reset();
+  config_files_ = {};
+  reactor_.reset();
+  lock_ = {};
+  return done;
+}
+
+HomeGraph::~HomeGraph() { [[maybe_unused]] const auto done = close(); }
+
+}  // namespace cairn::embed
