@@ -1,5 +1,6 @@
 // Walks: is every page of a tree whole, and does every page and block have exactly one owner?
 #include <algorithm>
+#include <string>
 
 #include "base/check.h"
 #include "index/node.h"
@@ -67,6 +68,132 @@ Task<void> walker(CorePtr core, std::shared_ptr<Walk> walk) {
   walk->more.wake_all();
 }
 
+// ---- the offline check ----
+
+constexpr size_t kProblemsMax = 1000;
+
+/// What the check knows so far. Leaves are met in key order.
+struct Checker {
+  StoreCore& core;
+  const Store::Claims& claims;
+  Store::CheckReport report{};
+  std::vector<Step> to_do{};
+  std::vector<uint64_t> newest{};         // as each step's parent says, beside to_do
+  std::vector<bool> pages_seen{};
+  std::vector<bool> blocks_seen{};
+  Bytes last_key{};
+
+  void problem(std::string text) {
+    if (report.problems.size() < kProblemsMax) report.problems.push_back(std::move(text));
+  }
+  /// False: the page is not to be looked into.
+  bool enter_page(PageRef ref, const char* what);
+  void look(ByteView page, const Step& step, uint64_t newest_said);
+  void look_at_leaf(const Node& node, uint64_t number);
+  void claim(ByteView key, const media::Extent& extent);
+  void compare_owners();
+};
+
+std::string name_of(uint64_t page) { return "page " + std::to_string(page); }
+
+std::string hex_of(ByteView key) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const std::byte b : key.first(std::min<size_t>(key.size(), 48))) {
+    text += kDigits[static_cast<uint8_t>(b) >> 4];
+    text += kDigits[static_cast<uint8_t>(b) & 15];
+  }
+  return key.size() > 48 ? text + "..." : text;
+}
+
+bool Checker::enter_page(PageRef ref, const char* what) {
+  const uint64_t number = ref.page_number();
+  if (number < core.pages().first_page || number >= core.pages().page_end) {
+    problem(name_of(number) + ": named as " + what + ", but outside of the blob");
+    return false;
+  }
+  if (pages_seen[number]) {
+    problem(name_of(number) + ": reached twice, the second time as " + what);
+    return false;
+  }
+  pages_seen[number] = true;
+  ++report.pages;
+  if (!core.pages().space.is_owned(number)) {
+    problem(name_of(number) + ": in use as " + what + ", but the bitmap says it is free");
+  }
+  return true;
+}
+
+void Checker::claim(ByteView key, const media::Extent& extent) {
+  if (extent.block + extent.count > blocks_seen.size() || extent.block + extent.count < extent.block) {
+    problem("record " + hex_of(key) + ": claims blocks outside of the blob");
+    return;
+  }
+  for (uint64_t block = extent.block; block < extent.block + extent.count; ++block) {
+    if (blocks_seen[block]) problem("block " + std::to_string(block) + ": claimed twice");
+    if (!core.data.is_owned(block)) {
+      problem("block " + std::to_string(block) + ": claimed by record " + hex_of(key) +
+              ", but the bitmap says it is free");
+    }
+    blocks_seen[block] = true;
+  }
+  report.blocks += extent.count;
+}
+
+void Checker::look_at_leaf(const Node& node, uint64_t number) {
+  for (uint32_t slot = 0; slot < node.count(); ++slot) {
+    Bytes key(node.key_bytes(slot));
+    node.key(slot).copy(0, key.size(), key.data());
+    const bool ordered = std::lexicographical_compare(last_key.begin(), last_key.end(), key.begin(),
+                                                      key.end());
+    if (!ordered) problem(name_of(number) + ": key " + hex_of(key) + " is out of order");
+    ++report.records;
+    if (claims) {
+      const auto claimed = claims(key, node.leaf_value(slot));
+      if (!claimed) {
+        problem("record " + hex_of(key) + ": " + claimed.error().what());
+      } else {
+        for (const media::Extent& extent : *claimed) claim(key, extent);
+      }
+    }
+    last_key = std::move(key);
+  }
+}
+
+void Checker::look(ByteView page, const Step& step, uint64_t newest_said) {
+  const uint64_t number = step.ref.page_number();
+  auto whole = check_page(page, step.ref);
+  if (whole) whole = validate_node(page);
+  if (!whole) return problem(name_of(number) + ": " + whole.error().what());
+  const Node node(const_cast<std::byte*>(page.data()));
+  if (step.level <= kLevelMax && node.level() != step.level) {
+    return problem(name_of(number) + ": not of the level that its parent says");
+  }
+  if (node.newest() > newest_said) {
+    problem(name_of(number) + ": holds a newer stamp than its parent says");
+  }
+  if (node.is_leaf()) return look_at_leaf(node, number);
+  for (uint32_t slot = node.count(); slot-- > 0;) {
+    to_do.push_back({node.child(slot), node.level() - 1});
+    newest.push_back(node.child_newest(slot));
+  }
+}
+
+void Checker::compare_owners() {
+  const Pager::State& pages = core.pages();
+  for (uint64_t page = pages.first_page; page < pages.page_end; ++page) {
+    if (!pages_seen[page] && pages.space.is_owned(page)) {
+      problem(name_of(page) + ": owned, but nothing leads to it");
+    }
+  }
+  if (!claims) return;
+  for (uint64_t block = 0; block < blocks_seen.size(); ++block) {
+    if (!blocks_seen[block] && core.data.is_owned(block)) {
+      problem("block " + std::to_string(block) + ": owned, but no record claims it");
+    }
+  }
+}
+
 }  // namespace
 
 Task<Result<void>> walk_medium(CorePtr core, PageRef root) {
@@ -77,6 +204,37 @@ Task<Result<void>> walk_medium(CorePtr core, PageRef root) {
   for (size_t i = 0; i < kReadersMax; ++i) core->reactor.spawn(walker(core, walk));
   while (walk->join.pending != 0) co_await walk->join.ended.wait();
   co_return walk->join.result;
+}
+
+Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims) {
+  // Then what is on the medium is all there is.
+  CO_TRY(made, co_await checkpoint_now(core));
+  Checker checker{*core, claims};
+  checker.pages_seen.resize(core->meta_pages);
+  checker.blocks_seen.resize(core->super.data_blocks);
+  for (const PageRef ref : core->super.page_chunks) {
+    if (!ref.is_null()) checker.enter_page(ref, "a bitmap of pages");
+  }
+  for (const PageRef ref : core->super.data_chunks) {
+    if (!ref.is_null()) checker.enter_page(ref, "a bitmap of blocks");
+  }
+  if (!core->super.root.is_null()) {
+    checker.to_do.push_back({core->super.root, kLevelMax + 1});
+    checker.newest.push_back(~uint64_t{0});
+  }
+  media::AlignedBuffer page(kPageBytes);
+  while (!checker.to_do.empty()) {
+    const Step step = checker.to_do.back();
+    const uint64_t newest = checker.newest.back();
+    checker.to_do.pop_back();
+    checker.newest.pop_back();
+    if (!checker.enter_page(step.ref, "a page of the tree")) continue;
+    const uint64_t offset = step.ref.page_number() * kPageBytes;
+    CO_TRY(read, co_await core->devices.meta->read(offset, page.span()));
+    checker.look(page.view(), step, newest);
+  }
+  checker.compare_owners();
+  co_return std::move(checker.report);
 }
 
 }  // namespace cairn::index

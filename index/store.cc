@@ -494,6 +494,10 @@ Task<Result<void>> Store::checkpoint() { return checkpoint_now(state_); }
 Task<Result<void>> Store::end_step() { return end_of_step(state_); }
 media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp; }
 
+Task<Result<Store::CheckReport>> Store::check(Claims claims) {
+  return check_now(state_, std::move(claims));
+}
+
 StoreStats Store::stats() const {
   const State& s = *state_;
   const Pager::State& pages = s.pages();

@@ -110,6 +110,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
 /// Looks at every page of the tree of `root` on the medium, so that it is known to be whole. Nothing of it
 /// may be in memory. @error checksum, io
 Task<Result<void>> walk_medium(CorePtr core, PageRef root);
+Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims);
 
 /// Several spawned tasks and one that waits for all of them. Keeps the first error.
 struct Join {
