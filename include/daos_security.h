@@ -66,6 +66,12 @@ enum daos_acl_perm {
 #define DAOS_ACL_PERM_CONT_ALL 0x1fb
 #define DAOS_ACL_PERM_ALL 0x1ff
 
+/* Flexible array members are part of the interface; C++ compilers know them, too. */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#endif
+
 /** A list: \a dal_len bytes of entries, sorted by kind of principal. */
 struct daos_acl {
   uint16_t dal_ver;
@@ -86,6 +92,10 @@ struct daos_ace {
   uint64_t dae_alarm_perms;
   __extension__ char dae_principal[];
 };
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 /** A list of copies of \a num_aces entries, sorted; NULL if one is invalid. Free: daos_acl_free(). */
 struct daos_acl *daos_acl_create(struct daos_ace **aces, uint16_t num_aces);
