@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -71,7 +72,7 @@ class Space {
   std::vector<uint64_t> owned_;   // published bits
   std::vector<uint64_t> taken_;   // owned, reserved or deferred: not to be handed out
   std::vector<bool> dirty_words_;
-  std::vector<Deferred> deferred_;
+  std::deque<Deferred> deferred_;   // ascending by lsn
   uint64_t block_count_;
   uint64_t first_block_;
   uint64_t cursor_;

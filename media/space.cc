@@ -1,0 +1,230 @@
+#include "media/space.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/endian.h"
+
+namespace cairn::media {
+
+namespace {
+
+constexpr uint64_t kWordBits = 64;
+
+bool bit(const std::vector<uint64_t>& bits, uint64_t at) {
+  return (bits[at / kWordBits] >> (at % kWordBits) & 1) != 0;
+}
+
+/// The bits of [from, to) inside one word.
+uint64_t word_mask(uint64_t word, uint64_t from, uint64_t to) {
+  uint64_t mask = ~uint64_t{0};
+  if (from > word * kWordBits) mask &= ~uint64_t{0} << (from % kWordBits);
+  if (to < (word + 1) * kWordBits) mask &= (uint64_t{1} << (to % kWordBits)) - 1;
+  return mask;
+}
+
+void set_bits(std::vector<uint64_t>& bits, uint64_t from, uint64_t to, bool value) {
+  for (uint64_t w = from / kWordBits; w * kWordBits < to; ++w) {
+    const uint64_t mask = word_mask(w, from, to);
+    bits[w] = value ? bits[w] | mask : bits[w] & ~mask;
+  }
+}
+
+uint64_t count_bits(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to) {
+  uint64_t count = 0;
+  for (uint64_t w = from / kWordBits; w * kWordBits < to; ++w) {
+    count += static_cast<uint64_t>(std::popcount(bits[w] & word_mask(w, from, to)));
+  }
+  return count;
+}
+
+/// First bit in [from, to) that equals `value`; `to` if there is none.
+uint64_t find_bit(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to, bool value) {
+  for (uint64_t w = from / kWordBits; from < to && w * kWordBits < to; ++w) {
+    const uint64_t word = (value ? bits[w] : ~bits[w]) & word_mask(w, from, to);
+    if (word != 0) return w * kWordBits + static_cast<uint64_t>(std::countr_zero(word));
+  }
+  return to;
+}
+
+/// First run of `count` clear bits in [from, to), or the longest shorter one.
+Extent find_run(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to, uint64_t count) {
+  Extent best;
+  while (from < to) {
+    const uint64_t begin = find_bit(bits, from, to, false);
+    if (begin == to) break;
+    const uint64_t end = find_bit(bits, begin, std::min(to, begin + count), true);
+    if (end - begin > best.count) best = {begin, static_cast<uint32_t>(end - begin)};
+    if (best.count == count) break;
+    from = end;
+  }
+  return best;
+}
+
+}  // namespace
+
+Space::Space(uint64_t block_count, uint64_t first_block)
+    : block_count_(block_count), first_block_(first_block), cursor_(first_block) {
+  CHECK(first_block <= block_count);
+  const uint64_t words = (block_count + kWordBits - 1) / kWordBits;
+  owned_.assign(words, 0);
+  taken_.assign(words, 0);
+  dirty_words_.assign(words, false);
+  usage_.total = block_count - first_block;
+  set_bits(taken_, 0, first_block, true);
+  set_bits(taken_, block_count, words * kWordBits, true);
+}
+
+Result<Extent> Space::reserve(uint32_t count) {
+  CHECK(count > 0);
+  if (usage_.available() < count) return fail(Errc::no_space, "space: full");
+  Extent run = find_run(taken_, cursor_, block_count_, count);
+  if (run.count < count) {
+    run = find_run(taken_, first_block_, std::min(block_count_, cursor_ + count), count);
+  }
+  if (run.count < count) return fail(Errc::no_space, "space: no free run is long enough");
+  set_bits(taken_, run.block, run.block + count, true);
+  usage_.reserved += count;
+  cursor_ = run.block + count;
+  return run;
+}
+
+Result<std::vector<Extent>> Space::reserve_scattered(uint64_t count, size_t runs_max) {
+  CHECK(count > 0);
+  std::vector<Extent> runs;
+  uint64_t left = count;
+  while (left > 0 && runs.size() < runs_max && usage_.available() >= left) {
+    const uint64_t wanted = std::min<uint64_t>(left, UINT32_MAX);
+    Extent run = find_run(taken_, cursor_, block_count_, wanted);
+    if (run.count < wanted) {
+      const Extent other = find_run(taken_, first_block_, block_count_, wanted);
+      if (other.count > run.count) run = other;
+    }
+    if (run.count == 0) break;
+    set_bits(taken_, run.block, run.block + run.count, true);
+    usage_.reserved += run.count;
+    cursor_ = run.block + run.count;
+    runs.push_back(run);
+    left -= run.count;
+  }
+  if (left == 0) return runs;
+  for (const Extent& run : runs) cancel(run);
+  return fail(Errc::no_space, "space: full, or too fragmented");
+}
+
+void Space::cancel(Extent extent) {
+  const uint64_t end = extent.block + extent.count;
+  CHECK(end <= block_count_);
+  DCHECK(count_bits(taken_, extent.block, end) == extent.count);
+  DCHECK(count_bits(owned_, extent.block, end) == 0);
+  CHECK(usage_.reserved >= extent.count);
+  set_bits(taken_, extent.block, end, false);
+  usage_.reserved -= extent.count;
+}
+
+void Space::publish(Extent extent) {
+  const uint64_t end = extent.block + extent.count;
+  CHECK(end <= block_count_);
+  DCHECK(count_bits(taken_, extent.block, end) == extent.count);
+  DCHECK(count_bits(owned_, extent.block, end) == 0);
+  CHECK(usage_.reserved >= extent.count);
+  set_bits(owned_, extent.block, end, true);
+  for (uint64_t w = extent.block / kWordBits; w * kWordBits < end; ++w) dirty_words_[w] = true;
+  usage_.reserved -= extent.count;
+  usage_.used += extent.count;
+}
+
+Result<void> Space::adopt(Extent extent) {
+  uint64_t end = 0;
+  if (extent.count == 0 || extent.block < first_block_ ||
+      __builtin_add_overflow(extent.block, extent.count, &end) || end > block_count_) {
+    return fail(Errc::checksum, "space: an extent beyond the blob");
+  }
+  if (count_bits(taken_, extent.block, end) != 0) {
+    return fail(Errc::checksum, "space: a block belongs to somebody already");
+  }
+  set_bits(taken_, extent.block, end, true);
+  usage_.reserved += extent.count;
+  publish(extent);
+  return {};
+}
+
+Result<void> Space::free(Extent extent, uint64_t lsn) {
+  uint64_t end = 0;
+  if (extent.count == 0 || __builtin_add_overflow(extent.block, extent.count, &end) ||
+      end > block_count_ || count_bits(owned_, extent.block, end) != extent.count) {
+    return fail(Errc::checksum, "space: freed blocks that nobody owned");
+  }
+  CHECK(deferred_.empty() || deferred_.back().lsn <= lsn);
+  set_bits(owned_, extent.block, end, false);
+  for (uint64_t w = extent.block / kWordBits; w * kWordBits < end; ++w) dirty_words_[w] = true;
+  usage_.used -= extent.count;
+  usage_.deferred += extent.count;
+  deferred_.push_back({lsn, extent});
+  return {};
+}
+
+std::vector<Extent> Space::release(uint64_t lsn) {
+  std::vector<Extent> released;
+  auto end = deferred_.begin();
+  for (; end != deferred_.end() && end->lsn <= lsn; ++end) {
+    set_bits(taken_, end->extent.block, end->extent.block + end->extent.count, false);
+    usage_.deferred -= end->extent.count;
+    released.push_back(end->extent);
+  }
+  deferred_.erase(deferred_.begin(), end);
+  return released;
+}
+
+SpaceUsage Space::usage() const { return usage_; }
+
+bool Space::is_owned(uint64_t block) const { return block < block_count_ && bit(owned_, block); }
+
+size_t Space::chunk_count(size_t chunk_bytes) const {
+  return (block_count_ + chunk_bytes * 8 - 1) / (chunk_bytes * 8);
+}
+
+void Space::save_chunk(size_t chunk, ByteSpan into) const {
+  CHECK(into.size() % 8 == 0);
+  const size_t words = into.size() / 8;
+  for (size_t i = 0; i < words; ++i) {
+    const size_t w = chunk * words + i;
+    store_le64(into.data() + i * 8, w < owned_.size() ? owned_[w] : 0);
+  }
+}
+
+std::vector<size_t> Space::take_dirty(size_t chunk_bytes) {
+  const size_t words = chunk_bytes / 8;
+  std::vector<size_t> chunks;
+  for (size_t w = 0; w < dirty_words_.size(); ++w) {
+    if (!dirty_words_[w]) continue;
+    dirty_words_[w] = false;
+    if (chunks.empty() || chunks.back() != w / words) chunks.push_back(w / words);
+  }
+  return chunks;
+}
+
+Result<void> Space::load_chunk(size_t chunk, ByteView from) {
+  CHECK(from.size() % 8 == 0);
+  const size_t words = from.size() / 8;
+  for (size_t i = 0; i < words; ++i) {
+    const uint64_t value = load_le64(from.data() + i * 8);
+    const size_t w = chunk * words + i;
+    if (value == 0) continue;
+    const uint64_t begin = w * kWordBits;
+    uint64_t valid = w < owned_.size() ? ~uint64_t{0} : 0;
+    if (valid != 0) valid = begin >= block_count_ ? 0 : word_mask(w, first_block_, block_count_);
+    if (begin + kWordBits <= first_block_) valid = 0;
+    if ((value & ~valid) != 0 || (value & taken_[w]) != 0) {
+      return fail(Errc::checksum, "space: a bitmap names blocks beyond the blob, or twice");
+    }
+    owned_[w] |= value;
+    taken_[w] |= value;
+    usage_.used += static_cast<uint64_t>(std::popcount(value));
+  }
+  return {};
+}
+
+}  // namespace cairn::media
