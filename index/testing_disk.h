@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -50,6 +51,7 @@ class TestDisk final : public media::Device {
     const bool broken = writes_left == 0;
     if (writes_left > 0) --writes_left;
     if (broken || offset + from.size() > bytes.size()) co_return fail(Errc::io, "test disk: write");
+    if (lose_writes) co_return Result<void>{};
     std::memcpy(bytes.data() + offset, from.data(), from.size());
     co_return Result<void>{};
   }
@@ -66,6 +68,7 @@ class TestDisk final : public media::Device {
   Bytes bytes;
   bool fail_reads = false;
   bool fail_flush = false;
+  bool lose_writes = false;   // they succeed and nothing happens
   int64_t writes_left = -1;   // then writes fail; -1: never
   uint64_t reads = 0, writes = 0;
   int in_flight = 0;
