@@ -91,19 +91,49 @@ Node::Found Node::find(ByteView key) const {
 
 void Node::count_insertion(uint32_t slot) const {
   NodeHeader& h = header();
-  const uint32_t last = h.last_slot.get();
+  const int at = static_cast<int>(slot);
+  int last = h.last_slot.get();
+  int begin = h.run_slot.get();
+  int run = h.run.get();
   // A few slots of tolerance: records that belong together may come in any order.
-  const bool up = slot > last && slot <= last + 4;
-  const bool down = slot <= last && slot + 3 >= last && count() > 0;
-  h.run_up = static_cast<uint8_t>(up ? std::min(h.run_up + 1, 255) : h.run_up / 2);
-  h.run_down = static_cast<uint8_t>(down ? std::min(h.run_down + 1, 255) : h.run_down / 2);
-  h.last_slot = static_cast<uint16_t>(slot);
+  if (at >= last - 4 && at <= last + 4) {
+    run = std::min(run + 1, 0xFFFF);
+    last = at;
+  } else if (run >= 2) {
+    // Something else in between: the run weighs half, its drift too.
+    if (at <= last) ++last;
+    if (at <= begin) ++begin;
+    begin = last - (last - begin) / 2;
+    run /= 2;
+  } else {
+    last = begin = at;
+    run = 0;
+  }
+  h.last_slot = static_cast<uint16_t>(last);
+  h.run_slot = static_cast<uint16_t>(std::max(begin, 0));
+  h.run = static_cast<uint16_t>(run);
 }
 
-void Node::keep_hints(const NodeHeader& before, uint32_t slot) const {
-  header().run_up = before.run_up;
-  header().run_down = before.run_down;
-  header().last_slot = static_cast<uint16_t>(slot);
+Node::Drift Node::drift(uint32_t slot) const {
+  constexpr int kRunMin = 4;
+  const int run = header().run.get();
+  if (run < kRunMin) return Drift::none;
+  // Each insertion of an ascending run is one slot above the one before; a descending one stays in place.
+  const int moved = static_cast<int>(slot) - header().run_slot.get();
+  return 2 * moved > run ? Drift::up : 4 * moved < run ? Drift::down : Drift::none;
+}
+
+void Node::keep_hints(const NodeHeader& before, uint32_t cut) const {
+  const auto shifted = [cut](uint32_t slot) {
+    return static_cast<uint16_t>(slot > cut ? slot - cut : 0);
+  };
+  NodeHeader& h = header();
+  const uint32_t last = shifted(before.last_slot.get());
+  const uint32_t begin = shifted(before.run_slot.get());
+  h.last_slot = static_cast<uint16_t>(last);
+  h.run_slot = static_cast<uint16_t>(begin);
+  // What lies in another page now does not count any more.
+  h.run = cut == 0 ? before.run.get() : std::min<uint16_t>(before.run.get(), static_cast<uint16_t>(last - begin + 4));
 }
 
 void Node::insert(uint32_t slot, ByteView key, ByteView value) const {

@@ -138,8 +138,13 @@ class Node {
   void drop_first_key() const;
   /// Gathers the holes into the gap.
   void compact() const;
-  /// After build_node(): the runs of the page before go on at `slot`.
-  void keep_hints(const NodeHeader& before, uint32_t slot) const;
+  /// After build_node(): the run of the page that was before goes on; the page begins with its slot `cut`.
+  void keep_hints(const NodeHeader& before, uint32_t cut) const;
+  /// Notes an insertion at `slot` (insert() does so itself).
+  void count_insertion(uint32_t slot) const;
+  /// Where the newest insertions, one of them at `slot`, are heading.
+  enum class Drift : uint8_t { none, up, down };
+  Drift drift(uint32_t slot) const;
 
   void items(std::vector<NodeItem>& out) const {
     for (uint32_t i = 0; i < count(); ++i) out.push_back(item(i));
@@ -167,7 +172,6 @@ class Node {
   }
   /// Orders the suffix of `slot` (whose head equals the wanted one's) against the wanted suffix.
   int compare_same_head(uint32_t slot, ByteView suffix) const;
-  void count_insertion(uint32_t slot) const;
 
   std::byte* p_;
 };

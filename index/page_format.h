@@ -7,10 +7,11 @@
 //       34     2  heap_begin     first byte of the heap; slots grow up, the heap grows down
 //       36     2  hole_bytes     bytes of the heap that belong to no entry; they are zero
 //       38     2  prefix_bytes   p, length of prefix; 0..1280
-//       40     2  last_slot      hint: where the newest record was inserted
-//       42     1  run_up         hint: how many insertions in a row went just above the one before
-//       43     1  run_down       hint: the same below
-//       44     4  reserved       zero
+//       40     2  last_slot      hint for splits, any value is valid: slot of the newest insertion
+//       42     2  run_slot       hint: the slot where the insertions began that are neighbours in time
+//                                and place
+//       44     2  run            hint: their number
+//       46     2  reserved       zero
 //       48     p  prefix         the first bytes of every key of the page, kept once
 //   48 + p   8*n  slots          ascending by key
 //      ...        free           zero
@@ -49,14 +50,13 @@ inline constexpr uint32_t kHeadBytes = 4;
 struct NodeHeader {
   PageHeader page;
   U16le slot_count, heap_begin, hole_bytes, prefix_bytes;
-  U16le last_slot;
-  U8 run_up, run_down;
-  U32le reserved;
+  U16le last_slot, run_slot, run;
+  U16le reserved;
 };
 static_assert(sizeof(NodeHeader) == 48);
 static_assert(offsetof(NodeHeader, slot_count) == 32);
 static_assert(offsetof(NodeHeader, last_slot) == 40);
-static_assert(offsetof(NodeHeader, reserved) == 44);
+static_assert(offsetof(NodeHeader, reserved) == 46);
 static_assert(std::is_trivially_copyable_v<NodeHeader>);
 static_assert(std::has_unique_object_representations_v<NodeHeader>, "padding leaks old bytes");
 

@@ -133,13 +133,16 @@ Result<void> Tree::touch(ByteView key, bool erase, uint32_t value_bytes) {
   }
 }
 
-size_t Tree::worst_case_pages() {
-  // Every touched page may be copied; a leaf may be split by each insertion that may not fit.
+size_t Tree::worst_case_pages(const BatchShape& batch) {
+  // Every touched page may be copied; a leaf may overflow once for each insertion that may not fit, and
+  // then takes one page: a new one or a copy of its neighbour.
   std::sort(touched_.begin(), touched_.end(), [](const Touched& a, const Touched& b) {
     return a.level != b.level ? a.level < b.level : a.page < b.page;
   });
   size_t pages = 0;
-  size_t splits = 0;
+  size_t overflows = 0;
+  size_t puts = 0;
+  bool upper_fit = true;
   for (size_t i = 0; i < touched_.size();) {
     Touched sum = touched_[i];
     for (++i; i < touched_.size() && touched_[i].page == sum.page; ++i) {
@@ -149,26 +152,41 @@ size_t Tree::worst_case_pages() {
     }
     ++pages;
     const Node node(sum.frame->data);
-    if (node.is_leaf() && (sum.foreign || sum.put_bytes > node.free_bytes())) splits += sum.puts;
+    if (node.is_leaf()) {
+      puts += sum.puts;
+      const size_t unfolded =
+          node.used_bytes() + (sum.foreign ? node.count() * node.prefix().size() : 0);
+      // A longer prefix may cost a head's bytes.
+      if (unfolded + sum.put_bytes + kHeadBytes > kNodeBytes) overflows += sum.puts;
+      continue;
+    }
+    // Another leaf's overflow may fill up a neighbour, a removal may merge two: then nothing is sure.
+    if ((batch.spills && overflows != 0) || batch.erases) overflows = puts;
+    const size_t unfolded = node.used_bytes() + node.count() * node.prefix().size();
+    upper_fit = upper_fit && unfolded + overflows * kBranchEntryBytesMax <= kNodeBytes;
   }
-  // Each split may split every level above it, and the tree may grow.
-  const size_t levels = touched_.empty() ? 0 : touched_.back().level;
-  return pages + splits * (levels + 1) + (splits != 0 ? levels + 2 : 0);
+  if (overflows == 0) return pages;
+  // Each overflow may split every level above, and then the tree may grow.
+  const size_t levels = touched_.back().level;
+  return pages + overflows + (upper_fit && levels > 0 ? 0 : overflows * (levels + 2) + 2);
 }
 
 Result<void> Tree::prepare(const Batch& batch) {
   touched_.clear();
-  bool removal = true;
-  if (!pager_.root().is_null()) {
-    for (const Batch::Op& op : batch.ops()) {
-      removal = removal && op.erase;
-      TRY(done, touch(batch.key(op), op.erase, op.value_bytes));
-    }
-    return pager_.reserve(worst_case_pages(), removal ? Pager::Use::removal : Pager::Use::update);
-  }
+  BatchShape shape{.spills = batch.op_count() <= kSpillOpsMax};
   size_t puts = 0;
-  for (const Batch::Op& op : batch.ops()) puts += op.erase ? 0 : 1;
-  return pager_.reserve(2 * puts + (puts != 0 ? 1 : 0), Pager::Use::update);
+  for (const Batch::Op& op : batch.ops()) {
+    shape.erases |= op.erase;
+    puts += op.erase ? 0 : 1;
+  }
+  if (pager_.root().is_null()) {
+    return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, Pager::Use::update);
+  }
+  for (const Batch::Op& op : batch.ops()) {
+    TRY(done, touch(batch.key(op), op.erase, op.value_bytes));
+  }
+  return pager_.reserve(worst_case_pages(shape),
+                        puts == 0 ? Pager::Use::removal : Pager::Use::update);
 }
 
 // ---- verify ----

@@ -47,17 +47,24 @@ class Tree {
   struct Fences;
   Result<uint64_t> verify_page(const Frame& frame, const Fences& fences);
 
-  /// One leaf that a batch will change; scratch of prepare().
+  struct BatchShape {
+    bool spills = false;
+    bool erases = false;
+  };
+  /// One page on the way of an op; scratch of prepare().
   struct Touched {
     uint64_t page = 0;
     uint32_t level = 0;
     Frame* frame = nullptr;
-    uint32_t puts = 0;       // leaf: insertions; branch: children that may split
+    uint32_t puts = 0;       // leaves: insertions
     uint32_t put_bytes = 0;  // the most that they take
     bool foreign = false;    // a key without the page's prefix
   };
+  /// Batches up to this size may even out neighbouring leaves instead of splitting them; for larger ones
+  /// the worst case of that would be reserved too often for nothing.
+  static constexpr size_t kSpillOpsMax = 32;
   Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
-  size_t worst_case_pages();
+  size_t worst_case_pages(const BatchShape& batch);
 
   Pager& pager_;
   std::vector<Touched> touched_;

@@ -11,7 +11,9 @@ namespace cairn::index {
 /// One change of the tree: the path from root to leaf, all writable.
 class TreeWriter {
  public:
-  explicit TreeWriter(Tree& tree) : tree_(tree), pager_(tree.pager_), items_(tree.items_) {}
+  /// @param spills  a full leaf may give records to its neighbours (prepare() must have counted with it)
+  TreeWriter(Tree& tree, bool spills)
+      : tree_(tree), pager_(tree.pager_), items_(tree.items_), spills_(spills) {}
 
   void put(ByteView key, ByteView value);
   void erase(ByteView key);
@@ -34,7 +36,9 @@ class TreeWriter {
   bool insert_repacked(uint32_t depth, uint32_t slot, ByteView key, ByteView value);
   void split(uint32_t depth, uint32_t slot, ByteView key);
   size_t cut_of(const Node& old, uint32_t slot, ByteView key) const;
-  size_t even_cut(const Node& old) const;
+  size_t even_cut(bool leaf, size_t prefix) const;
+  bool spill(uint32_t depth, uint32_t slot, uint32_t left_slot);
+  void move_border(uint32_t depth, uint32_t left_slot, Frame* neighbour, size_t cut, size_t known);
   void grow_root(Frame* left);
   void tell_parent(uint32_t depth);
   void remove_child(uint32_t depth, uint32_t slot);
@@ -47,6 +51,7 @@ class TreeWriter {
   std::vector<NodeItem>& items_;
   std::array<Step, kLevelMax + 1> path_;
   uint32_t depth_ = 0;  // of the leaf
+  bool spills_;
 };
 
 namespace {
@@ -55,8 +60,10 @@ namespace {
 /// next insertion does not split them again.
 constexpr size_t kMergeBelowBytes = kNodeBytes / 4;
 constexpr size_t kMergedBytesMax = kNodeBytes * 3 / 4;
-/// Insertions in a row from which on a split takes them for a sequence.
-constexpr uint32_t kRunMin = 3;
+/// Two neighbours share their records evenly if that leaves a tenth of both free.
+constexpr size_t kSharedBytesMax = 2 * kNodeBytes * 9 / 10;
+/// A sequence that meets the end of a full page goes on in the next one, if that is emptier than this.
+constexpr size_t kSpillBelowBytes = kNodeBytes / 4;
 
 bool fits(std::span<const NodeItem> items, bool leaf, size_t known, size_t bytes_max = kNodeBytes) {
   return packed_node_bytes(items, leaf, choose_prefix(items, leaf, known)) <= bytes_max;
@@ -130,7 +137,13 @@ void TreeWriter::insert(uint32_t depth, uint32_t slot, ByteView key, ByteView va
       return;
     }
   }
-  if (!insert_repacked(depth, slot, key, value)) split(depth, slot, key);
+  if (insert_repacked(depth, slot, key, value)) return;
+  if (spills_ && depth == depth_ && depth > 0) {
+    const uint32_t mine = path_[depth - 1].slot;
+    if (mine + 1 < node(depth - 1).count() && spill(depth, slot, mine)) return;
+    if (mine > 0 && spill(depth, slot, mine - 1)) return;
+  }
+  split(depth, slot, key);
 }
 
 bool TreeWriter::insert_repacked(uint32_t depth, uint32_t slot, ByteView key, ByteView value) {
@@ -146,13 +159,12 @@ bool TreeWriter::insert_repacked(uint32_t depth, uint32_t slot, ByteView key, By
   build_node(at, kind, at.level(), items_, known);
   // The parent's entry says the same as the header, which may only rise between two splits.
   at.raise_newest(newest);
-  at.keep_hints(hints, slot);
+  at.keep_hints(hints, 0);
+  at.count_insertion(slot);
   return true;
 }
 
-size_t TreeWriter::even_cut(const Node& old) const {
-  const bool leaf = old.is_leaf();
-  const size_t prefix = old.prefix().size();
+size_t TreeWriter::even_cut(bool leaf, size_t prefix) const {
   const size_t total = packed_node_bytes(items_, leaf, prefix) - prefix;
   size_t left = 0;
   for (size_t i = 0; i + 1 < items_.size(); ++i) {
@@ -174,12 +186,11 @@ size_t TreeWriter::cut_of(const Node& old, uint32_t slot, ByteView key) const {
     // It stands before or behind all others, alone: repacked with it they would not fit.
     return slot + 1 == count ? slot : 1;
   }
-  const NodeHeader& h = old.header();
   const bool at_end = slot + 1 == count;
   size_t cut = 0;
-  if (h.run_up >= kRunMin && h.run_up > h.run_down) {
+  if (const Node::Drift drift = old.drift(slot); drift == Node::Drift::up) {
     cut = at_end ? slot : slot + 1;
-  } else if (h.run_down >= kRunMin && h.run_down > h.run_up) {
+  } else if (drift == Node::Drift::down) {
     cut = slot == 0 ? 1 : slot;
   }
   const std::span<const NodeItem> all(items_);
@@ -188,7 +199,7 @@ size_t TreeWriter::cut_of(const Node& old, uint32_t slot, ByteView key) const {
       fits(all.subspan(cut), old.is_leaf(), known)) {
     return cut;
   }
-  return even_cut(old);
+  return even_cut(old.is_leaf(), known);
 }
 
 void TreeWriter::split(uint32_t depth, uint32_t slot, ByteView key) {
@@ -215,9 +226,9 @@ void TreeWriter::split(uint32_t depth, uint32_t slot, ByteView key) {
   build_node(right, kind, level, all.subspan(cut), known);
   build_node(left, kind, level, all.first(cut), known);
   if (slot >= cut) {
-    right.keep_hints(hints, static_cast<uint32_t>(slot - cut));
+    right.keep_hints(hints, static_cast<uint32_t>(cut));
   } else {
-    left.keep_hints(hints, slot);
+    left.keep_hints(hints, 0);
   }
   items_.clear();
   if (depth == 0) {
@@ -228,6 +239,72 @@ void TreeWriter::split(uint32_t depth, uint32_t slot, ByteView key) {
   node(depth - 1).raise_newest(right.newest());  // matters to a new root
   const BranchValue entry{right_frame->ref.word, right.newest()};
   insert(depth - 1, path_[depth - 1].slot + 1, middle, view_of(&entry, sizeof entry));
+}
+
+bool TreeWriter::spill(uint32_t depth, uint32_t slot, uint32_t left_slot) {
+  // items_ holds the entries of the full leaf with the new one. The neighbour's join them if both pages
+  // together have room; then the border between the two moves.
+  const Node parent = node(depth - 1);
+  Frame* mine = path_[depth].frame;
+  const Node at(mine->data);
+  const bool to_right = left_slot == path_[depth - 1].slot;
+  const auto found = tree_.child_frame(parent, to_right ? left_slot + 1 : left_slot);
+  if (!found) return false;
+  const Node there((*found)->data);
+  const Node::Drift drift = at.drift(slot);
+  const size_t count = items_.size();
+  if (drift != Node::Drift::none) {
+    // A sequence fills the page that it came from, and nearly empty neighbours.
+    const bool heads_there = to_right ? drift == Node::Drift::up && slot + 5 >= count
+                                      : drift == Node::Drift::down && slot < 5;
+    if (!heads_there || there.used_bytes() > kSpillBelowBytes) return false;
+  } else if (at.used_bytes() + there.used_bytes() > kSharedBytesMax) {
+    return false;
+  }
+  std::vector<NodeItem> theirs;
+  there.items(theirs);
+  items_.insert(to_right ? items_.end() : items_.begin(), theirs.begin(), theirs.end());
+  const std::span<const NodeItem> all(items_);
+  const size_t shared = choose_prefix(all, true, 0);
+  size_t cut = even_cut(true, shared);
+  if (drift == Node::Drift::up) cut = count - 1;
+  if (drift == Node::Drift::down) cut = theirs.size() + 1;
+  const bool room = fits(all.first(cut), true, shared) && fits(all.subspan(cut), true, shared);
+  if (!room) {
+    items_.erase(to_right ? items_.begin() + static_cast<ptrdiff_t>(count) : items_.begin(),
+                 to_right ? items_.end() : items_.begin() + static_cast<ptrdiff_t>(theirs.size()));
+    return false;
+  }
+  move_border(depth, left_slot, *found, cut, shared);
+  return true;
+}
+
+void TreeWriter::move_border(uint32_t depth, uint32_t left_slot, Frame* neighbour, size_t cut,
+                             size_t known) {
+  const Node parent = node(depth - 1);
+  Frame* mine = path_[depth].frame;
+  const bool to_right = left_slot == path_[depth - 1].slot;
+  Frame* other = pager_.writable(neighbour);
+  const Node left(to_right ? mine->data : other->data);
+  const Node right(to_right ? other->data : mine->data);
+  const std::span<const NodeItem> all(items_);
+  const Bytes middle = separator(all[cut - 1].key, all[cut].key);
+  // Both are sources and targets: the right one is built beside and moved in.
+  std::byte page[kPageBytes];
+  std::memcpy(page, &right.header(), sizeof(NodeHeader));
+  build_node(Node(page), PageKind::leaf, 0, all.subspan(cut), known);
+  build_node(left, PageKind::leaf, 0, all.first(cut), known);
+  constexpr size_t kKept = offsetof(PageHeader, kind);
+  std::memcpy(reinterpret_cast<std::byte*>(&right.header()) + kKept, page + kKept,
+              kPageBytes - kKept);
+  items_.clear();
+  const Frame* left_frame = to_right ? mine : other;
+  const Frame* right_frame = to_right ? other : mine;
+  parent.set_child(left_slot, left_frame->ref);
+  parent.set_child_newest(left_slot, left.newest());
+  parent.remove(left_slot + 1);
+  const BranchValue entry{right_frame->ref.word, right.newest()};
+  insert(depth - 1, left_slot + 1, middle, view_of(&entry, sizeof entry));
 }
 
 void TreeWriter::grow_root(Frame* left) {
@@ -321,19 +398,19 @@ bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
 }
 
 void TreeWriter::collapse_root() {
-  while (true) {
-    const Node root = node(0);
-    if (root.is_leaf() || root.count() > 1) return;
-    pager_.set_root(root.child(0));
-    pager_.drop(path_[0].frame);
-    std::move(path_.begin() + 1, path_.begin() + depth_ + 1, path_.begin());
-    if (depth_ == 0) return;
-    --depth_;
+  // The child that is left need not be of the path; one that is not in memory may wait.
+  for (;;) {
+    const auto root = tree_.root_frame();
+    if (!root) return;
+    const Node at((*root)->data);
+    if (at.is_leaf() || at.count() > 1) return;
+    pager_.set_root(at.child(0));
+    pager_.drop(*root);
   }
 }
 
 void Tree::apply(const Batch& batch) {
-  TreeWriter writer(*this);
+  TreeWriter writer(*this, batch.op_count() <= kSpillOpsMax);
   for (const Batch::Op& op : batch.ops()) {
     if (op.erase) {
       writer.erase(batch.key(op));
