@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/report.h"
+#include "client/system.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
 
@@ -177,6 +178,16 @@ Result<void> HomeGraph::close() {
   reactor_.reset();
   lock_ = {};
   return done;
+}
+
+std::unique_ptr<client::System> make_system(std::shared_ptr<HomeGraph> graph) {
+  client::SystemParts parts;
+  parts.context = &graph->context();
+  parts.rpc = &graph->rpc();
+  parts.service = kEngine;
+  parts.shutdown = [held = graph.get()] { return held->close(); };
+  parts.graph = std::move(graph);
+  return client::make_system(std::move(parts));
 }
 
 HomeGraph::~HomeGraph() { [[maybe_unused]] const auto done = close(); }

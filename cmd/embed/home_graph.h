@@ -60,4 +60,7 @@ class HomeGraph {
   bool closed_ = false;
 };
 
+/// The graph as a client sees it; shutdown() closes it.
+std::unique_ptr<client::System> make_system(std::shared_ptr<HomeGraph> graph);
+
 }  // namespace cairn::embed

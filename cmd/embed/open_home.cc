@@ -45,13 +45,7 @@ Task<Result<HomeReport>> check_graph(embed::HomeGraph& graph, bool read_data) {
 
 Result<std::unique_ptr<System>> open_home(HomeOptions options) {
   TRY(graph, embed::HomeGraph::open({.home = std::move(options), .at_step = {}}));
-  SystemParts parts;
-  parts.context = &graph->context();
-  parts.rpc = &graph->rpc();
-  parts.service = {.rank = 0};
-  parts.shutdown = [graph = graph.get()] { return graph->close(); };
-  parts.graph = graph;
-  return make_system(std::move(parts));
+  return embed::make_system(std::move(graph));
 }
 
 Result<HomeReport> check_home(const std::string& path, bool read_data) {
