@@ -5,6 +5,7 @@
 
 #include <daos.h>
 #include <daos_fs.h>
+#include <daos_fs_sys.h>
 #include <unistd.h>
 
 #include <memory>
