@@ -1,0 +1,97 @@
+// A shard on memory and an engine around it, for the tests of this folder.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "engine/engine.h"
+#include "media/device.h"
+
+namespace cairn::engine {
+
+/// A blob that is durable at once.
+class MemoryDevice final : public media::Device {
+ public:
+  explicit MemoryDevice(uint64_t bytes) : bytes_(bytes) {}
+  uint64_t size_bytes() const override { return bytes_.size(); }
+  Task<Result<void>> read(uint64_t offset, ByteSpan into) override {
+    std::memcpy(into.data(), bytes_.data() + offset, into.size());
+    co_return Result<void>{};
+  }
+  Task<Result<void>> write(uint64_t offset, ByteView from) override {
+    std::memcpy(bytes_.data() + offset, from.data(), from.size());
+    co_return Result<void>{};
+  }
+  Task<Result<void>> write_durable(uint64_t offset, ByteView from) override {
+    return write(offset, from);
+  }
+  Task<Result<void>> flush() override { co_return Result<void>{}; }
+  Task<void> discard(uint64_t, uint64_t) override { co_return; }
+
+ private:
+  Bytes bytes_;
+};
+
+/// Time stands until nothing else can move, then jumps to the next timer.
+class JumpingClock final : public Clock {
+ public:
+  Instant now() override { return now_; }
+  uint64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
+  void jump_to(Instant at) { now_ = std::max(now_, at); }
+
+ private:
+  Instant now_ = 1;
+};
+
+struct EngineWorld {
+  JumpingClock clock;
+  SeededRandom random{1};
+  Reactor reactor{clock, random, nullptr};
+  MemoryDevice wal{16u << 20}, meta{32u << 20}, data{32u << 20};
+  std::unique_ptr<vos::Shard> shard;
+  Uuid pool{.bytes = {1, 2, 3}};
+  Engine engine{reactor, {.rank = 3, .incarnation = 8}};
+
+  EngineWorld() {
+    auto made = run(vos::Shard::create(reactor, {&wal, &meta, &data}, pool, {}));
+    CHECK(made.has_value());
+    shard = std::move(*made);
+    engine.add_shard(pool, *shard);
+  }
+  ~EngineWorld() {
+    run_void(engine.stop());
+    CHECK(run(shard->close()).has_value());
+    shard.reset();
+  }
+
+  /// One step of the world; false if nothing can move.
+  bool step() {
+    if (reactor.turn()) return true;
+    if (reactor.next_timer() == kNever) return false;
+    clock.jump_to(reactor.next_timer());
+    return true;
+  }
+  template <class T>
+  static Task<void> keep(Task<T> task, std::optional<T>& value) {
+    value.emplace(co_await std::move(task));
+  }
+  template <class T>
+  T run(Task<T> task) {
+    std::optional<T> value;
+    reactor.spawn(keep(std::move(task), value));
+    while (!value) CHECK(step());
+    return std::move(*value);
+  }
+  static Task<void> mark(Task<void> task, bool& done) {
+    co_await std::move(task);
+    done = true;
+  }
+  void run_void(Task<void> task) {
+    bool done = false;
+    reactor.spawn(mark(std::move(task), done));
+    while (!done) CHECK(step());
+  }
+};
+
+}  // namespace cairn::engine
