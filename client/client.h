@@ -1,7 +1,8 @@
-// The client: pools, containers and object I/O as seen by libdaos, libdfs and the tools. It reaches the store
-// only through wire/ messages over a fabric transport; who is at the other end (this process or a server) is
-// decided by `cmd`/`capi` when they make the System. Shows no wire, layout or fabric type.
-// Home: every Task runs on context().reactor(). Any thread may call context().run(task) / start(task).
+// The client: pools, containers and object I/O as seen by libdaos, libdfs and the tools. It reaches
+// the store only through wire/ messages over a fabric transport; who is at the other end (this
+// process or a server) is decided by `cmd`/`capi` when they make the System. Shows no wire, layout
+// or fabric type. Home: every Task runs on context().reactor(). Any thread may call
+// context().run(task) / start(task).
 #pragma once
 
 #include <cstdint>
@@ -64,10 +65,12 @@ class System {
   virtual ~System() = default;
   virtual Context& context() = 0;
 
-  /// @error exists  the label is taken   @error no_space  the device is full   @error invalid  label, size
+  /// @error exists  the label is taken   @error no_space  the device is full
+  /// @error invalid  label, size, property
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
-  /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not `force`
+  /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
+  /// `force`
   virtual Task<Result<void>> pool_destroy(std::string pool, bool force) = 0;
   /// @error nonexistent, busy (exclusive)
   virtual Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) = 0;
@@ -122,8 +125,8 @@ class Container {
   /// The first of `count` numbers that nobody else gets; from 0 in a new container, never reused.
   virtual Task<Result<uint64_t>> alloc_oids(uint64_t count) = 0;
 
-  // Object I/O; semantics and errors as vos/shard.h. Iods, keys and buffers are borrowed until the task
-  // ends. Writes through a read_only handle: no_perm.
+  // Object I/O; semantics and errors as vos/shard.h. Iods, keys and buffers are borrowed until the
+  // task ends. Writes through a read_only handle: no_perm.
   virtual Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) = 0;
   virtual Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) = 0;
   virtual Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) = 0;

@@ -1,5 +1,5 @@
-// How a process gets a System for a home. Declared here for libdaos and the tools; defined in cmd/embed,
-// which alone puts client, fabric, engine and store together.
+// How a process gets a System for a home. Declared here for libdaos and the tools; defined in
+// cmd/embed, which alone puts client, fabric, engine and store together.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,10 @@ namespace cairn::client {
 struct HomeOptions {
   std::string path;             // empty: CAIRN_HOME, else ~/.cairn
   bool create = true;           // make the home (mode 0700) if it is not there
-  bool read_only = false;       // for `cairn status`: changes are refused with no_perm. The logs are still
-                                // replayed, so the files must be writable
-  // Test mode of the in-process transport: every message is encoded and decoded, and delayed or dropped
-  // with these chances (0..1); also from CAIRN_FABRIC_TEST="seed=1,drop=0.01,delay_us=100".
+  bool read_only = false;       // for `cairn status`: changes are refused with no_perm. The logs
+                                // are still replayed, so the files must be writable
+  // Test mode of the in-process transport: every message is encoded and decoded, and delayed or
+  // dropped with these chances (0..1); also from CAIRN_FABRIC_TEST="seed=1,drop=0.01,delay_us=100".
   bool encode_messages = false;
   double drop_chance = 0;
   uint64_t delay_us_max = 0;
@@ -25,14 +25,17 @@ struct HomeOptions {
 
 /// Opens the home in this process (store.md rule 24: no engine thread).
 /// A pool whose shard cannot be opened is reported on stderr; the home opens without it.
-/// Fork: a child holds no lock and must not use its copy; it calls forget_after_fork() on it and may then open
-/// a home itself (busy as long as the parent has the same one open).
+/// Fork: a child holds no lock and must not use its copy; it calls forget_after_fork() on it and
+/// may then open a home itself (busy as long as the parent has the same one open).
 /// @error busy  another process holds it; a line on stderr names its id, host and what to do
-/// @error no_perm, no_space, format_invalid, format_newer, checksum, io  a line on stderr names the file
-/// @error nonexistent  no home there, and not `create`   @error not_supported  a network file system
+/// @error no_perm, no_space, format_invalid, format_newer, checksum, io  a line on stderr names the
+/// file
+/// @error nonexistent  no home there, and not `create`
+/// @error not_supported  a network file system
 Result<std::unique_ptr<System>> open_home(HomeOptions options);
 
-/// In a forked child: lets go of the parent's System without touching what it shares with the parent.
+/// In a forked child: lets go of the parent's System without touching what it shares with the
+/// parent.
 inline void forget_after_fork(std::unique_ptr<System> system) {
   [[maybe_unused]] const System* left = system.release();
 }

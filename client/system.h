@@ -15,7 +15,8 @@ struct SystemParts {
   Context* context = nullptr;              // borrowed from `graph`
   Rpc* rpc = nullptr;                      // borrowed from `graph`
   fabric::Endpoint service;                // who answers control requests
-  /// Ends the process's graph; called once, by System::shutdown() or its destructor, outside the reactor.
+  /// Ends the process's graph; called once, by System::shutdown() or its destructor, outside the
+  /// reactor.
   std::function<Result<void>()> shutdown;
   /// What all of it lives in; released after `shutdown`.
   std::shared_ptr<void> graph;

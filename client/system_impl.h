@@ -1,5 +1,6 @@
 // The classes behind client.h's interfaces. Internal to client/.
-// Home: the context's reactor. A System outlives its pools, a pool its containers (held by pointer).
+// Home: the context's reactor. A System outlives its pools, a pool its containers (held by
+// pointer).
 #pragma once
 
 #include "client/object_ops.h"
@@ -114,7 +115,8 @@ class ContainerImpl final : public Container {
     out.cont_handle = opened_.handle;
     return out;
   }
-  /// Where an object is, if the handle may do that. @error no_handle, no_perm, invalid, not_supported
+  /// Where an object is, if the handle may do that. @error no_handle, no_perm, invalid,
+  /// not_supported
   Result<ObjectRoute> route(const model::ObjectId& oid, bool writes) const;
   Rpc& rpc() const { return pool_->impl().rpc(); }
 

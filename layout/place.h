@@ -1,5 +1,6 @@
-// Placement: which shards of which targets hold an object. A pure function of (object id, pool shape,
-// generation); see design decision 13. So far a pool has one target, and every shard of an object is there.
+// Placement: which shards of which targets hold an object. A pure function of (object id, pool
+// shape, generation); see design decision 13. So far a pool has one target, and every shard of an
+// object is there.
 #pragma once
 
 #include <vector>

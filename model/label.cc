@@ -28,7 +28,8 @@ Result<void> check_form(std::string_view label) {
 Result<void> check_label(std::string_view label) {
   TRY(formed, check_form(label));
   if (parse_uuid(label)) {
-    return fail(Errc::invalid, "label: has the form of a UUID; choose one that cannot be taken for it");
+    return fail(Errc::invalid,
+                "label: has the form of a UUID; choose one that cannot be taken for it");
   }
   if (label == kContLabelNotSet || label == kPoolLabelNotSet) {
     return fail(Errc::invalid, "label: this text means \"no label\"; choose another one");

@@ -1,5 +1,6 @@
-// Labels of pools and containers: 1..127 characters of [A-Za-z0-9._:-], not in the form of a UUID, and not
-// one of the texts that mean "no label". A name that parses as a UUID is always taken as one.
+// Labels of pools and containers: 1..127 characters of [A-Za-z0-9._:-], not in the form of a UUID,
+// and not one of the texts that mean "no label". A name that parses as a UUID is always taken as
+// one.
 #pragma once
 
 #include <optional>

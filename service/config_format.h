@@ -1,17 +1,18 @@
-// service/config_format.h - records of the embedded ConfigStore, format 1. All integers little-endian.
-// A record's key is the ConfigStore key in bytes. The record whose key is one zero byte holds only a header:
-// its `modified` is the newest revision.
+// service/config_format.h - records of the embedded ConfigStore, format 1. All integers
+// little-endian. A record's key is the ConfigStore key in bytes. The record whose key is one zero
+// byte holds only a header: its `modified` is the newest revision.
 //
 //   offset  size  field          meaning
 //        0     8  modified       revision of the commit that wrote the value (the tree's stamp)
 //        8     4  format         1; anything else was written by a newer version
 //       12     4  value_bytes    0..kConfigValueBytesMax
 //       16     4  value_crc32c   of the value
-//       20     4  extent_count   0: the value follows here; else it lies in the data extents that follow
+//       20     4  extent_count   0: the value follows here; else it lies in the extents that follow
 //       24  16*n  extents        block (8), count (4), zero (4)
 //        .     n  value          if extent_count is 0
 //
-// Valid iff: the lengths agree exactly, an inline value is at most kConfigInlineBytesMax, extents hold it.
+// Valid iff: the lengths agree exactly, an inline value is at most kConfigInlineBytesMax, extents
+// hold it.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// ConfigStore: the seam behind which service state lives: linearizable transactions over keys and values,
-// of the power that etcd offers, so that the same services run on a laptop and on a cluster. Three
-// implementations by design: embedded (embedded_config_store.h), etcd, simulated.
+// ConfigStore: the seam behind which service state lives: linearizable transactions over keys and
+// values, of the power that etcd offers, so that the same services run on a laptop and on a
+// cluster. Three implementations by design: embedded (embedded_config_store.h), etcd, simulated.
 // Keys are text without NUL, at most kConfigKeyBytesMax bytes; docs/formats/config.md lists them.
 // Home: one reactor. Returned values are copies.
 #pragma once
@@ -67,10 +67,11 @@ class ConfigStore {
   /// Durable when it completes. @returns the revision
   /// @error again     a requirement does not hold: nothing changed; look again and decide anew
   /// @error no_space  the store is full; nothing changed
-  /// @error invalid   a key or value over its limit    @error io  the outcome is unknown, the store stopped
+  /// @error invalid   a key or value over its limit
+  /// @error io        the outcome is unknown, the store stopped
   virtual Task<Result<Revision>> commit(ConfigTxn txn) = 0;
-  /// Calls `changed` after each commit that touches keys below `prefix`, with its revision. The callback
-  /// must not suspend or commit. For the lifetime of the store.
+  /// Calls `changed` after each commit that touches keys below `prefix`, with its revision. The
+  /// callback must not suspend or commit. For the lifetime of the store.
   virtual void watch(std::string prefix, std::function<void(Revision)> changed) = 0;
 };
 

@@ -85,7 +85,8 @@ Task<Result<Service::Reply>> Service::cont_create_once(Uuid pool_uuid, const Req
   ContRecord record{.state = State::ready, .number = pool.record.next_container++,
                     .label = request.label, .props = request.props};
   if (pool.record.next_container == 0) {
-    co_return fail(Errc::no_space, "container: the pool has used up its numbers; make another pool");
+    co_return fail(Errc::no_space,
+                   "container: the pool has used up its numbers; make another pool");
   }
   record.modify_time = record.open_time = next_epoch();
   ConfigTxn txn;

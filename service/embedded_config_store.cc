@@ -49,7 +49,8 @@ Result<Parsed> parse_value(ByteView raw) {
     blocks += extent.count.get();
     if (extent.count.get() == 0 || extent.reserved.get() != 0) return damaged;
   }
-  if (out.bytes > kConfigValueBytesMax || blocks != round_up(out.bytes, kBlockBytes) / kBlockBytes) {
+  if (out.bytes > kConfigValueBytesMax ||
+      blocks != round_up(out.bytes, kBlockBytes) / kBlockBytes) {
     return damaged;
   }
   return out;
@@ -231,7 +232,8 @@ Result<void> EmbeddedConfigStore::plan_commit(const ConfigTxn& txn, const std::v
     }
     ByteView rest = put.value;
     for (const Extent& extent : blobs[i].extents) {
-      const auto part = rest.first(std::min<size_t>(rest.size(), size_t{extent.count} * kBlockBytes));
+      const size_t room = size_t{extent.count} * kBlockBytes;
+      const ByteView part = rest.first(std::min(rest.size(), room));
       plan.batch.publish({extent, digest_of(part)});
       rest = rest.subspan(part.size());
     }

@@ -1,6 +1,6 @@
-// EmbeddedConfigStore: a ConfigStore in our own log and tree (index::Store), for one process. Values up to
-// kConfigInlineBytesMax ride in the tree; longer ones (attributes) in data extents. Byte map:
-// service/config_format.h. Home: the store's reactor.
+// EmbeddedConfigStore: a ConfigStore in our own log and tree (index::Store), for one process.
+// Values up to kConfigInlineBytesMax ride in the tree; longer ones (attributes) in data extents.
+// Byte map: service/config_format.h. Home: the store's reactor.
 #pragma once
 
 #include "base/uuid.h"
@@ -19,7 +19,8 @@ class EmbeddedConfigStore final : public ConfigStore {
                                                                    Uuid home);
   /// Errors as index::Store::open. @error format_newer  a record of a newer version
   static Task<Result<std::unique_ptr<EmbeddedConfigStore>>> open(Reactor& reactor,
-                                                                 index::StoreDevices devices, Uuid home);
+                                                                 index::StoreDevices devices,
+                                                                 Uuid home);
   /// Waits for what is under way, checkpoints. The store must not be used afterwards.
   Task<Result<void>> close();
 

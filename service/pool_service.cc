@@ -69,7 +69,8 @@ Task<Result<void>> Service::build_pool(Uuid uuid, PoolRecord record) {
   if (!made) {
     // Its own failure changes nothing: start() removes what is left.
     if (!co_await finish_pool_destroy(uuid)) {
-      report(Severity::warning, "pool " + to_string(uuid) + ": left half-made; removed at next open");
+      report(Severity::warning,
+             "pool " + to_string(uuid) + ": half-made; removed at the next open");
     }
     co_return fail(made.error());
   }
@@ -268,8 +269,9 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
   if (cont.record.state == State::destroying && !options_.read_only) {
     const auto done = co_await finish_cont_destroy(pool, cont.uuid, cont.record);
     if (!done) {
-      report(Severity::warning, "container " + to_string(cont.uuid) +
-                                    ": destroyed, its space is freed later: " + done.error().what());
+      report(Severity::warning,
+             "container " + to_string(cont.uuid) +
+                 ": destroyed, its space is freed later: " + done.error().what());
     }
   }
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));

@@ -11,7 +11,8 @@ constexpr uint64_t kMiB = 1u << 20;
 enum class Kind : uint8_t { integer, text, raw, read_only };
 enum class Change : uint8_t { any_time, at_creation };
 
-/// A rule of the property tables. `choices`: the only values, if any; else least..most in steps of unit.
+/// A rule of the property tables. `choices`: the only values, if any; else least..most in steps of
+/// unit.
 struct Rule {
   uint32_t number;
   Kind kind = Kind::integer;
@@ -110,7 +111,8 @@ template <size_t N>
 Result<void> check_one(const Rule (&rules)[N], const wire::Prop& prop) {
   const Rule* rule = find_rule(rules, prop.number);
   if (rule == nullptr) return fail(Errc::invalid, "property: unknown number");
-  if (rule->kind == Kind::read_only) return fail(Errc::invalid, "property: the system's, read only");
+  if (rule->kind == Kind::read_only)
+    return fail(Errc::invalid, "property: the system's, read only");
   return check_value(*rule, prop);
 }
 

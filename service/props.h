@@ -1,4 +1,5 @@
-// Which properties may be given to pools and containers, and with which values. Numbers are DAOS_PROP_*.
+// Which properties may be given to pools and containers, and with which values. Numbers are
+// DAOS_PROP_*.
 #pragma once
 
 #include <vector>
@@ -20,7 +21,8 @@ inline constexpr uint32_t kContAllocedOid = 0x1013;
 /// @error invalid  unknown, read only, of another kind, or out of range
 Result<void> check_pool_props(const std::vector<wire::Prop>& props, uint32_t domains);
 Result<void> check_cont_props(const std::vector<wire::Prop>& props, uint32_t domains);
-/// For changes after creation. @error no_perm  fixed at creation   @error invalid  as above, or none given
+/// For changes after creation. @error no_perm  fixed at creation
+/// @error invalid  as above, or none given
 Result<void> check_cont_prop_changes(const std::vector<wire::Prop>& props, uint32_t domains);
 
 /// The first of that number, or null.

@@ -1,4 +1,5 @@
-// Records in the ConfigStore and their keys; schema in wire/control.proto, keys in docs/formats/config.md.
+// Records in the ConfigStore and their keys; schema in wire/control.proto, keys in
+// docs/formats/config.md.
 #pragma once
 
 #include <string>

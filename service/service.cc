@@ -24,7 +24,11 @@ bool changes_something(wire::Op op) {
 }  // namespace
 
 Service::Service(Reactor& reactor, ConfigStore& config, ShardHost& host, ServiceOptions options)
-    : reactor_(reactor), config_(config), host_(host), options_(std::move(options)), gate_(reactor) {}
+    : reactor_(reactor),
+      config_(config),
+      host_(host),
+      options_(std::move(options)),
+      gate_(reactor) {}
 
 Service::~Service() = default;
 

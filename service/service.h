@@ -1,7 +1,7 @@
-// Service: the control plane of a home: pools, their containers, handles, properties and attributes.
-// State that must survive is in the ConfigStore, one commit per change; handles are in memory and end with
-// the process. A pool or container that is going has a tombstone first; start() finishes what a crash cut.
-// Requests: wire/control.proto. Home: the reactor given.
+// Service: the control plane of a home: pools, their containers, handles, properties and
+// attributes. State that must survive is in the ConfigStore, one commit per change; handles are in
+// memory and end with the process. A pool or container that is going has a tombstone first; start()
+// finishes what a crash cut. Requests: wire/control.proto. Home: the reactor given.
 #pragma once
 
 #include <functional>
@@ -36,8 +36,8 @@ class Service {
   Service(Reactor& reactor, ConfigStore& config, ShardHost& host, ServiceOptions options);
   ~Service();
 
-  /// Removes half-made pools, finishes destroys, opens every pool. A pool whose shard cannot be opened is
-  /// reported on stderr and refuses connections with that error; the others work.
+  /// Removes half-made pools, finishes destroys, opens every pool. A pool whose shard cannot be
+  /// opened is reported on stderr and refuses connections with that error; the others work.
   /// @error io, checksum, format_newer  the ConfigStore cannot be read
   Task<Result<void>> start();
   /// Answers one encoded ControlRequest with an encoded ControlReply. `session`: the client's.

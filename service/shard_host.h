@@ -1,6 +1,6 @@
-// ShardHost: what the services ask of the engines that hold a pool's shards. Siblings never include each
-// other: whoever builds the process (cmd/embed, sim) implements this on its engines.
-// Home: the services' reactor.
+// ShardHost: what the services ask of the engines that hold a pool's shards. Siblings never include
+// each other: whoever builds the process (cmd/embed, sim) implements this on its engines. Home: the
+// services' reactor.
 #pragma once
 
 #include "base/result.h"
@@ -33,7 +33,8 @@ class ShardHost {
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) = 0;
-  /// Opens the shards and serves them. @error checksum, format_invalid, format_newer, io, nonexistent
+  /// Opens the shards and serves them. @error checksum, format_invalid, format_newer, io,
+  /// nonexistent
   virtual Task<Result<void>> open_pool(Uuid pool) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
   virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
@@ -42,7 +43,8 @@ class ShardHost {
   /// @error nonexistent  not served
   virtual Result<ShardSpace> space(const Uuid& pool) = 0;
 
-  /// Object requests with this handle are served from now on. @error nonexistent  the pool is not served
+  /// Object requests with this handle are served from now on. @error nonexistent  the pool is not
+  /// served
   virtual Result<wire::HandleRef> grant(const Grant& grant) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;

@@ -1,4 +1,5 @@
-// Control messages between client and services; the C++ of wire/control.proto, which documents them.
+// Control messages between client and services; the C++ of wire/control.proto, which documents
+// them.
 #pragma once
 
 #include "wire/proto_codec.h"

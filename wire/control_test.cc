@@ -12,8 +12,8 @@ Bytes bytes_of(std::initializer_list<int> values) {
 }
 
 TEST(Control, A_request_has_these_bytes) {
-  // Goal: the wire form is that of wire/control.proto and does not move. Method: golden bytes, made with
-  // protoc --encode from the schema.
+  // Goal: the wire form is that of wire/control.proto and does not move. Method: golden bytes, made
+  // with protoc --encode from the schema.
   ControlRequest request;
   request.op = Op::cont_create;
   request.label = "docs";
@@ -54,15 +54,16 @@ TEST(Control, A_reply_comes_back_as_it_went) {
 
 TEST(Control, Unknown_fields_are_skipped) {
   // Goal: an older program reads a newer message. Method: fields 100 of every wire type.
-  Bytes bytes = bytes_of({0xa0, 0x06, 0x05, 0xa2, 0x06, 0x02, 1, 2, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8,
-                          0xa5, 0x06, 1, 2, 3, 4, 0x22, 0x01, 'x'});
+  Bytes bytes = bytes_of({0xa0, 0x06, 0x05, 0xa2, 0x06, 0x02, 1, 2, 0xa1, 0x06, 1,    2,    3,  4,
+                          5,    6,    7,    8,    0xa5, 0x06, 1, 2, 3,    4,    0x22, 0x01, 'x'});
   const auto back = proto_decode<ControlRequest>(bytes);
   ASSERT_TRUE(back);
   EXPECT_EQ(back->label, "x");
 }
 
 TEST(Control, Hostile_bytes_are_refused_or_parsed_and_never_more) {
-  // Goal: no bytes crash the parser. Method: every truncation and every single-byte change of a message.
+  // Goal: no bytes crash the parser. Method: every truncation and every single-byte change of a
+  // message.
   ControlRequest request;
   request.label = std::string(200, 'l');
   request.props.push_back({.number = 1, .raw = Bytes(20)});

@@ -38,7 +38,9 @@ Result<uint64_t> ProtoReader::varint() {
 
 Result<ProtoReader::Field> ProtoReader::next() {
   TRY(tag, varint());
-  if (tag >> 3 == 0 || tag >> 32 != 0) return fail(Errc::protocol, "control message: bad field number");
+  if (tag >> 3 == 0 || tag >> 32 != 0) {
+    return fail(Errc::protocol, "control message: bad field number");
+  }
   Field field{.number = static_cast<uint32_t>(tag >> 3), .type = static_cast<ProtoType>(tag & 7),
               .integer = 0, .bytes = {}};
   size_t fixed = 0;

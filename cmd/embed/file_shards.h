@@ -1,5 +1,5 @@
-// FileShards: the shards of one engine as files below HOME/pools/UUID/0/{wal,meta,data}; what the services
-// ask of the engine. Home: the reactor given.
+// FileShards: the shards of one engine as files below HOME/pools/UUID/0/{wal,meta,data}; what the
+// services ask of the engine. Home: the reactor given.
 #pragma once
 
 #include <map>

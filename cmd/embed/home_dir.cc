@@ -38,7 +38,8 @@ Result<void> check_local(const std::string& home) {
   const char* allowed = std::getenv("CAIRN_ALLOW_NETWORK_FS");
   if (allowed != nullptr && std::string_view(allowed) == "1") return {};
   struct statfs status;
-  if (statfs(home.c_str(), &status) != 0) return report_errno(home, "look at its file system", errno);
+  if (statfs(home.c_str(), &status) != 0)
+    return report_errno(home, "look at its file system", errno);
   for (const auto& type : kNetworkTypes) {
     if (static_cast<uint32_t>(status.f_type) != type.magic) continue;
     report(Severity::error,
@@ -127,7 +128,8 @@ std::optional<Bytes> read_small_file(const std::string& path, size_t bytes_max) 
 
 Result<std::string> resolve_home(const std::string& path) {
   std::string chosen = path;
-  if (const char* home = std::getenv("CAIRN_HOME"); chosen.empty() && home != nullptr) chosen = home;
+  const char* configured = std::getenv("CAIRN_HOME");
+  if (chosen.empty() && configured != nullptr) chosen = configured;
   if (chosen.empty()) {
     const char* user = std::getenv("HOME");
     const passwd* entry = user != nullptr ? nullptr : getpwuid(getuid());
@@ -179,7 +181,9 @@ Result<void> prepare_home(const std::string& home, bool create) {
     return check_local(home);
   }
   if (!S_ISDIR(status.st_mode)) return report_errno(home, "use it as a home", ENOTDIR);
-  if (access(home.c_str(), R_OK | W_OK | X_OK) != 0) return report_errno(home, "write to it", errno);
+  if (access(home.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return report_errno(home, "write to it", errno);
+  }
   return check_local(home);
 }
 
@@ -191,8 +195,9 @@ Result<std::optional<HomeFile>> load_home(const std::string& home) {
   }
   const auto bytes = read_small_file(path, 1u << 20);
   if (!bytes && access(path.c_str(), R_OK) != 0) return report_errno(path, "read it", errno);
-  const auto parsed = bytes ? parse_home(*bytes)
-                            : Result<HomeFile>(fail(Errc::format_invalid, "home: not a file of ours"));
+  const auto parsed =
+      bytes ? parse_home(*bytes)
+            : Result<HomeFile>(fail(Errc::format_invalid, "home: not a file of ours"));
   if (!parsed) {
     report(Severity::error,
            path + ": " + parsed.error().what() + "; " + way_out(parsed.error().code()));

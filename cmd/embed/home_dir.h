@@ -1,5 +1,6 @@
-// The directory of a home: where it is, that it may be used, and its small files. Everything here blocks, and
-// happens while a home is opened, closed, or a pool comes and goes. docs/formats/home.md shows the tree.
+// The directory of a home: where it is, that it may be used, and its small files. Everything here
+// blocks, and happens while a home is opened, closed, or a pool comes and goes.
+// docs/formats/home.md shows the tree.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,6 @@
-// cmd/embed/home_format.h - the file `home`, which makes a directory a home, format 1. Little-endian.
-// Newer versions keep these 64 bytes as they are, so that older programs can say "newer".
+// cmd/embed/home_format.h - the file `home`, which makes a directory a home, format 1.
+// Little-endian. Newer versions keep these 64 bytes as they are, so that older programs can say
+// "newer".
 //
 //   offset  size  field       meaning
 //        0     8  magic       "CAIRNHOM"
@@ -10,8 +11,8 @@
 //       40    20  reserved    zero
 //       60     4  checksum    CRC32C of bytes [0, 60)
 //
-// Valid iff: 64 bytes, magic and checksum match, target_count is 1. A file that only lacks the magic, its
-// checksum fitting the right one, is a damaged home, not a foreign file.
+// Valid iff: 64 bytes, magic and checksum match, target_count is 1. A file that only lacks the
+// magic, its checksum fitting the right one, is a damaged home, not a foreign file.
 #pragma once
 
 #include <array>
@@ -46,7 +47,8 @@ struct HomeFile {
   uint64_t created_ns = 0;
 };
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home);
-/// @error format_invalid  not a home's file   @error format_newer  @error checksum  cut short or damaged
+/// @error format_invalid  not a home's file   @error format_newer
+/// @error checksum  cut short or damaged
 Result<HomeFile> parse_home(ByteView bytes);
 
 }  // namespace cairn::embed

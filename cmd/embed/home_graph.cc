@@ -13,7 +13,8 @@
 namespace cairn::embed {
 namespace {
 
-// Of the config store: pools, containers, attributes of a home. The log takes records up to an eighth of it.
+// Of the config store: pools, containers, attributes of a home. The log takes records up to an
+// eighth of it.
 constexpr service::ShardSizes kConfigSizes = {.wal_bytes = 16u << 20, .meta_bytes = 64u << 20,
                                               .data_bytes = 64u << 20};
 constexpr fabric::Endpoint kEngine = {.rank = 0};

@@ -1,6 +1,6 @@
-// HomeGraph: everything that one process needs for a home, put together: lock, reactor, devices, config store,
-// engine, transport, services and the client's end of calls. Members stand in the order in which they need each
-// other; close() ends them from the top, outside the reactor.
+// HomeGraph: everything that one process needs for a home, put together: lock, reactor, devices,
+// config store, engine, transport, services and the client's end of calls. Members stand in the
+// order in which they need each other; close() ends them from the top, outside the reactor.
 #pragma once
 
 #include <memory>

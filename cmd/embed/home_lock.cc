@@ -18,8 +18,8 @@
 namespace cairn::embed {
 namespace {
 
-// Descriptors of locks held by this process. A global, because only a fork handler can see every fork: a
-// child that keeps the descriptor would keep the home locked after its parent's death.
+// Descriptors of locks held by this process. A global, because only a fork handler can see every
+// fork: a child that keeps the descriptor would keep the home locked after its parent's death.
 constexpr size_t kLocksMax = 64;
 std::array<std::atomic<int>, kLocksMax> held = {};   // descriptor + 1; 0: free
 

@@ -1,6 +1,7 @@
-// HomeLock: at most one process has a home open. An open-file-description lock on the file `lock`, whose text
-// names the holder: "pid N\nhost NAME\nboot ID\n". The kernel drops it with the last descriptor, so a crash
-// leaves nothing behind; forked children close theirs at once and hold nothing.
+// HomeLock: at most one process has a home open. An open-file-description lock on the file `lock`,
+// whose text names the holder: "pid N\nhost NAME\nboot ID\n". The kernel drops it with the last
+// descriptor, so a crash leaves nothing behind; forked children close theirs at once and hold
+// nothing.
 #pragma once
 
 #include <string>

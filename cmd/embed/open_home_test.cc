@@ -109,7 +109,8 @@ std::string get(System& system, Container& cont, uint64_t object) {
 }
 
 TEST_F(HomeTest, What_was_written_is_there_after_the_next_open) {
-  // Goal: the whole path stands. Method: pool, container, value, attribute; reopen; look at all of it.
+  // Goal: the whole path stands. Method: pool, container, value, attribute; reopen; look at all of
+  // it.
   Uuid pool_uuid;
   {
     auto system = must_open();
@@ -162,7 +163,8 @@ TEST_F(HomeTest, What_was_written_is_there_after_the_next_open) {
 }
 
 TEST_F(HomeTest, The_test_mode_gives_the_same_answers) {
-  // Goal: nothing depends on messages going by reference. Method: lost and late messages, a hundred updates.
+  // Goal: nothing depends on messages going by reference. Method: lost and late messages, a hundred
+  // updates.
   auto system = open_home({.path = home_, .encode_messages = true, .drop_chance = 0.05,
                            .delay_us_max = 50, .seed = 7});
   ASSERT_TRUE(system);
@@ -178,8 +180,8 @@ TEST_F(HomeTest, The_test_mode_gives_the_same_answers) {
 }
 
 TEST_F(HomeTest, Another_process_is_told_who_holds_it) {
-  // Goal: one process at a time, and the lock goes with its holder. Method: a child opens the same home while
-  // the parent has it, and after.
+  // Goal: one process at a time, and the lock goes with its holder. Method: a child opens the same
+  // home while the parent has it, and after.
   auto system = must_open();
   ASSERT_TRUE(system);
   for (const Errc expected : {Errc::busy, Errc::ok}) {
@@ -213,8 +215,8 @@ TEST_F(HomeTest, Another_process_is_told_who_holds_it) {
 }
 
 TEST_F(HomeTest, The_lock_ends_with_the_parent_even_if_a_child_lives) {
-  // Goal: a forked child holds no lock. Method: fork while open, close in the parent, open again while the
-  // child still lives.
+  // Goal: a forked child holds no lock. Method: fork while open, close in the parent, open again
+  // while the child still lives.
   auto system = must_open();
   ASSERT_TRUE(system);
   int wait_pipe[2];
@@ -237,8 +239,8 @@ TEST_F(HomeTest, The_lock_ends_with_the_parent_even_if_a_child_lives) {
 }
 
 TEST_F(HomeTest, A_damaged_or_foreign_home_file_is_named) {
-  // Goal: each kind of bad file has its error. Method: the file with every bit flipped, every truncation,
-  // another version, other contents.
+  // Goal: each kind of bad file has its error. Method: the file with every bit flipped, every
+  // truncation, another version, other contents.
   make_home();
   const Bytes good = read_file("home");
   ASSERT_EQ(good.size(), 64u);
@@ -252,7 +254,8 @@ TEST_F(HomeTest, A_damaged_or_foreign_home_file_is_named) {
     write_file("home", ByteView(good).first(cut));
     EXPECT_EQ(open_code(), Errc::checksum) << cut;
   }
-  write_file("home", as_bytes("#!/bin/sh\necho this is somebody else's file, and a long one, too\n"));
+  write_file("home",
+             as_bytes("#!/bin/sh\necho this is somebody else's file, and a long one, too\n"));
   EXPECT_EQ(open_code(), Errc::format_invalid);
   write_file("home", good);
   EXPECT_EQ(open_code(), Errc::ok);
@@ -272,7 +275,8 @@ TEST_F(HomeTest, A_newer_home_is_refused_as_newer) {
 }
 
 TEST_F(HomeTest, A_directory_with_other_files_is_left_alone) {
-  // Goal: CAIRN_HOME pointing at somebody's directory does no harm. Method: one foreign file, no home.
+  // Goal: CAIRN_HOME pointing at somebody's directory does no harm. Method: one foreign file, no
+  // home.
   fs::create_directory(home_);
   write_file("thesis.tex", as_bytes("text"));
   EXPECT_EQ(open_code(), Errc::format_invalid);
@@ -282,7 +286,8 @@ TEST_F(HomeTest, A_directory_with_other_files_is_left_alone) {
 }
 
 TEST_F(HomeTest, A_read_only_or_missing_directory_is_named) {
-  // Goal: no_perm, not_dir and nonexistent. Method: each kind of directory; for modes a child that is not root.
+  // Goal: no_perm, not_dir and nonexistent. Method: each kind of directory; for modes a child that
+  // is not root.
   EXPECT_EQ(open_home({.path = home_, .create = false}).error().code(), Errc::nonexistent);
   EXPECT_EQ(check_home(home_, false).error().code(), Errc::nonexistent);
   std::ofstream(root_ + "/file") << "x";
@@ -296,7 +301,8 @@ TEST_F(HomeTest, A_read_only_or_missing_directory_is_named) {
 }
 
 TEST_F(HomeTest, A_truncated_or_foreign_store_file_is_refused) {
-  // Goal: damage below the config store is an error at open, never a crash. Method: cut and overwrite blobs.
+  // Goal: damage below the config store is an error at open, never a crash. Method: cut and
+  // overwrite blobs.
   make_home();
   const Bytes wal = read_file("system/wal");
   fs::resize_file(home_ + "/system/wal", 8192);
@@ -316,7 +322,8 @@ TEST_F(HomeTest, A_truncated_or_foreign_store_file_is_refused) {
 }
 
 TEST_F(HomeTest, A_damaged_pool_does_not_take_the_others_along) {
-  // Goal: the home opens, the sound pool works, the damaged one says why. Method: cut one pool's log file.
+  // Goal: the home opens, the sound pool works, the damaged one says why. Method: cut one pool's
+  // log file.
   Uuid bad;
   {
     auto system = must_open();
@@ -373,7 +380,8 @@ void die_at(const std::string& home, const std::string& step, void (*work)(Syste
 }
 
 TEST_F(HomeTest, A_crash_inside_pool_create_or_destroy_is_finished_at_the_next_open) {
-  // Goal: a pool is there whole or not at all, its name and space are free again. Method: die between the steps.
+  // Goal: a pool is there whole or not at all, its name and space are free again. Method: die
+  // between the steps.
   make_home();
   for (const char* step : {"pool.create.record", "pool.create.files", "pool.destroy.tombstone",
                            "pool.destroy.files"}) {
@@ -392,7 +400,8 @@ TEST_F(HomeTest, A_crash_inside_pool_create_or_destroy_is_finished_at_the_next_o
 }
 
 TEST_F(HomeTest, A_crash_inside_container_destroy_is_finished_at_the_next_open) {
-  // Goal: a destroyed container stays gone and its successor is empty. Method: die between the steps.
+  // Goal: a destroyed container stays gone and its successor is empty. Method: die between the
+  // steps.
   {
     auto system = must_open();
     ASSERT_TRUE(system);
@@ -426,7 +435,8 @@ TEST_F(HomeTest, A_crash_inside_container_destroy_is_finished_at_the_next_open) 
 }
 
 TEST_F(HomeTest, Object_numbers_are_never_given_out_twice) {
-  // Goal: ranges are disjoint over restarts and crashes, from 0. Method: allocate, leave without closing, again.
+  // Goal: ranges are disjoint over restarts and crashes, from 0. Method: allocate, leave without
+  // closing, again.
   die_at(home_, "oids", [](System& system) {
     if (!run(system, system.pool_create({.label = "p", .bytes = kPoolBytes}))) _exit(3);
     const auto pool = run(system, system.pool_connect("p", Access::read_write));
