@@ -1,5 +1,5 @@
-// Batch: the changes of one local transaction to the tree and to the space of a store. It is what the log
-// holds and what replay applies again.
+// Batch: the changes of one local transaction to the tree and to the space of a store. It is what
+// the log holds and what replay applies again.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,15 @@ namespace cairn::index {
 inline constexpr size_t kKeyBytesMax = 1280;
 inline constexpr size_t kValueBytesMax = 6 * 1024;
 
-/// Every value starts with an 8-byte little-endian stamp (the epoch, for vos), so that the newest stamp
-/// of a key range costs one descent.
+/// Every value starts with an 8-byte little-endian stamp (the epoch, for vos), so that the newest
+/// stamp of a key range costs one descent.
 inline constexpr size_t kStampBytes = 8;
 
 /// Data that lies beside the log record; replay proves it by `digest` (store.md rule 10).
 struct BatchData {
   media::Extent extent;
-  // CRC32C over the little-endian CRC32Cs of each whole 4 KiB block of the extent, in order; the zeros
-  // that fill the last block count.
+  // CRC32C over the little-endian CRC32Cs of each whole 4 KiB block of the extent, in order; the
+  // zeros that fill the last block count.
   uint32_t digest = 0;
 };
 
@@ -36,7 +36,8 @@ class Batch {
     uint32_t value_begin = 0, value_bytes = 0;
   };
 
-  /// Inserts or replaces. Key 1..kKeyBytesMax, value kStampBytes..kValueBytesMax (checked by CHECK).
+  /// Inserts or replaces. Key 1..kKeyBytesMax, value kStampBytes..kValueBytesMax (checked by
+  /// CHECK).
   void put(ByteView key, ByteView value);
   /// Removes; absent is fine.
   void erase(ByteView key);
@@ -65,7 +66,7 @@ class Batch {
 
 /// What a log record says besides its changes.
 struct RecordHeader {
-  uint64_t session = 0;    // who asked (0: internal); with `sequence`, the resend table's key (rule 13)
+  uint64_t session = 0;    // who asked (0: internal); with `sequence`, rule 13's key
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   uint16_t minor_epoch = 0;

@@ -83,7 +83,8 @@ Result<void> Cursor::prev() {
   return prev_leaf();
 }
 
-Result<void> Cursor::descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth, bool last) {
+Result<void> Cursor::descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth,
+                                  bool last) {
   // Works on a copy of the path, so that a page that is not in memory leaves the cursor as it was.
   for (;;) {
     const Node node(path[depth].frame->data);

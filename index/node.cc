@@ -118,7 +118,8 @@ Node::Drift Node::drift(uint32_t slot) const {
   constexpr int kRunMin = 4;
   const int run = header().run.get();
   if (run < kRunMin) return Drift::none;
-  // Each insertion of an ascending run is one slot above the one before; a descending one stays in place.
+  // Each insertion of an ascending run is one slot above the one before; a descending one stays in
+  // place.
   const int moved = static_cast<int>(slot) - header().run_slot.get();
   return 2 * moved > run ? Drift::up : 4 * moved < run ? Drift::down : Drift::none;
 }
@@ -133,7 +134,8 @@ void Node::keep_hints(const NodeHeader& before, uint32_t cut) const {
   h.last_slot = static_cast<uint16_t>(last);
   h.run_slot = static_cast<uint16_t>(begin);
   // What lies in another page now does not count any more.
-  h.run = cut == 0 ? before.run.get() : std::min<uint16_t>(before.run.get(), static_cast<uint16_t>(last - begin + 4));
+  h.run = cut == 0 ? before.run.get()
+                   : std::min<uint16_t>(before.run.get(), static_cast<uint16_t>(last - begin + 4));
 }
 
 void Node::insert(uint32_t slot, ByteView key, ByteView value) const {
@@ -291,7 +293,8 @@ void build_node(Node node, PageKind kind, uint32_t level, std::span<const NodeIt
   h.prefix_bytes = static_cast<uint16_t>(prefix_bytes);
   h.page.newest_stamp = newest;
   constexpr size_t kKept = offsetof(PageHeader, kind);
-  std::memcpy(reinterpret_cast<std::byte*>(&node.header()) + kKept, page + kKept, kPageBytes - kKept);
+  std::memcpy(reinterpret_cast<std::byte*>(&node.header()) + kKept, page + kKept,
+              kPageBytes - kKept);
 }
 
 }  // namespace cairn::index

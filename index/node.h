@@ -1,7 +1,7 @@
-// Node: one leaf or branch page, seen as a sorted array of entries. A view over a frame's bytes; it owns
-// nothing and knows nothing of other pages. Byte map: index/page_format.h.
-// Pages that come from a medium pass validate_node() before a Node looks at them; after that every
-// access stays inside the page.
+// Node: one leaf or branch page, seen as a sorted array of entries. A view over a frame's bytes; it
+// owns nothing and knows nothing of other pages. Byte map: index/page_format.h. Pages that come
+// from a medium pass validate_node() before a Node looks at them; after that every access stays
+// inside the page.
 #pragma once
 
 #include <bit>
@@ -122,9 +122,7 @@ class Node {
            (suffix > kHeadBytes ? suffix - kHeadBytes : 0) + value_bytes;
   }
   /// Free bytes between slots and heap; and with the holes.
-  size_t gap_bytes() const {
-    return load16(offsetof(NodeHeader, heap_begin)) - slots_end();
-  }
+  size_t gap_bytes() const { return load16(offsetof(NodeHeader, heap_begin)) - slots_end(); }
   size_t free_bytes() const { return gap_bytes() + load16(offsetof(NodeHeader, hole_bytes)); }
   /// Bytes of slots, entries and prefix.
   size_t used_bytes() const { return kNodeBytes - free_bytes(); }
@@ -138,7 +136,8 @@ class Node {
   void drop_first_key() const;
   /// Gathers the holes into the gap.
   void compact() const;
-  /// After build_node(): the run of the page that was before goes on; the page begins with its slot `cut`.
+  /// After build_node(): the run of the page that was before goes on; the page begins with its slot
+  /// `cut`.
   void keep_hints(const NodeHeader& before, uint32_t cut) const;
   /// Notes an insertion at `slot` (insert() does so itself).
   void count_insertion(uint32_t slot) const;
@@ -179,14 +178,14 @@ class Node {
 /// Bytes that a page of these items takes (to compare with kNodeBytes).
 size_t packed_node_bytes(std::span<const NodeItem> items, bool leaf, size_t prefix_bytes);
 
-/// How many bytes of prefix a page of `items` gets: all that its keys share, unless `known` bytes, which
-/// they are known to share at least in part, make a smaller page (heads are never shortened). So a part of
-/// a page never needs more than the page did.
-/// A branch's first item counts only by its value.
+/// How many bytes of prefix a page of `items` gets: all that its keys share, unless `known` bytes,
+/// which they are known to share at least in part, make a smaller page (heads are never shortened).
+/// So a part of a page never needs more than the page did. A branch's first item counts only by its
+/// value.
 size_t choose_prefix(std::span<const NodeItem> items, bool leaf, size_t known);
 
-/// Builds a page of `items`, which may borrow from the page itself. Its newest stamp is that of the items;
-/// its hints are gone. Precondition: with choose_prefix(items, leaf, known) they fit.
+/// Builds a page of `items`, which may borrow from the page itself. Its newest stamp is that of the
+/// items; its hints are gone. Precondition: with choose_prefix(items, leaf, known) they fit.
 void build_node(Node node, PageKind kind, uint32_t level, std::span<const NodeItem> items,
                 size_t known = 0);
 

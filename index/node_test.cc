@@ -54,8 +54,8 @@ std::unique_ptr<Page> golden_leaf() {
 
 std::unique_ptr<Page> golden_branch() {
   auto page = std::make_unique<Page>();
-  const BranchValue values[] = {{PageRef::make(2, 1).word, 5}, {PageRef::make(3, 1).word, 6},
-                                {PageRef::make(4, 2).word, 4}};
+  const BranchValue values[] = {
+      {PageRef::make(2, 1).word, 5}, {PageRef::make(3, 1).word, 6}, {PageRef::make(4, 2).word, 4}};
   const auto value = [&](size_t i) { return ByteView(view_of(&values[i], sizeof values[i])); };
   const NodeItem items[] = {{KeyParts(), value(0)},
                             {KeyParts(as_bytes("keyA")), value(1)},
@@ -69,32 +69,77 @@ TEST(Node, KnownLeaf_KeepsItsBytes) {
   const auto page = golden_leaf();
   ASSERT_TRUE(validate_node(page->view()));
   EXPECT_EQ(hex(page->view().first(79)),
-            "0000000000000000" "0900000000000000" "04000000" "01" "00" "0000" "0300000000000000"
-            "0300" "dc3f" "0000" "0700" "0100" "0000" "0100" "0000"
+            "0000000000000000"
+            "0900000000000000"
+            "04000000"
+            "01"
+            "00"
+            "0000"
+            "0300000000000000"
+            "0300"
+            "dc3f"
+            "0000"
+            "0700"
+            "0100"
+            "0000"
+            "0100"
+            "0000"
             "6f626a6563742f"
-            "61000000" "f33f" "0100"
-            "62000000" "dc3f" "0100"
-            "6c6f6e67" "e73f" "0600");
+            "61000000"
+            "f33f"
+            "0100"
+            "62000000"
+            "dc3f"
+            "0100"
+            "6c6f6e67"
+            "e73f"
+            "0600");
   EXPECT_EQ(hex(page->view().subspan(0x3fdc)),
-            "0900" "0300000000000000" "33"
-            "0800" "6572" "0200000000000000"
-            "0b00" "0100000000000000" "6f6e65");
+            "0900"
+            "0300000000000000"
+            "33"
+            "0800"
+            "6572"
+            "0200000000000000"
+            "0b00"
+            "0100000000000000"
+            "6f6e65");
 }
 
 TEST(Node, KnownBranch_KeepsItsBytes) {
   const auto page = golden_branch();
   ASSERT_TRUE(validate_node(page->view()));
   EXPECT_EQ(hex(page->view().subspan(20, 55)),
-            "02" "01" "0000" "0600000000000000"
-            "0300" "ce3f" "0000" "0300" "0000" "0000" "0000" "0000"
+            "02"
+            "01"
+            "0000"
+            "0600000000000000"
+            "0300"
+            "ce3f"
+            "0000"
+            "0300"
+            "0000"
+            "0000"
+            "0000"
+            "0000"
             "6b6579"
-            "00000000" "f03f" "0000"
-            "41000000" "e03f" "0100"
-            "42636465" "ce3f" "0600");
+            "00000000"
+            "f03f"
+            "0000"
+            "41000000"
+            "e03f"
+            "0100"
+            "42636465"
+            "ce3f"
+            "0600");
   EXPECT_EQ(hex(page->view().subspan(0x3fce)),
-            "6667" "0400000000000200" "0400000000000000"
-            "0300000000000100" "0600000000000000"
-            "0200000000000100" "0500000000000000");
+            "6667"
+            "0400000000000200"
+            "0400000000000000"
+            "0300000000000100"
+            "0600000000000000"
+            "0200000000000100"
+            "0500000000000000");
 }
 
 TEST(Node, KeysThatDifferInZerosAtTheirEnd_KeepTheirOrder) {
@@ -151,7 +196,8 @@ void damage_every_byte(Page& page) {
   size_t accepted = 0;
   for (size_t at = 0; at < kPageBytes; ++at) {
     const std::byte before = page.bytes[at];
-    for (const unsigned value : {0u, 1u, 4u, 0x7Fu, 0x80u, 0xFFu, static_cast<unsigned>(rng() % 256)}) {
+    for (const unsigned value :
+         {0u, 1u, 4u, 0x7Fu, 0x80u, 0xFFu, static_cast<unsigned>(rng() % 256)}) {
       page.bytes[at] = static_cast<std::byte>(value);
       if (!validate_node(page.view())) continue;
       ++accepted;
@@ -164,7 +210,8 @@ void damage_every_byte(Page& page) {
 }
 
 TEST(Node, AnyByteOfASmallPageChanged_IsRefusedOrSafeToWalk) {
-  // Goal: no bytes from a medium lead out of the page. Method: mutations under the address sanitizer.
+  // Goal: no bytes from a medium lead out of the page. Method: mutations under the address
+  // sanitizer.
   damage_every_byte(*golden_leaf());
   damage_every_byte(*golden_branch());
 }

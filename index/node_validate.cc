@@ -83,8 +83,7 @@ Result<void> check_content(const Node& node) {
       return fail(Errc::checksum, "page: its keys are not in order");
     }
     const ByteView value = node.value(i);
-    const uint64_t stamp =
-        node.is_leaf() ? load_le64(value.data()) : node.child_newest(i);
+    const uint64_t stamp = node.is_leaf() ? load_le64(value.data()) : node.child_newest(i);
     if (stamp > node.newest()) return fail(Errc::checksum, "page: a record is newer than its page");
     if (!node.is_leaf() && node.child(i).is_null()) {
       return fail(Errc::checksum, "page: a branch leads nowhere");
@@ -119,7 +118,8 @@ Result<void> validate_node(ByteView page) {
     return fail(Errc::checksum, "page: its entries and holes do not fill the heap");
   }
   for (size_t b = bounds.heap_begin; b < bounds.heap_end; ++b) {
-    if (!taken[b] && page[b] != std::byte{0}) return fail(Errc::checksum, "page: a hole is not zero");
+    if (!taken[b] && page[b] != std::byte{0})
+      return fail(Errc::checksum, "page: a hole is not zero");
   }
   if (!all_zero(page.subspan(slots_end, bounds.heap_begin - slots_end))) {
     return fail(Errc::checksum, "page: its free space is not zero");

@@ -1,6 +1,6 @@
-// index/record_format.h - one log record of a store, format 1: what RecordHeader and Batch say. It is the
-// payload of one record of media/wal_format.h, which checksums it. Integers little-endian; varint: LEB128,
-// base/varint.h. Unit: bytes.
+// index/record_format.h - one log record of a store, format 1: what RecordHeader and Batch say. It
+// is the payload of one record of media/wal_format.h, which checksums it. Integers little-endian;
+// varint: LEB128, base/varint.h. Unit: bytes.
 //
 //   offset  size  field          meaning
 //        0     1  version        1
@@ -18,7 +18,8 @@
 //                 data           extents that become owned
 //                 freed          extents that become free
 //
-//   op:     varint  shared        bytes that its key shares with the key of the op before (0 in the first)
+//   op:     varint  shared        bytes that its key shares with the key of the op before; 0 at
+//   first
 //           varint  suffix * 2 + erase
 //           n       suffix        the key behind `shared`
 //           varint  value_bytes   only if not erase
@@ -29,8 +30,8 @@
 //   freed:  varint  block
 //           varint  count
 //
-// Valid iff: version 1, reserved zero, keys and values in the bounds of index/batch.h, shared no longer than
-// the key before, block + count < 2^63, nothing behind the last extent.
+// Valid iff: version 1, reserved zero, keys and values in the bounds of index/batch.h, shared no
+// longer than the key before, block + count < 2^63, nothing behind the last extent.
 #pragma once
 
 #include <cstddef>

@@ -11,7 +11,8 @@ namespace cairn::index {
 namespace {
 
 RecordHeader some_header() {
-  return {.session = 0x1122334455667788, .sequence = 7, .epoch = 0xABCD, .minor_epoch = 3, .kind = 2};
+  return {
+      .session = 0x1122334455667788, .sequence = 7, .epoch = 0xABCD, .minor_epoch = 3, .kind = 2};
 }
 
 Batch some_batch() {
@@ -54,12 +55,23 @@ TEST(Record, KnownRecord_KeepsItsBytes) {
   Bytes out;
   encode_record(some_header(), some_batch(), out);
   EXPECT_EQ(hex(out),
-            "0100020003000000" "8877665544332211" "0700000000000000" "cdab000000000000"
+            "0100020003000000"
+            "8877665544332211"
+            "0700000000000000"
+            "cdab000000000000"
             "030101"
-            "0010" "6f626a6563742f61" "0e" "31323334353637382d76616c7565"
-            "0705" "6263"
-            "0002" "78" "08" "7374616d7058595a"
-            "ac0202" "efbeadde"
+            "0010"
+            "6f626a6563742f61"
+            "0e"
+            "31323334353637382d76616c7565"
+            "0705"
+            "6263"
+            "0002"
+            "78"
+            "08"
+            "7374616d7058595a"
+            "ac0202"
+            "efbeadde"
             "0501");
 }
 
@@ -68,7 +80,8 @@ TEST(Record, WhatIsEncoded_ComesBack) {
   for (int round = 0; round < 300; ++round) {
     Batch batch;
     for (size_t i = rng() % 30; i > 0; --i) {
-      const std::string key(1 + rng() % (rng() % 5 == 0 ? kKeyBytesMax : 20), static_cast<char>('a' + rng() % 2));
+      const std::string key(1 + rng() % (rng() % 5 == 0 ? kKeyBytesMax : 20),
+                            static_cast<char>('a' + rng() % 2));
       const std::string value(8 + rng() % (rng() % 5 == 0 ? kValueBytesMax - 7 : 90), 'v');
       if (rng() % 3 == 0) {
         batch.erase(as_bytes(key));
@@ -77,7 +90,8 @@ TEST(Record, WhatIsEncoded_ComesBack) {
       }
     }
     for (size_t i = rng() % 4; i > 0; --i) {
-      batch.publish({{rng() >> 2, 1 + static_cast<uint32_t>(rng() % 0xFFFF)}, static_cast<uint32_t>(rng())});
+      batch.publish(
+          {{rng() >> 2, 1 + static_cast<uint32_t>(rng() % 0xFFFF)}, static_cast<uint32_t>(rng())});
     }
     for (size_t i = rng() % 4; i > 0; --i) batch.free({rng() % 1000, 0xFFFFFFFF});
     Bytes out;
@@ -116,8 +130,8 @@ TEST(Record, NewerVersion_AsksForAnUpgrade) {
 }
 
 TEST(Record, AnyByteChanged_IsRefusedOrStaysInBounds) {
-  // Goal: hostile bytes never crash the parser. Method: every value of every byte; what parses is encoded
-  // and parsed again and must say the same.
+  // Goal: hostile bytes never crash the parser. Method: every value of every byte; what parses is
+  // encoded and parsed again and must say the same.
   Bytes out;
   encode_record(some_header(), some_batch(), out);
   for (size_t i = 0; i < out.size(); ++i) {
@@ -144,11 +158,13 @@ TEST(Record, KeysThatUnfoldWithoutEnd_AreRefused) {
   encode_record(some_header(), one, out);
   Bytes bomb(out.begin(), out.begin() + 32);
   const size_t repeats = kRecordUnfoldedBytesMax / kKeyBytesMax + 1;
-  bomb.insert(bomb.end(), {std::byte{0x80 | (repeats & 0x7F)}, std::byte{0x80 | (repeats >> 7 & 0x7F)},
-                           std::byte{repeats >> 14}, std::byte{0}, std::byte{0}});
+  bomb.insert(bomb.end(),
+              {std::byte{0x80 | (repeats & 0x7F)}, std::byte{0x80 | (repeats >> 7 & 0x7F)},
+               std::byte{repeats >> 14}, std::byte{0}, std::byte{0}});
   bomb.insert(bomb.end(), out.begin() + 35, out.end());
   for (size_t i = 1; i < repeats; ++i) {
-    bomb.insert(bomb.end(), {std::byte{0x80}, std::byte{0x0A}, std::byte{1}});  // shared 1,280, erase
+    bomb.insert(bomb.end(),
+                {std::byte{0x80}, std::byte{0x0A}, std::byte{1}});  // shared 1,280, erase
   }
   Batch back;
   const auto header = parse_record(bomb, back);

@@ -63,8 +63,8 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
 }
 
 Result<uint64_t> Tree::newest_stamp(ByteView low, ByteView high) {
-  // Pages still to look at: at most the two at the borders of each level. An empty low or high means
-  // that the page has nothing beyond that side.
+  // Pages still to look at: at most the two at the borders of each level. An empty low or high
+  // means that the page has nothing beyond that side.
   struct Pending {
     Frame* frame;
     ByteView low, high;
@@ -134,8 +134,8 @@ Result<void> Tree::touch(ByteView key, bool erase, uint32_t value_bytes) {
 }
 
 size_t Tree::worst_case_pages(const BatchShape& batch) {
-  // Every touched page may be copied; a leaf may overflow once for each insertion that may not fit, and
-  // then takes one page: a new one or a copy of its neighbour.
+  // Every touched page may be copied; a leaf may overflow once for each insertion that may not fit,
+  // and then takes one page: a new one or a copy of its neighbour.
   std::sort(touched_.begin(), touched_.end(), [](const Touched& a, const Touched& b) {
     return a.level != b.level ? a.level < b.level : a.page < b.page;
   });
@@ -160,7 +160,8 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
       if (unfolded + sum.put_bytes + kHeadBytes > kNodeBytes) overflows += sum.puts;
       continue;
     }
-    // Another leaf's overflow may fill up a neighbour, a removal may merge two: then nothing is sure.
+    // Another leaf's overflow may fill up a neighbour, a removal may merge two: then nothing is
+    // sure.
     if ((batch.spills && overflows != 0) || batch.erases) overflows = puts;
     const size_t unfolded = node.used_bytes() + node.count() * node.prefix().size();
     upper_fit = upper_fit && unfolded + overflows * kBranchEntryBytesMax <= kNodeBytes;

@@ -1,7 +1,8 @@
-// Tree: a B+tree over checksummed pages with path copying; ordered byte keys to small values. All calls are
-// plain: a look-up that meets a page that is not in memory returns Errc::page_absent after noting which one;
-// the driver (Store::load_absent) loads it and the caller starts again. Nothing is changed by a call that
-// fails. Home: the shard's reactor. Byte map: index/page_format.h, docs/formats/pages.md.
+// Tree: a B+tree over checksummed pages with path copying; ordered byte keys to small values. All
+// calls are plain: a look-up that meets a page that is not in memory returns Errc::page_absent
+// after noting which one; the driver (Store::load_absent) loads it and the caller starts again.
+// Nothing is changed by a call that fails. Home: the shard's reactor. Byte map:
+// index/page_format.h, docs/formats/pages.md.
 #pragma once
 
 #include <array>
@@ -22,12 +23,13 @@ class Tree {
   /// @error page_absent
   Result<std::optional<ByteView>> get(ByteView key);
 
-  /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none. May be
-  /// a removed record's stamp where its page lies wholly inside the range. @error page_absent
+  /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none.
+  /// May be a removed record's stamp where its page lies wholly inside the range. @error
+  /// page_absent
   Result<uint64_t> newest_stamp(ByteView low, ByteView high);
 
-  /// Makes sure that apply(batch) cannot fail: every page on the way is in memory and there are free
-  /// pages and frames for copies and splits. Changes no record.
+  /// Makes sure that apply(batch) cannot fail: every page on the way is in memory and there are
+  /// free pages and frames for copies and splits. Changes no record.
   /// @error page_absent, no_memory (budget), no_space (no free pages)
   Result<void> prepare(const Batch& batch);
   /// Applies all ops. Precondition: prepare() succeeded and nothing happened since.
@@ -41,7 +43,8 @@ class Tree {
   friend class Cursor;
   friend class TreeWriter;
 
-  /// The root's page or the child's, checked against what its parent says of it. @error page_absent, checksum
+  /// The root's page or the child's, checked against what its parent says of it. @error
+  /// page_absent, checksum
   Result<Frame*> root_frame();
   Result<Frame*> child_frame(const Node& parent, uint32_t slot);
   struct Fences;
@@ -60,8 +63,8 @@ class Tree {
     uint32_t put_bytes = 0;  // the most that they take
     bool foreign = false;    // a key without the page's prefix
   };
-  /// Batches up to this size may even out neighbouring leaves instead of splitting them; for larger ones
-  /// the worst case of that would be reserved too often for nothing.
+  /// Batches up to this size may even out neighbouring leaves instead of splitting them; for larger
+  /// ones the worst case of that would be reserved too often for nothing.
   static constexpr size_t kSpillOpsMax = 32;
   Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
   size_t worst_case_pages(const BatchShape& batch);
@@ -104,11 +107,11 @@ class Cursor {
 
   Tree* tree_;
   bool valid_ = false;
-  uint32_t depth_ = 0;         // pages of the path; 0: an empty tree
-  uint32_t slot_ = 0;          // in the leaf
+  uint32_t depth_ = 0;  // pages of the path; 0: an empty tree
+  uint32_t slot_ = 0;   // in the leaf
   uint32_t leaf_count_ = 0;
   std::byte* leaf_ = nullptr;
-  size_t prefix_bytes_ = 0;    // of the leaf; key_buffer_ starts with it
+  size_t prefix_bytes_ = 0;  // of the leaf; key_buffer_ starts with it
   size_t key_bytes_ = 0;
   ByteView value_;
   std::array<Step, kLevelMax + 1> path_;  // root first; the leaf's slot is slot_

@@ -1,4 +1,5 @@
-// The tree against std::map: random changes, look-ups, ranges, restarts of cursors, checkpoints, eviction.
+// The tree against std::map: random changes, look-ups, ranges, restarts of cursors, checkpoints,
+// eviction.
 #include "index/tree.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +27,8 @@ std::string text(ByteView bytes) { return std::string(as_chars(bytes)); }
 /// A tree on a medium in memory; every call loads what it misses, as the driver of a store would.
 class World {
  public:
-  explicit World(size_t pages, size_t frames = 0) : memory_(pages, frames), tree_(memory_.pager()) {}
+  explicit World(size_t pages, size_t frames = 0)
+      : memory_(pages, frames), tree_(memory_.pager()) {}
 
   template <class Call>
   auto driven(Call call) {
@@ -91,9 +93,9 @@ TEST(Tree, EmptyTree_HasNoRecordsAndNoPages) {
 /// How a run of the model test draws its keys and values.
 struct Shape {
   const char* name;
-  size_t key_count;         // distinct keys, about
+  size_t key_count;  // distinct keys, about
   size_t key_bytes_max;
-  size_t prefix_bytes;      // shared by groups of keys
+  size_t prefix_bytes;  // shared by groups of keys
   size_t value_bytes_max;
   size_t ops;
   size_t batch_max;
@@ -101,7 +103,8 @@ struct Shape {
 
 class ModelRun {
  public:
-  ModelRun(const Shape& shape, uint64_t seed, size_t pages) : shape_(shape), rng_(seed), world_(pages) {}
+  ModelRun(const Shape& shape, uint64_t seed, size_t pages)
+      : shape_(shape), rng_(seed), world_(pages) {}
 
   void run() {
     for (size_t done = 0; done < shape_.ops;) {
@@ -236,7 +239,8 @@ class ModelRun {
 };
 
 TEST(Tree, RandomChanges_AgreeWithAMap) {
-  // Goal: the tree is a map. Method: shapes that stress prefixes, equal heads, large records, batches.
+  // Goal: the tree is a map. Method: shapes that stress prefixes, equal heads, large records,
+  // batches.
   const Shape shapes[] = {
       {"small", 3'000, 24, 0, 64, 20'000, 20},
       {"prefixes", 6'000, 300, 280, 200, 20'000, 40},
@@ -253,8 +257,8 @@ TEST(Tree, RandomChanges_AgreeWithAMap) {
 }
 
 TEST(Tree, NewestStampOfARange_IsThatOfItsNewestRecord) {
-  // Goal: never below the true answer; exact where nothing was removed or replaced. Method: random ranges
-  // against the model.
+  // Goal: never below the true answer; exact where nothing was removed or replaced. Method: random
+  // ranges against the model.
   std::mt19937_64 rng(17);
   World world(2'000);
   std::map<std::string, uint64_t> stamps;
@@ -364,7 +368,8 @@ TEST(Tree, KeysThatArriveInAnyOrder_LeaveTheLeavesWellFilled) {
 }
 
 TEST(Tree, PageThatIsWholeButOfAnotherLevel_IsRefused) {
-  // Goal: a medium whose checksums hold but whose pages were exchanged leads to an error, not astray.
+  // Goal: a medium whose checksums hold but whose pages were exchanged leads to an error, not
+  // astray.
   World world(400);
   for (uint64_t i = 0; i < 400; ++i) {
     world.put(number_key(i, 0), stamped(i, std::string(200, 'v')));
@@ -391,7 +396,8 @@ TEST(Tree, FullMedium_RefusesUpdatesAndTakesRemovals) {
     batch.put(as_bytes(number_key(count, 0)), as_bytes(stamped(1, std::string(3'000, 'v'))));
     const auto ready = world.tree_.prepare(batch);
     if (!ready) {
-      EXPECT_TRUE(ready.error().code() == Errc::no_space || ready.error().code() == Errc::no_memory);
+      EXPECT_TRUE(ready.error().code() == Errc::no_space ||
+                  ready.error().code() == Errc::no_memory);
       break;
     }
     world.tree_.apply(batch);

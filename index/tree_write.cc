@@ -1,6 +1,6 @@
-// Tree::apply(): insertions, splits, removals and merges. After Tree::prepare() nothing here can fail.
-// Pages on the way down are made writable before anything below them is changed, so that a page of this
-// generation always has parents of this generation.
+// Tree::apply(): insertions, splits, removals and merges. After Tree::prepare() nothing here can
+// fail. Pages on the way down are made writable before anything below them is changed, so that a
+// page of this generation always has parents of this generation.
 #include <algorithm>
 
 #include "base/check.h"
@@ -11,7 +11,8 @@ namespace cairn::index {
 /// One change of the tree: the path from root to leaf, all writable.
 class TreeWriter {
  public:
-  /// @param spills  a full leaf may give records to its neighbours (prepare() must have counted with it)
+  /// @param spills  a full leaf may give records to its neighbours (prepare() must have counted
+  /// with it)
   TreeWriter(Tree& tree, bool spills)
       : tree_(tree), pager_(tree.pager_), items_(tree.items_), spills_(spills) {}
 
@@ -56,13 +57,14 @@ class TreeWriter {
 
 namespace {
 
-/// Pages below this are merged with a neighbour, if both together stay below the second mark: so that the
-/// next insertion does not split them again.
+/// Pages below this are merged with a neighbour, if both together stay below the second mark: so
+/// that the next insertion does not split them again.
 constexpr size_t kMergeBelowBytes = kNodeBytes / 4;
 constexpr size_t kMergedBytesMax = kNodeBytes * 3 / 4;
 /// Two neighbours share their records evenly if that leaves a tenth of both free.
 constexpr size_t kSharedBytesMax = 2 * kNodeBytes * 9 / 10;
-/// A sequence that meets the end of a full page goes on in the next one, if that is emptier than this.
+/// A sequence that meets the end of a full page goes on in the next one, if that is emptier than
+/// this.
 constexpr size_t kSpillBelowBytes = kNodeBytes / 4;
 
 bool fits(std::span<const NodeItem> items, bool leaf, size_t known, size_t bytes_max = kNodeBytes) {
@@ -170,7 +172,8 @@ size_t TreeWriter::even_cut(bool leaf, size_t prefix) const {
   for (size_t i = 0; i + 1 < items_.size(); ++i) {
     const size_t key_bytes = !leaf && i == 0 ? prefix : items_[i].key.size();
     const size_t bytes = Node::packed_bytes(leaf, key_bytes, prefix, items_[i].value.size());
-    // Cut before the entry that stands across the middle, or behind it: where the halves differ less.
+    // Cut before the entry that stands across the middle, or behind it: where the halves differ
+    // less.
     if (2 * (left + bytes) >= total) {
       const bool before = i > 0 && total - 2 * left < 2 * (left + bytes) - total;
       return before ? i : i + 1;
@@ -242,8 +245,8 @@ void TreeWriter::split(uint32_t depth, uint32_t slot, ByteView key) {
 }
 
 bool TreeWriter::spill(uint32_t depth, uint32_t slot, uint32_t left_slot) {
-  // items_ holds the entries of the full leaf with the new one. The neighbour's join them if both pages
-  // together have room; then the border between the two moves.
+  // items_ holds the entries of the full leaf with the new one. The neighbour's join them if both
+  // pages together have room; then the border between the two moves.
   const Node parent = node(depth - 1);
   Frame* mine = path_[depth].frame;
   const Node at(mine->data);
@@ -320,7 +323,8 @@ void TreeWriter::grow_root(Frame* left) {
 }
 
 void TreeWriter::tell_parent(uint32_t depth) {
-  // A page that was built anew knows its newest stamp exactly; the pages above may keep an older claim.
+  // A page that was built anew knows its newest stamp exactly; the pages above may keep an older
+  // claim.
   const Node parent = node(depth - 1);
   parent.set_child_newest(path_[depth - 1].slot, node(depth).newest());
 }
@@ -367,8 +371,8 @@ void TreeWriter::remove_child(uint32_t depth, uint32_t slot) {
 }
 
 bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
-  // The neighbour is read and dropped, the page of the path takes all: it is writable already. A neighbour
-  // that is not in memory is not worth a read.
+  // The neighbour is read and dropped, the page of the path takes all: it is writable already. A
+  // neighbour that is not in memory is not worth a read.
   const Node parent = node(depth - 1);
   Frame* mine = path_[depth].frame;
   const auto other = tree_.child_frame(parent, other_is_left ? left_slot : left_slot + 1);
