@@ -1,0 +1,55 @@
+// The container handle of a FakeSystem.
+#pragma once
+
+#include "dfs/testing/fake_store.h"
+
+namespace cairn::dfs::testing {
+
+class FakeContainer final : public client::Container {
+ public:
+  FakeContainer(FakeSystem& system, std::shared_ptr<client::Pool> pool,
+                std::shared_ptr<FakeData> data, client::Access access);
+
+  client::Pool& pool() override { return *pool_; }
+  const Uuid& uuid() const override { return data_->uuid; }
+  client::Access access() const override { return access_; }
+  bool is_open() const override { return open_; }
+  Task<Result<void>> close() override;
+  Task<Result<client::ContInfo>> query() override;
+  Task<Result<void>> set_props(client::Props props) override;
+  Task<Result<client::Attrs>> attrs() override;
+  Task<Result<void>> set_attrs(client::Attrs attrs) override;
+  Task<Result<void>> delete_attrs(std::vector<std::string> names) override;
+  Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
+
+  Task<Result<model::Epoch>> update(client::ObjectArgs args,
+                                    std::vector<model::Iod> iods) override;
+  Task<Result<model::Fetched>> fetch(client::ObjectArgs args,
+                                     std::vector<model::Iod> iods) override;
+  Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
+  Task<Result<model::Epoch>> punch_dkey(client::ObjectArgs args) override;
+  Task<Result<model::Epoch>> punch_akeys(client::ObjectArgs args,
+                                         std::vector<ByteView> akeys) override;
+  Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) override;
+  Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
+                                  ByteView key) override;
+  Task<Result<model::QueriedKey>> query_key(model::ObjectId oid,
+                                            model::QueryKeyRequest request) override;
+  Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) override;
+
+ private:
+  Result<void> check_open() const;
+  /// Open, writable, powered.
+  Result<void> begin_write();
+  /// The keys of a dkey; null if it does not exist.
+  std::map<std::string, FakeValue>* find(model::ObjectId oid, ByteView dkey);
+  model::Epoch touch(model::ObjectId oid);
+
+  FakeSystem& system_;
+  std::shared_ptr<client::Pool> pool_;
+  std::shared_ptr<FakeData> data_;
+  client::Access access_;
+  bool open_ = true;
+};
+
+}  // namespace cairn::dfs::testing
