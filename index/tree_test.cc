@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "index/pager_state.h"
 #include "index/pager_testing.h"
 
 namespace cairn::index {
@@ -42,8 +43,14 @@ class World {
     }
   }
   Result<void> apply(const Batch& batch) {
+    Pager::State& state = memory_.pager().state();
     auto ready = driven([&] { return tree_.prepare(batch); });
-    if (ready) tree_.apply(batch);
+    if (!ready) return ready;
+    const uint64_t free_pages = state.free_pages();
+    tree_.apply(batch);
+    // What prepare() asked for was enough.
+    const uint64_t left = state.free_pages();
+    EXPECT_LE(left < free_pages ? free_pages - left : 0, state.wanted_pages);
     return ready;
   }
   void put(std::string_view key, std::string_view value) {
@@ -246,6 +253,7 @@ TEST(Tree, RandomChanges_AgreeWithAMap) {
       {"prefixes", 6'000, 300, 280, 200, 20'000, 40},
       {"large", 800, 1280, 1200, 6144, 6'000, 12},
       {"long keys, short values", 3'000, 1280, 0, 8, 8'000, 30},
+      {"large batches", 20'000, 60, 40, 120, 40'000, 400},
   };
   for (const Shape& shape : shapes) {
     for (uint64_t seed = 1; seed <= 3; ++seed) {
