@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 
-#include <cerrno>
 #include <string>
 
 #include "base/report.h"
@@ -64,33 +63,6 @@ Library& library() {
 int der_of(Errc code) {
   const int number = static_cast<int>(code);
   return number > static_cast<int>(Errc::unknown) ? -DER_MISC : -number;
-}
-
-int errno_of_der(int der) {
-  switch (-der) {
-    case 0: return 0;
-    case DER_NO_PERM: case DER_EP_RO: case DER_EP_OLD: case DER_CONT_DESTROYING: return EPERM;
-    case DER_NO_HDL: case DER_INVAL: case DER_NOTYPE: case DER_NOSCHEMA: case DER_NOLOCAL:
-    case DER_IO_INVAL: return EINVAL;
-    case DER_EXIST: return EEXIST;
-    case DER_NONEXIST: case DER_ENOENT: return ENOENT;
-    case DER_UNREACH: return EHOSTUNREACH;
-    case DER_NOSPACE: return ENOSPC;
-    case DER_ALREADY: return EALREADY;
-    case DER_NOMEM: case DER_DOS: return ENOMEM;
-    case DER_TIMEDOUT: return ETIMEDOUT;
-    case DER_BUSY: case DER_EQ_BUSY: return EBUSY;
-    case DER_AGAIN: return EAGAIN;
-    case DER_PROTO: return EPROTO;
-    case DER_OVERFLOW: return EOVERFLOW;
-    case DER_CANCELED: return ECANCELED;
-    case DER_BADPATH: case DER_NOTDIR: return ENOTDIR;
-    case DER_STALE: return ESTALE;
-    case DER_KEY2BIG: case DER_REC2BIG: return E2BIG;
-    case DER_TX_RESTART: return ERESTART;
-    case DER_NOTSUPPORTED: return ENOTSUP;
-    default: return der > 0 ? EINVAL : EIO;
-  }
 }
 
 Result<client::System*> system() {
