@@ -13,7 +13,7 @@ namespace {
 
 /// A store with two superblock generations and a record after the newest; closed by a crash.
 struct Damaged {
-  explicit Damaged(uint64_t seed) : world(seed) {
+  explicit Damaged(uint64_t seed) : world(seed, 1u << 20, 2u << 20) {
     auto store = create(world, options_for());
     for (int i = 0; i < 300; ++i) put(*store, i);
     CHECK(world.run(store->checkpoint()).has_value());
