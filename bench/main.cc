@@ -1,0 +1,169 @@
+// cairn_bench [--rounds N] [--seconds S] [--smoke] [--dir DIR] [--list] [CASE...]: see docs/benchmarks.md.
+// A CASE is a name or its beginning.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "bench/harness.h"
+
+namespace cairn::bench {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+void die(const std::string& what) {
+  std::fprintf(stderr, "bench: %s\n", what.c_str());
+  std::exit(1);
+}
+
+double rate_of(double seconds, uint64_t per_step, const std::function<void()>& step) {
+  const double begin = now_seconds();
+  uint64_t done = 0;
+  double gone = 0;
+  do {
+    step();
+    done += per_step;
+    gone = now_seconds() - begin;
+  } while (gone < seconds);
+  return static_cast<double>(done) / gone;
+}
+
+namespace {
+
+double median(std::vector<double> v) {
+  if (v.empty()) return 0;
+  std::sort(v.begin(), v.end());
+  return v.size() % 2 == 1 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
+}
+
+void print_line(const Run& run, double ours, const std::string& peer, double theirs, double ratio,
+                const std::string& extra) {
+  std::printf("{\"case\": \"%s\", \"ours\": %.4g, \"unit\": \"%s\", \"peer\": \"%s\", \"theirs\": %.4g, "
+              "\"ratio\": %.3f%s%s}\n",
+              run.name.c_str(), ours, run.unit.c_str(), peer.c_str(), theirs, ratio,
+              extra.empty() ? "" : ", ", extra.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void Run::compare(const Side& ours, const Peer& peer, const std::string& extra) {
+  std::vector<double> our, their, ratios;
+  const int n = smoke ? 1 : rounds;
+  double our_cpu = 0;
+  double our_ops = 0;
+  for (int i = 0; i < n; ++i) {
+    const double cpu = cpu_seconds();
+    const double begin = now_seconds();
+    our.push_back(ours());
+    our_cpu += cpu_seconds() - cpu;
+    our_ops += our.back() * (now_seconds() - begin);
+    their.push_back(peer.run());
+  }
+  const double middle = median(their);
+  int dropped = 0;
+  for (int i = 0; i < n; ++i) {
+    const auto k = static_cast<size_t>(i);
+    if (std::abs(their[k] - middle) > 0.25 * middle) {
+      ++dropped;
+      continue;
+    }
+    ratios.push_back(our[k] / their[k]);
+  }
+  if (ratios.empty()) {
+    for (size_t k = 0; k < our.size(); ++k) ratios.push_back(our[k] / their[k]);
+  }
+  const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
+  char more[200];
+  std::snprintf(more, sizeof more,
+                "\"ratio_min\": %.3f, \"ratio_max\": %.3f, \"rounds\": %d, \"rounds_dropped\": %d, "
+                "\"cpu_us_per_op\": %.2f",
+                *low, *high, n, dropped, our_cpu * 1e6 / std::max(1.0, our_ops));
+  print_line(*this, median(our), peer.name, middle, median(ratios),
+             std::string(more) + (extra.empty() ? "" : ", ") + extra);
+}
+
+void Run::report(double ours, const std::string& peer, double theirs, const std::string& extra) {
+  print_line(*this, ours, peer, theirs, ours / theirs, extra);
+}
+
+namespace {
+
+struct Arguments {
+  Run defaults;
+  std::string parent = std::filesystem::current_path() / "build";
+  bool list = false;
+  std::vector<std::string> wanted;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
+  const auto value = [&](int& i) -> const char* {
+    if (i + 1 == argc) die(std::string(argv[i]) + " needs a value");
+    return argv[++i];
+  };
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg == "--rounds") a.defaults.rounds = std::max(1, std::atoi(value(i)));
+    else if (arg == "--seconds") a.defaults.seconds = std::atof(value(i));
+    else if (arg == "--smoke") a.defaults.smoke = true;
+    else if (arg == "--dir") a.parent = value(i);
+    else if (arg == "--list") a.list = true;
+    else if (arg.starts_with("-")) die("unknown option " + arg + "; see docs/benchmarks.md");
+    else a.wanted.push_back(arg);
+  }
+  if (a.defaults.smoke) a.defaults.seconds = 0.05;
+  return a;
+}
+
+int run_all(const Arguments& a) {
+  std::vector<Case> cases;
+  add_store_cases(cases);
+  add_data_cases(cases);
+  add_client_cases(cases);
+  add_file_cases(cases);
+  bool found = a.wanted.empty();
+  for (const Case& c : cases) {
+    const bool wanted = a.wanted.empty() || std::any_of(a.wanted.begin(), a.wanted.end(), [&](auto& w) {
+                          return c.name.starts_with(w);
+                        });
+    if (!wanted) continue;
+    found = true;
+    if (a.list) {
+      std::printf("%s\n", c.name.c_str());
+      continue;
+    }
+    std::string directory = a.parent + "/cairn-bench-XXXXXX";
+    std::filesystem::create_directories(a.parent);
+    if (mkdtemp(directory.data()) == nullptr) die("cannot make " + directory);
+    Run run = a.defaults;
+    run.directory = directory;
+    run.name = c.name;
+    run.unit = c.unit;
+    c.body(run);
+    std::filesystem::remove_all(directory);
+  }
+  if (!found) die("no such case; --list prints them");
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace cairn::bench
+
+int main(int argc, char** argv) { return cairn::bench::run_all(cairn::bench::parse(argc, argv)); }

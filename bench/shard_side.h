@@ -1,0 +1,33 @@
+// Our side of the store cases: one shard on files, in process, driven by the calling thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runtime/context.h"
+#include "vos/shard.h"
+
+namespace cairn::bench {
+
+class ShardSide {
+ public:
+  explicit ShardSide(const std::string& directory, uint64_t wal_bytes = 256u << 20,
+                     uint64_t meta_bytes = 1u << 30, uint64_t data_bytes = 4ull << 30);
+  ~ShardSide();
+
+  Context& context() { return *context_; }
+  Reactor& reactor() { return *reactor_; }
+  vos::Shard& shard() { return *shard_; }
+  /// Runs `count` tasks made by `make(i)`, all in flight at once.
+  void run_all_at_once(size_t count, const std::function<Task<Result<void>>(size_t)>& make);
+
+  static vos::ObjectPath object(uint64_t number);
+
+ private:
+  std::unique_ptr<Reactor> reactor_;
+  std::unique_ptr<Context> context_;
+  std::unique_ptr<media::Device> wal_, meta_, data_;
+  std::unique_ptr<vos::Shard> shard_;
+};
+
+}  // namespace cairn::bench
