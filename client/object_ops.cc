@@ -36,28 +36,41 @@ Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request) {
 
 }  // namespace
 
-// None of these is a coroutine: one frame per layer is enough on the hot path.
+// Update and fetch build their request in the frame that uses it: moving it costs as much as the
+// call.
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
                                          std::vector<model::Iod> iods) {
   wire::Request request;
-  request.body = wire::ObjectUpdate{.object = address_of(route, args.oid),
-                                    .flags = args.flags,
-                                    .dkey = args.dkey,
-                                    .iods = std::move(iods)};
-  return call_for_epoch(rpc, route, std::move(request));
+  set_route(request, route);
+  auto& update = request.body.emplace<wire::ObjectUpdate>();
+  update.object = address_of(route, args.oid);
+  update.flags = args.flags;
+  update.dkey = args.dkey;
+  update.iods = std::move(iods);
+  wire::Reply reply;
+  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  co_return reply.header.epoch;
 }
 
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
                                           std::vector<model::Iod> iods, model::Epoch epoch) {
   wire::Request request;
+  set_route(request, route);
   request.header.epoch = epoch == model::kEpochMax ? 0 : epoch;
-  request.body = wire::ObjectFetch{.object = address_of(route, args.oid),
-                                   .flags = args.flags,
-                                   .dkey = args.dkey,
-                                   .iods = std::move(iods)};
-  return call_for<model::Fetched>(rpc, route, std::move(request));
+  auto& fetch = request.body.emplace<wire::ObjectFetch>();
+  fetch.object = address_of(route, args.oid);
+  fetch.flags = args.flags;
+  fetch.dkey = args.dkey;
+  fetch.iods = std::move(iods);
+  wire::Reply reply;
+  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  auto* const fetched = std::get_if<model::Fetched>(&reply.body);
+  if (fetched == nullptr) co_return fail(Errc::protocol, "rpc: an answer of another kind");
+  co_return std::move(*fetched);
 }
+
+// The others are no coroutines of their own.
 
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags) {
