@@ -1,6 +1,7 @@
 #include "index/tree.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -134,15 +135,20 @@ Result<void> Tree::touch(ByteView key, bool erase, uint32_t value_bytes) {
 }
 
 size_t Tree::worst_case_pages(const BatchShape& batch) {
-  // Every touched page may be copied; a leaf may overflow once for each insertion that may not fit,
-  // and then takes one page: a new one or a copy of its neighbour.
+  // Every touched page may be copied. A leaf may overflow once for each insertion that may not fit,
+  // and takes one page for it: a new one or a copy of its neighbour. Each overflow brings one
+  // separator to the level above, where the same is asked again.
   std::sort(touched_.begin(), touched_.end(), [](const Touched& a, const Touched& b) {
     return a.level != b.level ? a.level < b.level : a.page < b.page;
   });
   size_t pages = 0;
-  size_t overflows = 0;
   size_t puts = 0;
-  bool upper_fit = true;
+  size_t arriving = 0;  // separators from the level below
+  size_t splits = 0;    // of this level
+  size_t level = 0;
+  // A separator is the beginning of a key: of the batch, of an overflowing leaf or, where leaves
+  // trade records, of any other.
+  size_t separator_bytes = batch.spills || batch.erases ? kKeyBytesMax : batch.key_bytes_max;
   for (size_t i = 0; i < touched_.size();) {
     Touched sum = touched_[i];
     for (++i; i < touched_.size() && touched_[i].page == sum.page; ++i) {
@@ -150,26 +156,34 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
       sum.put_bytes += touched_[i].put_bytes;
       sum.foreign |= touched_[i].foreign;
     }
-    ++pages;
     const Node node(sum.frame->data);
+    if (sum.level != level) {
+      // Another leaf's overflow may fill up a neighbour, a removal may merge two: nothing is sure
+      // then.
+      if (level == 0 && ((batch.spills && splits != 0) || batch.erases)) splits = puts;
+      pages += splits;
+      arriving = std::exchange(splits, 0);
+      level = sum.level;
+    }
+    ++pages;
+    const size_t folded = node.count() * node.prefix().size();
     if (node.is_leaf()) {
       puts += sum.puts;
-      const size_t unfolded =
-          node.used_bytes() + (sum.foreign ? node.count() * node.prefix().size() : 0);
       // A longer prefix may cost a head's bytes.
-      if (unfolded + sum.put_bytes + kHeadBytes > kNodeBytes) overflows += sum.puts;
+      const size_t bytes = node.used_bytes() + (sum.foreign ? folded : 0) + sum.put_bytes;
+      if (bytes + kHeadBytes <= kNodeBytes) continue;
+      splits += sum.puts;
+      for (uint32_t k = 0; k < node.count(); ++k) {
+        separator_bytes = std::max(separator_bytes, node.key_bytes(k));
+      }
       continue;
     }
-    // Another leaf's overflow may fill up a neighbour, a removal may merge two: then nothing is
-    // sure.
-    if ((batch.spills && overflows != 0) || batch.erases) overflows = puts;
-    const size_t unfolded = node.used_bytes() + node.count() * node.prefix().size();
-    upper_fit = upper_fit && unfolded + overflows * kBranchEntryBytesMax <= kNodeBytes;
+    const size_t added = arriving * (sizeof(NodeSlot) + separator_bytes + sizeof(BranchValue));
+    const bool fits = node.used_bytes() + folded + added + kHeadBytes <= kNodeBytes;
+    if (!fits || batch.erases) splits = arriving;
   }
-  if (overflows == 0) return pages;
-  // Each overflow may split every level above, and then the tree may grow.
-  const size_t levels = touched_.back().level;
-  return pages + overflows + (upper_fit && levels > 0 ? 0 : overflows * (levels + 2) + 2);
+  // The root may split, too, and what grows above it.
+  return pages + (splits == 0 ? 0 : 3 * splits + 2);
 }
 
 Result<void> Tree::prepare(const Batch& batch) {
@@ -178,7 +192,9 @@ Result<void> Tree::prepare(const Batch& batch) {
   size_t puts = 0;
   for (const Batch::Op& op : batch.ops()) {
     shape.erases |= op.erase;
-    puts += op.erase ? 0 : 1;
+    if (op.erase) continue;
+    ++puts;
+    shape.key_bytes_max = std::max<size_t>(shape.key_bytes_max, op.key_bytes);
   }
   if (pager_.root().is_null()) {
     return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, Pager::Use::update);

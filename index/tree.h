@@ -53,6 +53,7 @@ class Tree {
   struct BatchShape {
     bool spills = false;
     bool erases = false;
+    size_t key_bytes_max = 0;  // of the insertions
   };
   /// One page on the way of an op; scratch of prepare().
   struct Touched {
@@ -65,7 +66,7 @@ class Tree {
   };
   /// Batches up to this size may even out neighbouring leaves instead of splitting them; for larger
   /// ones the worst case of that would be reserved too often for nothing.
-  static constexpr size_t kSpillOpsMax = 32;
+  static constexpr size_t kSpillOpsMax = 16;
   Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
   size_t worst_case_pages(const BatchShape& batch);
 
