@@ -23,7 +23,9 @@ FsResult<void> check_type(uint32_t mode) {
 
 Task<FsResult<Entry>> Mount::entry_of(const Node& node) {
   CO_TRY(entry, co_await fetch_entry(*container_, node.place()));
-  if (entry.oid != node.oid) co_return fs_fail(ENOENT, "dfs: the entry stands for another object now");
+  if (entry.oid != node.oid) {
+    co_return fs_fail(ENOENT, "dfs: the entry stands for another object now");
+  }
   co_return std::move(entry);
 }
 

@@ -1,5 +1,5 @@
-// A directory entry: its value and the reads and writes of it. Free functions over a container; they keep no
-// state. Home: the container's reactor; names are borrowed until the task ends.
+// A directory entry: its value and the reads and writes of it. Free functions over a container;
+// they keep no state. Home: the container's reactor; names are borrowed until the task ends.
 #pragma once
 
 #include <sys/stat.h>
@@ -65,8 +65,8 @@ Task<FsResult<std::vector<Xattr>>> fetch_xattrs(client::Container& container, En
 /// Names of akeys of an entry, as stored.
 Task<FsResult<std::vector<std::string>>> list_akeys(client::Container& container, EntryPlace place);
 
-/// Writes a whole entry with its target and attributes in one atomic update; `cond` are model::cond flags.
-/// @error EEXIST, ENOENT  the condition failed; nothing was written
+/// Writes a whole entry with its target and attributes in one atomic update; `cond` are model::cond
+/// flags. @error EEXIST, ENOENT  the condition failed; nothing was written
 Task<FsResult<void>> write_entry(client::Container& container, EntryPlace place, const Entry& entry,
                                  const std::vector<Xattr>& xattrs, uint64_t cond);
 
@@ -82,7 +82,8 @@ inline constexpr uint32_t operator|(InodePart a, InodePart b) {
 Task<FsResult<void>> write_inode_parts(client::Container& container, EntryPlace place,
                                        const Entry& entry, uint32_t parts);
 
-/// The ranges of DFS_INODE that `parts` touch, and an iod for them with `buffer` pointing into `record`.
+/// The ranges of DFS_INODE that `parts` touch, and an iod for them with `buffer` pointing into
+/// `record`.
 model::Iod inode_parts_iod(InodeRecord& record, uint32_t parts);
 
 /// @error ENOENT  it was not there

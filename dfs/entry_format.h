@@ -1,6 +1,6 @@
-// The bytes of a DFS container: superblock (version 2, layout version 3) and directory entries. They are those
-// of the reference, so that either can read the other's containers; docs/formats/dfs.md tells it in words.
-// All integers little-endian. Unit: bytes.
+// The bytes of a DFS container: superblock (version 2, layout version 3) and directory entries.
+// They are those of the reference, so that either can read the other's containers;
+// docs/formats/dfs.md tells it in words. All integers little-endian. Unit: bytes.
 //
 // Superblock: object roots[0], dkey "DFS_SB_METADATA", each akey a single value of fixed length.
 // Root entry: the same object, dkey "/".  Entries: the directory's object, dkey = name.

@@ -1,5 +1,6 @@
-// Errors of the file system layer: errno numbers, because that is the contract of libdfs, with a literal that
-// names the thing. Errors of the store convert by the table of the C interface (reference api/errors.md).
+// Errors of the file system layer: errno numbers, because that is the contract of libdfs, with a
+// literal that names the thing. Errors of the store convert by the table of the C interface
+// (reference api/errors.md).
 #pragma once
 
 #include <cerrno>
@@ -9,7 +10,8 @@
 
 namespace cairn::dfs {
 
-/// The errno that libdfs reports for a code of the store; EIO for everything that has no better one.
+/// The errno that libdfs reports for a code of the store; EIO for everything that has no better
+/// one.
 int errno_of(Errc code) noexcept;
 
 class [[nodiscard]] FsError {

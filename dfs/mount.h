@@ -1,11 +1,13 @@
-// Mount: a POSIX name space in a container, laid out as docs/formats/dfs.md says. Nothing is cached but the
-// superblock: what a completed call wrote, every later call sees, also through other mounts.
-// Home: the container's reactor; every member that returns a Task suspends. Nodes and names given by reference
-// are borrowed until the task ends. Errors are errnos, those of the reference (api/dfs.md); besides the ones
-// named at each member: EINVAL for malformed names and arguments, EPERM for changes through a read-only mount
-// or handle, EIO for damaged entries, ENOSPC.
-// Atomic and durable: every single entry (create, mkdir, symlink, chmod ...). Moves and exchanges are sequences:
-// a crash inside one may leave both names, never none.
+// Mount: a POSIX name space in a container, laid out as docs/formats/dfs.md says. Nothing is cached
+// but the superblock: what a completed call wrote, every later call sees, also through other
+// mounts.
+// Home: the container's reactor; every member that returns a Task suspends. Nodes and names given
+// by reference are borrowed until the task ends.
+// Errors are errnos, those of the reference; besides the ones named at each member: EINVAL for
+// malformed names and arguments, EPERM for changes through a read-only mount or handle, EIO for
+// damaged entries, ENOSPC.
+// Atomic and durable: every single entry (create, mkdir, symlink, chmod ...). Moves and exchanges
+// are sequences: a crash inside one may leave both names, never none.
 #pragma once
 
 #include <algorithm>
@@ -138,7 +140,8 @@ class Mount {
   // Names (path.cc, open.cc, names.cc, move.cc).
 
   /// Follows links below an absolute path; O_NOFOLLOW spares the last one. O_TRUNC empties a file.
-  /// @error ENOENT  also for a component below a file   @error ELOOP  40 links   @error EOPNOTSUPP  "."
+  /// @error ENOENT  also for a component below a file   @error ELOOP  40 links
+  /// @error EOPNOTSUPP  "." in the path
   Task<FsResult<Node>> lookup(const std::string& path, int flags);
   /// One entry, its link followed unless O_NOFOLLOW.
   Task<FsResult<Node>> lookup_in(const Node& parent, const std::string& name, int flags);
@@ -147,8 +150,9 @@ class Mount {
   Task<FsResult<Node>> open_in(const Node& parent, const std::string& name, OpenOptions options);
   /// @error EEXIST
   Task<FsResult<void>> make_dir(const Node& parent, const std::string& name, OpenOptions options);
-  /// Removes an entry and its object; `force`: a directory with all that is in it. The entry goes first, so a
-  /// crash may leave an object without a name. @returns the id of what went   @error ENOTEMPTY, ENOENT
+  /// Removes an entry and its object; `force`: a directory with all that is in it. The entry goes
+  /// first, so a crash may leave an object without a name, never a name without its object.
+  /// @returns the id of what went   @error ENOTEMPTY, ENOENT
   Task<FsResult<model::ObjectId>> remove(const Node& parent, const std::string& name, bool force);
   /// @returns the id of what was replaced, if anything
   /// @error EINVAL  a file onto a directory, a directory below itself   @error ENOTEMPTY, ENOENT

@@ -45,7 +45,8 @@ TEST(DfsEntry, Inode_bytes_are_those_of_the_layout) {
 }
 
 TEST(DfsEntry, Damaged_inodes_are_errors) {
-  // Goal: bytes from the medium never crash. Method: wrong lengths, a file without chunk size, random bytes.
+  // Goal: bytes from the medium never crash. Method: wrong lengths, a file without chunk size,
+  // random bytes.
   EXPECT_FALSE(decode_inode(view_of("abc", 3)));
   Entry file;
   file.mode = S_IFREG | 0644;
@@ -131,8 +132,8 @@ TEST(DfsMount, Foreign_containers_are_refused) {
 
 TEST(DfsMount, Balanced_consistency_is_refused_where_it_would_be_a_false_promise) {
   World world;
-  EXPECT_EQ(number_of(world.run(Mount::open(world.container, {.writable = true, .balanced = true}))),
-            EOPNOTSUPP);
+  const MountOptions both{.writable = true, .balanced = true};
+  EXPECT_EQ(number_of(world.run(Mount::open(world.container, both))), EOPNOTSUPP);
   EXPECT_TRUE(world.run(Mount::open(world.container, {.balanced = true})));
   EXPECT_EQ(number_of(Mount::check_format({.consistency = kConsistencyBalanced})), EOPNOTSUPP);
 }
@@ -226,8 +227,8 @@ TEST(DfsNames, Remove_takes_whole_trees_only_when_forced) {
 }
 
 TEST(DfsMove, Directories_stay_out_of_themselves) {
-  // Goal: no move or exchange makes a directory unreachable, however deep. Method: handles that were opened
-  // before their parents moved.
+  // Goal: no move or exchange makes a directory unreachable, however deep. Method: handles that
+  // were opened before their parents moved.
   World world;
   const Node& root = world.mount->root();
   const auto a = world.open_dir(root, "a");
@@ -274,7 +275,8 @@ TEST(DfsMove, Attributes_go_along_and_those_of_the_replaced_do_not_stay) {
 }
 
 TEST(DfsMove, A_power_cut_at_any_write_leaves_every_object_a_name) {
-  // Goal: moves and exchanges never lose. Method: cut the power after each number of writes, look again.
+  // Goal: moves and exchanges never lose. Method: cut the power after each number of writes, look
+  // again.
   for (const bool exchange : {false, true}) {
     for (uint64_t cut = 0;; ++cut) {
       World world;
@@ -295,7 +297,9 @@ TEST(DfsMove, A_power_cut_at_any_write_leaves_every_object_a_name) {
       world.system.cut_after({});
       const auto again = world.mount_again({.writable = true});
       std::vector<std::string> found;
-      for (const std::string& name : world.names(again->root())) found.push_back(world.cat("/" + name));
+      for (const std::string& name : world.names(again->root())) {
+        found.push_back(world.cat("/" + name));
+      }
       const auto has = [&](const std::string& text) {
         return std::find(found.begin(), found.end(), text) != found.end();
       };
@@ -370,7 +374,8 @@ TEST(DfsAttributes, Extended_attributes_obey_create_and_replace) {
 }
 
 TEST(DfsData, Sizes_and_holes_follow_writes_and_punches) {
-  // Goal: the arithmetic of chunks. Method: random writes, punches and truncations against a string.
+  // Goal: the arithmetic of chunks. Method: random writes, punches and truncations against a
+  // string.
   World world({.chunk_bytes = 512});
   const auto file = world.open_file("f", O_CREAT | O_RDWR);
   ASSERT_TRUE(file);

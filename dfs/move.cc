@@ -9,8 +9,8 @@ namespace {
 // Lost races with creates and removes of the target before a move gives up.
 constexpr int kRetriesMax = 16;
 
-/// Where one side of an exchange stays while its place is taken. Of the object, so that what a crash leaves
-/// behind tells what it is.
+/// Where one side of an exchange stays while its place is taken. Of the object, so that what a
+/// crash leaves behind tells what it is.
 std::string parking_name(model::ObjectId oid) {
   char text[64];
   std::snprintf(text, sizeof(text), ".exchange-%016llx%016llx",

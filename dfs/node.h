@@ -10,8 +10,8 @@
 
 namespace cairn::dfs {
 
-/// Where an open directory hangs, kept right when this mount moves it; tells whether a directory would be
-/// moved below itself. Home: the mount's reactor, except for the counts of the pointers.
+/// Where an open directory hangs, kept right when this mount moves it; tells whether a directory
+/// would be moved below itself. Home: the mount's reactor, except for the counts of the pointers.
 struct DirLink {
   model::ObjectId oid;
   std::shared_ptr<DirLink> parent;  // null: the root, or a directory whose parents are not known
@@ -27,7 +27,7 @@ struct Node {
   uint64_t chunk_bytes = 0;       // files: of the file; directories: default of children, 0 unset
   uint32_t class_id = 0;          // directories: default of children, 0 unset
   std::string target;             // symbolic links
-  std::shared_ptr<DirLink> link;  // directories: their own; others: that of the directory they are in
+  std::shared_ptr<DirLink> link;  // directories: their own; others: of the directory around
 
   bool is_dir() const { return S_ISDIR(mode); }
   bool is_file() const { return S_ISREG(mode); }

@@ -107,7 +107,9 @@ FsResult<Settings> parse_super(const SuperValues& values, const model::Fetched& 
       values.layout_version.get() != kLayoutVersion) {
     return fs_fail(EINVAL, "dfs: the container's layout version is not ours; upgrade");
   }
-  if (values.chunk_bytes.get() == 0) return fs_fail(EINVAL, "dfs: the superblock's chunk size is 0");
+  if (values.chunk_bytes.get() == 0) {
+    return fs_fail(EINVAL, "dfs: the superblock's chunk size is 0");
+  }
   Settings s;
   s.chunk_bytes = values.chunk_bytes.get();
   s.class_id = values.class_id.get();

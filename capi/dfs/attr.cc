@@ -89,7 +89,9 @@ int dfs_access(dfs_t* dfs, dfs_obj_t* parent, const char* name, int mask) {
   if (mount == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
   if (!place) return place.error().number();
-  if (place->name.empty()) return capi::errno_of(run_fs(mount->access(*place->dir, caller(), mask)));
+  if (place->name.empty()) {
+    return capi::errno_of(run_fs(mount->access(*place->dir, caller(), mask)));
+  }
   return capi::errno_of(run_fs(mount->access_in(*place->dir, place->name, caller(), mask)));
 }
 
@@ -98,7 +100,9 @@ int dfs_chmod(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode) {
   if (mount == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
   if (!place) return place.error().number();
-  if (!place->name.empty()) return capi::errno_of(run_fs(mount->chmod_in(*place->dir, place->name, mode)));
+  if (!place->name.empty()) {
+    return capi::errno_of(run_fs(mount->chmod_in(*place->dir, place->name, mode)));
+  }
   cairn::dfs::Attributes wanted;
   if ((mode & S_IFMT) != 0 && !S_ISDIR(mode)) return EINVAL;
   wanted.mode = S_IFDIR | mode;

@@ -1,5 +1,5 @@
-// dfs_connect(): pool, container and mount in one call. Connections are shared by all mounts of one container
-// with one access mode, and closed with the last of them.
+// dfs_connect(): pool, container and mount in one call. Connections are shared by all mounts of one
+// container with one access mode, and closed with the last of them.
 #include <cstring>
 #include <map>
 
@@ -52,7 +52,8 @@ void close_connection(Connection* connection) {
   delete connection;
 }
 
-/// Opens the container, making it first where that is asked for and somebody else does not do it meanwhile.
+/// Opens the container, making it first where that is asked for and somebody else does not do it
+/// meanwhile.
 int open_container(Connection& connection, int flags, dfs_attr_t* attr) {
   const unsigned mode = connection.access == O_RDONLY ? DAOS_COO_RO : DAOS_COO_RW;
   const char* const name = connection.container_name.c_str();

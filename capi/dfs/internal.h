@@ -1,6 +1,6 @@
 // What the files of libdfs share: mounts, open entries, and the way of a call into dfs/.
-// Home: any thread outside the reactor. A mount and an entry may be used by several threads at once, but not
-// be unmounted or released while another call uses them.
+// Home: any thread outside the reactor. A mount and an entry may be used by several threads at
+// once, but not be unmounted or released while another call uses them.
 #pragma once
 
 #include <daos.h>

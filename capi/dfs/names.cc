@@ -8,7 +8,8 @@ using namespace cairn::capi;
 
 namespace {
 
-// How a listing's anchor is used: da_type says start, position or end; da_shard is the position's length.
+// How a listing's anchor is used: da_type says start, position or end; da_shard is the position's
+// length.
 FsResult<Bytes> position_in(const daos_anchor_t& anchor) {
   if (anchor.da_type == DAOS_ANCHOR_TYPE_ZERO) return Bytes{};
   if (anchor.da_type != DAOS_ANCHOR_TYPE_KEY || anchor.da_shard > sizeof(anchor.da_buf)) {
@@ -30,7 +31,7 @@ int put_position(daos_anchor_t* anchor, const Bytes& position, bool eof) {
   return 0;
 }
 
-/// Checks the arguments of a listing and says what comes next. *done: nothing to do, `rc` is the answer.
+/// Checks the arguments of a listing and takes them apart.
 struct Listing {
   MountPtr mount;
   NodePtr dir;
@@ -116,7 +117,9 @@ int dfs_move(dfs_t* dfs, dfs_obj_t* parent, const char* name, dfs_obj_t* new_par
   const std::string source = name;
   const std::string target = new_name;
   const auto replaced = run_fs(mount->move(*from, source, *to, target));
-  if (replaced && replaced->has_value() && oid != nullptr) *oid = {(*replaced)->lo, (*replaced)->hi};
+  if (replaced && replaced->has_value() && oid != nullptr) {
+    *oid = {(*replaced)->lo, (*replaced)->hi};
+  }
   return capi::errno_of(replaced);
 }
 

@@ -1,5 +1,6 @@
-// dfs_sys: libdfs by absolute path. Each call cuts its path, takes the directory from the cache or looks it up,
-// and calls libdfs. A cached directory that somebody removed answers like an open one: its entries are gone.
+// dfs_sys: libdfs by absolute path. Each call cuts its path, takes the directory from the cache or
+// looks it up, and calls libdfs. A cached directory that somebody removed answers like an open one:
+// its entries are gone.
 #include <cstring>
 
 #include "capi/dfs/sys.h"

@@ -1,5 +1,5 @@
-// The texts of the unified name space: paths "daos://pool/cont/path" and the extended attribute that ties a
-// path to a container. Pure.
+// The texts of the unified name space: paths "daos://pool/cont/path" and the extended attribute
+// that ties a path to a container. Pure.
 #pragma once
 
 #include <daos_prop.h>
@@ -21,8 +21,8 @@ struct DirectPath {
 std::optional<DirectPath> parse_direct_path(std::string_view path);
 /// "/pool/cont[/rest]". `labels`: else both must be UUIDs.
 std::optional<DirectPath> parse_bare_path(std::string_view path, bool labels);
-/// What the reference makes of any path when it is told not to look at the file system: the first component,
-/// whatever it is, stands for the scheme.
+/// What the reference makes of any path when it is told not to look at the file system: the first
+/// component, whatever it is, stands for the scheme.
 std::optional<DirectPath> parse_unchecked_path(std::string_view path);
 
 /// The name of a container layout as it is stored; null for unknown ones.

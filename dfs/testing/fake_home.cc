@@ -1,5 +1,5 @@
-// open_home() of programs that run the C libraries on a store in memory: no engine, nothing on disk. Links in
-// place of cmd/embed.
+// open_home() of programs that run the C libraries on a store in memory: no engine, nothing on
+// disk. Links in place of cmd/embed.
 #include <cstdlib>
 
 #include "client/home.h"

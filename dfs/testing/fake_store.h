@@ -1,6 +1,7 @@
-// A System of one pool in memory, with the semantics that vos/shard.h promises (conditions, extents, punches,
-// positions), for tests that want no store below. Nothing is durable. Its seams: every operation gives way once,
-// so that tasks interleave, and writes can be made to fail from the n-th on, as after a power cut.
+// A System of one pool in memory, with the semantics that vos/shard.h promises (conditions,
+// extents, punches, positions), for tests that want no store below. Nothing is durable. Its seams:
+// every operation gives way once, so that tasks interleave, and writes can be made to fail from the
+// n-th on, as after a power cut.
 #pragma once
 
 #include <map>
