@@ -248,7 +248,8 @@ Result<void> EmbeddedConfigStore::plan_commit(const ConfigTxn& txn, const std::v
   return store_->tree().prepare(plan.batch);
 }
 
-Task<Result<std::vector<Blob>>> EmbeddedConfigStore::reserve(const ConfigTxn& txn) {
+/// Plain: extents for the long values, or nothing.
+Result<std::vector<Blob>> EmbeddedConfigStore::reserve_now(const ConfigTxn& txn) {
   std::vector<Blob> blobs(txn.puts.size());
   for (size_t i = 0; i < txn.puts.size(); ++i) {
     if (txn.puts[i].value.size() <= kConfigInlineBytesMax) continue;
@@ -258,12 +259,24 @@ Task<Result<std::vector<Blob>>> EmbeddedConfigStore::reserve(const ConfigTxn& tx
       continue;
     }
     if (extents) store_->cancel_data(*extents);
-    for (const Blob& blob : blobs) {
-      if (!blob.extents.empty()) store_->cancel_data(blob.extents);
-    }
-    co_return fail(Errc::no_space, "config store: no room for the value");
+    cancel(blobs);
+    return fail(Errc::no_space, "config store: no room for the value; remove attributes");
   }
-  co_return blobs;
+  return blobs;
+}
+
+void EmbeddedConfigStore::cancel(const std::vector<Blob>& blobs) {
+  for (const Blob& blob : blobs) {
+    if (!blob.extents.empty()) store_->cancel_data(blob.extents);
+  }
+}
+
+Task<Result<std::vector<Blob>>> EmbeddedConfigStore::reserve(const ConfigTxn& txn) {
+  auto blobs = reserve_now(txn);
+  if (blobs || store_->stats().data.deferred == 0) co_return blobs;
+  // What was freed last is reusable only after the log has gone on.
+  CO_TRY(done, co_await store_->checkpoint());
+  co_return reserve_now(txn);
 }
 
 Task<Result<Revision>> EmbeddedConfigStore::commit_blobs(const ConfigTxn& txn,
@@ -304,11 +317,7 @@ Task<Result<Revision>> EmbeddedConfigStore::commit_inside(const ConfigTxn& txn) 
   CO_TRY(blobs, co_await reserve(txn));
   bool published = false;
   auto revision = co_await commit_blobs(txn, blobs, published);
-  if (!published) {
-    for (const Blob& blob : blobs) {
-      if (!blob.extents.empty()) store_->cancel_data(blob.extents);
-    }
-  }
+  if (!published) cancel(blobs);
   if (!revision) co_return fail(revision.error());
   CO_TRY(ended, co_await store_->end_step());
   co_return *revision;
@@ -316,11 +325,17 @@ Task<Result<Revision>> EmbeddedConfigStore::commit_inside(const ConfigTxn& txn) 
 
 Task<Result<Revision>> EmbeddedConfigStore::commit(ConfigTxn txn) {
   CO_TRY(hold, gate_.enter());
+  size_t record_bytes = 0;
   for (const auto& put : txn.puts) {
     if (!key_is_fine(put.key)) co_return fail(Errc::invalid, "config store: bad key");
     if (put.value.size() > kConfigValueBytesMax) {
       co_return fail(Errc::invalid, "config store: a value over 1 MiB");
     }
+    record_bytes += put.key.size() + std::min(put.value.size(), kConfigInlineBytesMax) + 64;
+  }
+  for (const auto& key : txn.deletes) record_bytes += key.size() + 64;
+  if (record_bytes + 256 > store_->record_bytes_max()) {
+    co_return fail(Errc::invalid, "config store: too many changes at once; make them in parts");
   }
   CO_TRY(revision, co_await commit_inside(txn));
   notify(txn, revision);

@@ -42,6 +42,8 @@ class EmbeddedConfigStore final : public ConfigStore {
   Result<void> scan(const std::string& prefix, std::vector<Found>& into);
   Result<void> plan_commit(const ConfigTxn& txn, const std::vector<Blob>& blobs, Plan& plan);
   Task<Result<ConfigEntry>> load(Found found);
+  Result<std::vector<Blob>> reserve_now(const ConfigTxn& txn);
+  void cancel(const std::vector<Blob>& blobs);
   Task<Result<std::vector<Blob>>> reserve(const ConfigTxn& txn);
   Task<Result<Revision>> commit_inside(const ConfigTxn& txn);
   Task<Result<Revision>> commit_blobs(const ConfigTxn& txn, const std::vector<Blob>& blobs,

@@ -1,0 +1,428 @@
+#include "service/service.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "model/label.h"
+#include "service/props.h"
+#include "sim/world.h"
+
+namespace cairn::service {
+namespace {
+
+constexpr uint64_t kBytes = 256u << 20;
+
+/// A ConfigStore in memory.
+class MapConfig final : public ConfigStore {
+ public:
+  Task<Result<std::optional<ConfigEntry>>> get(std::string key) override {
+    const auto found = entries.find(key);
+    if (found == entries.end()) co_return std::optional<ConfigEntry>();
+    co_return std::optional<ConfigEntry>(found->second);
+  }
+  Task<Result<std::vector<ConfigEntry>>> range(std::string prefix) override {
+    std::vector<ConfigEntry> out;
+    for (const auto& [key, entry] : entries) {
+      if (key.starts_with(prefix)) out.push_back(entry);
+    }
+    co_return out;
+  }
+  Task<Result<Revision>> commit(ConfigTxn txn) override {
+    for (const auto& required : txn.require) {
+      const auto found = entries.find(required.key);
+      if ((found == entries.end() ? 0 : found->second.modified) != required.modified) {
+        co_return fail(Errc::again, "changed");
+      }
+    }
+    if (fail_commits) co_return fail(Errc::no_space, "full");
+    ++revision;
+    for (auto& put : txn.puts) entries[put.key] = {put.key, std::move(put.value), revision};
+    for (const auto& key : txn.deletes) entries.erase(key);
+    co_return revision;
+  }
+  void watch(std::string, std::function<void(Revision)>) override {}
+
+  std::map<std::string, ConfigEntry> entries;
+  Revision revision = 0;
+  bool fail_commits = false;
+};
+
+/// Engines that remember what they were told.
+class FakeHost final : public ShardHost {
+ public:
+  Task<Result<void>> create_pool(Uuid pool, ShardSizes) override {
+    pools.insert(pool);
+    if (fail_create) co_return fail(Errc::no_space, "full");
+    co_return Result<void>{};
+  }
+  Task<Result<void>> open_pool(Uuid pool) override {
+    if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
+    co_return Result<void>{};
+  }
+  Task<Result<void>> remove_pool(Uuid pool) override {
+    if (fail_remove) co_return fail(Errc::io, "cannot remove");
+    pools.erase(pool);
+    co_return Result<void>{};
+  }
+  Task<Result<void>> destroy_container(Uuid, uint32_t container) override {
+    if (fail_remove) co_return fail(Errc::io, "cannot remove");
+    destroyed.push_back(container);
+    co_return Result<void>{};
+  }
+  Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
+  Result<wire::HandleRef> grant(const Grant& grant) override {
+    grants.push_back(grant);
+    return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
+  }
+  Task<void> revoke(wire::HandleRef handle) override {
+    revoked.push_back(handle.index);
+    co_return;
+  }
+
+  std::set<Uuid> pools;
+  std::vector<uint32_t> destroyed, revoked;
+  std::vector<Grant> grants;
+  bool fail_create = false, fail_remove = false;
+};
+
+class ServiceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("CAIRN_LOG", "off", 1);
+    start();
+  }
+  void TearDown() override { stop(); }
+  void start() {
+    service_ = std::make_unique<Service>(world_.reactor(), config_, host_, options_);
+    const auto started = world_.run(service_->start());
+    ASSERT_TRUE(started && *started);
+  }
+  void stop() {
+    if (service_) world_.run(finish(*service_));
+    service_.reset();
+  }
+  static Task<bool> finish(Service& service) {
+    co_await service.stop();
+    co_return true;
+  }
+  void restart() {
+    stop();
+    start();
+  }
+
+  Result<wire::ControlReply> call(wire::ControlRequest request) {
+    auto bytes = world_.run(service_->handle(77, wire::proto_encode(request)));
+    CHECK(bytes.has_value());
+    if (!*bytes) return fail(bytes->error());
+    return wire::proto_decode<wire::ControlReply>(**bytes);
+  }
+  static Errc code(const Result<wire::ControlReply>& reply) {
+    return reply ? Errc::ok : reply.error().code();
+  }
+  Result<wire::ControlReply> create_pool(std::string label, uint64_t bytes = kBytes) {
+    return call({.op = wire::Op::pool_create, .label = std::move(label), .bytes = bytes});
+  }
+  Result<wire::ControlReply> connect(std::string name, uint32_t access = 2) {
+    return call({.op = wire::Op::pool_connect, .name = std::move(name), .access = access});
+  }
+  Result<wire::ControlReply> create_cont(uint64_t pool, std::string label,
+                                         std::vector<wire::Prop> props = {}) {
+    return call({.op = wire::Op::cont_create, .label = std::move(label), .pool_handle = pool,
+                 .props = std::move(props)});
+  }
+  Result<wire::ControlReply> open_cont(uint64_t pool, std::string name, uint32_t access = 2) {
+    return call({.op = wire::Op::cont_open, .name = std::move(name), .access = access,
+                 .pool_handle = pool});
+  }
+  Result<wire::ControlReply> of_cont(wire::Op op, uint64_t handle) {
+    return call({.op = op, .cont_handle = handle});
+  }
+  Result<wire::ControlReply> destroy_cont(uint64_t pool, std::string name, bool force) {
+    return call({.op = wire::Op::cont_destroy, .name = std::move(name), .force = force,
+                 .pool_handle = pool});
+  }
+  Result<wire::ControlReply> destroy_pool(std::string name, bool force) {
+    return call({.op = wire::Op::pool_destroy, .name = std::move(name), .force = force});
+  }
+  /// A connected pool.
+  uint64_t pool() {
+    EXPECT_TRUE(create_pool("tank"));
+    return connect("tank")->handle;
+  }
+
+  sim::World world_{1};
+  MapConfig config_;
+  FakeHost host_;
+  ServiceOptions options_;
+  std::unique_ptr<Service> service_;
+};
+
+TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
+  // Goal: bad requests make nothing. Method: each kind, then the good one, twice.
+  for (const std::string label : {"", "a b", "01234567-89ab-cdef-0123-456789abcdef",
+                                  "pool_label_not_set"}) {
+    EXPECT_EQ(code(create_pool(label)), Errc::invalid) << label;
+  }
+  EXPECT_EQ(code(create_pool(std::string(128, 'x'))), Errc::invalid);
+  EXPECT_EQ(code(create_pool("small", 1000)), Errc::invalid);
+  EXPECT_EQ(code(call({.op = wire::Op::pool_create, .label = "rf", .bytes = kBytes,
+                       .props = {{.number = prop::kPoolRedunFac, .integer = 3}}})),
+            Errc::invalid);
+  EXPECT_TRUE(config_.entries.empty());
+  ASSERT_TRUE(create_pool("tank"));
+  EXPECT_EQ(code(create_pool("tank")), Errc::exists);
+  EXPECT_EQ(host_.pools.size(), 1u);
+  const auto list = call({.op = wire::Op::pool_list});
+  ASSERT_TRUE(list);
+  ASSERT_EQ(list->pools.size(), 1u);
+  EXPECT_EQ(list->pools[0].label, "tank");
+  EXPECT_EQ(list->pools[0].data_total, 7u);
+}
+
+TEST_F(ServiceTest, A_pool_that_cannot_be_made_leaves_nothing) {
+  // Goal: label and files are free again. Method: the engine fails halfway.
+  host_.fail_create = true;
+  EXPECT_EQ(code(create_pool("tank")), Errc::no_space);
+  EXPECT_TRUE(host_.pools.empty());
+  EXPECT_TRUE(config_.entries.empty());
+  host_.fail_create = false;
+  EXPECT_TRUE(create_pool("tank"));
+}
+
+TEST_F(ServiceTest, Connections_are_exclusive_when_they_say_so) {
+  // Goal: access modes as the reference has them. Method: the combinations of the probe.
+  ASSERT_TRUE(create_pool("tank"));
+  EXPECT_EQ(code(connect("absent")), Errc::nonexistent);
+  EXPECT_EQ(code(connect("01234567-89ab-cdef-0123-456789abcdef")), Errc::nonexistent);
+  EXPECT_EQ(code(connect("")), Errc::invalid);
+  EXPECT_EQ(code(connect("a b")), Errc::invalid);
+  for (const uint32_t access : {0u, 3u, 5u, 8u}) {
+    EXPECT_EQ(code(connect("tank", access)), Errc::invalid) << access;
+  }
+  const auto shared = connect("tank", 1);
+  ASSERT_TRUE(shared);
+  EXPECT_EQ(code(connect("tank", 4)), Errc::busy);
+  ASSERT_TRUE(call({.op = wire::Op::pool_disconnect, .pool_handle = shared->handle}));
+  EXPECT_EQ(code(call({.op = wire::Op::pool_disconnect, .pool_handle = shared->handle})),
+            Errc::no_handle);
+  const auto alone = connect("tank", 4);
+  ASSERT_TRUE(alone);
+  EXPECT_EQ(code(connect("tank", 1)), Errc::busy);
+}
+
+TEST_F(ServiceTest, A_pool_in_use_is_destroyed_by_force_only) {
+  // Goal: busy, then eviction. Method: a handle and a container in the way; afterwards the old
+  // handles.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "docs"));
+  const auto cont = open_cont(handle, "docs");
+  ASSERT_TRUE(cont);
+  EXPECT_EQ(code(call({.op = wire::Op::pool_disconnect, .pool_handle = handle})), Errc::busy);
+  EXPECT_EQ(code(destroy_pool("tank", false)), Errc::busy);
+  ASSERT_TRUE(destroy_pool("tank", true));
+  EXPECT_TRUE(host_.pools.empty());
+  EXPECT_TRUE(config_.entries.empty());
+  EXPECT_EQ(code(call({.op = wire::Op::pool_query, .pool_handle = handle})), Errc::no_handle);
+  EXPECT_EQ(code(of_cont(wire::Op::cont_query, cont->handle)), Errc::nonexistent);
+  EXPECT_TRUE(of_cont(wire::Op::cont_close, cont->handle));
+  EXPECT_TRUE(call({.op = wire::Op::pool_disconnect, .pool_handle = handle}));
+  EXPECT_EQ(code(destroy_pool("tank", true)), Errc::nonexistent);
+}
+
+TEST_F(ServiceTest, Containers_are_found_by_label_and_uuid_and_keep_their_labels_apart) {
+  // Goal: names. Method: create, look up in both ways, collide, change the label.
+  const uint64_t handle = pool();
+  const auto made = create_cont(handle, "docs");
+  ASSERT_TRUE(made);
+  EXPECT_EQ(code(create_cont(handle, "docs")), Errc::exists);
+  EXPECT_EQ(code(create_cont(handle, std::string(128, 'L'))), Errc::invalid);
+  EXPECT_EQ(code(create_cont(handle, "container_label_not_set")), Errc::invalid);
+  ASSERT_TRUE(create_cont(handle, ""));
+  const auto by_label = open_cont(handle, "docs");
+  const auto by_uuid = open_cont(handle, to_string(made->uuid), 1);
+  ASSERT_TRUE(by_label && by_uuid);
+  EXPECT_EQ(by_uuid->uuid, made->uuid);
+  EXPECT_EQ(by_uuid->conts[0].handle_count, 2u);
+  EXPECT_EQ(code(open_cont(handle, "docs", 4)), Errc::busy);
+  EXPECT_EQ(code(open_cont(handle, "absent")), Errc::nonexistent);
+  EXPECT_EQ(code(open_cont(handle, "")), Errc::invalid);
+  EXPECT_EQ(code(open_cont(handle, "docs", 3)), Errc::invalid);
+
+  ASSERT_TRUE(create_cont(handle, "other"));
+  const auto relabel = [&](uint64_t id, std::string label) {
+    return call({.op = wire::Op::cont_set_props, .cont_handle = id,
+                 .props = {{.number = prop::kContLabel, .text = std::move(label)}}});
+  };
+  EXPECT_EQ(code(relabel(by_label->handle, "other")), Errc::exists);
+  EXPECT_EQ(code(relabel(by_label->handle, "a b")), Errc::invalid);
+  EXPECT_EQ(code(relabel(by_uuid->handle, "new")), Errc::no_perm);
+  ASSERT_TRUE(relabel(by_label->handle, "new"));
+  EXPECT_EQ(code(open_cont(handle, "docs")), Errc::nonexistent);
+  EXPECT_TRUE(open_cont(handle, "new"));
+  EXPECT_TRUE(create_cont(handle, "docs"));
+}
+
+TEST_F(ServiceTest, Destroying_an_open_container_needs_force_and_evicts) {
+  // Goal: the recorded behaviour of destroy. Method: as the probe does it.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  const auto cont = open_cont(handle, "c");
+  ASSERT_TRUE(cont);
+  EXPECT_EQ(code(destroy_cont(handle, "c", false)), Errc::busy);
+  ASSERT_TRUE(destroy_cont(handle, "c", true));
+  EXPECT_EQ(host_.destroyed, std::vector<uint32_t>{1});
+  EXPECT_EQ(host_.revoked, std::vector<uint32_t>{cont->io_index});
+  EXPECT_EQ(code(of_cont(wire::Op::cont_query, cont->handle)), Errc::nonexistent);
+  EXPECT_TRUE(of_cont(wire::Op::cont_close, cont->handle));
+  EXPECT_EQ(code(destroy_cont(handle, "c", true)), Errc::nonexistent);
+  // The number is never used again, also after a restart.
+  ASSERT_TRUE(create_cont(handle, "c"));
+  restart();
+  const uint64_t again = connect("tank")->handle;
+  ASSERT_TRUE(create_cont(again, "d"));
+  ASSERT_TRUE(open_cont(again, "c"));
+  ASSERT_TRUE(open_cont(again, "d"));
+  EXPECT_EQ(host_.grants.at(1).container, 2u);
+  EXPECT_EQ(host_.grants.at(2).container, 3u);
+}
+
+TEST_F(ServiceTest, What_could_not_be_removed_is_removed_at_the_next_start) {
+  // Goal: tombstones are finished. Method: the engine fails to remove; restart with it healed.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  host_.fail_remove = true;
+  ASSERT_TRUE(destroy_cont(handle, "c", false));
+  EXPECT_EQ(code(open_cont(handle, "c")), Errc::nonexistent);
+  EXPECT_TRUE(create_cont(handle, "c"));
+  ASSERT_TRUE(create_pool("gone"));
+  ASSERT_TRUE(destroy_pool("gone", false));
+  EXPECT_EQ(host_.pools.size(), 2u);
+  host_.fail_remove = false;
+  restart();
+  EXPECT_EQ(host_.destroyed, std::vector<uint32_t>{1});
+  EXPECT_EQ(host_.pools.size(), 1u);
+  EXPECT_TRUE(create_pool("gone"));
+}
+
+TEST_F(ServiceTest, Object_numbers_start_at_zero_and_never_come_twice) {
+  // Goal: contiguous in a process, ahead after a restart. Method: several counts, restart in
+  // between.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  const uint64_t cont = open_cont(handle, "c", 1)->handle;
+  const auto alloc = [&](uint64_t id, uint64_t count) {
+    return call({.op = wire::Op::cont_alloc_oids, .cont_handle = id, .count = count});
+  };
+  EXPECT_EQ(alloc(cont, 1)->first, 0u);
+  EXPECT_EQ(alloc(cont, 10)->first, 1u);
+  EXPECT_EQ(alloc(cont, 100'000)->first, 11u);
+  EXPECT_EQ(alloc(cont, 1)->first, 100'011u);
+  EXPECT_EQ(code(alloc(cont, 0)), Errc::invalid);
+  EXPECT_EQ(code(alloc(cont, ~uint64_t{0})), Errc::no_space);
+  restart();
+  const uint64_t after = open_cont(connect("tank")->handle, "c")->handle;
+  EXPECT_GE(alloc(after, 1)->first, 100'012u);
+}
+
+TEST_F(ServiceTest, Properties_are_checked_one_by_one) {
+  // Goal: the property table. Method: the cases that the probes recorded.
+  const uint64_t handle = pool();
+  const auto create = [&](uint32_t number, uint64_t value) {
+    return code(create_cont(handle, "", {{.number = number, .integer = value}}));
+  };
+  EXPECT_EQ(create(0x1002, 1), Errc::ok);             // POSIX
+  EXPECT_EQ(create(0x1004, 99), Errc::invalid);
+  EXPECT_EQ(create(0x1005, 0), Errc::ok);
+  EXPECT_EQ(create(0x1007, 9), Errc::invalid);
+  EXPECT_EQ(create(0x1007, 1), Errc::invalid);        // one engine
+  EXPECT_EQ(create(0x1008, 77), Errc::invalid);
+  EXPECT_EQ(create(0x1014, 1000), Errc::invalid);
+  EXPECT_EQ(create(0x1014, 65536), Errc::ok);
+  EXPECT_EQ(create(0x1010, 10), Errc::invalid);
+  EXPECT_EQ(create(0x100c, 99), Errc::invalid);
+  EXPECT_EQ(create(0x1012, uint64_t{1} << 32), Errc::invalid);
+  EXPECT_EQ(create(0x1017, 1), Errc::invalid);
+  EXPECT_EQ(create(3, 5), Errc::invalid);             // a pool's
+  EXPECT_EQ(create(0x101e, 5), Errc::invalid);
+  ASSERT_TRUE(create_cont(handle, "c", {{.number = 0x1013, .integer = 55}}));
+  const uint64_t cont = open_cont(handle, "c")->handle;
+  const auto change = [&](uint32_t number, uint64_t value) {
+    return code(call({.op = wire::Op::cont_set_props, .cont_handle = cont,
+                      .props = {{.number = number, .integer = value}}}));
+  };
+  EXPECT_EQ(change(0x1009, 3), Errc::ok);
+  EXPECT_EQ(change(0x1004, 1), Errc::no_perm);
+  EXPECT_EQ(change(0x1004, 99), Errc::invalid);
+  EXPECT_EQ(change(0x1014, 65536), Errc::no_perm);
+  EXPECT_EQ(change(0x1013, 100), Errc::no_perm);
+  EXPECT_EQ(change(0x1017, 1), Errc::invalid);
+  EXPECT_EQ(change(0x1012, uint64_t{1} << 32), Errc::invalid);
+  EXPECT_EQ(change(0x1012, uint64_t{1} << 48), Errc::ok);   // healthy, with the clear flag
+  EXPECT_EQ(code(of_cont(wire::Op::cont_set_props, cont)), Errc::invalid);
+  const auto info = of_cont(wire::Op::cont_query, cont);
+  ASSERT_TRUE(info);
+  const auto& props = info->conts.at(0).props;
+  EXPECT_EQ(find_prop(props, 0x1009)->integer, 3u);
+  EXPECT_EQ(find_prop(props, 0x1013)->integer, 55u);
+  EXPECT_EQ(find_prop(props, prop::kContLabel)->text, "c");
+}
+
+TEST_F(ServiceTest, Attributes_are_set_together_and_checked) {
+  // Goal: names and values within their limits, several at once, all or none. Method: borders of
+  // each.
+  const uint64_t handle = pool();
+  const auto set = [&](std::vector<wire::Attr> attrs) {
+    return code(call({.op = wire::Op::pool_set_attrs, .pool_handle = handle,
+                      .attrs = std::move(attrs)}));
+  };
+  EXPECT_EQ(set({}), Errc::invalid);
+  EXPECT_EQ(set({{"", Bytes(1)}}), Errc::invalid);
+  EXPECT_EQ(set({{std::string(512, 'n'), Bytes(1)}}), Errc::invalid);
+  EXPECT_EQ(set({{"n", Bytes()}}), Errc::invalid);
+  EXPECT_EQ(set({{"good", Bytes(1)}, {"bad", Bytes()}}), Errc::invalid);
+  EXPECT_EQ(set({{std::string(511, 'n'), Bytes(1u << 20)}, {"b", Bytes(2)}, {"b", Bytes(3)}}),
+            Errc::ok);
+  const auto all = call({.op = wire::Op::pool_attrs, .pool_handle = handle});
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->attrs.size(), 2u);
+  EXPECT_EQ(all->attrs[0].value.size(), 3u);
+  EXPECT_EQ(code(call({.op = wire::Op::pool_delete_attrs, .pool_handle = handle,
+                       .names = {"b", "absent"}})),
+            Errc::ok);
+  EXPECT_EQ(call({.op = wire::Op::pool_attrs, .pool_handle = handle})->attrs.size(), 1u);
+  EXPECT_EQ(code(call({.op = wire::Op::pool_delete_attrs, .pool_handle = handle})), Errc::invalid);
+  EXPECT_EQ(code(call({.op = wire::Op::pool_attrs, .pool_handle = 999})), Errc::no_handle);
+}
+
+TEST_F(ServiceTest, A_read_only_home_changes_nothing) {
+  // Goal: every change is refused, reading works. Method: restart read only over a pool with a
+  // container.
+  const uint64_t first = pool();
+  ASSERT_TRUE(create_cont(first, "c"));
+  options_.read_only = true;
+  restart();
+  const auto before = config_.revision;
+  const uint64_t handle = connect("tank")->handle;
+  EXPECT_EQ(code(create_pool("p")), Errc::no_perm);
+  EXPECT_EQ(code(create_cont(handle, "d")), Errc::no_perm);
+  const auto cont = open_cont(handle, "c");
+  ASSERT_TRUE(cont);
+  EXPECT_FALSE(host_.grants.back().writable);
+  EXPECT_TRUE(of_cont(wire::Op::cont_query, cont->handle));
+  EXPECT_EQ(config_.revision, before);
+}
+
+TEST_F(ServiceTest, Hostile_requests_are_refused) {
+  // Goal: no bytes stop the service. Method: garbage, another version, unknown operations.
+  Bytes garbage(40, std::byte{0xff});
+  auto reply = world_.run(service_->handle(1, garbage));
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->error().code(), Errc::protocol);
+  EXPECT_EQ(code(call({.version = 9, .op = wire::Op::pool_list})), Errc::protocol);
+  EXPECT_EQ(code(call({.op = static_cast<wire::Op>(99)})), Errc::no_sys);
+  EXPECT_EQ(code(call({})), Errc::no_sys);
+}
+
+}  // namespace
+}  // namespace cairn::service
