@@ -1,5 +1,5 @@
 #!/bin/bash
-# on_home.sh DMG COMMAND...: runs a command on a fresh home with one pool, "tank", and takes it away.
+# on_home.sh DMG COMMAND...: runs a command on a fresh home with one pool, "tank", then removes it.
 set -eu
 dmg=$1
 shift
