@@ -133,6 +133,7 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref) {
     co_return Result<void>{};
   }
   core->loading.insert(page);
+  ++core->page_loads;
   Slot* slot = s.take_slot();
   const Instant begin = core->reactor.clock().now();
   auto loaded = co_await core->devices.meta->read(page * kPageBytes, slot->span());

@@ -68,19 +68,97 @@ Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn) {
   return {};
 }
 
+// ---- read-ahead ----
+
+constexpr size_t kWindowRecords = 256;
+constexpr uint64_t kWindowBytes = 1u << 20;
+constexpr size_t kLoadsMax = 64;      // pages of one round
+constexpr int kRoundsMax = 16;        // one for each level of the tree, and then some
+
+/// A record taken from the log, waiting for its turn.
+struct Ahead {
+  RecordHeader header;
+  Batch batch;
+  media::Lsn lsn = 0;
+  uint64_t bytes = 0;
+};
+
+struct Window {
+  std::vector<Ahead> records = std::vector<Ahead>(1);  // their buffers are used again
+  size_t count = 0;
+  uint64_t bytes = 0;
+  bool cold = true;  // pages were missing lately: worth a look ahead
+};
+
+Task<void> load_ahead(CorePtr core, PageRef ref, std::shared_ptr<Join> join) {
+  // What fails here fails again, and is reported, where the page is needed.
+  const auto loaded = co_await load_page(core, ref);
+  join->end(loaded);
+}
+
+/// The pages that the look-ups of the window miss now; one level of the tree further with each round.
+std::vector<PageRef> missing_pages(StoreCore& core, const Window& window) {
+  std::vector<PageRef> missing;
+  Pager::State& s = core.pages();
+  const size_t limit = std::min(kLoadsMax, s.frames_max / 4);
+  for (size_t i = 0; i < window.count; ++i) {
+    const Batch& batch = window.records[i].batch;
+    for (const Batch::Op& op : batch.ops()) {
+      if (core.tree.get(batch.key(op)) || s.want != Want::page) continue;
+      s.want = Want::nothing;
+      if (std::find(missing.begin(), missing.end(), s.absent) != missing.end()) continue;
+      missing.push_back(s.absent);
+      if (missing.size() == limit) return missing;
+    }
+  }
+  return missing;
+}
+
+Task<void> read_ahead(CorePtr core, const Window& window) {
+  for (int round = 0; round < kRoundsMax; ++round) {
+    const std::vector<PageRef> missing = missing_pages(*core, window);
+    if (missing.empty()) co_return;
+    auto join = std::make_shared<Join>(core->reactor);
+    join->pending = missing.size();
+    for (const PageRef ref : missing) core->reactor.spawn(load_ahead(core, ref, join));
+    while (join->pending != 0) co_await join->ended.wait();
+    if (!join->result) co_return;
+  }
+}
+
+/// Takes log writes until the window is full. An empty window: the end.
+Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
+  window.count = 0;
+  window.bytes = 0;
+  while (window.count < kWindowRecords && window.bytes < kWindowBytes) {
+    CO_TRY(batch, co_await reader.next());
+    if (!batch) break;
+    for (size_t i = 0; i < batch->records.size(); ++i) {
+      if (window.count == window.records.size()) window.records.emplace_back();
+      Ahead& ahead = window.records[window.count++];
+      CO_TRY(header, parse_record(batch->records[i], ahead.batch));
+      ahead.header = header;
+      ahead.lsn = batch->lsns[i];
+      ahead.bytes = batch->records[i].size();
+      window.bytes += ahead.bytes;
+    }
+  }
+  co_return Result<void>{};
+}
+
 /// One record. False: it and all behind it are given up, because its data is missing.
-Task<Result<bool>> replay_record(CorePtr core, const RecordHeader& header, const Batch& batch,
-                                 media::Lsn lsn, bool prove, ReplayHook& hook) {
-  if (prove && !batch.data().empty()) {
-    CO_TRY(here, co_await holds_all(core, batch.data()));
+Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, bool prove, ReplayHook& hook) {
+  if (prove && !record.batch.data().empty()) {
+    CO_TRY(here, co_await holds_all(core, record.batch.data()));
     if (!here) co_return false;
   }
-  if (hook) hook(header);
-  CO_TRY(prepared, co_await prepare(core, batch));
-  CO_TRY(applied, apply(*core, batch, lsn));
-  if (core->pages().frames_used > core->pages().frames_max) {
-    core->pages().evict(core->pages().frames_max);
-  }
+  if (hook) hook(record.header);
+  CO_TRY(prepared, co_await prepare(core, record.batch));
+  CO_TRY(applied, apply(*core, record.batch, record.lsn));
+  Pager::State& s = core->pages();
+  if (s.frames_used > s.frames_max) s.evict(s.frames_max);
+  ++core->replayed_records;
+  core->replayed_bytes += record.bytes;
   co_return true;
 }
 
@@ -90,21 +168,18 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
                                   media::WalReader::Summary summary, ReplayHook hook) {
   const Instant begin = core->reactor.clock().now();
   ReplayResult result{summary, false};
-  Batch changes;
+  Window window;
   while (!result.dropped) {
-    CO_TRY(batch, co_await reader.next());
-    if (!batch) break;
-    for (size_t i = 0; i < batch->records.size(); ++i) {
-      CO_TRY(header, parse_record(batch->records[i], changes));
-      const bool prove = batch->lsns[i] > summary.complete;
-      CO_TRY(kept, co_await replay_record(core, header, changes, batch->lsns[i], prove, hook));
-      if (!kept) {
-        result.dropped = true;
-        break;
-      }
-      ++core->replayed_records;
-      core->replayed_bytes += batch->records[i].size();
+    CO_TRY(filled, co_await fill_window(reader, window));
+    if (window.count == 0) break;
+    const uint64_t loads = core->page_loads;
+    if (window.cold) co_await read_ahead(core, window);
+    for (size_t i = 0; i < window.count && !result.dropped; ++i) {
+      const bool prove = window.records[i].lsn > summary.complete;
+      CO_TRY(kept, co_await replay_record(core, window.records[i], prove, hook));
+      result.dropped = !kept;
     }
+    window.cold = core->page_loads != loads;
   }
   core->replay_ns = core->reactor.clock().now() - begin;
   co_return result;

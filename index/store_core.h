@@ -52,6 +52,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   uint64_t records_before = 0;       // between the durable root and the freeze of a running checkpoint
   uint64_t pages_before = 0;         // pages changed in the same span
   double load_ns = 100'000;          // a page load, averaged
+  uint64_t page_loads = 0;
 
   Bytes record;                      // scratch of commit()
   struct Pin {
