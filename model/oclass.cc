@@ -207,7 +207,9 @@ std::optional<std::string> class_name(ClassId id) {
   if (id == kClassRpXsf) return "RP_XSF";
   const auto c = class_of_id(id);
   if (!c) return std::nullopt;
-  return name_of(*redundancy_of(c->ordinal), c->groups);
+  const Redundancy& r = *redundancy_of(c->ordinal);
+  if (r.table == kNone) return std::nullopt;  // usable, but without public names
+  return name_of(r, c->groups);
 }
 
 const std::string& class_names() {

@@ -65,7 +65,7 @@ Result<ObjectClass> class_of_object(ObjectId oid, PoolShape shape);
 
 /// kClassUnknown if the table has no such name. Exact, case matters.
 ClassId class_by_name(std::string_view name);
-/// The name of any id whose redundancy is known, such as "S1", "RP_2G7", "EC_4P2GX".
+/// The name of any id of a family that has names in the table, such as "S1", "RP_2G7", "EC_4P2GX".
 std::optional<std::string> class_name(ClassId id);
 /// Every name that class_by_name() knows, separated by ", ".
 const std::string& class_names();

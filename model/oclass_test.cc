@@ -28,7 +28,7 @@ TEST(ObjectClasses, Names_and_ids_are_those_of_the_interface) {
   EXPECT_EQ(class_name(0x01000003), "S3");
   EXPECT_EQ(class_name(0x08000007), "RP_2G7");
   EXPECT_EQ(class_name(0x0900ffff), "RP_3GX");
-  for (const ClassId unknown : {0u, 1u, 50u, 51u, 100u, 0x01000000u, 0x10ff0001u, 0x30000001u, ~0u}) {
+  for (const ClassId unknown : {0u, 1u, 50u, 51u, 100u, 0x01000000u, 0x10000001u, 0x30000001u, ~0u}) {
     EXPECT_EQ(class_name(unknown), std::nullopt) << unknown;
   }
 }

@@ -6,6 +6,14 @@
 #include "capi/daos/library.h"
 #include "model/hlc.h"
 
+namespace {
+
+// What a program gets in place of a transaction: not DAOS_TX_NONE, so that one which goes on in spite of
+// the error does not change data outside of any transaction.
+constexpr daos_handle_t kNeverOpen{DAOS_HTYPE_TX};
+
+}  // namespace
+
 using namespace cairn;
 using namespace cairn::capi;
 
@@ -15,13 +23,16 @@ int daos_tx_open(daos_handle_t coh, daos_handle_t* th, uint64_t flags, daos_even
   (void)flags;
   const auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
-  return call(th == nullptr ? -DER_INVAL : -DER_NOSYS, ev);
+  if (th == nullptr) return call(-DER_INVAL, ev);
+  *th = kNeverOpen;
+  return call(-DER_NOSYS, ev);
 }
 
 int daos_tx_open_snap(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* th, daos_event_t* ev) {
   const auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (th == nullptr || epoch == 0 || epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
+  *th = kNeverOpen;
   return call(-DER_NOSYS, ev);
 }
 
