@@ -1,5 +1,5 @@
 // Byte and record arrays on objects: the layout of the DAOS array API (cell i lives in dkey
-// i / chunk_cells + 1 under akey "0" at index i % chunk_cells). Used by libdaos arrays and dfs files.
+// i / chunk_cells + 1 under akey "0" at index i % chunk_cells). For libdaos arrays and dfs files.
 #pragma once
 
 #include <vector>
@@ -26,8 +26,8 @@ struct ArrayRead {
 /// @error invalid  the buffer's length is not the ranges' or ranges overlap
 Task<Result<void>> array_write(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
                                std::vector<CellRange> ranges, std::vector<IoVec> buffer);
-/// Reads; `zero_holes` (byte arrays): holes before the end become zeros and ArrayRead is filled, bytes
-/// past the end stay untouched. Otherwise holes stay untouched and ArrayRead stays zero.
+/// Reads; `zero_holes` (byte arrays): holes before the end become zeros and ArrayRead is filled,
+/// bytes past the end stay untouched. Otherwise holes stay untouched and ArrayRead stays zero.
 Task<Result<ArrayRead>> array_read(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
                                    std::vector<CellRange> ranges, std::vector<IoVec> buffer,
                                    bool zero_holes);
