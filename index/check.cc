@@ -16,7 +16,8 @@ struct Step {
   uint32_t level;
 };
 
-/// A walk over the pages of a tree on the medium, children before the next sibling, by several readers.
+/// A walk over the pages of a tree on the medium, children before the next sibling, by several
+/// readers.
 struct Walk {
   explicit Walk(Reactor& reactor) : join(reactor), more(reactor) {}
   std::vector<Step> to_do;
@@ -78,7 +79,7 @@ struct Checker {
   const Store::Claims& claims;
   Store::CheckReport report{};
   std::vector<Step> to_do{};
-  std::vector<uint64_t> newest{};         // as each step's parent says, beside to_do
+  std::vector<uint64_t> newest{};  // as each step's parent says, beside to_do
   std::vector<bool> pages_seen{};
   std::vector<bool> blocks_seen{};
   Bytes last_key{};
@@ -125,7 +126,8 @@ bool Checker::enter_page(PageRef ref, const char* what) {
 }
 
 void Checker::claim(ByteView key, const media::Extent& extent) {
-  if (extent.block + extent.count > blocks_seen.size() || extent.block + extent.count < extent.block) {
+  if (extent.block + extent.count > blocks_seen.size() ||
+      extent.block + extent.count < extent.block) {
     problem("record " + hex_of(key) + ": claims blocks outside of the blob");
     return;
   }
@@ -144,8 +146,8 @@ void Checker::look_at_leaf(const Node& node, uint64_t number) {
   for (uint32_t slot = 0; slot < node.count(); ++slot) {
     Bytes key(node.key_bytes(slot));
     node.key(slot).copy(0, key.size(), key.data());
-    const bool ordered = std::lexicographical_compare(last_key.begin(), last_key.end(), key.begin(),
-                                                      key.end());
+    const bool ordered =
+        std::lexicographical_compare(last_key.begin(), last_key.end(), key.begin(), key.end());
     if (!ordered) problem(name_of(number) + ": key " + hex_of(key) + " is out of order");
     ++report.records;
     if (claims) {

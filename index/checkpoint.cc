@@ -1,5 +1,5 @@
-// Checkpoints (store.md rules 14, 15, 18): freeze, write what the root needs, wait for the log, switch the
-// superblock, then give back what only the previous root needed.
+// Checkpoints (store.md rules 14, 15, 18): freeze, write what the root needs, wait for the log,
+// switch the superblock, then give back what only the previous root needed.
 #include <algorithm>
 #include <cstring>
 
@@ -185,7 +185,8 @@ Task<Result<void>> write_superblock(CorePtr core, const Superblock& next) {
     const uint64_t offset = superblock_offset(core->meta_pages, generation, copy);
     CO_TRY(read, co_await meta.read(offset, into.span()));
     if (std::memcmp(into.data(), from.data(), bytes.size()) != 0) {
-      co_return fail(Errc::io, "superblock: it reads back otherwise than written; replace the device");
+      co_return fail(Errc::io,
+                     "superblock: it reads back otherwise than written; replace the device");
     }
   }
   co_return Result<void>{};

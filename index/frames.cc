@@ -9,7 +9,7 @@ namespace cairn::index {
 namespace {
 
 constexpr size_t kWritersMax = 8;
-constexpr size_t kRunPagesMax = 16;     // adjacent pages in one device write
+constexpr size_t kRunPagesMax = 16;  // adjacent pages in one device write
 constexpr size_t kWriteBackPages = 256;
 
 /// One write_pages() call, shared by its writers.

@@ -11,7 +11,8 @@ namespace cairn::index {
 namespace {
 
 constexpr size_t kSlabFrames = 64;
-constexpr uint32_t kRunPages = 64;  // addresses taken at once, so that neighbours in time are neighbours
+constexpr uint32_t kRunPages =
+    64;  // addresses taken at once, so that neighbours in time are neighbours
 constexpr size_t kReservePagesMax = 16'384;
 
 Slot* slot_of(Frame* frame) { return static_cast<Slot*>(frame); }
@@ -26,7 +27,8 @@ void seal_page(ByteSpan page) {
 Result<void> check_page(ByteView page, PageRef ref) {
   const auto& header = *reinterpret_cast<const PageHeader*>(page.data());
   if (header.page_number.get() != ref.page_number()) {
-    return fail(Errc::checksum, "page: not at its own address; the medium lost or misplaced a write");
+    return fail(Errc::checksum,
+                "page: not at its own address; the medium lost or misplaced a write");
   }
   if (header.checksum.get() != xxh3_64(page.subspan(sizeof(U64le)), ref.page_number())) {
     return fail(Errc::checksum, "page: its checksum does not match; the medium is damaged");
@@ -267,8 +269,8 @@ void Pager::drop(Frame* frame) {
     const auto freed = s.space.free({page, 1}, s.generation);
     CHECK(freed.has_value());
   }
-  // A write under way still uses buffer and address; a running checkpoint still needs a dirty page of an
-  // earlier generation.
+  // A write under way still uses buffer and address; a running checkpoint still needs a dirty page
+  // of an earlier generation.
   if (slot->writing || (slot->dirty && !interim)) {
     slot->dropped = true;
     slot->interim = interim;

@@ -1,10 +1,10 @@
 // The inside of Pager, shared by pager, checkpoint and store; nobody else includes it.
-// Frames: one 16 KiB buffer each, from slabs that are never given back. `table` finds a frame by page number;
-// a page number stands there at most once, because an address is handed out again only after every frame and
-// every write that used it has ended.
-// Addresses: media::Space over pages. Born pages are reserved there until freeze() publishes them; a page
-// of an earlier generation that is dropped is freed with the running generation as its "lsn".
-// Home: the shard's reactor.
+// Frames: one 16 KiB buffer each, from slabs that are never given back. `table` finds a frame by
+// page number; a page number stands there at most once, because an address is handed out again only
+// after every frame and every write that used it has ended.
+// Addresses: media::Space over pages. Born pages are reserved there until freeze() publishes them;
+// a page of an earlier generation that is dropped is freed with the running generation as its
+// "lsn". Home: the shard's reactor.
 #pragma once
 
 #include <deque>
@@ -45,7 +45,8 @@ struct Pager::State {
   void free_slot(Slot* slot);
   void mark_dirty(Slot* slot);
   void mark_clean(Slot* slot);
-  /// Drops clean unpinned frames until at most `target` are in use or none is left. Returns how many.
+  /// Drops clean unpinned frames until at most `target` are in use or none is left. Returns how
+  /// many.
   size_t evict(size_t target);
   /// A device write of the slot's page begins (the slot is clean from now on) or has ended.
   void write_begins(Slot* slot);
@@ -63,8 +64,8 @@ struct Pager::State {
   uint64_t kept_for_removals() const;
 
   // ---- generations ----
-  /// Everything born so far belongs to the root of this generation: it is owned. The caller takes what it
-  /// needs (bitmaps, root), then calls next_generation().
+  /// Everything born so far belongs to the root of this generation: it is owned. The caller takes
+  /// what it needs (bitmaps, root), then calls next_generation().
   void publish_born();
   /// Begins the next generation. Returns the numbers of the pages that may be dirty.
   std::vector<uint64_t> next_generation();
@@ -82,21 +83,22 @@ struct Pager::State {
   std::vector<Slot*> free_slots;
   std::vector<media::AlignedBuffer> slabs;
   std::vector<std::byte*> free_buffers;
-  size_t hand = 0;            // of the clock
+  size_t hand = 0;  // of the clock
   size_t frames_used = 0;
   size_t dirty_count = 0;
-  size_t dropped_count = 0;   // frames that only wait for their write
+  size_t dropped_count = 0;  // frames that only wait for their write
   size_t writes_in_flight = 0;
 
   absl::flat_hash_set<uint64_t> born;  // live pages of this generation
   std::vector<uint64_t> pool;          // reserved addresses, next one at the back
-  std::vector<uint64_t> dirty_pages;   // became dirty in this generation; may repeat, may be clean again
+  std::vector<uint64_t>
+      dirty_pages;  // became dirty in this generation; may repeat, may be clean again
   uint64_t kept_for_bitmaps = 0;
 
   // What reserve() may tell the driver of a store to wait for.
-  bool driven = false;        // a store stands behind: waiting can help
-  bool urgent = false;        // replay or a checkpoint's hook: may use what is kept for removals
-  bool log_tight = false;     // the log has no room for a large record
+  bool driven = false;     // a store stands behind: waiting can help
+  bool urgent = false;     // replay or a checkpoint's hook: may use what is kept for removals
+  bool log_tight = false;  // the log has no room for a large record
   Want want = Want::nothing;
   PageRef absent;
   size_t wanted_pages = 0;

@@ -12,15 +12,16 @@ std::unique_ptr<Pager> make_memory_pager(size_t pages) {
 }
 
 MemoryPager::MemoryPager(size_t pages, size_t frames_max)
-    : pager_(std::make_unique<Pager>(std::make_unique<Pager::State>(
-          1, pages + 1, frames_max == 0 ? pages : frames_max))) {}
+    : pager_(std::make_unique<Pager>(
+          std::make_unique<Pager::State>(1, pages + 1, frames_max == 0 ? pages : frames_max))) {}
 
 Result<void> MemoryPager::load_absent() {
   Pager::State& s = pager_->state();
   CHECK(s.want == Want::page);
   const PageRef ref = s.absent;
   const Bytes& bytes = medium_[ref.page_number()];
-  if (bytes.size() != kPageBytes) return fail(Errc::checksum, "memory pager: page was never written");
+  if (bytes.size() != kPageBytes)
+    return fail(Errc::checksum, "memory pager: page was never written");
   TRY(whole, check_page(bytes, ref));
   if (s.validator != nullptr) {
     TRY(valid, s.validator(bytes));

@@ -1,4 +1,5 @@
-// A pager whose medium is memory: for tests and benches of what stands on the pager, without a store.
+// A pager whose medium is memory: for tests and benches of what stands on the pager, without a
+// store.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ class MemoryPager {
   Result<void> load_absent();
   /// Writes every dirty page and drops every unpinned frame.
   void evict_all();
-  /// What a checkpoint does to the pager: everything so far is frozen, what was dropped before is free.
+  /// What a checkpoint does to the pager: everything so far is frozen, what was dropped before is
+  /// free.
   void checkpoint();
   /// The bytes of a page on the medium, to damage them. Empty: never written.
   Bytes& medium(uint64_t page_number) { return medium_[page_number]; }

@@ -72,8 +72,8 @@ Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn) {
 
 constexpr size_t kWindowRecords = 256;
 constexpr uint64_t kWindowBytes = 1u << 20;
-constexpr size_t kLoadsMax = 64;      // pages of one round
-constexpr int kRoundsMax = 16;        // one for each level of the tree, and then some
+constexpr size_t kLoadsMax = 64;  // pages of one round
+constexpr int kRoundsMax = 16;    // one for each level of the tree, and then some
 
 /// A record taken from the log, waiting for its turn.
 struct Ahead {
@@ -96,7 +96,8 @@ Task<void> load_ahead(CorePtr core, PageRef ref, std::shared_ptr<Join> join) {
   join->end(loaded);
 }
 
-/// The pages that the look-ups of the window miss now; one level of the tree further with each round.
+/// The pages that the look-ups of the window miss now; one level of the tree further with each
+/// round.
 std::vector<PageRef> missing_pages(StoreCore& core, const Window& window) {
   std::vector<PageRef> missing;
   Pager::State& s = core.pages();

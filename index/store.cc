@@ -103,12 +103,14 @@ Result<Choice> choose(const SlotCopies& copies) {
 Result<void> check_super(const Superblock& super, const StoreDevices& devices,
                          const StoreOptions& options) {
   if (!std::equal(super.owner_tag, super.owner_tag + 2, options.owner_tag)) {
-    return fail(Errc::format_invalid, "store: it belongs to another owner; the files were mixed up");
+    return fail(Errc::format_invalid,
+                "store: it belongs to another owner; the files were mixed up");
   }
   if (super.meta_pages != devices.meta->size_bytes() / kPageBytes ||
       super.data_blocks != devices.data->size_bytes() / media::kBlockBytes ||
       super.wal_bytes != devices.wal->size_bytes()) {
-    return fail(Errc::format_invalid, "store: a blob has not the size it was made with; restore it");
+    return fail(Errc::format_invalid,
+                "store: a blob has not the size it was made with; restore it");
   }
   return {};
 }
@@ -131,8 +133,8 @@ Task<Result<void>> load_bitmaps(CorePtr core, media::Space& space, const std::ve
 
 /// From here on the store may append.
 void start_log(StoreCore& core, const media::WalReader::Summary& tail) {
-  core.wal = std::make_unique<media::Wal>(core.reactor, *core.devices.wal, media::WalOptions{}, tail,
-                                          core.super.incarnation, core.super.log_position);
+  core.wal = std::make_unique<media::Wal>(core.reactor, *core.devices.wal, media::WalOptions{},
+                                          tail, core.super.incarnation, core.super.log_position);
   core.wal->set_stamp(core.stamp);
   // The log is owned by the core and is silent after its end.
   core.wal->on_complete([raw = &core](media::Lsn) { raw->release_data(); });
@@ -226,7 +228,8 @@ Task<Result<void>> admit_update(CorePtr core) {
     const bool short_of_pages = s.free_pages() < s.kept_for_removals();
     if (short_of_pages && s.space.usage().deferred == 0 && !core->checkpoint_running) {
       if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
-      co_return fail(Errc::no_space, "store: the meta blob is full; remove data or enlarge the pool");
+      co_return fail(Errc::no_space,
+                     "store: the meta blob is full; remove data or enlarge the pool");
     }
     const bool behind = core->checkpoint_running && core->options.checkpoints &&
                         (core->predicted_replay_ns() > 2e9 || s.dropped_count > s.frames_max / 4);
@@ -234,7 +237,8 @@ Task<Result<void>> admit_update(CorePtr core) {
       CO_TRY(released, co_await wait_for_blocks(core));
       continue;
     }
-    if (core->hook_running || (!s.log_tight && !short_of_pages && !behind)) co_return Result<void>{};
+    if (core->hook_running || (!s.log_tight && !short_of_pages && !behind))
+      co_return Result<void>{};
     if (s.log_tight || short_of_pages) core->start_checkpoint();
     co_await core->progress.wait();
   }
@@ -307,8 +311,8 @@ void StoreCore::release_data() {
 }
 
 double StoreCore::predicted_replay_ns() const {
-  constexpr double kBytesPerNs = 0.5;      // 500 MiB/s
-  constexpr double kRecordNs = 1000;       // 1 M records/s
+  constexpr double kBytesPerNs = 0.5;  // 500 MiB/s
+  constexpr double kRecordNs = 1000;   // 1 M records/s
   constexpr double kLoadsAtOnce = 16;
   const auto bytes = static_cast<double>(wal->used_bytes());
   const auto records = static_cast<double>(records_before + records_since);
@@ -379,7 +383,8 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
   CO_TRY(summary, co_await reader.scan());
   CO_TRY(pages, co_await load_bitmaps(core, core->pages().space, super.page_chunks,
                                       PageKind::page_bitmap));
-  CO_TRY(blocks, co_await load_bitmaps(core, core->data, super.data_chunks, PageKind::block_bitmap));
+  CO_TRY(blocks,
+         co_await load_bitmaps(core, core->data, super.data_chunks, PageKind::block_bitmap));
   // The other slot may have held a newer root, whose own pages may stand where this one's did.
   if (choice.older_maybe) {
     CO_TRY(whole, co_await walk_medium(core, super.root));
@@ -465,8 +470,9 @@ Store::ReadPin::ReadPin(ReadPin&& other) noexcept = default;
 Store::ReadPin::~ReadPin() {
   if (!state_) return;
   auto& pins = state_->pins;
-  const auto found = std::lower_bound(
-      pins.begin(), pins.end(), at_, [](const StoreCore::Pin& p, media::Lsn at) { return p.at < at; });
+  const auto found =
+      std::lower_bound(pins.begin(), pins.end(), at_,
+                       [](const StoreCore::Pin& p, media::Lsn at) { return p.at < at; });
   CHECK(found != pins.end() && found->at == at_ && found->count > 0);
   --found->count;
   if (pins.front().count != 0) return;

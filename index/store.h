@@ -1,8 +1,8 @@
-// Store: a crash-safe ordered map with extents of data beside it: pager and tree on the `meta` blob, log on
-// `wal`, blocks on `data`. Knows nothing of epochs and keys' meaning. One local transaction = one Batch = one
-// log record: planned (prepare: nothing changes), then committed in one plain step.
-// Checkpoints run in the background, paced by the log's fill and the predicted replay time.
-// Home: the shard's reactor.
+// Store: a crash-safe ordered map with extents of data beside it: pager and tree on the `meta`
+// blob, log on `wal`, blocks on `data`. Knows nothing of epochs and keys' meaning. One local
+// transaction = one Batch = one log record: planned (prepare: nothing changes), then committed in
+// one plain step. Checkpoints run in the background, paced by the log's fill and the predicted
+// replay time. Home: the shard's reactor.
 #pragma once
 
 #include <functional>
@@ -27,20 +27,20 @@ struct StoreDevices {
 };
 
 struct StoreOptions {
-  uint64_t memory_bytes = 256ull << 20;   // budget of page frames
-  bool evict_always = false;              // debug: every unpinned page leaves memory after each step
-  bool checkpoints = true;                // background checkpoints; false: only checkpoint() makes them
-  uint64_t owner_tag[2] = {0, 0};         // e.g. the pool's UUID; open refuses a store of another owner
+  uint64_t memory_bytes = 256ull << 20;  // budget of page frames
+  bool evict_always = false;             // debug: every unpinned page leaves memory after each step
+  bool checkpoints = true;         // background checkpoints; false: only checkpoint() makes them
+  uint64_t owner_tag[2] = {0, 0};  // e.g. the pool's UUID; open refuses a store of another owner
 };
 
 /// What the owner is told during replay, once per record in log order, before its ops are applied.
 using ReplayHook = std::function<void(const RecordHeader&)>;
 
 struct StoreStats {
-  uint64_t page_count = 0, page_bytes = 0;       // meta pages owned by the live state
-  uint64_t record_count = 0;                     // if known
-  media::SpaceUsage pages;                       // of the meta blob, in pages
-  media::SpaceUsage data;                        // of the data blob, in blocks
+  uint64_t page_count = 0, page_bytes = 0;  // meta pages owned by the live state
+  uint64_t record_count = 0;                // if known
+  media::SpaceUsage pages;                  // of the meta blob, in pages
+  media::SpaceUsage data;                   // of the data blob, in blocks
   uint64_t wal_used_bytes = 0, wal_bytes = 0;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
@@ -54,7 +54,8 @@ class Store {
   /// Makes an empty store on blank blobs. The first superblock is durable on return.
   static Task<Result<std::unique_ptr<Store>>> create(Reactor& reactor, StoreDevices devices,
                                                      StoreOptions options);
-  /// Opens: newest whole superblock, raises the incarnation durably, replays the log, flushes every blob.
+  /// Opens: newest whole superblock, raises the incarnation durably, replays the log, flushes every
+  /// blob.
   /// @error format_invalid  not a store, or of another owner     @error format_newer  newer version
   /// @error checksum        damaged beyond what the copies cover: nothing was changed
   static Task<Result<std::unique_ptr<Store>>> open(Reactor& reactor, StoreDevices devices,
@@ -66,10 +67,11 @@ class Store {
 
   Tree& tree() { return *tree_; }
 
-  /// Does what the last page_absent asked for: loads the page that it named, or waits for free frames, free
-  /// pages (a checkpoint) or room in the log. Then plan again from the start.
+  /// Does what the last page_absent asked for: loads the page that it named, or waits for free
+  /// frames, free pages (a checkpoint) or room in the log. Then plan again from the start.
   /// @error io, checksum
-  /// @error no_memory  the budget is too small for this step   @error no_space  the meta blob is full
+  /// @error no_memory  the budget is too small for this step
+  /// @error no_space   the meta blob is full
   Task<Result<void>> load_absent();
 
   /// Waits until the log has room and checkpoints keep up; call before planning an update.
@@ -80,8 +82,9 @@ class Store {
   Result<std::vector<media::Extent>> reserve_data(uint64_t bytes);
   void cancel_data(const std::vector<media::Extent>& extents);
 
-  /// Appends the record and applies it: one plain step. Precondition: tree().prepare(batch) succeeded
-  /// just before; its encoded record is not above record_bytes_max(). @param stamp  what the log writes repeat
+  /// Appends the record and applies it: one plain step. Precondition: tree().prepare(batch)
+  /// succeeded just before; its encoded record is not above record_bytes_max().
+  /// @param stamp  what the log writes repeat
   /// @returns the record's position; its effects may be answered once durable(position) is done
   media::Lsn commit(const RecordHeader& header, const Batch& batch, media::WalStamp stamp);
 
@@ -93,15 +96,16 @@ class Store {
     media::Extent extent;
     std::vector<IoVec> pieces;
   };
-  /// Writes all of `writes` beside the log, in parallel, and reports to the log itself: call exactly once
-  /// for each commit whose batch published data, with the commit's position. The buffers are borrowed
-  /// until completion. @error io  the store has stopped
+  /// Writes all of `writes` beside the log, in parallel, and reports to the log itself: call
+  /// exactly once for each commit whose batch published data, with the commit's position. The
+  /// buffers are borrowed until completion. @error io  the store has stopped
   Task<Result<void>> write_data(media::Lsn position, std::vector<DataWrite> writes);
   /// Reads whole blocks [first, first + into.size()/4096) of `extent`.
   Task<Result<void>> read_data(media::Extent extent, uint64_t first_block, ByteSpan into);
 
-  /// A reader that looked at the tree now and reads data later holds a pin: extents freed from now on are
-  /// not handed out again while it lives, so that its reads cannot meet another value's bytes.
+  /// A reader that looked at the tree now and reads data later holds a pin: extents freed from now
+  /// on are not handed out again while it lives, so that its reads cannot meet another value's
+  /// bytes.
   class [[nodiscard]] ReadPin {
    public:
     ReadPin(ReadPin&& other) noexcept;
@@ -122,12 +126,13 @@ class Store {
   media::Lsn appended() const;
   bool stopped() const;
 
-  /// Called at the start of each checkpoint; may commit further batches (without data) that should be
-  /// part of it, for example tables kept in memory.
+  /// Called at the start of each checkpoint; may commit further batches (without data) that should
+  /// be part of it, for example tables kept in memory.
   void before_checkpoint(std::function<Task<Result<void>>()> hook);
   /// Makes a checkpoint now and waits for it.
   Task<Result<void>> checkpoint();
-  /// End of a step: with evict_always drops every clean unpinned page (dirty ones are written first).
+  /// End of a step: with evict_always drops every clean unpinned page (dirty ones are written
+  /// first).
   Task<Result<void>> end_step();
 
   StoreStats stats() const;
@@ -136,7 +141,8 @@ class Store {
 
   /// Offline check: every page reachable from the root is whole, page and block ownership is exact
   /// (each owned page reachable once, each owned block claimed once).
-  /// @param claims  yields the data extents that a record's value claims (the owner knows its format)
+  /// @param claims  yields the data extents that a record's value claims; the owner knows its
+  /// format
   struct CheckReport {
     uint64_t pages = 0, records = 0, blocks = 0;
     std::vector<std::string> problems;

@@ -1,6 +1,6 @@
 // The inside of Store, shared by store, replay, checkpoint and check; nobody else includes it.
-// Home: the shard's reactor. Every task below holds the core by shared_ptr, so that a store may end (a
-// simulated power cut) while tasks are suspended.
+// Home: the shard's reactor. Every task below holds the core by shared_ptr, so that a store may end
+// (a simulated power cut) while tasks are suspended.
 #pragma once
 
 #include <deque>
@@ -32,36 +32,36 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   Pager pager;
   Tree tree;
   media::Space data;
-  std::unique_ptr<media::Wal> wal;   // from the end of replay on
-  Superblock super;                  // the newest durable one; its chunk lists are those of its root
+  std::unique_ptr<media::Wal> wal;  // from the end of replay on
+  Superblock super;                 // the newest durable one; its chunk lists are those of its root
   media::WalStamp stamp;
   std::function<Task<Result<void>>()> before_checkpoint;
 
-  WaitList progress;                 // something changed that a waiting task may look at
+  WaitList progress;  // something changed that a waiting task may look at
   bool stopped = false;
   bool closing = false;
   bool checkpoint_running = false;
   bool hook_running = false;
-  uint32_t write_backs = 0;          // running
+  uint32_t write_backs = 0;  // running
   uint64_t checkpoints_begun = 0;
   uint64_t checkpoints_ended = 0;
-  absl::flat_hash_set<uint64_t> loading;   // page numbers
+  absl::flat_hash_set<uint64_t> loading;  // page numbers
 
   // Paces checkpoints: what replay would have to do (store.md rule 18).
-  uint64_t records_since = 0;        // records after the newest freeze
-  uint64_t records_before = 0;       // between the durable root and the freeze of a running checkpoint
-  uint64_t pages_before = 0;         // pages changed in the same span
-  double load_ns = 100'000;          // a page load, averaged
+  uint64_t records_since = 0;   // records after the newest freeze
+  uint64_t records_before = 0;  // between the durable root and the freeze of a running checkpoint
+  uint64_t pages_before = 0;    // pages changed in the same span
+  double load_ns = 100'000;     // a page load, averaged
   uint64_t page_loads = 0;
 
-  Bytes record;                      // scratch of commit()
+  Bytes record;  // scratch of commit()
   struct Pin {
     media::Lsn at;
     uint64_t count;
   };
-  std::deque<Pin> pins;              // ascending positions
-  media::Lsn freed_at = 0;           // of the newest record that freed blocks
-  media::Lsn data_short_at = 0;      // blocks freed up to here are waited for; 0: none
+  std::deque<Pin> pins;          // ascending positions
+  media::Lsn freed_at = 0;       // of the newest record that freed blocks
+  media::Lsn data_short_at = 0;  // blocks freed up to here are waited for; 0: none
   media::WalStamp recovered_stamp;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
 
@@ -87,8 +87,8 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref);
 Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pages);
 /// Writes those of `pages` that are in memory, dirty and of `generation_max` or older.
 Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32_t generation_max);
-/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped. Where a
-/// checkpoint runs, waits for its progress instead.
+/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped.
+/// Where a checkpoint runs, waits for its progress instead.
 Task<Result<void>> write_back(CorePtr core, size_t count);
 /// Brings frames within the budget less `free`. @error no_memory  everything is pinned
 Task<Result<void>> make_frames(CorePtr core, size_t free);
@@ -101,15 +101,15 @@ Task<Result<void>> write_superblock(CorePtr core, const Superblock& next);
 // replay.cc
 struct ReplayResult {
   media::WalReader::Summary summary;
-  bool dropped = false;   // the end of the log was given up because its data is missing
+  bool dropped = false;  // the end of the log was given up because its data is missing
 };
 /// Reads the log from the superblock's start and applies it.
 Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
                                   media::WalReader::Summary summary, ReplayHook hook);
 
 // check.cc
-/// Looks at every page of the tree of `root` on the medium, so that it is known to be whole. Nothing of it
-/// may be in memory. @error checksum, io
+/// Looks at every page of the tree of `root` on the medium, so that it is known to be whole.
+/// Nothing of it may be in memory. @error checksum, io
 Task<Result<void>> walk_medium(CorePtr core, PageRef root);
 Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims);
 

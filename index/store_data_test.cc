@@ -18,8 +18,8 @@ void expect_data(TestWorld& world, Store& store, const std::string& key, uint64_
 }
 
 TEST(StoreData, Overwritten_extents_come_back_and_nothing_is_lost_or_mixed) {
-  // Goal: blocks go round without mixing values. Method: overwrite data values at random in a data blob that
-  // holds few more than all of them; reopen; read every value back; check ownership.
+  // Goal: blocks go round without mixing values. Method: overwrite data values at random in a data
+  // blob that holds few more than all of them; reopen; read every value back; check ownership.
   const uint64_t seed = test_seed();
   SCOPED_TRACE("CAIRN_SEED=" + std::to_string(seed));
   TestWorld world(seed, 1u << 20, 8u << 20, 2u << 20);
@@ -32,8 +32,8 @@ TEST(StoreData, Overwritten_extents_come_back_and_nothing_is_lost_or_mixed) {
       const std::string key = "key" + std::to_string(random.below(40));
       const auto blocks = static_cast<uint32_t>(1 + random.below(9));
       ++stamp;
-      const auto done = world.run(
-          update_with_data(*store, key, stamp, blocks, content[key].second));
+      const auto done =
+          world.run(update_with_data(*store, key, stamp, blocks, content[key].second));
       if (!done && done.error().code() == Errc::no_space) continue;  // scattered: other sizes fit
       ASSERT_TRUE(done.has_value()) << done.error().what();
       content[key] = {stamp, *done};
@@ -50,8 +50,9 @@ TEST(StoreData, Overwritten_extents_come_back_and_nothing_is_lost_or_mixed) {
 }
 
 TEST(StoreData, A_record_whose_data_is_missing_ends_the_log_for_good) {
-  // Goal: store.md rule 10. Method: one data write is lost; its record and the one behind it vanish at open;
-  // what is written afterwards survives further openings, also when the lost data turns up later.
+  // Goal: store.md rule 10. Method: one data write is lost; its record and the one behind it vanish
+  // at open; what is written afterwards survives further openings, also when the lost data turns up
+  // later.
   TestWorld world(test_seed());
   auto store = create(world, options_for());
   ASSERT_TRUE(world.run(update_durably(*store, one_put("kept", 1), 1)).has_value());
@@ -81,13 +82,14 @@ TEST(StoreData, A_record_whose_data_is_missing_ends_the_log_for_good) {
 }
 
 TEST(StoreData, A_full_data_blob_says_no_space_and_freeing_helps) {
-  // Goal: the store stays usable when full. Method: fill, see no_space, free one value, write again.
+  // Goal: the store stays usable when full. Method: fill, see no_space, free one value, write
+  // again.
   TestWorld world(test_seed(), 1u << 20, 8u << 20, 1u << 20);
   auto store = create(world, options_for());
   std::vector<media::Extent> extents;
   for (;;) {
-    const auto done = world.run(
-        update_with_data(*store, "k" + std::to_string(extents.size()), 1, 16, {}));
+    const auto done =
+        world.run(update_with_data(*store, "k" + std::to_string(extents.size()), 1, 16, {}));
     if (!done) {
       EXPECT_EQ(done.error().code(), Errc::no_space);
       break;
@@ -107,7 +109,8 @@ TEST(StoreData, A_full_data_blob_says_no_space_and_freeing_helps) {
 }
 
 TEST(StoreData, A_pinned_reader_never_meets_another_value) {
-  // Goal: extents freed after a pin are not handed out while it lives. Method: pin, free, fill the blob up.
+  // Goal: extents freed after a pin are not handed out while it lives. Method: pin, free, fill the
+  // blob up.
   TestWorld world(test_seed(), 1u << 20, 8u << 20, 1u << 20);
   auto store = create(world, options_for());
   const auto first = world.run(update_with_data(*store, "k", 1, 100, {}));

@@ -58,8 +58,8 @@ TEST(StoreDamage, One_whole_copy_of_the_newest_superblock_is_enough) {
 }
 
 TEST(StoreDamage, The_older_superblock_serves_while_its_pages_and_log_are_intact) {
-  // Goal: store.md rule 15. Method: both copies of the newest are damaged right after it was written: nothing
-  // was overwritten since, so the older root and the log bring everything back.
+  // Goal: store.md rule 15. Method: both copies of the newest are damaged right after it was
+  // written: nothing was overwritten since, so the older root and the log bring everything back.
   Damaged d(test_seed());
   d.copy(3, 0)[30] ^= std::byte{1};
   d.copy(3, 1)[30] ^= std::byte{1};
@@ -67,8 +67,8 @@ TEST(StoreDamage, The_older_superblock_serves_while_its_pages_and_log_are_intact
 }
 
 TEST(StoreDamage, The_older_superblock_is_refused_once_its_pages_were_reused) {
-  // Goal: no wrong answer from a stale root. Method: many updates after the newest checkpoint with eviction
-  // reuse the pages of the older root; then both newest copies are damaged.
+  // Goal: no wrong answer from a stale root. Method: many updates after the newest checkpoint with
+  // eviction reuse the pages of the older root; then both newest copies are damaged.
   TestWorld world(test_seed(), 16u << 20, 4u << 20);
   StoreOptions options = options_for(true);
   options.checkpoints = false;
@@ -81,7 +81,8 @@ TEST(StoreDamage, The_older_superblock_is_refused_once_its_pages_were_reused) {
   ASSERT_TRUE(world.run(store->checkpoint()).has_value());
   for (int i = 0; i < 500; i += 10) put("key" + std::to_string(i), 1500);
   ASSERT_TRUE(world.run(store->checkpoint()).has_value());
-  for (int i = 0; store->stats().pages.available() > 45; ++i) put("other" + std::to_string(i), 5900);
+  for (int i = 0; store->stats().pages.available() > 45; ++i)
+    put("other" + std::to_string(i), 5900);
   world.settle();
   store.reset();
   const uint64_t pages = world.meta.bytes.size() / kPageBytes;
@@ -111,8 +112,8 @@ TEST(StoreDamage, No_whole_copy_is_an_error_and_changes_nothing) {
 }
 
 TEST(StoreDamage, Foreign_newer_and_cut_blobs_are_told_apart) {
-  // Goal: each refusal names its cause. Method: other owner; a whole superblock of version 2; blobs of other
-  // sizes; a blank blob.
+  // Goal: each refusal names its cause. Method: other owner; a whole superblock of version 2; blobs
+  // of other sizes; a blank blob.
   Damaged d(test_seed());
   StoreOptions foreign = options_for();
   foreign.owner_tag[1] ^= 1;
@@ -142,8 +143,8 @@ TEST(StoreDamage, Foreign_newer_and_cut_blobs_are_told_apart) {
 }
 
 TEST(StoreDamage, A_damaged_page_is_an_error_and_not_an_answer) {
-  // Goal: checksums are looked at. Method: damage every page in turn; reads give the right value or an error,
-  // and the check finds a problem.
+  // Goal: checksums are looked at. Method: damage every page in turn; reads give the right value or
+  // an error, and the check finds a problem.
   Damaged d(test_seed());
   {
     auto store = must(open(d.world, options_for()));
@@ -181,7 +182,8 @@ TEST(StoreDamage, A_damaged_page_is_an_error_and_not_an_answer) {
 // ---- media errors ----
 
 TEST(StoreErrors, A_log_write_error_stops_the_store_before_it_answers) {
-  // Goal: promise 1. Method: the next log write fails; the update is not acknowledged, nor anything later.
+  // Goal: promise 1. Method: the next log write fails; the update is not acknowledged, nor anything
+  // later.
   TestWorld world(test_seed());
   auto store = create(world, options_for());
   ASSERT_TRUE(world.run(update_durably(*store, one_put("a", 1), 1)).has_value());
@@ -216,8 +218,8 @@ TEST(StoreErrors, A_data_write_error_stops_the_store_before_it_answers) {
 }
 
 TEST(StoreErrors, An_error_at_any_write_of_a_checkpoint_loses_nothing) {
-  // Goal: a checkpoint may fail at every one of its writes and flushes. Method: let the n-th meta write fail
-  // for every n, then the flush; everything acknowledged is there after the next open.
+  // Goal: a checkpoint may fail at every one of its writes and flushes. Method: let the n-th meta
+  // write fail for every n, then the flush; everything acknowledged is there after the next open.
   bool done = false;
   for (int64_t n = 0; !done; ++n) {
     TestWorld world(test_seed() + static_cast<uint64_t>(n));
@@ -265,7 +267,8 @@ TEST(StoreErrors, A_flush_error_at_open_is_no_opening) {
 }
 
 TEST(StoreErrors, A_read_error_is_an_error_and_passes) {
-  // Goal: an unreadable page is reported each time and leaves no trace. Method: reads fail, then work.
+  // Goal: an unreadable page is reported each time and leaves no trace. Method: reads fail, then
+  // work.
   TestWorld world(test_seed());
   {
     auto store = create(world, options_for());
@@ -284,16 +287,16 @@ TEST(StoreErrors, A_read_error_is_an_error_and_passes) {
 // ---- full ----
 
 TEST(StoreFull, A_full_meta_blob_says_no_space_and_removals_help) {
-  // Goal: the reserve lets removals work on a full store. Method: 1 MiB of pages; fill, remove half, fill again,
-  // all with reopening in between.
+  // Goal: the reserve lets removals work on a full store. Method: 1 MiB of pages; fill, remove
+  // half, fill again, all with reopening in between.
   TestWorld world(test_seed(), 1u << 20, 1u << 20, 1u << 20);
   auto store = create(world, options_for());
   size_t filled[2] = {};
   for (int round = 0; round < 2; ++round) {
     size_t i = 0;
     for (;; ++i) {
-      const auto done = world.run(
-          update_durably(*store, one_put("key" + std::to_string(i), 1, 3000), 1));
+      const auto done =
+          world.run(update_durably(*store, one_put("key" + std::to_string(i), 1, 3000), 1));
       if (done) continue;
       ASSERT_EQ(done.error().code(), Errc::no_space) << done.error().what();
       break;

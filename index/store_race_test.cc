@@ -12,7 +12,7 @@ struct Crowd {
   SeededRandom random;
   size_t running = 0;
   uint64_t stamp = 0;
-  Content content;      // acknowledged or not: by its owner's order
+  Content content;  // acknowledged or not: by its owner's order
   bool failed = false;
   const char* what = "";
 };
@@ -76,8 +76,8 @@ void run_crowd(TestWorld& world, StoreOptions options, int writers, int updates,
 }
 
 TEST(StoreRace, Checkpoints_go_on_beside_updates) {
-  // Goal: freezing, cloning and trimming race with updates without loss. Method: 32 writers, a log so small
-  // that checkpoints follow each other.
+  // Goal: freezing, cloning and trimming race with updates without loss. Method: 32 writers, a log
+  // so small that checkpoints follow each other.
   TestWorld world(test_seed(), 256u << 10, 32u << 20);
   run_crowd(world, options_for(), 32, 100, 5);
 }
@@ -95,15 +95,15 @@ TEST(StoreRace, Everything_leaves_memory_after_every_step_beside_checkpoints) {
 }
 
 TEST(StoreRace, A_small_meta_blob_is_recycled_by_checkpoints) {
-  // Goal: pages that wait for the next root are awaited, not refused. Method: a blob that holds the content
-  // about once and a half.
+  // Goal: pages that wait for the next root are awaited, not refused. Method: a blob that holds the
+  // content about once and a half.
   TestWorld world(test_seed(), 4u << 20, 1408u << 10);
   run_crowd(world, options_for(), 8, 150, 7);
 }
 
 TEST(StoreRace, A_checkpoint_hook_may_commit) {
-  // Goal: the owner's tables become part of the checkpoint. Method: the hook counts into a record; after a
-  // crash right behind the checkpoint the record is there without any log.
+  // Goal: the owner's tables become part of the checkpoint. Method: the hook counts into a record;
+  // after a crash right behind the checkpoint the record is there without any log.
   TestWorld world(test_seed());
   auto store = create(world, options_for());
   int calls = 0;

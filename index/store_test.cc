@@ -36,8 +36,8 @@ void run_restart_model(bool evict_always, int rounds, int steps, uint64_t memory
 }
 
 TEST(Store, What_was_committed_is_there_after_every_reopen) {
-  // Goal: replay and checkpoints keep the map. Method: random batches beside a std::map; the store ends with
-  // and without a last checkpoint and is opened again.
+  // Goal: replay and checkpoints keep the map. Method: random batches beside a std::map; the store
+  // ends with and without a last checkpoint and is opened again.
   run_restart_model(false, 8, 400, 8u << 20);
 }
 
@@ -52,7 +52,8 @@ TEST(Store, A_budget_of_a_few_frames_is_enough) {
 }
 
 TEST(Store, An_empty_store_opens_empty) {
-  // Goal: create alone makes a whole store. Method: no update between create and open, several times.
+  // Goal: create alone makes a whole store. Method: no update between create and open, several
+  // times.
   TestWorld world(1);
   create(world, options_for());
   for (int i = 0; i < 5; ++i) {

@@ -1,4 +1,5 @@
-// What the tests of the store share: a driver like vos's, a model beside the store, records with data.
+// What the tests of the store share: a driver like vos's, a model beside the store, records with
+// data.
 #pragma once
 
 #include <cstring>
@@ -200,7 +201,8 @@ inline Result<std::optional<Bytes>> get(TestWorld& world, Store& store, const st
 /// `blocks` blocks of content that belongs to `stamp`.
 inline Bytes pattern(uint64_t stamp, uint64_t blocks) {
   Bytes bytes(blocks * media::kBlockBytes);
-  for (size_t at = 0; at < bytes.size(); at += 8) store_le64(bytes.data() + at, stamp * 1000003 + at);
+  for (size_t at = 0; at < bytes.size(); at += 8)
+    store_le64(bytes.data() + at, stamp * 1000003 + at);
   return bytes;
 }
 

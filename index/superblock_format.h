@@ -1,9 +1,9 @@
 // index/superblock_format.h - the superblock and the bitmap pages of the meta blob, format 1.
 // All integers little-endian. Unit: bytes, pages of 16,384 where it says so.
 //
-// Places. A superblock has a slot of 65,536 bytes (4 pages) and uses its first `bytes` bytes. Generation g
-// stands in slot g % 2, twice: at page (g % 2) * 4 and at page meta_pages - 8 + (g % 2) * 4. Pages
-// 8 .. meta_pages - 9 are for tree and bitmaps.
+// Places. A superblock has a slot of 65,536 bytes (4 pages) and uses its first `bytes` bytes.
+// Generation g stands in slot g % 2, twice: at page (g % 2) * 4 and at page
+// meta_pages - 8 + (g % 2) * 4. Pages 8 .. meta_pages - 9 are for tree and bitmaps.
 //
 //   offset  size  field             meaning
 //        0     8  magic             "CairnSup"
@@ -39,7 +39,8 @@
 //   offset  size  field     meaning
 //       32     8  chunk     its number
 //       40    24  reserved  zero
-//       64 16320  bits      bit i, least significant first: page or block chunk * 130,560 + i is owned
+//       64 16320  bits      bit i, least significant first: page or block chunk * 130,560 + i is
+//                            owned
 #pragma once
 
 #include <cstddef>
@@ -82,7 +83,8 @@ static_assert(offsetof(SuperblockHeader, page_bytes) == 64);
 static_assert(offsetof(SuperblockHeader, root) == 96);
 static_assert(offsetof(SuperblockHeader, epoch_highest) == 120);
 static_assert(std::is_trivially_copyable_v<SuperblockHeader>);
-static_assert(std::has_unique_object_representations_v<SuperblockHeader>, "padding leaks old bytes");
+static_assert(std::has_unique_object_representations_v<SuperblockHeader>,
+              "padding leaks old bytes");
 
 inline constexpr size_t kChunkRefsMax =
     (kSuperblockBytesMax - sizeof(SuperblockHeader)) / sizeof(uint64_t);
@@ -114,7 +116,8 @@ struct Superblock {
   std::vector<PageRef> page_chunks, data_chunks;
 };
 
-/// Where copy 0 or 1 of the superblock of `generation` begins, in bytes of a blob of `meta_pages` pages.
+/// Where copy 0 or 1 of the superblock of `generation` begins, in bytes of a blob of `meta_pages`
+/// pages.
 constexpr uint64_t superblock_offset(uint64_t meta_pages, uint32_t generation, uint64_t copy) {
   const uint64_t slot_page = generation % 2 * kSuperblockPages;
   return (copy == 0 ? slot_page : meta_pages - kEdgePages + slot_page) * kPageBytes;

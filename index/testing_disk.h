@@ -68,8 +68,8 @@ class TestDisk final : public media::Device {
   Bytes bytes;
   bool fail_reads = false;
   bool fail_flush = false;
-  bool lose_writes = false;   // they succeed and nothing happens
-  int64_t writes_left = -1;   // then writes fail; -1: never
+  bool lose_writes = false;  // they succeed and nothing happens
+  int64_t writes_left = -1;  // then writes fail; -1: never
   uint64_t reads = 0, writes = 0;
   int in_flight = 0;
 
