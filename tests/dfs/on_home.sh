@@ -1,10 +1,10 @@
 #!/bin/bash
-# on_home.sh DMG COMMAND...: runs a command on a fresh home with one pool, "tank", then removes it.
+# on_home.sh MAKE_POOL COMMAND...: runs a command on a fresh home with a pool "tank", then removes it.
 set -eu
-dmg=$1
+make_pool=$1
 shift
 CAIRN_HOME=$(mktemp -d)
 export CAIRN_HOME CAIRN_MODE=embed
 trap 'rm -rf "$CAIRN_HOME"' EXIT
-"$dmg" pool create --size 2G tank > /dev/null
+"$make_pool" tank 2048
 "$@"
