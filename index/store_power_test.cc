@@ -1,6 +1,6 @@
-// The store against power cuts, failing media and damaged bits, on the simulated disks. One small workload;
-// every request of it is a cut point. What is judged: the content after recovery is the content after the
-// first p commits, for one p that is not below the acknowledged ones.
+// The store against power cuts, failing media and damaged bits, on the simulated disks. One small
+// workload; every request of it is a cut point. What is judged: the content after recovery is the
+// content after the first p commits, for one p that is not below the acknowledged ones.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,7 +21,8 @@ constexpr uint64_t kKeys = 7;
 constexpr uint64_t kWindow = 3;  // commits under way at once; their keys differ
 static_assert(kWindow < kKeys);
 
-/// What the workload has done: the content after each commit, and how many of them were acknowledged.
+/// What the workload has done: the content after each commit, and how many of them were
+/// acknowledged.
 struct Ledger {
   bool created = false;
   std::vector<Content> states{Content{}};
@@ -39,7 +40,8 @@ struct Blobs {
   SimDisk& data;
 };
 
-/// Every commit changes two records, so that a half one would show. The kind follows from the stamp.
+/// Every commit changes two records, so that a half one would show. The kind follows from the
+/// stamp.
 struct Change {
   uint64_t stamp = 0;
   bool with_data = false;
@@ -74,7 +76,8 @@ struct Change {
 
  private:
   Bytes value(size_t i) const {
-    return encode_value(stamp, {i == 0 ? extent : media::Extent{}, std::string(stamp * 37 % 500, 'v')});
+    return encode_value(stamp,
+                        {i == 0 ? extent : media::Extent{}, std::string(stamp * 37 % 500, 'v')});
   }
 };
 
@@ -143,7 +146,8 @@ Task<Result<void>> reopen(Reactor& reactor, StoreDevices devices, Slot& slot) {
   co_return Result<void>{};
 }
 
-/// The store goes first: what it leaves under way holds its core, and the log's end needs the reactor.
+/// The store goes first: what it leaves under way holds its core, and the log's end needs the
+/// reactor.
 void end_era(World& world, Slot& slot) {
   slot.reset();
   world.end_era();
@@ -172,7 +176,8 @@ void expect_clean(World& world, Store& store) {
   for (const std::string& problem : (*report)->problems) ADD_FAILURE() << problem;
 }
 
-/// The content is one that the ledger knows, and holds what was acknowledged. The ledger goes on from it.
+/// The content is one that the ledger knows, and holds what was acknowledged. The ledger goes on
+/// from it.
 void expect_prefix(World& world, Store& store, Ledger& ledger) {
   const auto all = world.run(read_all(store));
   ASSERT_TRUE(all && all->has_value()) << all->error().what();
@@ -203,8 +208,8 @@ void expect_recovery(World& world, Blobs& blobs, Slot& slot, Ledger& ledger) {
 }
 
 TEST(StorePower, Every_cut_point_of_a_small_workload_keeps_what_was_acknowledged) {
-  // Goal: promise 1 at each cut. Method: a few seeds; cut at request 1, 2, ... until the workload gets through;
-  // half of the runs lose the power once more while they recover.
+  // Goal: promise 1 at each cut. Method: a few seeds; cut at request 1, 2, ... until the workload
+  // gets through; half of the runs lose the power once more while they recover.
   for (uint64_t seed = test_seed(); seed < test_seed() + 3; ++seed) {
     bool through = false;
     uint64_t cut = 1;
@@ -215,8 +220,7 @@ TEST(StorePower, Every_cut_point_of_a_small_workload_keeps_what_was_acknowledged
       Blobs blobs(world);
       Slot slot;
       world.cut_power_at(cut);
-      const auto done =
-          world.run(workload(world.reactor(), blobs.devices(), slot, ledger, 20));
+      const auto done = world.run(workload(world.reactor(), blobs.devices(), slot, ledger, 20));
       through = done.has_value();
       if (through) ASSERT_TRUE(done->has_value()) << done->error().what();
       next_era(world, slot);
@@ -232,8 +236,8 @@ TEST(StorePower, Every_cut_point_of_a_small_workload_keeps_what_was_acknowledged
 }
 
 TEST(StorePower, Random_cuts_of_a_longer_life_keep_what_was_acknowledged) {
-  // Goal: errors that need several eras, among them a log that wraps. Method: one store, many eras, each cut
-  // somewhere.
+  // Goal: errors that need several eras, among them a log that wraps. Method: one store, many eras,
+  // each cut somewhere.
   const uint64_t seed = test_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Ledger ledger;
@@ -254,21 +258,20 @@ TEST(StorePower, Random_cuts_of_a_longer_life_keep_what_was_acknowledged) {
 }
 
 TEST(StorePower, A_failure_of_any_request_loses_nothing_that_was_acknowledged) {
-  // Goal: promise 1 under media errors. Method: for each disk and kind, let the n-th request and all later ones
-  // fail, for every n until none does; then heal, cut, recover.
+  // Goal: promise 1 under media errors. Method: for each disk and kind, let the n-th request and
+  // all later ones fail, for every n until none does; then heal, cut, recover.
   for (size_t disk = 0; disk < 3; ++disk) {
     for (const auto op : {SimDisk::Op::write, SimDisk::Op::flush}) {
       bool through = false;
       for (uint64_t n = 1; !through; ++n) {
-        SCOPED_TRACE("disk " + std::to_string(disk) + " op " + std::to_string(static_cast<int>(op)) +
-                     " n " + std::to_string(n));
+        SCOPED_TRACE("disk " + std::to_string(disk) + " op " +
+                     std::to_string(static_cast<int>(op)) + " n " + std::to_string(n));
         Ledger ledger;
         World world(test_seed() + n);
         Blobs blobs(world);
         Slot slot;
         world.disks()[disk]->fail(op, n, n % 5 == 0 ? Errc::no_space : Errc::io, n % 2 == 0);
-        const auto done =
-            world.run(workload(world.reactor(), blobs.devices(), slot, ledger, 20));
+        const auto done = world.run(workload(world.reactor(), blobs.devices(), slot, ledger, 20));
         ASSERT_TRUE(done);
         through = done->has_value();
         if (!through && ledger.created) {
@@ -299,9 +302,10 @@ struct Aged {
 };
 
 TEST(StorePower, A_flipped_bit_anywhere_gives_an_error_or_the_right_answer) {
-  // Goal: promise 2, for what the store itself checksums. Method: flip one bit in a sector in use, open, read
-  // all. Log: the last writes have nobody behind them who knows of them, so a shorter prefix is allowed there
-  // (store.md rule 9). Data blob: its bytes are judged by the owner's checksums, not here.
+  // Goal: promise 2, for what the store itself checksums. Method: flip one bit in a sector in use,
+  // open, read all. Log: the last writes have nobody behind them who knows of them, so a shorter
+  // prefix is allowed there (store.md rule 9). Data blob: its bytes are judged by the owner's
+  // checksums, not here.
   SeededRandom random(test_seed());
   size_t refused = 0;
   for (uint64_t round = 0; round < 300; ++round) {
@@ -315,7 +319,8 @@ TEST(StorePower, A_flipped_bit_anywhere_gives_an_error_or_the_right_answer) {
     victim.flip_bit(offset, static_cast<unsigned>(random.below(8)));
     SCOPED_TRACE("seed " + std::to_string(seed) + " disk " + victim.name() + " at " +
                  std::to_string(offset));
-    const auto opened = aged.world.run(reopen(aged.world.reactor(), aged.blobs.devices(), aged.slot));
+    const auto opened =
+        aged.world.run(reopen(aged.world.reactor(), aged.blobs.devices(), aged.slot));
     ASSERT_TRUE(opened);
     if (!*opened) {
       ++refused;

@@ -36,8 +36,8 @@ Task<void> set_after(Reactor& reactor, std::atomic<bool>& flag, Duration nap) {
 }
 
 TEST(Context, Many_threads_share_one_reactor_without_a_lock_of_their_own) {
-  // Goal: the baton goes round and no call is lost. Method: eight threads, each 300 calls that yield or sleep, on
-  // a plain counter, with and without the helper.
+  // Goal: the baton goes round and no call is lost. Method: eight threads, each 300 calls that
+  // yield or sleep, on a plain counter, with and without the helper.
   for (const bool helper : {false, true}) {
     auto reactor = make_reactor();
     Context context(*reactor, {.helper = helper});
@@ -63,8 +63,8 @@ TEST(Context, Many_threads_share_one_reactor_without_a_lock_of_their_own) {
 }
 
 TEST(Context, Drive_until_ends_with_the_condition_or_the_time) {
-  // Goal: the three ends of drive_until. Method: never true; true after a timer; one look; alone, then
-  // with another thread that drives.
+  // Goal: the three ends of drive_until. Method: never true; true after a timer; one look; alone,
+  // then with another thread that drives.
   auto reactor = make_reactor();
   Context context(*reactor);
   const auto check = [&] {
@@ -118,7 +118,8 @@ TEST(Context, The_helper_moves_background_work_while_nobody_waits) {
 }
 
 TEST(Context, A_forked_child_destroys_its_copy_without_harm) {
-  // Goal: fork safety with a helper. Method: the child drops context and reactor; the parent goes on.
+  // Goal: fork safety with a helper. Method: the child drops context and reactor; the parent goes
+  // on.
   auto reactor = make_reactor();
   auto context = std::make_unique<Context>(*reactor, ContextOptions{.helper = true});
   int counter = 0;

@@ -49,13 +49,15 @@ class Io : public ::testing::TestWithParam<Factory> {
 };
 
 TEST_P(Io, Moves_bytes_and_stops_short_at_the_end_of_the_file) {
-  // Goal: every kind of request. Method: write, durable write, flush, read more than there is, punch.
+  // Goal: every kind of request. Method: write, durable write, flush, read more than there is,
+  // punch.
   std::vector<std::byte> out(8192, std::byte{7});
   std::vector<std::byte> in(16384);
   using Op = IoRequest::Op;
   EXPECT_EQ(run({.op = Op::write, .fd = fd, .data = out.data(), .bytes = 4096}), 4096);
-  EXPECT_EQ(run({.op = Op::write_durable, .fd = fd, .data = out.data(), .bytes = 4096, .offset = 4096}),
-            4096);
+  EXPECT_EQ(
+      run({.op = Op::write_durable, .fd = fd, .data = out.data(), .bytes = 4096, .offset = 4096}),
+      4096);
   EXPECT_EQ(run({.op = Op::flush, .fd = fd}), 0);
   EXPECT_EQ(run({.op = Op::read, .fd = fd, .data = in.data(), .bytes = 16384}), 8192);
   EXPECT_EQ(std::memcmp(in.data(), out.data(), 8192), 0);
@@ -86,7 +88,10 @@ TEST_P(Io, More_requests_than_any_queue_holds_all_finish) {
   std::vector<IoRequest> requests(kCount);
   size_t finished = 0;
   for (size_t i = 0; i < kCount; ++i) {
-    requests[i] = {.op = IoRequest::Op::write, .fd = fd, .data = block.data(), .bytes = 512,
+    requests[i] = {.op = IoRequest::Op::write,
+                   .fd = fd,
+                   .data = block.data(),
+                   .bytes = 512,
                    .offset = i * 512};
     requests[i].owner = &finished;
     requests[i].done = [](IoRequest& r) { ++*static_cast<size_t*>(r.owner); };
@@ -101,7 +106,8 @@ TEST_P(Io, More_requests_than_any_queue_holds_all_finish) {
 }
 
 TEST_P(Io, A_wake_of_another_thread_ends_the_wait) {
-  // Goal: no lost wake. Method: 200 times, before or while the wait goes on; the test's time limit judges.
+  // Goal: no lost wake. Method: 200 times, before or while the wait goes on; the test's time limit
+  // judges.
   for (int i = 0; i < 200; ++i) {
     std::thread other([this] { io->wake(); });
     io->wait(kNever);
@@ -129,12 +135,14 @@ TEST_P(Io, A_forked_child_drops_its_copy_without_harm) {
   EXPECT_EQ(run({.op = IoRequest::Op::read, .fd = fd, .data = bytes.data(), .bytes = 4096}), 4096);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Backends, Io,
-    ::testing::Values(Factory{"uring", make_uring_backend},
-                      Factory{"threads",
-                              [] { return Result<std::unique_ptr<IoBackend>>(make_thread_backend(3)); }}),
-    [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(Backends, Io,
+                         ::testing::Values(Factory{"uring", make_uring_backend},
+                                           Factory{"threads",
+                                                   [] {
+                                                     return Result<std::unique_ptr<IoBackend>>(
+                                                         make_thread_backend(3));
+                                                   }}),
+                         [](const auto& param) { return param.param.name; });
 
 TEST(IoRetry, Repeats_what_passes_and_ends_what_does_not) {
   // Goal: the rule behind both backends. Method: outcomes one after another into one request.

@@ -59,7 +59,8 @@ TEST(Reactor, Ready_tasks_run_in_order_and_a_yield_goes_to_the_end) {
 }
 
 TEST(Reactor, Timers_fire_in_order_of_time_and_equal_ones_in_order_of_arrival) {
-  // Goal: determinism of timers. Method: told clock; equal, earlier and later timers; none fires early.
+  // Goal: determinism of timers. Method: told clock; equal, earlier and later timers; none fires
+  // early.
   Bench bench;
   bench.reactor.spawn(note_after(bench, 20, 1));
   bench.reactor.spawn(note_after(bench, 10, 2));
@@ -76,7 +77,8 @@ TEST(Reactor, Timers_fire_in_order_of_time_and_equal_ones_in_order_of_arrival) {
 }
 
 TEST(Reactor, Posts_of_other_threads_arrive_all_and_in_order_per_thread) {
-  // Goal: the mailbox loses nothing. Method: four threads post 5000 letters each to a reactor that sleeps.
+  // Goal: the mailbox loses nothing. Method: four threads post 5000 letters each to a reactor that
+  // sleeps.
   Bench bench;
   constexpr int kThreads = 4;
   constexpr int kLetters = 5000;
@@ -107,7 +109,8 @@ Task<void> wait_and_note(Bench& bench, WaitList& list, int value) {
 }
 
 TEST(WaitList, Wakes_all_in_order_and_forgets_frames_that_are_destroyed) {
-  // Goal: order, and clean ends. Method: three waiters woken; then a reactor destroyed with waiters inside.
+  // Goal: order, and clean ends. Method: three waiters woken; then a reactor destroyed with waiters
+  // inside.
   auto bench = std::make_unique<Bench>();
   {
     WaitList list(bench->reactor);
@@ -143,7 +146,8 @@ Task<void> close_gate(Bench& bench, Gate& gate) {
 }
 
 TEST(Gate, Close_refuses_the_new_and_waits_for_the_last) {
-  // Goal: orderly ends. Method: two inside, close, one refused; closed after both left; closing twice is fine.
+  // Goal: orderly ends. Method: two inside, close, one refused; closed after both left; closing
+  // twice is fine.
   Bench bench;
   Gate gate(bench.reactor);
   bench.reactor.spawn(work_inside(bench, gate, 10));
@@ -166,7 +170,8 @@ TEST(Gate, Close_refuses_the_new_and_waits_for_the_last) {
 }
 
 TEST(Reactor, Frames_that_have_not_ended_go_with_it) {
-  // Goal: no leak at shutdown. Method: sleeping, ready and never started tasks; the leak check judges.
+  // Goal: no leak at shutdown. Method: sleeping, ready and never started tasks; the leak check
+  // judges.
   Bench bench;
   bench.reactor.spawn(note_after(bench, 10, 1));
   bench.reactor.turn();
@@ -174,7 +179,8 @@ TEST(Reactor, Frames_that_have_not_ended_go_with_it) {
   EXPECT_EQ(bench.reactor.live_tasks(), 2u);
 }
 
-Task<Result<void>> fail_after(Bench& bench, Duration delay, Errc code, size_t& inside, size_t& most) {
+Task<Result<void>> fail_after(Bench& bench, Duration delay, Errc code, size_t& inside,
+                              size_t& most) {
   most = std::max(most, ++inside);
   co_await bench.reactor.sleep(delay);
   --inside;

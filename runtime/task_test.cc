@@ -20,8 +20,9 @@ Task<int> keep_alive(std::shared_ptr<int> held) { co_return *held; }
 Task<void> outer(std::shared_ptr<int> held, int& out) { out = co_await keep_alive(held); }
 
 TEST(Task, A_million_awaits_in_a_loop_do_not_grow_the_stack) {
-  // Goal: tasks resume each other by symmetric transfer. Method: one loop of 1e6 awaits of ready tasks.
-  // Without optimisation some compilers build the transfer as a call, hence the sanitizers' limit.
+  // Goal: tasks resume each other by symmetric transfer. Method: one loop of 1e6 awaits of ready
+  // tasks. Without optimisation some compilers build the transfer as a call, hence the sanitizers'
+  // limit.
   constexpr uint64_t kAwaits = 1'000'000;
   Task<uint64_t> task = sum_to(kAwaits);
   task.handle().resume();

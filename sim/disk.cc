@@ -98,7 +98,8 @@ Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   co_await reactor.sleep(1 + random_.below(power_.delay_max));
   if (!power_.on) co_await std::suspend_always{};
   if (fault != Errc::ok) co_return cairn::fail(fault, "simulated disk: read failed");
-  if (offset + into.size() > bytes_) co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
+  if (offset + into.size() > bytes_)
+    co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
   const Bytes bytes = peek(offset, into.size());
   std::memcpy(into.data(), bytes.data(), bytes.size());
   co_return Result<void>{};
@@ -111,7 +112,8 @@ Task<Result<void>> SimDisk::write_any(uint64_t offset, ByteView from, bool durab
   const uint64_t first = offset / kSectorBytes;
   const uint64_t count = from.size() / kSectorBytes;
   const uint64_t order = ++order_;
-  if (offset + from.size() > bytes_) co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
+  if (offset + from.size() > bytes_)
+    co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
   for (uint64_t i = 0; i < count; ++i) {
     if (fault != Errc::ok && random_.below(2) == 0) continue;
     const ByteView sector = from.subspan(i * kSectorBytes, kSectorBytes);

@@ -1,7 +1,7 @@
-// SimDisk: a device in memory with a volatile cache. What was not flushed is, sector by sector, kept, lost,
-// taken from an older write, or torn when the power goes; requests finish in any order; requests fail on
-// demand. Everything follows from the world's seed.
-// Home: the world's reactor. The bytes outlive power cuts and reactors.
+// SimDisk: a device in memory with a volatile cache. What was not flushed is, sector by sector,
+// kept, lost, taken from an older write, or torn when the power goes; requests finish in any order;
+// requests fail on demand. Everything follows from the world's seed. Home: the world's reactor. The
+// bytes outlive power cuts and reactors.
 #pragma once
 
 #include <map>
@@ -20,8 +20,8 @@ inline constexpr uint32_t kSectorBytes = 512;
 /// What several disks have in common: one supply, one count of requests.
 struct Power {
   bool on = true;
-  uint64_t requests = 0;          // started since the world began
-  uint64_t cut_at = 0;            // the request with this number is the last to start; 0: none
+  uint64_t requests = 0;  // started since the world began
+  uint64_t cut_at = 0;    // the request with this number is the last to start; 0: none
   Duration delay_max = 100 * kMicrosecond;
 };
 
@@ -36,8 +36,8 @@ class SimDisk final : public media::Device {
   /// The power went: decides what of the unflushed sectors is on the medium.
   void settle_after_cut();
 
-  /// The n-th request of this kind from now on (1: the next) fails with `error`, and every later one too
-  /// if `for_ever`. A failed write leaves some of its sectors changed.
+  /// The n-th request of this kind from now on (1: the next) fails with `error`, and every later
+  /// one too if `for_ever`. A failed write leaves some of its sectors changed.
   void fail(Op op, uint64_t nth, Errc error, bool for_ever = false);
   void heal() { faults_.clear(); }
   /// Damages the medium behind the store's back.
@@ -60,7 +60,7 @@ class SimDisk final : public media::Device {
   using Sector = std::shared_ptr<const Bytes>;
   struct Version {
     uint64_t order;
-    bool done;       // the request has finished
+    bool done;  // the request has finished
     Sector bytes;
   };
   struct Fault {

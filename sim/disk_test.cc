@@ -35,7 +35,8 @@ char first_of_sector(const SimDisk& disk, uint64_t sector) {
 }
 
 TEST(SimDisk, Flushed_and_durable_writes_survive_a_cut_others_are_lost_in_part) {
-  // Goal: the disk tells unflushed from flushed. Method: many seeds; count what is left of 32 sectors.
+  // Goal: the disk tells unflushed from flushed. Method: many seeds; count what is left of 32
+  // sectors.
   size_t lost = 0;
   size_t kept = 0;
   size_t torn = 0;
@@ -84,14 +85,16 @@ TEST(SimDisk, Two_unflushed_writes_of_one_place_may_land_in_either_order) {
 }
 
 TEST(SimDisk, Requests_finish_out_of_order_and_the_same_seed_gives_the_same_world) {
-  // Goal: determinism with disorder. Method: eight writes at once, note the order they end in, twice.
+  // Goal: determinism with disorder. Method: eight writes at once, note the order they end in,
+  // twice.
   const auto order_of = [](uint64_t seed) {
     World world(seed);
     SimDisk& disk = world.add_disk("d", kBytes);
     std::vector<int> order;
     const auto a = block_of('a');
     struct One {
-      static Task<void> run(SimDisk& disk, const media::AlignedBuffer& a, std::vector<int>& order, int i) {
+      static Task<void> run(SimDisk& disk, const media::AlignedBuffer& a, std::vector<int>& order,
+                            int i) {
         (void)co_await disk.write(static_cast<uint64_t>(i) * 4096, a.view());
         order.push_back(i);
       }
@@ -123,7 +126,8 @@ TEST(SimDisk, The_power_goes_with_the_chosen_request_and_nothing_finishes_after_
 }
 
 TEST(SimDisk, Requests_fail_on_demand_and_bits_flip) {
-  // Goal: fault injection. Method: second write fails, flush fails for ever, a flipped bit is read back.
+  // Goal: fault injection. Method: second write fails, flush fails for ever, a flipped bit is read
+  // back.
   World world(3);
   SimDisk& disk = world.add_disk("d", kBytes);
   disk.fail(SimDisk::Op::write, 2, Errc::io);

@@ -1,14 +1,15 @@
-// World: simulated clock, random numbers, disks and a reactor, run to an end from a seed. A power cut ends
-// an era; the next era has a new reactor over what the disks kept.
+// World: simulated clock, random numbers, disks and a reactor, run to an end from a seed. A power
+// cut ends an era; the next era has a new reactor over what the disks kept.
 //
 //   World world(seed);
 //   SimDisk& disk = world.add_disk("meta", 1 << 20);
-//   world.cut_power_at(17);                        // the 17th request from now is the last to start
-//   auto result = world.run(work(...));            // nullopt: the power went
-//   world.end_era();                               // frames are destroyed; now drop objects of the era
-//   world.begin_era();                             // unflushed sectors have been decided
+//   world.cut_power_at(17);                        // the 17th request from now is the last to
+//   start auto result = world.run(work(...));            // nullopt: the power went
+//   world.end_era();                               // frames are destroyed; now drop objects of the
+//   era world.begin_era();                             // unflushed sectors have been decided
 //
-// Objects that tasks refer to must live until end_era() has returned and be dropped before begin_era().
+// Objects that tasks refer to must live until end_era() has returned and be dropped before
+// begin_era().
 #pragma once
 
 #include <memory>
@@ -39,8 +40,8 @@ class World {
   void cut_power_at(uint64_t requests_from_now);
   uint64_t requests() const { return power_.requests; }
 
-  /// Runs until the task has ended. Nullopt: the power went first. A task that waits for something that
-  /// can never come is a bug and aborts with a message.
+  /// Runs until the task has ended. Nullopt: the power went first. A task that waits for something
+  /// that can never come is a bug and aborts with a message.
   template <class T>
   std::optional<T> run(Task<T> task) {
     std::optional<T> result;

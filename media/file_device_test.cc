@@ -1,0 +1,185 @@
+#include "media/file_device.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <optional>
+#include <string>
+
+namespace cairn::media {
+namespace {
+
+constexpr uint64_t kBytes = 64 * kBlockBytes;
+
+/// A directory of its own and a reactor. The parameter is where: a disk, and memory without
+/// O_DIRECT.
+class FileDevice : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    std::string pattern = std::string(GetParam()) + "/cairn-device-XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) GTEST_SKIP() << GetParam() << " is not writable";
+    directory = pattern;
+    path = directory + "/blob";
+    auto io = make_io_backend();
+    ASSERT_TRUE(io.has_value());
+    reactor = std::make_unique<Reactor>(system_clock(), system_random(), std::move(*io));
+  }
+  void TearDown() override {
+    reactor.reset();
+    unlink(path.c_str());
+    if (!directory.empty()) rmdir(directory.c_str());
+  }
+  template <class T>
+  T run(Task<T> task) {
+    std::optional<T> value;
+    reactor->spawn(keep(std::move(task), value));
+    while (!value) {
+      if (!reactor->turn()) reactor->idle(kSecond);
+    }
+    return std::move(*value);
+  }
+  Result<std::unique_ptr<Device>> open(FileDeviceOptions options) {
+    return run(open_file_device(*reactor, path, options));
+  }
+  Errc open_error(FileDeviceOptions options) {
+    auto opened = open(options);
+    return opened ? Errc::ok : opened.error().code();
+  }
+  bool exists() const { return access(path.c_str(), F_OK) == 0; }
+
+  std::string directory, path;
+  std::unique_ptr<Reactor> reactor;
+
+ private:
+  template <class T>
+  static Task<void> keep(Task<T> task, std::optional<T>& value) {
+    value.emplace(co_await std::move(task));
+  }
+};
+
+AlignedBuffer filled(size_t bytes, int seed) {
+  AlignedBuffer buffer(bytes);
+  for (size_t i = 0; i < bytes; ++i)
+    buffer.data()[i] = static_cast<std::byte>(i * 7 + seed + i / 509);
+  return buffer;
+}
+
+TEST_P(FileDevice, What_was_written_is_read_again_after_opening_anew) {
+  // Goal: the plain way. Method: create, write in both ways, flush, discard another block, open,
+  // compare.
+  const AlignedBuffer first = filled(8 * kBlockBytes, 1);
+  const AlignedBuffer second = filled(kBlockBytes, 2);
+  {
+    auto device = open({.create = true, .bytes = kBytes});
+    ASSERT_TRUE(device.has_value());
+    EXPECT_EQ((*device)->size_bytes(), kBytes);
+    EXPECT_TRUE(run((*device)->write(kBlockBytes, first.view())));
+    EXPECT_TRUE(run((*device)->write_durable(kBytes - kBlockBytes, second.view())));
+    EXPECT_TRUE(run((*device)->flush()));
+  }
+  struct stat status;
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  auto device = open({});
+  ASSERT_TRUE(device.has_value());
+  AlignedBuffer again(8 * kBlockBytes);
+  ASSERT_TRUE(run((*device)->read(kBlockBytes, again.span())));
+  EXPECT_EQ(std::memcmp(again.data(), first.data(), first.size()), 0);
+  ASSERT_TRUE(run((*device)->read(kBytes - kBlockBytes, again.span().first(kBlockBytes))));
+  EXPECT_EQ(std::memcmp(again.data(), second.data(), second.size()), 0);
+}
+
+TEST_P(FileDevice, Misaligned_buffers_work_too) {
+  // Goal: the device bounces what O_DIRECT refuses. Method: buffers one byte off.
+  auto device = open({.create = true, .bytes = kBytes});
+  ASSERT_TRUE(device.has_value());
+  AlignedBuffer out = filled(3 * kBlockBytes, 3);
+  AlignedBuffer in(3 * kBlockBytes);
+  const ByteView odd_out = out.view().subspan(1, 2 * kBlockBytes);
+  const ByteSpan odd_in = in.span().subspan(3, 2 * kBlockBytes);
+  ASSERT_TRUE(run((*device)->write(0, odd_out)));
+  ASSERT_TRUE(run((*device)->read(0, odd_in)));
+  EXPECT_EQ(std::memcmp(odd_in.data(), odd_out.data(), odd_out.size()), 0);
+}
+
+TEST_P(FileDevice, Filling_writes_every_block_and_never_writes_over_a_file) {
+  // Goal: create with fill; exists. Method: all zeros, all allocated; a second create is refused
+  // and leaves the file.
+  ASSERT_EQ(open_error({.create = true, .fill = true, .bytes = kBytes}), Errc::ok);
+  struct stat status;
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_GE(static_cast<uint64_t>(status.st_blocks) * 512, kBytes);
+  EXPECT_EQ(open_error({.create = true, .bytes = kBytes}), Errc::exists);
+  auto device = open({});
+  ASSERT_TRUE(device.has_value());
+  AlignedBuffer in = filled(kBytes, 4);
+  ASSERT_TRUE(run((*device)->read(0, in.span())));
+  EXPECT_EQ(std::count(in.data(), in.data() + in.size(), std::byte{0}),
+            static_cast<ptrdiff_t>(kBytes));
+}
+
+TEST_P(FileDevice, Requests_past_the_end_and_on_a_shortened_file_are_errors) {
+  // Goal: never wrong bytes. Method: past the end; then the file is cut behind the device's back.
+  auto device = open({.create = true, .bytes = kBytes});
+  ASSERT_TRUE(device.has_value());
+  AlignedBuffer two(2 * kBlockBytes);
+  EXPECT_EQ(run((*device)->read(kBytes - kBlockBytes, two.span())).error().code(), Errc::io);
+  EXPECT_EQ(run((*device)->write(kBytes - kBlockBytes, two.view())).error().code(), Errc::io);
+  ASSERT_EQ(truncate(path.c_str(), kBytes - kBlockBytes), 0);
+  EXPECT_EQ(run((*device)->read(kBytes - 2 * kBlockBytes, two.span())).error().code(), Errc::io);
+}
+
+TEST_P(FileDevice, What_is_no_blob_is_refused) {
+  // Goal: each refusal has its code. Method: nothing there; a directory; odd length; empty; bad
+  // sizes; a path below a file.
+  EXPECT_EQ(open_error({}), Errc::nonexistent);
+  EXPECT_EQ(open_error({.create = true, .bytes = 0}), Errc::invalid);
+  EXPECT_EQ(open_error({.create = true, .bytes = 4097}), Errc::invalid);
+  EXPECT_FALSE(exists());
+  ASSERT_EQ(open_error({.create = true, .bytes = kBytes}), Errc::ok);
+  ASSERT_EQ(truncate(path.c_str(), kBytes - 100), 0);
+  EXPECT_EQ(open_error({}), Errc::format_invalid);
+  ASSERT_EQ(truncate(path.c_str(), 0), 0);
+  EXPECT_EQ(open_error({}), Errc::format_invalid);
+  auto below = run(open_file_device(*reactor, path + "/below", {.create = true, .bytes = kBytes}));
+  EXPECT_FALSE(below.has_value());
+  auto folder = run(open_file_device(*reactor, directory, {.read_only = true}));
+  ASSERT_FALSE(folder.has_value());
+  EXPECT_EQ(folder.error().code(), Errc::format_invalid);
+}
+
+TEST_P(FileDevice, A_read_only_device_reads_and_refuses_writes) {
+  // Goal: read_only. Method: one read, one write.
+  ASSERT_EQ(open_error({.create = true, .bytes = kBytes}), Errc::ok);
+  auto device = open({.read_only = true});
+  ASSERT_TRUE(device.has_value());
+  AlignedBuffer block(kBlockBytes);
+  EXPECT_TRUE(run((*device)->read(0, block.span())));
+  EXPECT_FALSE(run((*device)->write(0, block.view())));
+}
+
+TEST_P(FileDevice, A_full_file_system_says_no_space_and_leaves_nothing_behind) {
+  // Goal: the way out of a full disk. Method: the process's file size limit stands in for it.
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  auto* const handler = signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = kBytes / 2;
+  setrlimit(RLIMIT_FSIZE, &small);
+  const Errc refused = open_error({.create = true, .fill = true, .bytes = kBytes});
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  EXPECT_EQ(refused, Errc::no_space);
+  EXPECT_FALSE(exists());
+}
+
+INSTANTIATE_TEST_SUITE_P(Places, FileDevice, ::testing::Values("/var/tmp", "/dev/shm"),
+                         [](const auto& param) { return param.index == 0 ? "Disk" : "Memory"; });
+
+}  // namespace
+}  // namespace cairn::media
