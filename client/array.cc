@@ -13,6 +13,10 @@ namespace {
 /// Chunks of one call under way at once: keeps an SSD busy without holding every buffer of a huge
 /// call.
 constexpr size_t kChunksAtOnceMax = 32;
+/// Chunks that have a task at a time: a call over a million tiny chunks must not make a million
+/// frames.
+constexpr size_t kTasksMax = 1024;
+static_assert(kTasksMax % kChunksAtOnceMax == 0);
 /// dkeys of one listing step.
 constexpr uint32_t kListedMax = 1024;
 
@@ -190,10 +194,14 @@ Task<Result<void>> array_write(ContainerPtr container, model::ObjectId oid, Arra
   CO_TRY(checked, check_ranges(shape, ranges));
   CO_TRY(chunks, cut_into_chunks(shape, ranges, buffer));
   if (chunks.size() == 1) co_return co_await write_chunk(*container, oid, shape, chunks[0]);
-  std::vector<Task<Result<void>>> writes;
-  writes.reserve(chunks.size());
-  for (Chunk& chunk : chunks) writes.push_back(write_chunk(*container, oid, shape, chunk));
-  co_return co_await run_all(reactor_of(*container), std::move(writes), kChunksAtOnceMax);
+  for (size_t begin = 0; begin < chunks.size(); begin += kTasksMax) {
+    std::vector<Task<Result<void>>> writes;
+    for (size_t i = begin; i < std::min(chunks.size(), begin + kTasksMax); ++i) {
+      writes.push_back(write_chunk(*container, oid, shape, chunks[i]));
+    }
+    CO_TRY(done, co_await run_all(reactor_of(*container), std::move(writes), kChunksAtOnceMax));
+  }
+  co_return Result<void>{};
 }
 
 Task<Result<ArrayRead>> array_read(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
@@ -202,12 +210,13 @@ Task<Result<ArrayRead>> array_read(ContainerPtr container, model::ObjectId oid, 
   CO_TRY(checked, check_ranges(shape, ranges));
   CO_TRY(chunks, cut_into_chunks(shape, ranges, buffer));
   std::vector<Pieces> filled(chunks.size());
-  std::vector<Task<Result<void>>> reads;
-  reads.reserve(chunks.size());
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    reads.push_back(read_chunk(*container, oid, shape, chunks[i], filled[i]));
+  for (size_t begin = 0; begin < chunks.size(); begin += kTasksMax) {
+    std::vector<Task<Result<void>>> reads;
+    for (size_t i = begin; i < std::min(chunks.size(), begin + kTasksMax); ++i) {
+      reads.push_back(read_chunk(*container, oid, shape, chunks[i], filled[i]));
+    }
+    CO_TRY(done, co_await run_all(reactor_of(*container), std::move(reads), kChunksAtOnceMax));
   }
-  CO_TRY(done, co_await run_all(reactor_of(*container), std::move(reads), kChunksAtOnceMax));
   ArrayRead result;
   if (!zero_holes) co_return result;
 

@@ -232,6 +232,17 @@ TEST(Array, Chunks_go_in_parallel_up_to_the_limit) {
   EXPECT_EQ(w.container->running_max, 32);
 }
 
+TEST(Array, A_call_over_thousands_of_chunks_moves_all_of_them) {
+  // Goal: the limit on tasks loses no chunk. Method: one cell per chunk, more chunks than tasks.
+  World w;
+  w.shape.chunk_cells = 1;
+  std::string text(2500, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i % 26);
+  EXPECT_EQ(w.write({{0, 2500}}, text), Errc::ok);
+  EXPECT_EQ(w.container->dkeys().size(), 2500u);
+  EXPECT_EQ(w.read({{0, 2500}}, 2500).text, text + "##");
+}
+
 TEST(Array, A_failing_chunk_fails_the_call_after_all_have_ended) {
   // Goal: no chunk uses the buffer after return, and the error arrives. Method: the third of ten
   // fails.
