@@ -78,6 +78,13 @@ Command& Tool::command(const std::string& resource, const std::string& name,
   return *(commands_[app] = std::move(command));
 }
 
+Command& Tool::adopt(CLI::App* app) {
+  commands_.erase(app->get_parent());
+  auto command = std::make_unique<Command>();
+  command->app = app;
+  return *(commands_[app] = std::move(command));
+}
+
 const CLI::App* Tool::deepest() const {
   const CLI::App* app = app_.get();
   for (;;) {

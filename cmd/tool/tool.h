@@ -75,6 +75,8 @@ class Tool {
   /// A command of a resource, or of the tool itself (resource empty).
   Command& command(const std::string& resource, const std::string& name,
                    const std::vector<std::string>& aliases, const std::string& description);
+  /// A command below a command ("storage query usage"); the one above then only holds it.
+  Command& adopt(CLI::App* app);
   CLI::App& app() { return *app_; }
   bool json() const { return json_; }
   const std::string& name() const { return name_; }

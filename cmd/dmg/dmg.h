@@ -1,0 +1,20 @@
+// The commands of dmg by resource. In one home there is one host, one engine (rank 0) and one target.
+#pragma once
+
+#include <functional>
+
+#include "client/client.h"
+#include "cmd/tool/pool_info.h"
+#include "cmd/tool/tool.h"
+
+namespace cairn::tool {
+
+void add_pool_commands(Tool& tool);
+void add_system_commands(Tool& tool);
+
+/// Opens the home (made if absent and `create`), calls `work`, closes the home.
+Outcome with_home(bool create, const std::string& doing,
+                  const std::function<Outcome(client::System&)>& work);
+PoolFacts facts_of(const client::PoolInfo& pool);
+
+}  // namespace cairn::tool

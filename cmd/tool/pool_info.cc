@@ -1,0 +1,196 @@
+#include "cmd/tool/pool_info.h"
+
+#include <algorithm>
+
+#include "cmd/tool/format.h"
+
+namespace cairn::tool {
+
+namespace {
+
+constexpr const char* kTierNames[] = {"SCM", "NVME"};
+constexpr const char* kMediaNames[] = {"scm", "nvme"};
+constexpr int kLayoutVersion = 4;
+
+std::string name_of(const PoolFacts& pool) { return pool.label.empty() ? pool.uuid.substr(0, 8) : pool.label; }
+
+void by_label(std::vector<PoolFacts>& pools) {
+  std::sort(pools.begin(), pools.end(),
+            [](const PoolFacts& a, const PoolFacts& b) { return name_of(a) < name_of(b); });
+}
+
+std::string used_percent(const PoolFacts::Tier& tier) {
+  if (tier.total == 0) return "0%";
+  return std::to_string((tier.total - tier.free) * 100 / tier.total) + "%";
+}
+
+std::string disabled_text(const PoolFacts& pool) {
+  return std::to_string(pool.disabled_count) + "/" + std::to_string(pool.target_count);
+}
+
+Json ranks_json(const PoolFacts& pool) {
+  Json ranks = Json::array();
+  for (uint32_t i = 0; i < pool.engine_count; ++i) ranks.push_back(i);
+  return ranks;
+}
+
+std::string ranks_text(const PoolFacts& pool) {
+  return pool.engine_count == 1 ? "0" : "[0-" + std::to_string(pool.engine_count - 1) + "]";
+}
+
+/// The members from `state` on, after query_mask.
+Json facts_json(const PoolFacts& pool, const std::string& mask, bool with_label) {
+  Json out{{"query_mask", mask}, {"state", "Ready"}, {"uuid", pool.uuid}};
+  if (with_label && !pool.label.empty()) out["label"] = pool.label;
+  const bool queried = !mask.empty();
+  const bool space = mask.find("space") != std::string::npos;
+  out["total_targets"] = queried ? pool.target_count : 0;
+  out["active_targets"] = space ? pool.target_count - pool.disabled_count : 0;
+  out["total_engines"] = queried ? pool.engine_count : 0;
+  out["disabled_targets"] = queried ? pool.disabled_count : 0;
+  out["version"] = queried ? pool.map_version : 0;
+  out["svc_ldr"] = queried ? pool.leader : 0;
+  out["svc_reps"] = Json::array({0});
+  return out;
+}
+
+void add_rebuild(Json& out) {
+  out["rebuild"] = {{"status", 0},  {"state", "idle"},      {"derived_state", "idle"}, {"objects", 0},
+                    {"records", 0}, {"total_objects", 0}, {"degraded", false}};
+}
+
+void add_tiers(Json& out, const PoolFacts& pool) {
+  Json tiers = Json::array();
+  for (int i = 0; i < 2; ++i) {
+    const auto& t = pool.tiers[i];
+    const uint64_t each = t.free / std::max(1u, pool.target_count);
+    tiers.push_back({{"total", t.total}, {"free", t.free},  {"min", each},
+                     {"max", each},      {"mean", each}, {"media_type", kMediaNames[i]}});
+  }
+  out["tier_stats"] = tiers;
+}
+
+void add_versions(Json& out, const PoolFacts& pool, const std::string& self_heal) {
+  out["pool_layout_ver"] = kLayoutVersion;
+  out["upgrade_layout_ver"] = kLayoutVersion;
+  out["mem_file_bytes"] = pool.tiers[0].total;
+  out["md_on_ssd_active"] = false;
+  out["self_heal_policy"] = self_heal;
+}
+
+void add_usage(Json& out, const PoolFacts& pool) {
+  Json usage = Json::array();
+  for (int i = 0; i < 2; ++i) {
+    usage.push_back({{"tier_name", kTierNames[i]},
+                     {"size", pool.tiers[i].total},
+                     {"free", pool.tiers[i].free},
+                     {"imbalance", 0}});
+  }
+  out["usage"] = usage;
+}
+
+std::vector<std::string> list_row(const PoolFacts& pool, PoolListOptions options) {
+  if (!options.verbose && options.no_query) return {name_of(pool), "Ready"};
+  if (!options.verbose) {
+    const PoolFacts::Tier& tier = pool.tiers[1].total != 0 ? pool.tiers[1] : pool.tiers[0];
+    return {name_of(pool), si_bytes(tier.total), "Ready", used_percent(tier), "0%", disabled_text(pool)};
+  }
+  std::vector<std::string> row{pool.label.empty() ? "-" : pool.label, pool.uuid, "Ready", "0"};
+  if (options.no_query) return row;
+  for (const PoolFacts::Tier& tier : pool.tiers) {
+    row.insert(row.end(), {si_bytes(tier.total), si_bytes(tier.total - tier.free), "0%"});
+  }
+  row.insert(row.end(), {disabled_text(pool), "None", "idle"});
+  return row;
+}
+
+}  // namespace
+
+std::string pool_list_text(std::vector<PoolFacts> pools, PoolListOptions options) {
+  if (pools.empty()) return "No pools in system\n";
+  by_label(pools);
+  std::vector<std::string> header{"Pool", "Size", "State", "Used", "Imbalance", "Disabled"};
+  if (options.no_query) header = {"Pool", "State"};
+  if (options.verbose) {
+    header = {"Label", "UUID", "State", "SvcReps"};
+    if (!options.no_query) {
+      for (const char* tier : kTierNames) {
+        const std::string t = tier;
+        header.insert(header.end(), {t + " Size", t + " Used", t + " Imbalance"});
+      }
+      header.insert(header.end(), {"Disabled", "UpgradeNeeded?", "Rebuild State"});
+    }
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const PoolFacts& pool : pools) rows.push_back(list_row(pool, options));
+  return table(header, rows) + "\n";
+}
+
+Json pool_list_json(std::vector<PoolFacts> pools, PoolListOptions options) {
+  by_label(pools);
+  Json list = Json::array();
+  for (const PoolFacts& pool : pools) {
+    if (options.no_query) {
+      Json out = facts_json(pool, "", true);
+      out["rebuild"] = nullptr;
+      out["tier_stats"] = nullptr;
+      out["pool_layout_ver"] = 0;
+      out["upgrade_layout_ver"] = 0;
+      out["mem_file_bytes"] = 0;
+      out["md_on_ssd_active"] = false;
+      out["self_heal_policy"] = "";
+      list.push_back(out);
+      continue;
+    }
+    Json out = facts_json(pool, "disabled_engines,rebuild,space", true);
+    add_rebuild(out);
+    add_tiers(out, pool);
+    out["disabled_ranks"] = Json::array();
+    add_versions(out, pool, "");
+    add_usage(out, pool);
+    list.push_back(out);
+  }
+  return {{"status", 0}, {"pools", list}};
+}
+
+std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options) {
+  std::string out = "Pool " + pool.uuid + ", ntarget=" + std::to_string(pool.target_count) +
+                    ", disabled=" + std::to_string(pool.disabled_count) +
+                    ", leader=" + std::to_string(pool.leader) +
+                    ", version=" + std::to_string(pool.map_version) + ", state=Ready\n" +
+                    "Pool health info:\n";
+  if (options.show_enabled) out += "- Enabled ranks: " + ranks_text(pool) + "\n";
+  out += "- Rebuild idle, 0 objs, 0 recs\n- Data redundancy: normal\n";
+  if (options.health_only) return out;
+  out += "Pool space info:\n- Target count:" + std::to_string(pool.target_count - pool.disabled_count) + "\n";
+  for (int i = 0; i < 2; ++i) {
+    const PoolFacts::Tier& tier = pool.tiers[i];
+    const std::string each = si_bytes(tier.free / std::max(1u, pool.target_count));
+    out += "- Storage tier " + std::to_string(i) + " (" + kTierNames[i] + "):\n  Total size: " +
+           si_bytes(tier.total) + "\n  Free: " + si_bytes(tier.free) + ", min:" + each + ", max:" + each +
+           ", mean:" + each + "\n";
+  }
+  return out;
+}
+
+Json pool_query_json(const PoolFacts& pool, PoolQueryOptions options) {
+  std::vector<std::string> mask{"disabled_engines", "rebuild"};
+  if (options.self_heal) mask.push_back("self_heal_policy");
+  if (options.health_only) mask.push_back("dead_engines");
+  if (!options.health_only) mask.push_back("space");
+  if (options.show_enabled) mask.push_back("enabled_engines");
+  std::sort(mask.begin(), mask.end());
+  std::string text;
+  for (const std::string& m : mask) text += (text.empty() ? "" : ",") + m;
+  Json out = facts_json(pool, text, false);
+  add_rebuild(out);
+  add_tiers(out, pool);
+  if (options.show_enabled) out["enabled_ranks"] = ranks_json(pool);
+  out["disabled_ranks"] = Json::array();
+  if (options.health_only) out["dead_ranks"] = Json::array();
+  add_versions(out, pool, options.self_heal ? "exclude;rebuild" : "");
+  add_usage(out, pool);
+  return out;
+}
+
+}  // namespace cairn::tool

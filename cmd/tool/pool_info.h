@@ -1,0 +1,38 @@
+// How `dmg pool list|query` and `daos pool list|query` show a pool, as text and as PoolInfo JSON.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cmd/tool/tool.h"
+
+namespace cairn::tool {
+
+/// What is known of a pool. Tier 0 ("SCM") holds metadata, tier 1 ("NVME") data; bytes.
+struct PoolFacts {
+  std::string uuid, label;
+  uint32_t target_count = 1, engine_count = 1, disabled_count = 0, map_version = 1, leader = 0;
+  struct Tier {
+    uint64_t total = 0, free = 0;
+  };
+  Tier tiers[2];
+};
+
+struct PoolListOptions {
+  bool verbose = false;
+  bool no_query = false;
+};
+/// "No pools in system" or the table; rows by label.
+std::string pool_list_text(std::vector<PoolFacts> pools, PoolListOptions options);
+Json pool_list_json(std::vector<PoolFacts> pools, PoolListOptions options);
+
+struct PoolQueryOptions {
+  bool health_only = false;
+  bool show_enabled = false;
+  bool self_heal = false;      // dmg tells the policy, daos does not
+};
+std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options);
+Json pool_query_json(const PoolFacts& pool, PoolQueryOptions options);
+
+}  // namespace cairn::tool
