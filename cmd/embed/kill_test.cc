@@ -120,7 +120,8 @@ TEST(Kill, What_was_acknowledged_is_there_and_the_rest_is_whole_or_absent) {
     for (uint64_t n = 0; n < known.size(); ++n) {
       const std::string found = get(**system, **cont, n), fresh = value_of(n, round);
       const bool may_be_old = n >= count && found == known[n];
-      EXPECT_TRUE(found == fresh || may_be_old) << "seed " << seed << " round " << round << " n " << n;
+      EXPECT_TRUE(found == fresh || may_be_old)
+          << "seed " << seed << " round " << round << " n " << n;
       known[n] = found;
     }
     ASSERT_TRUE((*system)->shutdown());
