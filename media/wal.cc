@@ -40,6 +40,7 @@ struct Waiter {
   Lsn lsn;
   uint64_t order;
   std::coroutine_handle<> handle;
+  bool* queued;  // in the frame that waits; false once it is woken
 };
 /// std::push_heap keeps the greatest in front; the nearest position, then the earliest, is wanted there.
 bool later(const Waiter& a, const Waiter& b) {
@@ -250,6 +251,7 @@ void Wal::State::advance() {
 void Wal::State::wake_waiters() {
   while (!waiters.empty() && (stopped || waiters.front().lsn <= complete)) {
     std::pop_heap(waiters.begin(), waiters.end(), later);
+    *waiters.back().queued = false;
     reactor.schedule(waiters.back().handle);
     waiters.pop_back();
   }
@@ -288,9 +290,17 @@ auto Wal::State::wait_for(Lsn lsn) {
   struct Awaiter {
     State& state;
     Lsn lsn;
+    bool queued = false;
+    // A frame that is destroyed with its reactor leaves the list by itself.
+    ~Awaiter() {
+      if (!queued) return;
+      std::erase_if(state.waiters, [this](const Waiter& w) { return w.queued == &queued; });
+      std::make_heap(state.waiters.begin(), state.waiters.end(), later);
+    }
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> h) {
-      state.waiters.push_back({lsn, state.waiter_order++, h});
+      queued = true;
+      state.waiters.push_back({lsn, state.waiter_order++, h, &queued});
       std::push_heap(state.waiters.begin(), state.waiters.end(), later);
     }
     void await_resume() const noexcept {}
