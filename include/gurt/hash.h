@@ -52,9 +52,8 @@ typedef struct d_hash_bucket {
 } d_hash_bucket_t;
 
 union d_hash_lock {
-  pthread_spinlock_t spin;
   pthread_mutex_t mutex;
-  pthread_rwlock_t rwlock;
+  uint64_t space[7];
 };
 
 struct d_hash_table {

@@ -1,0 +1,46 @@
+#include "base/crc32c.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace cairn {
+namespace {
+
+/// Bit by bit, as the definition says.
+uint32_t by_definition(ByteView data, uint32_t seed) {
+  uint32_t crc = ~seed;
+  for (const std::byte b : data) {
+    crc ^= static_cast<uint8_t>(b);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0);
+  }
+  return ~crc;
+}
+
+TEST(Crc32c, Every_length_agrees_with_the_definition) {
+  // Goal: lanes and their joints are right. Method: all lengths around the lane sizes, odd starts, a seed.
+  std::mt19937 random(20);
+  Bytes data(20'000);
+  for (std::byte& b : data) b = static_cast<std::byte>(random());
+  for (size_t n = 0; n < 1100; ++n) {
+    const ByteView part = ByteView(data).subspan(n % 13, n);
+    ASSERT_EQ(crc32c(part, static_cast<uint32_t>(n)), by_definition(part, static_cast<uint32_t>(n)));
+  }
+  for (const size_t n : {4079u, 4080u, 4081u, 4096u, 4560u, 8160u, 8161u, 12'345u, 19'000u}) {
+    const ByteView part = ByteView(data).subspan(7, n);
+    ASSERT_EQ(crc32c(part), by_definition(part, 0)) << n;
+  }
+}
+
+TEST(Crc32c, Pieces_chain) {
+  // Goal: a seed continues an earlier result. Method: every cut of one input.
+  Bytes data(1500, std::byte{0x5a});
+  const uint32_t whole = crc32c(data);
+  for (size_t cut = 0; cut <= data.size(); cut += 37) {
+    const ByteView view(data);
+    EXPECT_EQ(crc32c(view.subspan(cut), crc32c(view.first(cut))), whole) << cut;
+  }
+}
+
+}  // namespace
+}  // namespace cairn
