@@ -1,5 +1,7 @@
 #include "dfs/mount.h"
 
+#include "dfs/locks.h"
+
 namespace cairn::dfs {
 
 Mount::Mount(client::ContainerPtr container, MountOptions options)
@@ -7,7 +9,7 @@ Mount::Mount(client::ContainerPtr container, MountOptions options)
       reactor_(container_->pool().system().context().reactor()),
       options_(options),
       oids_ready_(reactor_),
-      moved_(reactor_) {}
+      unlocked_(reactor_) {}
 
 Mount::~Mount() = default;
 
@@ -43,6 +45,13 @@ Task<FsResult<void>> Mount::load_root() {
   root_.class_id = entry.class_id;
   root_.link = link_of(entry.oid, nullptr);
   co_return done();
+}
+
+Task<Mount::Locks> Mount::lock(std::vector<Place> places) {
+  const auto taken = [this](const Place& place) { return busy_.contains(place); };
+  while (std::any_of(places.begin(), places.end(), taken)) co_await unlocked_.wait();
+  busy_.insert(places.begin(), places.end());
+  co_return Locks{*this, std::move(places)};
 }
 
 FileTime Mount::now() { return time_of_wall_ns(reactor_.clock().wall_ns()); }

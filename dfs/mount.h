@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -260,6 +261,12 @@ class Mount {
                                        const Node& parent2, const std::string& name2);
   void relink(const Entry& moved, const Node& new_parent);
 
+  /// An entry's place, as a key.
+  using Place = std::pair<model::ObjectId, std::string>;
+  class Locks;
+  /// Waits until no other operation of this mount works on one of the places, then takes all.
+  Task<Locks> lock(std::vector<Place> places);
+
   /// The entry of a node. @error ENOENT  it is gone or stands for another object
   Task<FsResult<Entry>> entry_of(const Node& node);
   Task<FsResult<Attributes>> attributes_of(const Entry& entry);
@@ -281,8 +288,9 @@ class Mount {
   };
   OidSource oids_;
   WaitList oids_ready_;
-  bool moving_ = false;  // one move or exchange at a time
-  WaitList moved_;
+  std::set<Place> busy_;       // entries that a move, an exchange or a remove works on
+  bool moving_dir_ = false;    // one at a time, so that the check for circles holds until its end
+  WaitList unlocked_;          // busy_ or moving_dir_ changed
   std::map<model::ObjectId, std::weak_ptr<DirLink>> links_;  // of open directories
   size_t links_swept_ = 0;                                   // size after the last sweep
 };

@@ -1,6 +1,7 @@
 // Moves and exchanges: several updates, ordered so that at every moment each object has a name.
 #include <cstdio>
 
+#include "dfs/locks.h"
 #include "dfs/mount.h"
 
 namespace cairn::dfs {
@@ -57,6 +58,8 @@ Task<FsResult<std::optional<model::ObjectId>>> Mount::move_locked(const Node& pa
   const EntryPlace to{new_parent.oid, new_name};
   CO_TRY(entry, co_await fetch_entry(*container_, from));
   if (from.dir == to.dir && name == new_name) co_return std::nullopt;
+  Locks circles{*this, {}};
+  if (entry.is_dir()) co_await circles.take_tree();
   if (entry.is_dir() && is_below(new_parent, entry.oid)) {
     co_return fs_fail(EINVAL, "dfs: a directory cannot be moved below itself");
   }
@@ -108,12 +111,8 @@ Task<FsResult<std::optional<model::ObjectId>>> Mount::move(const Node& parent,
   CO_TRY(allowed, check_writable());
   CO_TRY(from, check_parent(parent, name));
   CO_TRY(to, check_parent(new_parent, new_name));
-  while (moving_) co_await moved_.wait();
-  moving_ = true;
-  auto result = co_await move_locked(parent, name, new_parent, new_name);
-  moving_ = false;
-  moved_.wake_all();
-  co_return result;
+  const Locks locks = co_await lock({{parent.oid, name}, {new_parent.oid, new_name}});
+  co_return co_await move_locked(parent, name, new_parent, new_name);
 }
 
 Task<FsResult<void>> Mount::exchange_locked(const Node& parent1, const std::string& name1,
@@ -126,6 +125,8 @@ Task<FsResult<void>> Mount::exchange_locked(const Node& parent1, const std::stri
     if (entry2.error().number() != ENOENT) co_return fail(entry2.error());
     co_return fs_fail(EINVAL, "dfs: an exchange needs two entries that exist");
   }
+  Locks circles{*this, {}};
+  if (entry1->is_dir() || entry2->is_dir()) co_await circles.take_tree();
   if (entry1->is_dir() && is_below(parent2, entry1->oid)) {
     co_return fs_fail(EINVAL, "dfs: a directory cannot change places with what is below it");
   }
@@ -156,12 +157,8 @@ Task<FsResult<void>> Mount::exchange(const Node& parent1, const std::string& nam
   if (parent1.oid == parent2.oid && name1 == name2) {
     co_return fs_fail(EEXIST, "dfs: an entry cannot change places with itself");
   }
-  while (moving_) co_await moved_.wait();
-  moving_ = true;
-  auto result = co_await exchange_locked(parent1, name1, parent2, name2);
-  moving_ = false;
-  moved_.wake_all();
-  co_return result;
+  const Locks locks = co_await lock({{parent1.oid, name1}, {parent2.oid, name2}});
+  co_return co_await exchange_locked(parent1, name1, parent2, name2);
 }
 
 }  // namespace cairn::dfs

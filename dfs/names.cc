@@ -1,4 +1,5 @@
 // Removing entries, with all below them.
+#include "dfs/locks.h"
 #include "dfs/mount.h"
 
 namespace cairn::dfs {
@@ -28,6 +29,9 @@ Task<FsResult<bool>> Mount::is_empty_dir(model::ObjectId dir) {
 
 Task<FsResult<void>> Mount::drop_object(const Entry& entry) {
   if (entry.is_link()) co_return done();  // its object was never written
+  // A look is cheap, a punch is a durable write.
+  CO_TRY(newest, co_await container_->max_epoch(entry.oid));
+  if (newest == 0) co_return done();
   CO_TRY(epoch, co_await container_->punch_object(entry.oid, 0));
   co_return done();
 }
@@ -83,6 +87,7 @@ Task<FsResult<model::ObjectId>> Mount::remove(const Node& parent, const std::str
                                               bool force) {
   CO_TRY(allowed, check_writable());
   CO_TRY(placed, check_parent(parent, name));
+  const Locks locks = co_await lock({{parent.oid, name}});
   CO_TRY(entry, co_await fetch_entry(*container_, {parent.oid, name}));
   if (entry.is_dir()) {
     CO_TRY(empty, co_await is_empty_dir(entry.oid));

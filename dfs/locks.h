@@ -1,0 +1,40 @@
+// Locks of one mount on entries, for operations of several steps. They keep two operations of this
+// mount from undoing each other; other mounts are kept apart by the conditions of each step alone.
+#pragma once
+
+#include <utility>
+
+#include "dfs/mount.h"
+
+namespace cairn::dfs {
+
+/// What one operation holds; gives it back when it goes. Home: the mount's reactor.
+class Mount::Locks {
+ public:
+  /// `places` are in busy_ already.
+  Locks(Mount& mount, std::vector<Place> places) : mount_(&mount), places_(std::move(places)) {}
+  Locks(Locks&& other) noexcept
+      : mount_(std::exchange(other.mount_, nullptr)),
+        places_(std::move(other.places_)),
+        tree_(std::exchange(other.tree_, false)) {}
+  Locks& operator=(Locks&&) = delete;
+  ~Locks() {
+    if (mount_ == nullptr) return;
+    for (const Place& place : places_) mount_->busy_.erase(place);
+    if (tree_) mount_->moving_dir_ = false;
+    mount_->unlocked_.wake_all();
+  }
+
+  /// Also keeps every directory where it is.
+  Task<void> take_tree() {
+    while (mount_->moving_dir_) co_await mount_->unlocked_.wait();
+    mount_->moving_dir_ = tree_ = true;
+  }
+
+ private:
+  Mount* mount_;
+  std::vector<Place> places_;
+  bool tree_ = false;
+};
+
+}  // namespace cairn::dfs
