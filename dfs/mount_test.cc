@@ -274,6 +274,78 @@ TEST(DfsMove, Attributes_go_along_and_those_of_the_replaced_do_not_stay) {
   EXPECT_EQ(*length, big.size());
 }
 
+/// Counts the ends of racing tasks.
+struct Ends {
+  int good = 0, bad = 0;
+  int all() const { return good + bad; }
+};
+
+Task<void> race_move(Mount& mount, std::string from, std::string to, Ends& ends) {
+  const auto moved = co_await mount.move(mount.root(), from, mount.root(), to);
+  ++(moved ? ends.good : ends.bad);
+}
+Task<void> race_remove(Mount& mount, std::string name, Ends& ends) {
+  const auto gone = co_await mount.remove(mount.root(), name, true);
+  ++(gone ? ends.good : ends.bad);
+}
+
+TEST(DfsMove, Racing_moves_and_removes_leave_one_name_or_none) {
+  // Goal: an object never has two names or a name without contents. Method: tasks that move one
+  // file to many names, tasks that move many files to one name, and a remove among them.
+  World world;
+  Context& context = world.system.context();
+  for (const bool with_remove : {false, true}) {
+    const auto file = world.open_file("source", O_CREAT | O_RDWR);
+    ASSERT_TRUE(file);
+    ASSERT_EQ(world.write(*file, 0, "content"), 0);
+    Ends moves, removes;
+    for (int i = 0; i < 8; ++i) {
+      context.start(race_move(*world.mount, "source", "target" + std::to_string(i), moves));
+      if (with_remove && i == 3) context.start(race_remove(*world.mount, "source", removes));
+    }
+    context.drive_until([&] { return moves.all() + removes.all() == 8 + with_remove; }, kNever);
+    EXPECT_EQ(moves.good + removes.good, 1);
+    const Names names = world.names(world.mount->root());
+    ASSERT_EQ(names.size(), static_cast<size_t>(moves.good));
+    for (const std::string& name : names) {
+      EXPECT_EQ(world.cat("/" + name), "content");
+      ASSERT_TRUE(world.run(world.mount->remove(world.mount->root(), name, false)));
+    }
+  }
+  Ends moves;
+  for (int i = 0; i < 8; ++i) {
+    const auto file = world.open_file("s" + std::to_string(i), O_CREAT | O_RDWR);
+    ASSERT_TRUE(file);
+    ASSERT_EQ(world.write(*file, 0, "content"), 0);
+    context.start(race_move(*world.mount, "s" + std::to_string(i), "one", moves));
+  }
+  context.drive_until([&] { return moves.all() == 8; }, kNever);
+  EXPECT_EQ(moves.good, 8);
+  EXPECT_EQ(world.names(world.mount->root()), Names{"one"});
+  EXPECT_EQ(world.cat("/one"), "content");
+}
+
+TEST(DfsMove, Racing_directories_never_form_a_circle) {
+  // Goal: the check for circles holds until the move's end. Method: a into b and b into a at once.
+  World world;
+  const auto a = world.open_dir(world.mount->root(), "a");
+  const auto b = world.open_dir(world.mount->root(), "b");
+  ASSERT_TRUE(a && b);
+  struct Runner {
+    static Task<void> move(Mount& mount, std::string name, const Node& into, Ends& ends) {
+      const std::string inside = "inside";
+      const auto moved = co_await mount.move(mount.root(), name, into, inside);
+      ++(moved ? ends.good : ends.bad);
+    }
+  };
+  Ends ends;
+  world.system.context().start(Runner::move(*world.mount, "a", *b, ends));
+  world.system.context().start(Runner::move(*world.mount, "b", *a, ends));
+  world.system.context().drive_until([&] { return ends.all() == 2; }, kNever);
+  EXPECT_EQ(ends.good, 1);
+  EXPECT_EQ(world.names(world.mount->root()).size(), 1u);
+}
+
 TEST(DfsMove, A_power_cut_at_any_write_leaves_every_object_a_name) {
   // Goal: moves and exchanges never lose. Method: cut the power after each number of writes, look
   // again.
