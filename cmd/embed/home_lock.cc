@@ -46,6 +46,13 @@ void forget(int fd) {
   }
 }
 
+struct flock whole_file(short type) {
+  struct flock out = {};
+  out.l_type = type;
+  out.l_whence = SEEK_SET;
+  return out;
+}
+
 std::string host_name() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
@@ -92,6 +99,9 @@ HomeLock::~HomeLock() {
   // In a forked child the number may belong to another file by now.
   if (fd_ < 0 || pid_ != getpid()) return;
   forget(fd_);
+  // Unlocked by hand: a child forked just now may not have closed its copy yet.
+  struct flock whole = whole_file(F_UNLCK);
+  fcntl(fd_, F_OFD_SETLK, &whole);
   ::close(fd_);
 }
 
@@ -99,9 +109,7 @@ Result<HomeLock> HomeLock::take(const std::string& home) {
   const std::string path = home + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return report_errno(path, "open it", errno);
-  struct flock whole = {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
+  struct flock whole = whole_file(F_WRLCK);
   if (fcntl(fd, F_OFD_SETLK, &whole) != 0) {
     const int error = errno;
     ::close(fd);
