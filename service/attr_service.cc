@@ -17,6 +17,37 @@ Result<void> check_attr(const wire::Attr& attr) {
   return {};
 }
 
+Result<ConfigTxn> build_set(const std::string& prefix, const std::vector<wire::Attr>& attrs) {
+  if (attrs.empty()) return fail(Errc::invalid, "attribute: none given");
+  ConfigTxn txn;
+  for (const auto& attr : attrs) {
+    TRY(fine, check_attr(attr));
+    const std::string key = prefix + attr.name;
+    // Given twice, the last one counts.
+    const auto twin = std::ranges::find(txn.puts, key, &ConfigTxn::Put::key);
+    if (twin == txn.puts.end()) {
+      txn.put(key, attr.value);
+    } else {
+      twin->value = attr.value;
+    }
+  }
+  return txn;
+}
+
+Result<ConfigTxn> build_delete(const std::string& prefix, const std::vector<std::string>& names) {
+  if (names.empty()) return fail(Errc::invalid, "attribute: none named");
+  ConfigTxn txn;
+  for (const auto& name : names) {
+    if (name.empty() || name.size() > model::kAttrNameBytesMax) {
+      return fail(Errc::invalid, "attribute: a name has 1 to 511 bytes");
+    }
+    if (std::ranges::find(txn.deletes, prefix + name) == txn.deletes.end()) {
+      txn.erase(prefix + name);
+    }
+  }
+  return txn;
+}
+
 }  // namespace
 
 Task<Result<Service::Reply>> Service::attrs(std::string prefix) {
@@ -28,39 +59,20 @@ Task<Result<Service::Reply>> Service::attrs(std::string prefix) {
   co_return reply;
 }
 
-Task<Result<Service::Reply>> Service::set_attrs(std::string prefix,
-                                                const std::vector<wire::Attr>& attrs) {
-  if (attrs.empty()) co_return fail(Errc::invalid, "attribute: none given");
-  ConfigTxn txn;
-  for (const auto& attr : attrs) {
-    CO_TRY(fine, check_attr(attr));
-    const std::string key = prefix + attr.name;
-    // Given twice, the last one counts.
-    const auto twin = std::ranges::find(txn.puts, key, &ConfigTxn::Put::key);
-    if (twin == txn.puts.end()) {
-      txn.put(key, attr.value);
-    } else {
-      twin->value = attr.value;
-    }
+/// One commit with the container's modify time, so that nothing is left of a change that races with
+/// the container's destruction.
+Task<Result<void>> Service::commit_in_cont(Uuid pool, Uuid cont, ConfigTxn changes) {
+  for (int i = 0; i < kTriesMax; ++i) {
+    CO_TRY(held, co_await load_cont(pool, cont));
+    held.record.modify_time = next_epoch();
+    ConfigTxn txn = changes;
+    txn.expect(cont_key(pool, cont), held.modified);
+    txn.put(cont_key(pool, cont), wire::proto_encode(held.record));
+    const auto done = co_await config_.commit(std::move(txn));
+    if (done) co_return Result<void>{};
+    if (done.error().code() != Errc::again) co_return fail(done.error());
   }
-  CO_TRY(done, co_await config_.commit(std::move(txn)));
-  co_return Reply{};
-}
-
-Task<Result<Service::Reply>> Service::delete_attrs(std::string prefix,
-                                                   const std::vector<std::string>& names) {
-  if (names.empty()) co_return fail(Errc::invalid, "attribute: none named");
-  ConfigTxn txn;
-  for (const auto& name : names) {
-    if (name.empty() || name.size() > model::kAttrNameBytesMax) {
-      co_return fail(Errc::invalid, "attribute: a name has 1 to 511 bytes");
-    }
-    if (std::ranges::find(txn.deletes, prefix + name) == txn.deletes.end()) {
-      txn.erase(prefix + name);
-    }
-  }
-  CO_TRY(done, co_await config_.commit(std::move(txn)));
-  co_return Reply{};
+  co_return fail(Errc::busy, "container: too many others change it; try again");
 }
 
 Task<Result<Service::Reply>> Service::dispatch_attrs(const Request& request) {
@@ -79,12 +91,13 @@ Task<Result<Service::Reply>> Service::dispatch_attrs(const Request& request) {
   if (!changes) co_return co_await attrs(prefix);
   const bool sets =
       request.op == wire::Op::pool_set_attrs || request.op == wire::Op::cont_set_attrs;
-  auto reply = sets ? co_await set_attrs(prefix, request.attrs)
-                    : co_await delete_attrs(prefix, request.names);
-  if (reply && !of_pool) {
-    CO_TRY(touched, co_await touch_modify_time(cont.pool, cont.cont));
+  CO_TRY(txn, sets ? build_set(prefix, request.attrs) : build_delete(prefix, request.names));
+  if (of_pool) {
+    CO_TRY(done, co_await config_.commit(std::move(txn)));
+  } else {
+    CO_TRY(done, co_await commit_in_cont(cont.pool, cont.cont, std::move(txn)));
   }
-  co_return reply;
+  co_return Reply{};
 }
 
 }  // namespace cairn::service

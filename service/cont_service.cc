@@ -168,20 +168,6 @@ Task<Result<void>> Service::touch_open_time(Uuid pool, Uuid cont) {
   co_return Result<void>{};
 }
 
-Task<Result<void>> Service::touch_modify_time(Uuid pool, Uuid cont) {
-  for (int i = 0; i < kTriesMax; ++i) {
-    CO_TRY(held, co_await load_cont(pool, cont));
-    held.record.modify_time = next_epoch();
-    ConfigTxn txn;
-    txn.expect(cont_key(pool, cont), held.modified);
-    txn.put(cont_key(pool, cont), wire::proto_encode(held.record));
-    const auto done = co_await config_.commit(std::move(txn));
-    if (done) co_return Result<void>{};
-    if (done.error().code() != Errc::again) co_return fail(done.error());
-  }
-  co_return Result<void>{};
-}
-
 Task<Result<Service::Reply>> Service::cont_open(uint64_t session, const Request& request) {
   if (request.access != kReadOnly && request.access != kReadWrite &&
       request.access != kExclusive) {
@@ -343,7 +329,9 @@ Task<Result<void>> Service::reserve_oids(Uuid pool, Uuid cont, uint64_t count) {
       co_return fail(Errc::no_space, "container: fewer object numbers are left than wanted");
     }
     record.next = begin + count + kOidsAhead;
+    CO_TRY(held, co_await load_cont(pool, cont));
     ConfigTxn txn;
+    txn.expect(cont_key(pool, cont), held.modified);
     txn.expect(cont_oid_key(pool, cont), entry ? entry->modified : 0);
     txn.put(cont_oid_key(pool, cont), wire::proto_encode(record));
     const auto done = co_await config_.commit(std::move(txn));

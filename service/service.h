@@ -115,12 +115,10 @@ class Service {
   Result<ContHandle*> cont_handle(uint64_t id, bool for_write);
   Result<void> check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const;
   Task<void> evict_conts(Uuid pool, Uuid cont);
-  Task<Result<void>> touch_modify_time(Uuid pool, Uuid cont);
 
   // attr_service.cc
   Task<Result<Reply>> attrs(std::string prefix);
-  Task<Result<Reply>> set_attrs(std::string prefix, const std::vector<wire::Attr>& attrs);
-  Task<Result<Reply>> delete_attrs(std::string prefix, const std::vector<std::string>& names);
+  Task<Result<void>> commit_in_cont(Uuid pool, Uuid cont, ConfigTxn changes);
   Task<Result<Reply>> dispatch_attrs(const Request& request);
 
   model::Epoch next_epoch() { return hlc_.next(reactor_.clock().wall_ns()); }
