@@ -8,7 +8,8 @@
 
 namespace cairn {
 
-static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
+static_assert(std::endian::native == std::endian::little ||
+              std::endian::native == std::endian::big);
 
 template <class T>
 class LittleEndian {
@@ -38,10 +39,24 @@ using U64le = LittleEndian<uint64_t>;
 static_assert(sizeof(U64le) == 8 && alignof(U64le) == 1);
 static_assert(std::has_unique_object_representations_v<U64le>);
 
-inline uint32_t load_le32(const void* p) { uint32_t v; std::memcpy(&v, p, 4); return std::endian::native == std::endian::little ? v : __builtin_bswap32(v); }
-inline uint64_t load_le64(const void* p) { uint64_t v; std::memcpy(&v, p, 8); return std::endian::native == std::endian::little ? v : __builtin_bswap64(v); }
-inline void store_le32(void* p, uint32_t v) { if (std::endian::native != std::endian::little) v = __builtin_bswap32(v); std::memcpy(p, &v, 4); }
-inline void store_le64(void* p, uint64_t v) { if (std::endian::native != std::endian::little) v = __builtin_bswap64(v); std::memcpy(p, &v, 8); }
+inline uint32_t load_le32(const void* p) {
+  uint32_t v;
+  std::memcpy(&v, p, 4);
+  return std::endian::native == std::endian::little ? v : __builtin_bswap32(v);
+}
+inline uint64_t load_le64(const void* p) {
+  uint64_t v;
+  std::memcpy(&v, p, 8);
+  return std::endian::native == std::endian::little ? v : __builtin_bswap64(v);
+}
+inline void store_le32(void* p, uint32_t v) {
+  if (std::endian::native != std::endian::little) v = __builtin_bswap32(v);
+  std::memcpy(p, &v, 4);
+}
+inline void store_le64(void* p, uint64_t v) {
+  if (std::endian::native != std::endian::little) v = __builtin_bswap64(v);
+  std::memcpy(p, &v, 8);
+}
 inline uint64_t load_be64(const void* p) { return __builtin_bswap64(load_le64(p)); }
 inline void store_be64(void* p, uint64_t v) { store_le64(p, __builtin_bswap64(v)); }
 inline uint32_t load_be32(const void* p) { return __builtin_bswap32(load_le32(p)); }

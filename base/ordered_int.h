@@ -1,6 +1,6 @@
-// Unsigned integers as 1 to 9 bytes whose memcmp order is the numeric order: values up to 0xF7 are one
-// byte; above, a first byte 0xF7 + n says that n big-endian bytes follow, without leading zeros.
-// Part of on-media key formats (docs/formats/keys.md).
+// Unsigned integers as 1 to 9 bytes whose memcmp order is the numeric order: values up to 0xF7 are
+// one byte; above, a first byte 0xF7 + n says that n big-endian bytes follow, without leading
+// zeros. Part of on-media key formats (docs/formats/keys.md).
 #pragma once
 
 #include <cstring>
@@ -27,7 +27,8 @@ inline size_t put_ordered_int(std::byte* out, uint64_t value) {
   return 1 + n;
 }
 
-/// Reads one from the front of `in`; returns the bytes used, 0 if `in` is too short or not canonical.
+/// Reads one from the front of `in`; returns the bytes used, 0 if `in` is too short or not
+/// canonical.
 inline size_t get_ordered_int(ByteView in, uint64_t* value) {
   if (in.empty()) return 0;
   const auto first = static_cast<uint8_t>(in[0]);

@@ -1,4 +1,5 @@
-// One-line reports to stderr, made by the layer that handles a problem: the thing, the cause, the way out.
+// One-line reports to stderr, made by the layer that handles a problem: the thing, the cause, the
+// way out.
 #pragma once
 
 #include <string_view>
@@ -7,8 +8,8 @@ namespace cairn {
 
 enum class Severity { info, warning, error };
 
-/// Writes "cairn: <text>\n" to stderr in one write. CAIRN_LOG=off|error|warning|info chooses the least
-/// severity that is written (default warning).
+/// Writes "cairn: <text>\n" to stderr in one write. CAIRN_LOG=off|error|warning|info chooses the
+/// least severity that is written (default warning).
 void report(Severity severity, std::string_view text);
 
 }  // namespace cairn

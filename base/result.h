@@ -8,8 +8,8 @@
 
 namespace cairn {
 
-/// What went wrong. `what` is a literal that names the thing, the cause and, where it helps, the way
-/// out; details that need formatting go through report.h at the layer that handles the error.
+/// What went wrong. `what` is a literal that names the thing, the cause and, where it helps, the
+/// way out; details that need formatting go through report.h at the layer that handles the error.
 class [[nodiscard]] Error {
  public:
   constexpr Error(Errc code, const char* what) noexcept : code_(code), what_(what) {}
@@ -51,15 +51,15 @@ inline constexpr Discard take(std::expected<void, Error>&) { return {}; }
 
 /// TRY(name, expr): binds `name` to the value of a Result, or returns its error. For a Result<void>
 /// use `_` names such as TRY(done, expr).
-#define TRY(name, ...)                                                                   \
-  auto CAIRN_CONCAT(try_, __LINE__) = (__VA_ARGS__);                                     \
-  if (!CAIRN_CONCAT(try_, __LINE__)) [[unlikely]]                                        \
-    return ::cairn::fail(CAIRN_CONCAT(try_, __LINE__).error());                          \
+#define TRY(name, ...)                                          \
+  auto CAIRN_CONCAT(try_, __LINE__) = (__VA_ARGS__);            \
+  if (!CAIRN_CONCAT(try_, __LINE__)) [[unlikely]]               \
+    return ::cairn::fail(CAIRN_CONCAT(try_, __LINE__).error()); \
   [[maybe_unused]] auto name = ::cairn::detail::take(CAIRN_CONCAT(try_, __LINE__))
 
 /// CO_TRY(name, expr): TRY for coroutines; `expr` may contain co_await.
-#define CO_TRY(name, ...)                                                                \
-  auto CAIRN_CONCAT(try_, __LINE__) = (__VA_ARGS__);                                     \
-  if (!CAIRN_CONCAT(try_, __LINE__)) [[unlikely]]                                        \
-    co_return ::cairn::fail(CAIRN_CONCAT(try_, __LINE__).error());                       \
+#define CO_TRY(name, ...)                                          \
+  auto CAIRN_CONCAT(try_, __LINE__) = (__VA_ARGS__);               \
+  if (!CAIRN_CONCAT(try_, __LINE__)) [[unlikely]]                  \
+    co_return ::cairn::fail(CAIRN_CONCAT(try_, __LINE__).error()); \
   [[maybe_unused]] auto name = ::cairn::detail::take(CAIRN_CONCAT(try_, __LINE__))

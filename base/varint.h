@@ -1,4 +1,5 @@
-// LEB128 variable-length unsigned integers for record bodies (not ordered; see ordered_int.h for keys).
+// LEB128 variable-length unsigned integers for record bodies (not ordered; see ordered_int.h for
+// keys).
 #pragma once
 
 #include "base/bytes.h"

@@ -1,5 +1,5 @@
-// The harness of `./dev bench`: a case measures us and a peer in turns, in the same run, and prints one JSON
-// line. Times alone say nothing on a shared machine; the ratio is the median over rounds.
+// The harness of `./dev bench`: a case measures us and a peer in turns, in the same run, and prints
+// one JSON line. Times alone say nothing on a shared machine; the ratio is the median over rounds.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct Peer {
 };
 
 struct Case {
-  std::string name;    // area.operation.size.condition; stable
+  std::string name;  // area.operation.size.condition; stable
   std::string unit;
   /// Makes both sides; what they capture lives until the case ends.
   std::function<void(struct Run&)> body;
@@ -26,14 +26,14 @@ struct Case {
 
 /// What a case works with.
 struct Run {
-  std::string directory;   // empty, on the disk under test; removed after the case
+  std::string directory;  // empty, on the disk under test; removed after the case
   int rounds = 5;
-  bool smoke = false;      // a fraction of a second a side, to see that the case works
-  double seconds = 1.0;    // of one side in one round
+  bool smoke = false;    // a fraction of a second a side, to see that the case works
+  double seconds = 1.0;  // of one side in one round
   std::string name, unit;
 
-  /// Runs ours and the peer in turns and prints the line. A round whose peer moved by more than 25 % from
-  /// the peer's median is left out of the ratio (and told in "rounds_dropped").
+  /// Runs ours and the peer in turns and prints the line. A round whose peer moved by more than 25
+  /// % from the peer's median is left out of the ratio (and told in "rounds_dropped").
   /// @param extra  more JSON members, for example "\"flushes\": 12"
   void compare(const Side& ours, const Peer& peer, const std::string& extra = {});
   /// Prints a figure that has a fixed number to compare with.
@@ -51,7 +51,8 @@ double now_seconds();
 double cpu_seconds();
 [[noreturn]] void die(const std::string& what);
 
-/// Calls `step` (which does `per_step` operations) until `seconds` have passed; operations per second.
+/// Calls `step` (which does `per_step` operations) until `seconds` have passed; operations per
+/// second.
 double rate_of(double seconds, uint64_t per_step, const std::function<void()>& step);
 
 }  // namespace cairn::bench

@@ -1,5 +1,5 @@
-// cairn_bench [--rounds N] [--seconds S] [--smoke] [--dir DIR] [--list] [CASE...]: see docs/benchmarks.md.
-// A CASE is a name or its beginning.
+// cairn_bench [--rounds N] [--seconds S] [--smoke] [--dir DIR] [--list] [CASE...]: see
+// docs/benchmarks.md. A CASE is a name or its beginning.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -53,10 +53,11 @@ double median(std::vector<double> v) {
 
 void print_line(const Run& run, double ours, const std::string& peer, double theirs, double ratio,
                 const std::string& extra) {
-  std::printf("{\"case\": \"%s\", \"ours\": %.4g, \"unit\": \"%s\", \"peer\": \"%s\", \"theirs\": %.4g, "
-              "\"ratio\": %.3f%s%s}\n",
-              run.name.c_str(), ours, run.unit.c_str(), peer.c_str(), theirs, ratio,
-              extra.empty() ? "" : ", ", extra.c_str());
+  std::printf(
+      "{\"case\": \"%s\", \"ours\": %.4g, \"unit\": \"%s\", \"peer\": \"%s\", \"theirs\": %.4g, "
+      "\"ratio\": %.3f%s%s}\n",
+      run.name.c_str(), ours, run.unit.c_str(), peer.c_str(), theirs, ratio,
+      extra.empty() ? "" : ", ", extra.c_str());
   std::fflush(stdout);
 }
 
@@ -119,13 +120,20 @@ Arguments parse(int argc, char** argv) {
   };
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
-    if (arg == "--rounds") a.defaults.rounds = std::max(1, std::atoi(value(i)));
-    else if (arg == "--seconds") a.defaults.seconds = std::atof(value(i));
-    else if (arg == "--smoke") a.defaults.smoke = true;
-    else if (arg == "--dir") a.parent = value(i);
-    else if (arg == "--list") a.list = true;
-    else if (arg.starts_with("-")) die("unknown option " + arg + "; see docs/benchmarks.md");
-    else a.wanted.push_back(arg);
+    if (arg == "--rounds")
+      a.defaults.rounds = std::max(1, std::atoi(value(i)));
+    else if (arg == "--seconds")
+      a.defaults.seconds = std::atof(value(i));
+    else if (arg == "--smoke")
+      a.defaults.smoke = true;
+    else if (arg == "--dir")
+      a.parent = value(i);
+    else if (arg == "--list")
+      a.list = true;
+    else if (arg.starts_with("-"))
+      die("unknown option " + arg + "; see docs/benchmarks.md");
+    else
+      a.wanted.push_back(arg);
   }
   if (a.defaults.smoke) a.defaults.seconds = 0.05;
   return a;
@@ -139,9 +147,9 @@ int run_all(const Arguments& a) {
   add_file_cases(cases);
   bool found = a.wanted.empty();
   for (const Case& c : cases) {
-    const bool wanted = a.wanted.empty() || std::any_of(a.wanted.begin(), a.wanted.end(), [&](auto& w) {
-                          return c.name.starts_with(w);
-                        });
+    const bool wanted =
+        a.wanted.empty() || std::any_of(a.wanted.begin(), a.wanted.end(),
+                                        [&](auto& w) { return c.name.starts_with(w); });
     if (!wanted) continue;
     found = true;
     if (a.list) {

@@ -19,8 +19,8 @@ ShardSide::ShardSide(const std::string& directory, uint64_t wal_bytes, uint64_t 
   wal_ = device("wal", wal_bytes, true);
   meta_ = device("meta", meta_bytes, false);
   data_ = device("data", data_bytes, false);
-  auto shard = context_->run(
-      vos::Shard::create(*reactor_, {wal_.get(), meta_.get(), data_.get()}, {}, {}));
+  auto shard =
+      context_->run(vos::Shard::create(*reactor_, {wal_.get(), meta_.get(), data_.get()}, {}, {}));
   if (!shard) die(std::string("cannot make the shard: ") + shard.error().what());
   shard_ = std::move(*shard);
 }
@@ -29,7 +29,8 @@ ShardSide::~ShardSide() {
   if (!context_->run(shard_->close())) die("the shard does not close");
 }
 
-void ShardSide::run_all_at_once(size_t count, const std::function<Task<Result<void>>(size_t)>& make) {
+void ShardSide::run_all_at_once(size_t count,
+                                const std::function<Task<Result<void>>(size_t)>& make) {
   std::vector<Task<Result<void>>> tasks;
   tasks.reserve(count);
   for (size_t i = 0; i < count; ++i) tasks.push_back(make(i));

@@ -25,13 +25,20 @@ std::string key_text(uint64_t number) {
 }
 
 // A peer's key names container, object, dkey and akey, as ours does.
-std::string peer_key(uint64_t number) { return "container-1/object-00001/" + key_text(number) + "/a"; }
+std::string peer_key(uint64_t number) {
+  return "container-1/object-00001/" + key_text(number) + "/a";
+}
 
 Task<Result<void>> put(vos::Shard& shard, uint64_t number, Bytes& value) {
   const std::string dkey = key_text(number);
   vos::UpdateRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
-  request.iods.push_back({as_bytes("a"), model::ValueType::single, value.size(), 0, {},
-                          {{value.data(), value.size()}}, false});
+  request.iods.push_back({as_bytes("a"),
+                          model::ValueType::single,
+                          value.size(),
+                          0,
+                          {},
+                          {{value.data(), value.size()}},
+                          false});
   CO_TRY(done, co_await shard.update(request));
   co_return Result<void>{};
 }
@@ -70,9 +77,8 @@ void update_case(Run& run, size_t value_bytes, size_t in_flight) {
   run.compare(
       [&] {
         return rate_of(run.seconds, in_flight, [&] {
-          ours.run_all_at_once(in_flight, [&](size_t) {
-            return put(ours.shard(), our_random.below(kKeys), value);
-          });
+          ours.run_all_at_once(
+              in_flight, [&](size_t) { return put(ours.shard(), our_random.below(kKeys), value); });
         });
       },
       {"rocksdb.sync.batch" + std::to_string(in_flight), [&] {
@@ -85,8 +91,13 @@ Task<Result<void>> get(vos::Shard& shard, SeededRandom& random, Bytes& value, ui
   for (uint64_t i = 0; i < count; ++i) {
     const std::string dkey = key_text(random.below(kFetchKeys));
     vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
-    request.iods.push_back({as_bytes("a"), model::ValueType::single, value.size(), 0, {},
-                            {{value.data(), value.size()}}, false});
+    request.iods.push_back({as_bytes("a"),
+                            model::ValueType::single,
+                            value.size(),
+                            0,
+                            {},
+                            {{value.data(), value.size()}},
+                            false});
     CO_TRY(done, co_await shard.fetch(request));
     if (done.iods[0].record_bytes != value.size()) die("a fetch found nothing");
   }
@@ -168,15 +179,17 @@ void fetch_case(Run& run, size_t value_bytes, bool lmdb) {
     if (!rocks.db().Put({}, peer_key(i), text).ok()) die("RocksDB: put failed");
   }
   if (!rocks.db().Flush({}).ok()) die("RocksDB: flush failed");
-  run.compare(our_side, {"rocksdb", [&] {
-                           return rate_of(run.seconds, kStep, [&] {
-                             for (uint64_t i = 0; i < kStep; ++i) {
-                               if (!rocks.db().Get({}, peer_key(their_random.below(kFetchKeys)), &into).ok()) {
-                                 die("RocksDB: get failed");
-                               }
-                             }
-                           });
-                         }});
+  run.compare(
+      our_side,
+      {"rocksdb", [&] {
+         return rate_of(run.seconds, kStep, [&] {
+           for (uint64_t i = 0; i < kStep; ++i) {
+             if (!rocks.db().Get({}, peer_key(their_random.below(kFetchKeys)), &into).ok()) {
+               die("RocksDB: get failed");
+             }
+           }
+         });
+       }});
 }
 
 }  // namespace
@@ -190,7 +203,8 @@ void add_store_cases(std::vector<Case>& cases) {
                        }});
     }
   }
-  cases.push_back({"store.fetch.64B.cached.lmdb", "op/s", [](Run& run) { fetch_case(run, 64, true); }});
+  cases.push_back(
+      {"store.fetch.64B.cached.lmdb", "op/s", [](Run& run) { fetch_case(run, 64, true); }});
   cases.push_back(
       {"store.fetch.64B.cached.rocksdb", "op/s", [](Run& run) { fetch_case(run, 64, false); }});
 }

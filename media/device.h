@@ -27,8 +27,8 @@ class Device {
   virtual Task<Result<void>> write(uint64_t offset, ByteView from) = 0;
   /// As write(), and durable when it completes (O_DSYNC or FUA); covers this write only.
   virtual Task<Result<void>> write_durable(uint64_t offset, ByteView from) = 0;
-  /// Everything completed before this call is durable when it succeeds. After a failure nothing may be
-  /// assumed and a retry proves nothing: the shard must stop.
+  /// Everything completed before this call is durable when it succeeds. After a failure nothing may
+  /// be assumed and a retry proves nothing: the shard must stop.
   virtual Task<Result<void>> flush() = 0;
   /// A hint that the range holds nothing of use. Never fails.
   virtual Task<void> discard(uint64_t offset, uint64_t bytes) = 0;

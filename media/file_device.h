@@ -1,4 +1,5 @@
-// A device that is a file in a directory. O_DIRECT where the file system has it, buffered otherwise.
+// A device that is a file in a directory. O_DIRECT where the file system has it, buffered
+// otherwise.
 #pragma once
 
 #include "media/device.h"
@@ -7,13 +8,14 @@
 namespace cairn::media {
 
 struct FileDeviceOptions {
-  bool create = false;       // must not exist yet; made with mode 0600 and `bytes` of reserved space
-  bool fill = false;         // with create: every block is written once with zeros (logs)
-  uint64_t bytes = 0;        // with create
+  bool create = false;  // must not exist yet; made with mode 0600 and `bytes` of reserved space
+  bool fill = false;    // with create: every block is written once with zeros (logs)
+  uint64_t bytes = 0;   // with create
   bool read_only = false;
 };
 
-/// @error exists, nonexistent, no_perm, no_space, io  as the file system says; a line on stderr names the
+/// @error exists, nonexistent, no_perm, no_space, io  as the file system says; a line on stderr
+/// names the
 ///        path and the way out
 /// @error format_invalid  the file's length is not a multiple of kBlockBytes
 Task<Result<std::unique_ptr<Device>>> open_file_device(Reactor& reactor, std::string path,

@@ -1,6 +1,6 @@
-// Space: who owns which blocks of a blob. Reserved in memory, published with the log record of the index
-// change, freed by a record and reusable once that record is durable (store.md rules 10, 14). The durable
-// form is a bitmap cut into chunks that a checkpoint writes as pages (index/store.h).
+// Space: who owns which blocks of a blob. Reserved in memory, published with the log record of the
+// index change, freed by a record and reusable once that record is durable (store.md rules 10, 14).
+// The durable form is a bitmap cut into chunks that a checkpoint writes as pages (index/store.h).
 // Home: the shard's reactor. Plain calls only.
 #pragma once
 
@@ -22,10 +22,10 @@ struct Extent {
 };
 
 struct SpaceUsage {
-  uint64_t total = 0;      // blocks
-  uint64_t used = 0;       // published
-  uint64_t reserved = 0;   // handed out, not yet published
-  uint64_t deferred = 0;   // freed, not yet reusable
+  uint64_t total = 0;     // blocks
+  uint64_t used = 0;      // published
+  uint64_t reserved = 0;  // handed out, not yet published
+  uint64_t deferred = 0;  // freed, not yet reusable
   uint64_t available() const { return total - used - reserved - deferred; }
 };
 
@@ -55,8 +55,8 @@ class Space {
   SpaceUsage usage() const;
   bool is_owned(uint64_t block) const;
 
-  /// The durable form: bit i of chunk c (LSB first) = block c * chunk_bytes * 8 + i is owned; reserved
-  /// blocks count as free, deferred ones as free too.
+  /// The durable form: bit i of chunk c (LSB first) = block c * chunk_bytes * 8 + i is owned;
+  /// reserved blocks count as free, deferred ones as free too.
   size_t chunk_count(size_t chunk_bytes) const;
   void save_chunk(size_t chunk, ByteSpan into) const;
   /// Chunks changed since the last take_dirty(); drives what a checkpoint writes.
@@ -69,10 +69,10 @@ class Space {
     uint64_t lsn;
     Extent extent;
   };
-  std::vector<uint64_t> owned_;   // published bits
-  std::vector<uint64_t> taken_;   // owned, reserved or deferred: not to be handed out
+  std::vector<uint64_t> owned_;  // published bits
+  std::vector<uint64_t> taken_;  // owned, reserved or deferred: not to be handed out
   std::vector<bool> dirty_words_;
-  std::deque<Deferred> deferred_;   // ascending by lsn
+  std::deque<Deferred> deferred_;  // ascending by lsn
   uint64_t block_count_;
   uint64_t first_block_;
   uint64_t cursor_;

@@ -12,19 +12,19 @@ namespace {
 constexpr uint64_t kReserveBytesMax = 1u << 20;
 constexpr size_t kBufferBytesMin = 64u << 10;
 constexpr size_t kPooledBuffersMax = 8;
-// A batch waits for the end of the turn only while fewer writes than this are in flight. One more than
-// one lets the CPU work on one group's answers while the other's write is under way; with more, a crowd
-// of writers would fall apart into many small writes.
+// A batch waits for the end of the turn only while fewer writes than this are in flight. One more
+// than one lets the CPU work on one group's answers while the other's write is under way; with
+// more, a crowd of writers would fall apart into many small writes.
 constexpr size_t kEagerWritesMax = 2;
 // An open batch of this size uses a free slot at once: it gains nothing from waiting.
 constexpr size_t kBusyBatchBytes = 64u << 10;
 
 struct Batch {
   Lsn begin = 0;
-  uint64_t used = 0;        // header and records
-  uint64_t bytes = 0;       // with padding, once sealed
+  uint64_t used = 0;   // header and records
+  uint64_t bytes = 0;  // with padding, once sealed
   uint32_t record_count = 0;
-  Lsn complete = 0;         // as its header says
+  Lsn complete = 0;  // as its header says
   bool written = false;
   AlignedBuffer buffer;
 };
@@ -42,7 +42,8 @@ struct Waiter {
   std::coroutine_handle<> handle;
   bool* queued;  // in the frame that waits; false once it is woken
 };
-/// std::push_heap keeps the greatest in front; the nearest position, then the earliest, is wanted there.
+/// std::push_heap keeps the greatest in front; the nearest position, then the earliest, is wanted
+/// there.
 bool later(const Waiter& a, const Waiter& b) {
   return a.lsn != b.lsn ? a.lsn > b.lsn : a.order > b.order;
 }
@@ -50,7 +51,8 @@ bool later(const Waiter& a, const Waiter& b) {
 }  // namespace
 
 struct Wal::State : std::enable_shared_from_this<Wal::State> {
-  State(Reactor& reactor_in, Device& device_in) : reactor(reactor_in), device(device_in), idle(reactor) {}
+  State(Reactor& reactor_in, Device& device_in)
+      : reactor(reactor_in), device(device_in), idle(reactor) {}
 
   Reactor& reactor;
   Device& device;
@@ -61,8 +63,8 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   uint32_t predecessor = 0;  // checksum of the newest sealed batch
   WalStamp stamp;
   Lsn trimmed = 0;
-  Lsn sealed_end = 0;    // end of the newest sealed batch; the open one begins here
-  Lsn written_end = 0;   // all batches up to here are on media
+  Lsn sealed_end = 0;   // end of the newest sealed batch; the open one begins here
+  Lsn written_end = 0;  // all batches up to here are on media
   Lsn complete = 0;
   Lsn complete_recorded = 0;
   Lsn appended = 0;

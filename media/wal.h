@@ -1,9 +1,9 @@
-// Wal: the write-ahead log of one shard, a ring of 4 KiB blocks on its own blob (store.md rules 8 to 12).
-// Records are appended synchronously to the open batch; a batch becomes one durable log write that starts
-// on a fresh block; several writes are in flight; acknowledgement follows log order. A record may have
-// data that is written beside it: it counts as durable only when both are.
-// Memory: what is appended and not yet durable, bounded by the ring's room, plus a few reused buffers.
-// Home: the shard's reactor. Byte map: media/wal_format.h, docs/formats/wal.md.
+// Wal: the write-ahead log of one shard, a ring of 4 KiB blocks on its own blob (store.md rules 8
+// to 12). Records are appended synchronously to the open batch; a batch becomes one durable log
+// write that starts on a fresh block; several writes are in flight; acknowledgement follows log
+// order. A record may have data that is written beside it: it counts as durable only when both are.
+// Memory: what is appended and not yet durable, bounded by the ring's room, plus a few reused
+// buffers. Home: the shard's reactor. Byte map: media/wal_format.h, docs/formats/wal.md.
 #pragma once
 
 #include <deque>
@@ -22,20 +22,22 @@ using Lsn = uint64_t;
 
 /// Where a reader starts and what it must find there; kept in the superblock.
 struct WalStart {
-  Lsn position = 0;            // of a log write's first block
-  uint32_t incarnation = 0;    // of the newest opening recorded so far
-  uint32_t predecessor = 0;    // checksum of the log write before it. At creation 0, or a random number
-                               // that binds the log to its superblock: another log then reads as empty
+  Lsn position = 0;          // of a log write's first block
+  uint32_t incarnation = 0;  // of the newest opening recorded so far
+  uint32_t predecessor =
+      0;  // checksum of the log write before it. At creation 0, or a random number
+          // that binds the log to its superblock: another log then reads as empty
 };
 
 /// What each log write repeats about the shard (store.md rules 8, 23).
 struct WalStamp {
-  uint64_t epoch_highest = 0;       // highest epoch issued
-  uint64_t read_lease = 0;          // no read timestamp is above it
+  uint64_t epoch_highest = 0;  // highest epoch issued
+  uint64_t read_lease = 0;     // no read timestamp is above it
 };
 
 struct WalOptions {
-  uint32_t write_bytes_max = 1u << 20;  // a batch is closed at this size (one larger record stands alone)
+  uint32_t write_bytes_max =
+      1u << 20;  // a batch is closed at this size (one larger record stands alone)
   uint32_t writes_in_flight_max = 4;
 };
 
@@ -50,12 +52,13 @@ struct WalBatch {
   std::vector<Lsn> lsns;  // of each record, as append() returned it
 };
 
-/// Reads the chain from `start` to its end. Use: construct, `scan()` once, then `next()` until empty.
+/// Reads the chain from `start` to its end. Use: construct, `scan()` once, then `next()` until
+/// empty.
 class WalReader {
  public:
   WalReader(Reactor& reactor, Device& device, WalStart start);
-  /// What the whole chain says: its end, the highest `complete`, the stamp and incarnation of its last
-  /// write and the checksum that the next write must carry.
+  /// What the whole chain says: its end, the highest `complete`, the stamp and incarnation of its
+  /// last write and the checksum that the next write must carry.
   struct Summary {
     Lsn end = 0;
     Lsn complete = 0;
@@ -71,7 +74,8 @@ class WalReader {
   ///                        written with (cut or grown: restore the file)
   /// @error format_newer    written by a newer version: upgrade
   Task<Result<Summary>> scan();
-  /// The next log write, or nullopt at the end that scan() found. Reads ahead. After an error, stop.
+  /// The next log write, or nullopt at the end that scan() found. Reads ahead. After an error,
+  /// stop.
   /// @error checksum, io  what scan() saw whole cannot be read again
   Task<Result<std::optional<WalBatch>>> next();
 
@@ -82,17 +86,19 @@ class WalReader {
 
 class Wal {
  public:
-  /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and written
-  /// (FileDeviceOptions::fill).
-  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new log.
-  ///              All before tail.end counts as complete. So a recovery that drops records whose data is
-  ///              missing must make a root from which they are not reached durable (with a WalStart at or
-  ///              after tail.end) before its first append: a later replay verifies no data below `complete`
+  /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and
+  /// written (FileDeviceOptions::fill).
+  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new
+  /// log.
+  ///              All before tail.end counts as complete. So a recovery that drops records whose
+  ///              data is missing must make a root from which they are not reached durable (with a
+  ///              WalStart at or after tail.end) before its first append: a later replay verifies
+  ///              no data below `complete`
   /// @param incarnation  of this opening; must be durable in the superblock before the first append
   Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summary tail,
       uint32_t incarnation, Lsn trimmed);
-  /// Nothing may be open or in flight (drain() first) unless the log stopped or the world ended; those who
-  /// still wait get io.
+  /// Nothing may be open or in flight (drain() first) unless the log stopped or the world ended;
+  /// those who still wait get io.
   ~Wal();
   Wal(const Wal&) = delete;
   Wal& operator=(const Wal&) = delete;
@@ -101,14 +107,15 @@ class Wal {
   /// @param payload   copied
   /// @param data      the record has data under way: it is complete only after data_done(lsn)
   /// @returns the record's Lsn (strictly ascending; the end position of the record)
-  /// Precondition: room(payload.size()); a checkpoint's own few records may use the reserve instead.
-  /// Durable when complete() >= lsn. After a stop the record goes nowhere and never becomes durable.
+  /// Precondition: room(payload.size()); a checkpoint's own few records may use the reserve
+  /// instead. Durable when complete() >= lsn. After a stop the record goes nowhere and never
+  /// becomes durable.
   Lsn append(ByteView payload, bool data);
   /// The data of the record at `lsn` is on media (ok) or failed (the log stops).
   void data_done(Lsn lsn, bool ok);
 
-  /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an eighth of
-  /// the ring, at most 1 MiB)? True after a stop: go on and meet the error.
+  /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an
+  /// eighth of the ring, at most 1 MiB)? True after a stop: go on and meet the error.
   bool room(uint64_t bytes) const;
   uint64_t ring_bytes() const;
   /// Bytes between trim point and append position.
@@ -116,16 +123,17 @@ class Wal {
 
   /// Everything up to here is durable with its data; never goes back.
   Lsn complete() const;
-  /// The highest `complete` that a durable log write carries: replay will not verify data below it, and
-  /// extents freed at or below it may be reserved again (store.md rule 10; Space::release).
+  /// The highest `complete` that a durable log write carries: replay will not verify data below it,
+  /// and extents freed at or below it may be reserved again (store.md rule 10; Space::release).
   Lsn complete_recorded() const;
-  /// Has complete_recorded() reach `wanted` soon, by an empty log write where no other is on its way to say
-  /// so and there is room. For a shard that waits for deferred space while no updates come. Plain call;
-  /// does nothing while complete() < wanted.
+  /// Has complete_recorded() reach `wanted` soon, by an empty log write where no other is on its
+  /// way to say so and there is room. For a shard that waits for deferred space while no updates
+  /// come. Plain call; does nothing while complete() < wanted.
   void record_complete(Lsn wanted);
   /// The newest appended record.
   Lsn appended() const;
-  /// Waits until complete() >= lsn. @error io  the log stopped; nothing after complete() is promised
+  /// Waits until complete() >= lsn. @error io  the log stopped; nothing after complete() is
+  /// promised
   Task<Result<void>> durable(Lsn lsn);
   bool stopped() const;
   /// Called (on the reactor) whenever complete() moved. May append; must not destroy the log.
@@ -133,8 +141,9 @@ class Wal {
 
   /// The stamp that the next log writes carry. Monotonic.
   void set_stamp(WalStamp stamp);
-  /// Ends the open batch at a block border; returns what a superblock for "everything appended so far"
-  /// must hold. Plain call. The superblock is written only after durable(position) (store.md rule 15).
+  /// Ends the open batch at a block border; returns what a superblock for "everything appended so
+  /// far" must hold. Plain call. The superblock is written only after durable(position) (store.md
+  /// rule 15).
   WalStart seal();
   /// Everything before `start` may be overwritten. The superblock that says so is durable.
   void trim(Lsn position);

@@ -8,22 +8,24 @@
 //       16     8  position       of this byte 0 in the endless log; a multiple of 4,096
 //       24     4  bytes          of the whole write with its padding; a multiple of 4,096
 //       28     4  checksum       CRC32C of all `bytes` bytes, this field taken as zero
-//       32     4  predecessor    `checksum` of the log write that ends at `position`; the first write of a
-//                                log carries the number that the superblock names (0 by default)
+//       32     4  predecessor    `checksum` of the log write that ends at `position`; the first
+//                                write of a log carries the number that the superblock names
+//                                (0 by default)
 //       36     4  used           bytes of header and records; the rest is zero
 //       40     4  record_count   0 is allowed: such a write only carries the fields of this header
 //       44     4  reserved       zero
 //       48     8  epoch_highest  highest epoch issued when the write was built
 //       56     8  read_lease     no read timestamp is above it
-//       64     8  complete       up to here log and data were durable when it was built; <= position
-//       72     8  ring_bytes     length of the ring; byte p of the log stands at offset p % ring_bytes
+//       64     8  complete       up to here log and data were durable when it was built; at most
+//                                `position`
+//       72     8  ring_bytes     length of the ring; byte p of the log stands at p % ring_bytes
 //       80    16  reserved2      zero
 //       96        records        record_count times: 4 bytes length n, n bytes payload; not aligned
 //     used        padding        zero up to `bytes`
 //
 // The first 32 bytes keep their places in every later version, and `checksum` its meaning.
-// Valid iff: magic, checksum, 96 <= used <= bytes, bytes - used < 4,096, records end exactly at `used`,
-// complete <= position, reserved fields zero.
+// Valid iff: magic, checksum, 96 <= used <= bytes, bytes - used < 4,096, records end exactly at
+// `used`, complete <= position, reserved fields zero.
 #pragma once
 
 #include <cstddef>
@@ -57,15 +59,16 @@ static_assert(std::has_unique_object_representations_v<WalHeader>, "padding leak
 
 inline constexpr uint32_t kWalRecordHeaderBytes = 4;
 
-/// A log write that passed every check of its own; what it says about its neighbours is not judged yet.
+/// A log write that passed every check of its own; what it says about its neighbours is not judged
+/// yet.
 struct WalWrite {
   WalHeader header;
   std::vector<ByteView> records;    // payloads, borrowed from the parsed bytes
   std::vector<uint64_t> lsns;       // end position of each record
 };
 
-/// What the first bytes of a block claim, before the checksum is known: the length of the write, or 0 if
-/// no log write of a ring of `ring_bytes` starts here.
+/// What the first bytes of a block claim, before the checksum is known: the length of the write, or
+/// 0 if no log write of a ring of `ring_bytes` starts here.
 uint64_t wal_claimed_bytes(ByteView block, uint64_t ring_bytes);
 
 /// Parses one whole log write (exactly its claimed bytes).

@@ -37,7 +37,7 @@ struct WalReader::State {
   uint64_t ring;
   Summary summary;
   bool scanned = false;
-  Lsn at = 0;                  // of next()
+  Lsn at = 0;  // of next()
   uint32_t at_predecessor = 0;
   uint32_t at_incarnation = 0;
   AlignedBuffer window;
@@ -48,7 +48,8 @@ struct WalReader::State {
   ByteView view(Lsn position, uint64_t bytes) const {
     return window.view().subspan(position - window_begin, bytes);
   }
-  Task<Result<std::optional<WalWrite>>> link(Lsn position, uint32_t predecessor, uint32_t incarnation);
+  Task<Result<std::optional<WalWrite>>> link(Lsn position, uint32_t predecessor,
+                                             uint32_t incarnation);
   Task<Result<void>> look_beyond();
   Task<Result<void>> judge_beyond(Lsn position);
 };
@@ -107,8 +108,8 @@ Task<Result<std::optional<WalWrite>>> WalReader::State::link(Lsn position, uint3
   co_return std::move(*write);
 }
 
-/// Store.md rule 9: whatever stands in the ring behind the end of the chain must not prove that the end
-/// lies further on.
+/// Store.md rule 9: whatever stands in the ring behind the end of the chain must not prove that the
+/// end lies further on.
 Task<Result<void>> WalReader::State::look_beyond() {
   const Lsn end = summary.end;
   for (Lsn position = end; position < end + ring; position += kWalBlockBytes) {
@@ -124,10 +125,9 @@ Task<Result<void>> WalReader::State::judge_beyond(Lsn position) {
   std::memcpy(&header, view(position, sizeof header).data(), sizeof header);
   const uint64_t bytes = header.bytes.get();
   const bool other_ring = header.ring_bytes.get() != ring;
-  const bool other_end = header.position.get() % ring == position % ring &&
-                         header.position.get() >= summary.end &&
-                         header.complete.get() > summary.end &&
-                         header.incarnation.get() >= summary.incarnation;
+  const bool other_end =
+      header.position.get() % ring == position % ring && header.position.get() >= summary.end &&
+      header.complete.get() > summary.end && header.incarnation.get() >= summary.incarnation;
   if (!other_ring && !other_end) co_return Result<void>{};
   // In a ring of another length, only what does not wrap can be checked.
   if (bytes > ring || (other_ring && position % ring + bytes > ring)) co_return Result<void>{};
@@ -138,8 +138,9 @@ Task<Result<void>> WalReader::State::judge_beyond(Lsn position) {
     co_return fail(Errc::format_invalid,
                    "wal: the log has not the length that it was written with; restore the file");
   }
-  co_return fail(Errc::checksum,
-                 "wal: an acknowledged part of the log is damaged; later parts prove that it was whole");
+  co_return fail(
+      Errc::checksum,
+      "wal: an acknowledged part of the log is damaged; later parts prove that it was whole");
 }
 
 WalReader::WalReader(Reactor& reactor, Device& device, WalStart start)
@@ -157,7 +158,8 @@ Task<Result<WalReader::Summary>> WalReader::scan() {
   summary = {};
   summary.end = summary.complete = s->start.position;
   summary.predecessor = s->start.predecessor;
-  uint32_t incarnation = 0;  // what the superblock names is an upper bound, not that of the first write
+  uint32_t incarnation =
+      0;  // what the superblock names is an upper bound, not that of the first write
   for (;;) {
     CO_TRY(write, co_await s->link(summary.end, summary.predecessor, incarnation));
     if (!write) break;

@@ -6,7 +6,8 @@
 
 namespace cairn::model {
 
-/// 128-bit object id; `hi` holds type, class ordinal, group count and 32 user bits (model/oclass.h).
+/// 128-bit object id; `hi` holds type, class ordinal, group count and 32 user bits
+/// (model/oclass.h).
 struct ObjectId {
   uint64_t lo = 0;
   uint64_t hi = 0;
@@ -25,16 +26,31 @@ enum class KeyKind : uint8_t { hashed, integer, lexical };
 /// Of an object type byte (docs/formats/keys.md); unknown types are hashed at both levels.
 constexpr KeyKind dkey_kind(uint8_t type) {
   switch (type) {
-    case 2: case 4: case 9: case 11: case 12: case 13: return KeyKind::integer;
-    case 5: case 7: case 10: return KeyKind::lexical;
-    default: return KeyKind::hashed;
+    case 2:
+    case 4:
+    case 9:
+    case 11:
+    case 12:
+    case 13:
+      return KeyKind::integer;
+    case 5:
+    case 7:
+    case 10:
+      return KeyKind::lexical;
+    default:
+      return KeyKind::hashed;
   }
 }
 constexpr KeyKind akey_kind(uint8_t type) {
   switch (type) {
-    case 3: case 4: return KeyKind::integer;
-    case 6: case 7: return KeyKind::lexical;
-    default: return KeyKind::hashed;
+    case 3:
+    case 4:
+      return KeyKind::integer;
+    case 6:
+    case 7:
+      return KeyKind::lexical;
+    default:
+      return KeyKind::hashed;
   }
 }
 

@@ -33,7 +33,8 @@ inline constexpr uint64_t kMask = 0xff;
 }  // namespace cond
 
 /// One akey of an update or a fetch.
-/// Update: `buffer` holds record_bytes * sum(recxs.count) bytes (single: record_bytes); more is ignored.
+/// Update: `buffer` holds record_bytes * sum(recxs.count) bytes (single: record_bytes); more is
+/// ignored.
 ///         record_bytes 0 punches the value or the extents.
 /// Fetch:  `buffer` is the room for the result, packed in recx order; empty with `size_only`.
 struct Iod {
@@ -41,9 +42,9 @@ struct Iod {
   ValueType type = ValueType::none;
   uint64_t record_bytes = 0;
   uint64_t flags = 0;
-  std::vector<Recx> recxs;      // array only; ascending or not, not overlapping
+  std::vector<Recx> recxs;  // array only; ascending or not, not overlapping
   std::vector<IoVec> buffer;
-  bool size_only = false;       // fetch: the caller has no buffer and wants sizes
+  bool size_only = false;  // fetch: the caller has no buffer and wants sizes
 };
 
 /// What a fetch found for one akey.
@@ -61,8 +62,8 @@ struct FetchedIod {
   std::vector<Recx> extents;
 };
 
-/// The result of a fetch. `status` record_too_big: some buffer was too small, nothing was copied, all
-/// record_bytes are right. nonexistent: a condition failed.
+/// The result of a fetch. `status` record_too_big: some buffer was too small, nothing was copied,
+/// all record_bytes are right. nonexistent: a condition failed.
 struct Fetched {
   Errc status = Errc::ok;
   std::vector<FetchedIod> iods;
@@ -72,12 +73,12 @@ struct Fetched {
 struct ListRequest {
   enum class What : uint8_t { dkeys, akeys, recxs };
   What what = What::dkeys;
-  ByteView dkey;                 // akeys, recxs
-  ByteView akey;                 // recxs
-  uint32_t count_max = 0;        // keys or extents wanted, > 0
-  uint64_t bytes_max = 0;        // room for key bytes
-  Bytes position;                // of the previous reply; empty: from the start. <= kAnchorBytes
-  bool descending = false;       // recxs only
+  ByteView dkey;            // akeys, recxs
+  ByteView akey;            // recxs
+  uint32_t count_max = 0;   // keys or extents wanted, > 0
+  uint64_t bytes_max = 0;   // room for key bytes
+  Bytes position;           // of the previous reply; empty: from the start. <= kAnchorBytes
+  bool descending = false;  // recxs only
 };
 
 /// Keys stand one behind the other in `keys`; `lengths` cuts them. If not even the first fits,
@@ -86,8 +87,8 @@ struct Listed {
   Bytes keys;
   std::vector<uint64_t> lengths;
   std::vector<Recx> recxs;
-  std::vector<Epoch> epochs;     // of each recx
-  uint64_t record_bytes = 0;     // recxs: bytes per record, 0 if nothing is there
+  std::vector<Epoch> epochs;  // of each recx
+  uint64_t record_bytes = 0;  // recxs: bytes per record, 0 if nothing is there
   bool too_small = false;
   bool eof = false;
   Bytes position;
@@ -95,11 +96,11 @@ struct Listed {
 
 /// Greatest or smallest integer dkey, akey, extent (DAOS_GET_*).
 struct QueryKeyRequest {
-  bool max = true;               // else min
+  bool max = true;  // else min
   bool want_dkey = false, want_akey = false, want_recx = false;
-  uint64_t dkey = 0;             // if not wanted and the dkeys are integers
+  uint64_t dkey = 0;  // if not wanted and the dkeys are integers
   uint64_t akey = 0;
-  ByteView dkey_bytes;           // if not wanted and the keys are not integers
+  ByteView dkey_bytes;  // if not wanted and the keys are not integers
   ByteView akey_bytes;
 };
 struct QueriedKey {

@@ -11,7 +11,8 @@ inline constexpr size_t kKeyBytesMax = size_t{1} << 20;
 /// Lexical keys compare whole, and an anchor (104 bytes at the C API) must hold a whole position.
 inline constexpr size_t kLexicalKeyBytesMax = 96;
 inline constexpr size_t kIntegerKeyBytes = 8;
-/// A key part in the index: up to this many bytes whole, longer ones by this prefix and a 16-byte hash.
+/// A key part in the index: up to this many bytes whole, longer ones by this prefix and a 16-byte
+/// hash.
 inline constexpr size_t kKeyPrefixBytes = 64;
 inline constexpr size_t kKeyHashBytes = 16;
 /// The opaque part of an enumeration anchor at the C API.

@@ -109,8 +109,10 @@ const Redundancy* choose_redundancy(OidRequest request, PoolShape s) {
   const Redundancy* const plain = redundancy_of(kOrdinalSingle);
   uint32_t losses = s.redundancy_factor;
   switch (hint) {
-    case class_hint::kRedundancyNone: return losses == 0 ? plain : nullptr;
-    case class_hint::kRedundancyCode: return coded_for(std::max(losses, 1u), s.domains);
+    case class_hint::kRedundancyNone:
+      return losses == 0 ? plain : nullptr;
+    case class_hint::kRedundancyCode:
+      return coded_for(std::max(losses, 1u), s.domains);
     case class_hint::kRedundancyCopies:
       if (losses == 0 && s.domains < 2) return plain;
       losses = std::max(losses, 1u);
@@ -122,7 +124,8 @@ const Redundancy* choose_redundancy(OidRequest request, PoolShape s) {
         if (const Redundancy* r = coded_for(losses, s.domains)) return r;
       }
       break;
-    default: return nullptr;
+    default:
+      return nullptr;
   }
   return losses + 1 <= s.domains ? redundancy_of(1, losses, false) : nullptr;
 }
@@ -131,11 +134,16 @@ uint32_t choose_groups(OidRequest request, uint32_t all, uint32_t targets) {
   const bool wide = request.type >= 8 && request.type <= 13;  // flat key-value and array objects
   const uint16_t hint = request.hints & ~class_hint::kRedundancyMask & 0x3f0;
   uint32_t wanted = wide ? all : 1;
-  if (hint & class_hint::kShardsMax) wanted = all;
-  else if (hint & class_hint::kShardsExtreme) wanted = std::max(1024u, targets / 4 * 3);
-  else if (hint & class_hint::kShardsHigh) wanted = std::max(256u, targets / 2);
-  else if (hint & class_hint::kShardsRegular) wanted = std::max(128u, targets / 4);
-  else if (hint & class_hint::kShardsTiny) wanted = 1;
+  if (hint & class_hint::kShardsMax)
+    wanted = all;
+  else if (hint & class_hint::kShardsExtreme)
+    wanted = std::max(1024u, targets / 4 * 3);
+  else if (hint & class_hint::kShardsHigh)
+    wanted = std::max(256u, targets / 2);
+  else if (hint & class_hint::kShardsRegular)
+    wanted = std::max(128u, targets / 4);
+  else if (hint & class_hint::kShardsTiny)
+    wanted = 1;
   return std::min(wanted, all);
 }
 
@@ -161,8 +169,12 @@ std::optional<ObjectClass> class_of_id(ClassId id) {
   const Redundancy* const r = redundancy_of(id >> kOrdinalShift);
   const uint32_t groups = id & ((1u << kOrdinalShift) - 1);
   if (r == nullptr || groups == 0 || groups > kGroupsMax) return std::nullopt;
-  return ObjectClass{.id = id, .ordinal = r->ordinal, .groups = groups, .data_shards = r->data,
-                     .extra_shards = r->extra, .coded = r->coded};
+  return ObjectClass{.id = id,
+                     .ordinal = r->ordinal,
+                     .groups = groups,
+                     .data_shards = r->data,
+                     .extra_shards = r->extra,
+                     .coded = r->coded};
 }
 
 Result<ObjectClass> class_of_object(ObjectId oid, PoolShape shape) {
@@ -173,7 +185,8 @@ Result<ObjectClass> class_of_object(ObjectId oid, PoolShape shape) {
   if (found->id == kClassRpXsf) {
     found->extra_shards = static_cast<uint16_t>(shape.targets - 1);
   } else if (found->extra_shards < shape.redundancy_factor) {
-    return fail(Errc::invalid, "object id: its class survives fewer losses than the container asks");
+    return fail(Errc::invalid,
+                "object id: its class survives fewer losses than the container asks");
   }
   if (found->group_size() > shape.domains && found->id != kClassRpXsf) {
     return fail(Errc::invalid, "object id: its class needs more fault domains than the pool has");
@@ -240,8 +253,9 @@ Result<ObjectId> generate_oid(OidRequest request, PoolShape shape) {
   if (request.class_id == kClassUnknown) {
     r = choose_redundancy(request, shape);
     if (r == nullptr) {
-      return fail(Errc::invalid, "object class: the pool has too few fault domains for the hints and "
-                                 "the container's redundancy factor");
+      return fail(Errc::invalid,
+                  "object class: the pool has too few fault domains for the hints and "
+                  "the container's redundancy factor");
     }
   } else {
     const auto c = class_of_id(request.class_id);
@@ -254,12 +268,15 @@ Result<ObjectId> generate_oid(OidRequest request, PoolShape shape) {
   }
   const uint32_t size = uint32_t{r->data} + r->extra;
   if (size > shape.domains) {
-    return fail(Errc::invalid, "object class: needs more fault domains than the pool has; use a class "
-                               "of the S family");
+    return fail(Errc::invalid,
+                "object class: needs more fault domains than the pool has; use a class "
+                "of the S family");
   }
   const uint32_t all = std::max<uint32_t>(1, usable_targets(shape) / size);
-  if (request.class_id == kClassUnknown) groups = choose_groups(request, all, shape.targets);
-  else if (groups == kGroupsMax) groups = all;
+  if (request.class_id == kClassUnknown)
+    groups = choose_groups(request, all, shape.targets);
+  else if (groups == kGroupsMax)
+    groups = all;
   if (uint64_t{groups} * size > shape.targets) {
     return fail(Errc::invalid, "object class: needs more targets than the pool has");
   }

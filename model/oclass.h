@@ -1,6 +1,7 @@
-// Object classes: how many copies or code shards an object has, and over how many groups it is spread.
-// A class id is (redundancy ordinal << 24) | group count; the same two numbers stand in the high half of
-// an object id. Pure values; the only class without an ordinal that can be used is RP_XSF (80).
+// Object classes: how many copies or code shards an object has, and over how many groups it is
+// spread. A class id is (redundancy ordinal << 24) | group count; the same two numbers stand in the
+// high half of an object id. Pure values; the only class without an ordinal that can be used is
+// RP_XSF (80).
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace cairn::model {
 using ClassId = uint32_t;
 
 inline constexpr ClassId kClassUnknown = 0;
-inline constexpr ClassId kClassRpXsf = 80;          // one group, a copy on every target
-inline constexpr uint32_t kGroupsMax = 0xffff;      // in place of a count: as many as the pool holds
+inline constexpr ClassId kClassRpXsf = 80;      // one group, a copy on every target
+inline constexpr uint32_t kGroupsMax = 0xffff;  // in place of a count: as many as the pool holds
 inline constexpr unsigned kOrdinalShift = 24;
 inline constexpr uint8_t kObjectTypeMax = 14;
 
@@ -39,11 +40,12 @@ inline constexpr uint16_t kRedundancyMask = 0xf;
 /// What a class means for one object.
 struct ObjectClass {
   ClassId id = kClassUnknown;
-  uint8_t ordinal = 0;        // 0: RP_XSF
-  uint32_t groups = 0;        // kGroupsMax: all
-  uint16_t data_shards = 1;   // of a group
-  uint16_t extra_shards = 0;  // further copies or parity shards of a group; also the losses it survives
-  bool coded = false;         // parity instead of copies
+  uint8_t ordinal = 0;       // 0: RP_XSF
+  uint32_t groups = 0;       // kGroupsMax: all
+  uint16_t data_shards = 1;  // of a group
+  uint16_t extra_shards =
+      0;               // further copies or parity shards of a group; also the losses it survives
+  bool coded = false;  // parity instead of copies
   uint32_t group_size() const { return uint32_t{data_shards} + extra_shards; }
   bool has_redundancy() const { return extra_shards != 0; }
 };
@@ -58,9 +60,11 @@ struct PoolShape {
 /// The meaning of a class id; nullopt for ids that no object can have.
 std::optional<ObjectClass> class_of_id(ClassId id);
 /// The class in an object id, judged in a pool of that shape.
-/// @error invalid        no such class, no groups, more groups than targets, or weaker than the container
+/// @error invalid        no such class, no groups, more groups than targets, or weaker than the
+/// container
 ///                       demands
-/// @error not_supported  the class keeps copies or parity on several targets, which is not built yet
+/// @error not_supported  the class keeps copies or parity on several targets, which is not built
+/// yet
 Result<ObjectClass> class_of_object(ObjectId oid, PoolShape shape);
 
 /// kClassUnknown if the table has no such name. Exact, case matters.
@@ -73,10 +77,10 @@ const std::string& class_names();
 size_t class_count();
 
 struct OidRequest {
-  ObjectId user;          // 96 bits of the user; the high half of `hi` is overwritten
-  uint8_t type = 0;       // <= kObjectTypeMax
+  ObjectId user;                     // 96 bits of the user; the high half of `hi` is overwritten
+  uint8_t type = 0;                  // <= kObjectTypeMax
   ClassId class_id = kClassUnknown;  // kClassUnknown: choose by hints, type and pool
-  uint16_t hints = 0;     // class_hint; looked at only when choosing
+  uint16_t hints = 0;                // class_hint; looked at only when choosing
 };
 /// The object id with type, redundancy and groups filled in.
 /// @error invalid  type, class or hints cannot be had in this pool; the text says why

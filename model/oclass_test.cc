@@ -28,7 +28,8 @@ TEST(ObjectClasses, Names_and_ids_are_those_of_the_interface) {
   EXPECT_EQ(class_name(0x01000003), "S3");
   EXPECT_EQ(class_name(0x08000007), "RP_2G7");
   EXPECT_EQ(class_name(0x0900ffff), "RP_3GX");
-  for (const ClassId unknown : {0u, 1u, 50u, 51u, 100u, 0x01000000u, 0x10000001u, 0x30000001u, ~0u}) {
+  for (const ClassId unknown :
+       {0u, 1u, 50u, 51u, 100u, 0x01000000u, 0x10000001u, 0x30000001u, ~0u}) {
     EXPECT_EQ(class_name(unknown), std::nullopt) << unknown;
   }
 }
@@ -50,7 +51,8 @@ TEST(ObjectClasses, Every_listed_name_comes_back_from_its_id) {
 TEST(ObjectClasses, On_one_target_every_choice_is_one_shard) {
   // Goal: the recorded answers of a pool with one target. Method: every type, every single hint.
   for (uint8_t type = 0; type <= kObjectTypeMax; ++type) {
-    EXPECT_EQ(generated(type, kClassUnknown).hi >> 32, uint64_t{type} << 24 | 0x010001) << int{type};
+    EXPECT_EQ(generated(type, kClassUnknown).hi >> 32, uint64_t{type} << 24 | 0x010001)
+        << int{type};
     EXPECT_EQ(generated(type, class_by_name("SX")).hi >> 32, uint64_t{type} << 24 | 0x010001);
   }
   for (uint16_t hint = 1; hint <= 0x200; hint = static_cast<uint16_t>(hint << 1)) {

@@ -1,4 +1,5 @@
-// The clock seam: the only source of time above it. Production reads the kernel, simulation is told.
+// The clock seam: the only source of time above it. Production reads the kernel, simulation is
+// told.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 #include "runtime/context.h"
 
+#include <unistd.h>
 #include <algorithm>
 #include <mutex>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include "runtime/parking.h"
@@ -20,8 +20,8 @@ enum class Signal : uint32_t { none, finished, baton };
 
 }  // namespace
 
-/// One thread inside the context. On its stack; every field is guarded by State::mutex, or belongs to
-/// the driver while `linked`, except `spot`.
+/// One thread inside the context. On its stack; every field is guarded by State::mutex, or belongs
+/// to the driver while `linked`, except `spot`.
 struct Waiter {
   Waiter* prev = nullptr;
   Waiter* next = nullptr;
@@ -41,21 +41,21 @@ struct Context::State {
   const pid_t pid = getpid();
 
   std::mutex mutex;
-  bool held = false;          // somebody has the baton
-  Waiter* first = nullptr;    // threads parked until their work is done or they get the baton
+  bool held = false;        // somebody has the baton
+  Waiter* first = nullptr;  // threads parked until their work is done or they get the baton
   Waiter* last = nullptr;
-  size_t lookers = 0;         // waiters with `done`
+  size_t lookers = 0;           // waiters with `done`
   std::vector<Call*> finished;  // baton holder only
 
   std::thread helper;
   ParkingSpot helper_spot;
-  bool helper_parked = false;   // deeply: wake it when it is needed
-  bool helper_asleep = false;   // it holds the baton and sleeps in the kernel: may be taken from it
+  bool helper_parked = false;  // deeply: wake it when it is needed
+  bool helper_asleep = false;  // it holds the baton and sleeps in the kernel: may be taken from it
   bool helper_in_kernel = false;  // it sleeps there, with the baton or robbed of it
   Instant helper_until = 0;       // and till when
   bool helper_stop = false;
-  uint64_t helper_robbed = 0;   // counts batons taken from it
-  uint64_t taken = 0;           // counts batons taken by callers
+  uint64_t helper_robbed = 0;  // counts batons taken from it
+  uint64_t taken = 0;          // counts batons taken by callers
 
   void link(Waiter& w) {
     w.linked = true;
@@ -136,8 +136,8 @@ void Context::State::look_for_others() {
   }
 }
 
-/// Gives the baton to a waiter if there is one. Mail that arrived late is delivered first: its sender
-/// saw the baton held and relies on its holder.
+/// Gives the baton to a waiter if there is one. Mail that arrived late is delivered first: its
+/// sender saw the baton held and relies on its holder.
 void Context::State::release() {
   for (;;) {
     std::unique_lock lock(mutex);
@@ -192,7 +192,8 @@ void Context::State::help() {
   }
 }
 
-/// Drives until a caller takes the baton or nothing is under way. `lock` is held at entry and return.
+/// Drives until a caller takes the baton or nothing is under way. `lock` is held at entry and
+/// return.
 void Context::State::help_with_baton(std::unique_lock<std::mutex>& lock) {
   const uint64_t robbed_before = helper_robbed;
   for (;;) {
@@ -248,7 +249,8 @@ Task<void> Context::finish_void(Task<void> task, Call& call) {
   mark_done(call);
 }
 
-/// On the driver, inside a turn; the frame of call.root still runs, so nobody is woken before its end.
+/// On the driver, inside a turn; the frame of call.root still runs, so nobody is woken before its
+/// end.
 void Context::mark_done(Call& call) { call.state->finished.push_back(&call); }
 
 void Context::run_call(Call& call) {

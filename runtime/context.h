@@ -1,6 +1,6 @@
-// Context: the way of threads into a reactor that no thread owns (store.md rule 24). The thread that
-// waits takes the baton and drives the reactor; others queue, and one of them takes over when the holder's
-// own work is done. There is no engine thread.
+// Context: the way of threads into a reactor that no thread owns (store.md rule 24). The thread
+// that waits takes the baton and drives the reactor; others queue, and one of them takes over when
+// the holder's own work is done. There is no engine thread.
 #pragma once
 
 #include <functional>
@@ -28,8 +28,8 @@ class Context {
 
   Reactor& reactor() { return reactor_; }
 
-  /// Runs `task` on the reactor and returns its value; drives the reactor while no other thread does.
-  /// Must not be called from inside the reactor (checked).
+  /// Runs `task` on the reactor and returns its value; drives the reactor while no other thread
+  /// does. Must not be called from inside the reactor (checked).
   template <class T>
   T run(Task<T> task) {
     if constexpr (std::is_void_v<T>) {
@@ -45,14 +45,14 @@ class Context {
     }
   }
 
-  /// Hands `task` to the reactor and returns; if the baton is free, first drives it until nothing is
-  /// ready, so that I/O is under way on return. The task reports its end itself.
+  /// Hands `task` to the reactor and returns; if the baton is free, first drives it until nothing
+  /// is ready, so that I/O is under way on return. The task reports its end itself.
   void start(Task<void> task);
 
-  /// Drives (or waits for whoever drives) until `done()` is true or `timeout` has passed (kNever: for
-  /// ever; 0: one look after one turn). Returns what `done()` said last.
-  /// `done` must be a short, plain look at state of the reactor. It is called with the baton held, by
-  /// whichever thread drives, not after it said true, and not after return.
+  /// Drives (or waits for whoever drives) until `done()` is true or `timeout` has passed (kNever:
+  /// for ever; 0: one look after one turn). Returns what `done()` said last. `done` must be a
+  /// short, plain look at state of the reactor. It is called with the baton held, by whichever
+  /// thread drives, not after it said true, and not after return.
   bool drive_until(std::move_only_function<bool()> done, Duration timeout);
 
  private:

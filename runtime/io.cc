@@ -43,9 +43,10 @@ Result<std::unique_ptr<IoBackend>> make_io_backend() {
   if (ring || want == "uring") return ring;
   static std::atomic<bool> told{false};
   if (!told.exchange(true)) {
-    report(Severity::warning,
-           "io_uring is refused here (a container profile or sysctl kernel.io_uring_disabled): using "
-           "4 I/O threads instead; CAIRN_IO=threads silences this line");
+    report(
+        Severity::warning,
+        "io_uring is refused here (a container profile or sysctl kernel.io_uring_disabled): using "
+        "4 I/O threads instead; CAIRN_IO=threads silences this line");
   }
   return make_thread_backend(kIoThreads);
 }

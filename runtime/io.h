@@ -1,5 +1,6 @@
 // File I/O below the device seam: requests go in, completions come out on the reactor that owns the
-// backend. Two implementations: io_uring, and a small thread pool where the kernel refuses io_uring.
+// backend. Two implementations: io_uring, and a small thread pool where the kernel refuses
+// io_uring.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ struct IoRequest {
   void* owner = nullptr;
   // For the backend.
   IoRequest* next = nullptr;
-  uint32_t moved = 0;    // bytes done by earlier short transfers
+  uint32_t moved = 0;  // bytes done by earlier short transfers
   uint32_t retries = 0;
 };
 
@@ -47,14 +48,14 @@ class IoBackend {
   /// Blocks until a request finished, wake() was called, or `max` passed (kNever: no limit). May
   /// return early. Any thread, also beside the home thread; starts nothing, so kick() before it.
   virtual void wait(Duration max) = 0;
-  /// Ends every wait() in progress, or the next one, until a reap() takes that back. Any thread. So what
-  /// a wake() tells must be looked for between reap() and wait().
+  /// Ends every wait() in progress, or the next one, until a reap() takes that back. Any thread. So
+  /// what a wake() tells must be looked for between reap() and wait().
   virtual void wake() = 0;
 };
 
-/// io_uring, or the thread pool if the kernel refuses it (one line on stderr says so, once a process).
-/// CAIRN_IO=uring|threads forces one.
-/// Fork: a child may destroy its copy; that neither waits nor touches the parent's requests.
+/// io_uring, or the thread pool if the kernel refuses it (one line on stderr says so, once a
+/// process). CAIRN_IO=uring|threads forces one. Fork: a child may destroy its copy; that neither
+/// waits nor touches the parent's requests.
 /// @error not_supported  CAIRN_IO=uring where the kernel refuses it; unset it or use threads
 /// @error invalid        CAIRN_IO holds another word
 Result<std::unique_ptr<IoBackend>> make_io_backend();

@@ -1,6 +1,6 @@
 // The io_uring backend. The ring is a plain one, because different threads drive it, one at a time.
-// wait() sleeps in ppoll() on the ring and on an event counter instead of in io_uring_enter(): that is
-// safe beside the home thread, and a wake() does not depend on the thread that armed something.
+// wait() sleeps in ppoll() on the ring and on an event counter instead of in io_uring_enter(): that
+// is safe beside the home thread, and a wake() does not depend on the thread that armed something.
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -140,7 +140,9 @@ class UringBackend final : public IoBackend {
         io_uring_prep_write(sqe, r.fd, io_rest_data(r), io_rest_bytes(r), io_rest_offset(r));
         if (r.op == Op::write_durable) sqe->rw_flags = RWF_DSYNC;
         break;
-      case Op::flush: io_uring_prep_fsync(sqe, r.fd, IORING_FSYNC_DATASYNC); break;
+      case Op::flush:
+        io_uring_prep_fsync(sqe, r.fd, IORING_FSYNC_DATASYNC);
+        break;
       case Op::punch_hole:
         io_uring_prep_fallocate(sqe, r.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                 static_cast<off_t>(r.offset), static_cast<off_t>(r.bytes));

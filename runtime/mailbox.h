@@ -1,5 +1,5 @@
-// Mailbox: functions that other threads want run on a reactor's home thread, in order of arrival per
-// poster, and the sleep of a reactor that has no I/O backend. Internal to runtime/.
+// Mailbox: functions that other threads want run on a reactor's home thread, in order of arrival
+// per poster, and the sleep of a reactor that has no I/O backend. Internal to runtime/.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// ParkingSpot: one thread sleeps, another one wakes exactly it, with a word of why. Internal to runtime/.
+// ParkingSpot: one thread sleeps, another one wakes exactly it, with a word of why. Internal to
+// runtime/.
 #pragma once
 
 #include <linux/futex.h>
@@ -14,7 +15,8 @@ namespace cairn {
 
 class ParkingSpot {
  public:
-  /// Sleeps until unpark() or for `max` (kNever: no limit). Returns the signal, 0 after the time-out.
+  /// Sleeps until unpark() or for `max` (kNever: no limit). Returns the signal, 0 after the
+  /// time-out.
   uint32_t park(Duration max) {
     const Instant begin = max == kNever ? 0 : system_clock().now();
     for (;;) {
@@ -34,8 +36,8 @@ class ParkingSpot {
     }
   }
 
-  /// `signal` is neither 0 nor kParked. The spot may be gone when this returns: the wake-up below is then
-  /// one that a futex user must expect anyhow.
+  /// `signal` is neither 0 nor kParked. The spot may be gone when this returns: the wake-up below
+  /// is then one that a futex user must expect anyhow.
   void unpark(uint32_t signal) {
     auto* const word = &word_;
     if (word->exchange(signal, std::memory_order_acq_rel) == kParked) {

@@ -100,7 +100,8 @@ bool Reactor::turn() {
   size_t ran = mailbox_->deliver();
   if (io_) ran += io_->reap();
   ran += run_timers();
-  // Only what is ready now: a task that yields for ever must not keep I/O and timers from their turn.
+  // Only what is ready now: a task that yields for ever must not keep I/O and timers from their
+  // turn.
   for (size_t left = ready_.size(); left != 0; --left, ++ran) {
     const auto handle = ready_.front();
     ready_.pop_front();
@@ -138,8 +139,8 @@ void Reactor::add_timer(Instant at, std::coroutine_handle<> handle) {
 
 Instant Reactor::next_timer() const { return timers_.empty() ? kNever : timers_.front().at; }
 
-/// Looks for work for up to kSpin. Pays only while answers come that fast, so it backs off when they
-/// do not.
+/// Looks for work for up to kSpin. Pays only while answers come that fast, so it backs off when
+/// they do not.
 bool Reactor::spin() {
   if (!std::exchange(work_flowed_, false)) return false;
   if (spins_failed_ >= kSpinsFailedMax && spins_failed_ % kSpinProbe != 0) {

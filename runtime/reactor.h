@@ -1,7 +1,7 @@
-// Reactor: runs the tasks of one shared-nothing context: ready queue, timers, mailbox, I/O completions.
-// Home: the one thread that currently drives it (a fixed thread, or whoever holds a Context's baton).
-// Only post() may be called by others. Invariant: resumption always goes through the ready queue or
-// symmetric transfer, so a plain function never sees its state change under it.
+// Reactor: runs the tasks of one shared-nothing context: ready queue, timers, mailbox, I/O
+// completions. Home: the one thread that currently drives it (a fixed thread, or whoever holds a
+// Context's baton). Only post() may be called by others. Invariant: resumption always goes through
+// the ready queue or symmetric transfer, so a plain function never sees its state change under it.
 #pragma once
 
 #include <coroutine>
@@ -25,8 +25,8 @@ class Reactor {
  public:
   /// `io` may be null (simulation): then devices complete through schedule() and timers.
   Reactor(Clock& clock, Random& random, std::unique_ptr<IoBackend> io);
-  /// Waits for I/O in flight, then destroys the frames of spawned tasks that have not ended; what they
-  /// refer to must still be alive.
+  /// Waits for I/O in flight, then destroys the frames of spawned tasks that have not ended; what
+  /// they refer to must still be alive.
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -42,11 +42,12 @@ class Reactor {
   /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
   void post(std::move_only_function<void()> fn);
 
-  /// One turn: mailbox, I/O completions, due timers, then every coroutine that was ready at its start.
-  /// I/O that they asked for is under way on return. Returns true if anything ran.
+  /// One turn: mailbox, I/O completions, due timers, then every coroutine that was ready at its
+  /// start. I/O that they asked for is under way on return. Returns true if anything ran.
   bool turn();
   /// Nothing was ready: waits for I/O, a post or the next timer, at most `max`. Spins some tens of
-  /// microseconds first while work was flowing, then sleeps in the kernel: an idle process uses no CPU.
+  /// microseconds first while work was flowing, then sleeps in the kernel: an idle process uses no
+  /// CPU.
   void idle(Duration max);
   /// The next timer's instant, or kNever. Simulation advances its clock to it.
   Instant next_timer() const;
@@ -96,8 +97,8 @@ class Reactor {
   size_t run_timers();
   /// Returns true if it found something to do.
   bool spin();
-  /// The sleeping half of idle(): touches nothing of the home thread's, so that a Context may take the
-  /// baton from a thread that is in it.
+  /// The sleeping half of idle(): touches nothing of the home thread's, so that a Context may take
+  /// the baton from a thread that is in it.
   void sleep_in_kernel(Duration max);
   /// Ends sleep_in_kernel(). Any thread; only with an I/O backend.
   void wake_from_kernel();
@@ -115,8 +116,8 @@ class Reactor {
   uint32_t spins_failed_ = 0;       // in a row
 };
 
-/// Coroutines that wait for something on one reactor; woken in order of arrival, all at once. A waiting
-/// frame that is destroyed (with its reactor) leaves the list by itself.
+/// Coroutines that wait for something on one reactor; woken in order of arrival, all at once. A
+/// waiting frame that is destroyed (with its reactor) leaves the list by itself.
 class WaitList {
  public:
   explicit WaitList(Reactor& reactor) : reactor_(reactor) {}

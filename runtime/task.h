@@ -1,6 +1,7 @@
-// Task<T>: the coroutine type of the project. Lazy (starts when awaited), one awaiter, resumes it by
-// symmetric transfer, destroyed by its owner. A Task that never started frees its frame when destroyed.
-// Home: the reactor that runs the awaiter. Exceptions abort: nothing may throw across a coroutine.
+// Task<T>: the coroutine type of the project. Lazy (starts when awaited), one awaiter, resumes it
+// by symmetric transfer, destroyed by its owner. A Task that never started frees its frame when
+// destroyed. Home: the reactor that runs the awaiter. Exceptions abort: nothing may throw across a
+// coroutine.
 #pragma once
 
 #include <coroutine>

@@ -26,8 +26,8 @@ struct Walk {
   Shard::State& state;
   bool read_data = false;
   Key next;
-  Key last_akey;               // prefix of the extents seen last
-  uint64_t last_end = 0;       // and the end of the last one
+  Key last_akey;          // prefix of the extents seen last
+  uint64_t last_end = 0;  // and the end of the last one
   uint64_t last_record_bytes = 0;
   std::vector<std::string> problems;
   std::vector<DataRead> reads;
@@ -54,7 +54,8 @@ void Walk::problem(ByteView key, const char* what) {
   if (problems.size() < kProblemsMax) problems.push_back("record " + hex_of(key) + ": " + what);
 }
 
-Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix, const ValueView& value) {
+Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
+                                const ValueView& value) {
   if (value.form != Form::data) return {};
   KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
   Look look(state, path);

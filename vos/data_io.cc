@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::byte kZeros[kDataBlockBytes] = {};
 
-/// Reads of this size are split, so that checksums of one part are verified while the next is under way.
+/// Reads of this size are split, so that checksums of one part are verified while the next is under
+/// way.
 constexpr uint64_t kReadBlocksMax = 256;
 
 std::unexpected<Error> damaged() {
@@ -142,10 +143,11 @@ Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
 
 namespace {
 
-/// Blocks [first, first + count) of `data`, adjacent on the medium, into `into` (whole blocks), verified.
+/// Blocks [first, first + count) of `data`, adjacent on the medium, into `into` (whole blocks),
+/// verified.
 struct BlockRun {
-  media::Extent extent;     // adjacent blocks
-  const uint32_t* crcs;     // one a block
+  media::Extent extent;  // adjacent blocks
+  const uint32_t* crcs;  // one a block
 };
 
 Task<Result<void>> read_run(index::Store& store, BlockRun run, ByteSpan into) {

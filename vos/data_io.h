@@ -1,5 +1,5 @@
-// Payload to and from blocks: staging (space, checksums, writes) before a commit, verified reads after a plan.
-// Home: the shard's reactor.
+// Payload to and from blocks: staging (space, checksums, writes) before a commit, verified reads
+// after a plan. Home: the shard's reactor.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
-// Fetches: plan on the tree, copy what stands in it, read blocks, and answer nothing that is not durable.
+// Fetches: plan on the tree, copy what stands in it, read blocks, and answer nothing that is not
+// durable.
 #include <algorithm>
 
 #include "vos/plan.h"
@@ -11,11 +12,11 @@ namespace {
 /// A visible part of what was asked for.
 struct Found {
   size_t iod = 0;
-  uint64_t offset = 0;      // in the iod's buffer, bytes
+  uint64_t offset = 0;  // in the iod's buffer, bytes
   uint64_t bytes = 0;
-  uint64_t from = 0;        // byte in the value's payload
-  ValueView value;          // borrowed until the next step
-  Key prefix;               // akey prefix and end: for checksum records
+  uint64_t from = 0;  // byte in the value's payload
+  ValueView value;    // borrowed until the next step
+  Key prefix;         // akey prefix and end: for checksum records
   uint64_t end = 0;
 };
 
@@ -145,7 +146,8 @@ bool Fetch::fits(size_t index) const {
   const CheckedIod& c = checked.iods[index];
   if (c.iod->size_only || result.iods[index].record_bytes == 0) return true;
   uint64_t needed = 0;
-  if (__builtin_mul_overflow(c.record_count, result.iods[index].record_bytes, &needed)) return false;
+  if (__builtin_mul_overflow(c.record_count, result.iods[index].record_bytes, &needed))
+    return false;
   return needed <= total_bytes(c.iod->buffer);
 }
 

@@ -1,5 +1,5 @@
-// vos/key_format.h - keys of a shard's tree, format 1 (store.md section 1). They compare by memcmp; all
-// integers big-endian or ordered (base/ordered_int.h). Unit: bytes.
+// vos/key_format.h - keys of a shard's tree, format 1 (store.md section 1). They compare by memcmp;
+// all integers big-endian or ordered (base/ordered_int.h). Unit: bytes.
 //
 //   size  field       meaning
 //      4  container   number of the container in its pool; 0: the shard's own records
@@ -7,8 +7,8 @@
 //   live, pending, history, markers:
 //      8  oid.lo
 //      4  oid.hi >> 32           type, class and groups
-//      4  permuted(oid.hi)       low 32 bits times 0x5c884641 modulo 2^32: ids that one client allocates
-//                                one after another become neighbours
+//      4  permuted(oid.hi)       low 32 bits times 0x5c884641 modulo 2^32: ids that one client
+//                                allocates one after another become neighbours
 //   1..9  shard       ordered integer
 //      n  dkey        component
 //      n  akey        component
@@ -23,8 +23,9 @@
 // A component is one of
 //   none      00 00                     the record belongs to the level above
 //   integer   01, ordered integer       keys of UINT64 levels; the key's 8 bytes are little-endian
-//   bytes     the bytes with 00 written as 00 FF, then 00 01; a hashed key longer than 64 bytes stands as its
-//             first 64 bytes and the XXH3-128 of all of it (80 bytes), and its `name` record holds the rest
+//   bytes     the bytes with 00 written as 00 FF, then 00 01; a hashed key longer than 64 bytes
+//             stands as its first 64 bytes and the XXH3-128 of all of it (80 bytes), and its
+//             `name` record holds the rest
 // Markers end after the component of the level that was punched (object: none, none).
 #pragma once
 
@@ -41,7 +42,14 @@
 namespace cairn::vos {
 
 enum class Range : uint8_t { live = 1, pending = 2, history = 3, marker = 4, session = 5 };
-enum class Kind : uint8_t { name = 0, present = 1, single = 2, extent = 3, checksums = 4, touched = 5 };
+enum class Kind : uint8_t {
+  name = 0,
+  present = 1,
+  single = 2,
+  extent = 3,
+  checksums = 4,
+  touched = 5
+};
 
 inline constexpr size_t kLongKeyBytes = model::kKeyPrefixBytes + model::kKeyHashBytes;
 inline constexpr size_t kComponentBytesMax = 2 * model::kLexicalKeyBytesMax + 2;
@@ -86,8 +94,8 @@ class Key {
 /// The first key after every key that starts with `prefix`. Precondition: not all bytes are FF.
 Key after_prefix(ByteView prefix);
 
-/// What a component says: nothing, or the key's bytes (8 little-endian ones for integers); 80 bytes of a
-/// hashed key mean a long one.
+/// What a component says: nothing, or the key's bytes (8 little-endian ones for integers); 80 bytes
+/// of a hashed key mean a long one.
 struct Component {
   bool none = true;
   uint8_t size = 0;
@@ -143,7 +151,8 @@ Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
 Key dkey_name_key(const Key& dkey_prefix);
 /// The object's `touched` record.
 Key touched_key(const Key& object_prefix);
-/// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the live range.
+/// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the
+/// live range.
 enum class Level : uint8_t { object, dkey, akey };
 Key marker_key(const Key& level_prefix, Level level);
 Key session_key(uint64_t session, uint64_t chunk);
@@ -155,7 +164,7 @@ struct ParsedKey {
   model::ObjectId oid;
   uint64_t shard = 0;
   Component dkey, akey;
-  Kind kind = Kind::name;   // live only
+  Kind kind = Kind::name;  // live only
   uint64_t position = 0;
   uint64_t chunk = 0;
 };

@@ -20,7 +20,8 @@ std::string hex(ByteView bytes) {
 }
 
 ObjectPath object_of_type(uint8_t type, ContNumber container = 1) {
-  return {container, {0x1122334455667788, uint64_t{type} << 56 | 0x0001'0000'0000'0000 | 999'999'937},
+  return {container,
+          {0x1122334455667788, uint64_t{type} << 56 | 0x0001'0000'0000'0000 | 999'999'937},
           0};
 }
 
@@ -36,21 +37,56 @@ TEST(KeyFormat, Keys_have_the_documented_bytes) {
   ASSERT_TRUE(dkey);
   const auto akey = path.akey(*dkey, as_bytes(std::string_view("a\0b", 3)));
   ASSERT_TRUE(akey);
-  const std::string object = "00000001" "01" "1122334455667788" "00010000" "00000001" "00";
+  const std::string object =
+      "00000001"
+      "01"
+      "1122334455667788"
+      "00010000"
+      "00000001"
+      "00";
   EXPECT_EQ(hex(path.object()), object);
   EXPECT_EQ(hex(*akey), object + "640001" + "6100ff620001");
-  EXPECT_EQ(hex(record_key(*akey, Kind::single)), object + "640001" "6100ff620001" "02");
-  EXPECT_EQ(hex(extent_key(*akey, 0x1234)), object + "640001" "6100ff620001" "03" "f91234");
-  EXPECT_EQ(hex(checksums_key(*akey, 16, 2)), object + "640001" "6100ff620001" "04" "1002");
-  EXPECT_EQ(hex(dkey_name_key(*dkey)), object + "640001" "0000" "00");
-  EXPECT_EQ(hex(touched_key(path.object())), object + "0000" "0000" "05");
+  EXPECT_EQ(hex(record_key(*akey, Kind::single)), object +
+                                                      "640001"
+                                                      "6100ff620001"
+                                                      "02");
+  EXPECT_EQ(hex(extent_key(*akey, 0x1234)), object +
+                                                "640001"
+                                                "6100ff620001"
+                                                "03"
+                                                "f91234");
+  EXPECT_EQ(hex(checksums_key(*akey, 16, 2)), object +
+                                                  "640001"
+                                                  "6100ff620001"
+                                                  "04"
+                                                  "1002");
+  EXPECT_EQ(hex(dkey_name_key(*dkey)), object +
+                                           "640001"
+                                           "0000"
+                                           "00");
+  EXPECT_EQ(hex(touched_key(path.object())), object +
+                                                 "0000"
+                                                 "0000"
+                                                 "05");
   EXPECT_EQ(hex(marker_key(*dkey, Level::dkey)),
-            "00000001" "04" "1122334455667788" "00010000" "00000001" "00" "640001" "0000");
-  EXPECT_EQ(hex(session_key(7, 1)), "00000000" "05" "0000000000000007" "01");
+            "00000001"
+            "04"
+            "1122334455667788"
+            "00010000"
+            "00000001"
+            "00"
+            "640001"
+            "0000");
+  EXPECT_EQ(hex(session_key(7, 1)),
+            "00000000"
+            "05"
+            "0000000000000007"
+            "01");
 }
 
 TEST(KeyFormat, Integer_keys_stand_in_numeric_order) {
-  // Goal: a walk over integer dkeys is ascending. Method: compare encodings of neighbours and extremes.
+  // Goal: a walk over integer dkeys is ascending. Method: compare encodings of neighbours and
+  // extremes.
   const KeyPath path(object_of_type(2));
   Key before;
   for (const uint64_t n : {uint64_t{0}, uint64_t{1}, uint64_t{247}, uint64_t{248}, uint64_t{255},
@@ -74,7 +110,10 @@ TEST(KeyFormat, Byte_keys_stand_in_byte_order_and_no_key_is_another_ones_prefix)
   for (int i = 0; i < 20'000; ++i) {
     std::string a, b;
     for (std::string* s : {&a, &b}) {
-      for (uint64_t n = random.below(6); n > 0; --n) s->push_back("\0\1\xff" "a"[random.below(4)]);
+      for (uint64_t n = random.below(6); n > 0; --n)
+        s->push_back(
+            "\0\1\xff"
+            "a"[random.below(4)]);
     }
     const Key ka = *path.dkey(as_bytes(a));
     const Key kb = *path.dkey(as_bytes(b));
@@ -96,7 +135,7 @@ TEST(KeyFormat, Every_key_is_read_back_as_it_was_made) {
                       static_cast<uint32_t>(random.below(1000))};
     const KeyPath path(object);
     const auto key_bytes = [&](model::KeyKind kind) {
-      const uint64_t n = kind == model::KeyKind::integer ? 8
+      const uint64_t n = kind == model::KeyKind::integer   ? 8
                          : kind == model::KeyKind::lexical ? random.below(97)
                                                            : random.below(200);
       Bytes bytes(n);
@@ -122,11 +161,13 @@ TEST(KeyFormat, Every_key_is_read_back_as_it_was_made) {
 }
 
 TEST(KeyFormat, Damaged_keys_are_refused_and_never_read_beyond_their_end) {
-  // Goal: bytes from the medium are parsed. Method: truncate and mutate a valid key (sanitizers watch).
+  // Goal: bytes from the medium are parsed. Method: truncate and mutate a valid key (sanitizers
+  // watch).
   SeededRandom random(seed());
   SCOPED_TRACE(seed());
   const KeyPath path(object_of_type(0));
-  const Key key = checksums_key(*path.akey(*path.dkey(as_bytes("dkey")), as_bytes("akey")), 70'000, 3);
+  const Key key =
+      checksums_key(*path.akey(*path.dkey(as_bytes("dkey")), as_bytes("akey")), 70'000, 3);
   for (size_t n = 0; n < key.size(); ++n) {
     Bytes cut(key.view().begin(), key.view().begin() + static_cast<ptrdiff_t>(n));
     EXPECT_FALSE(parse_key(cut)) << n;

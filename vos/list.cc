@@ -1,5 +1,6 @@
-// Enumeration. A position is what the last answer ended with, in terms of the key order, so it survives
-// restarts and changes in between: byte 0 tells its kind, the key's component (or an extent's end) follows.
+// Enumeration. A position is what the last answer ended with, in terms of the key order, so it
+// survives restarts and changes in between: byte 0 tells its kind, the key's component (or an
+// extent's end) follows.
 #include <algorithm>
 
 #include "vos/plan.h"
@@ -12,8 +13,8 @@ constexpr uint8_t kAfterKey = 1;     // go on behind this key
 constexpr uint8_t kAtKey = 2;        // start at this key or the next one
 constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) the extent with this end
 
-/// Records that one step looks at; after that the answer is given as it is, so that a listing over dead
-/// records does not hold up others.
+/// Records that one step looks at; after that the answer is given as it is, so that a listing over
+/// dead records does not hold up others.
 constexpr size_t kStepRecordsMax = 16'384;
 
 struct Listing {
@@ -23,10 +24,10 @@ struct Listing {
   Shard::State& state;
   const model::ListRequest& request;
   KeyPath path;
-  Key prefix;                 // of the level whose keys are listed, or of the akey
+  Key prefix;  // of the level whose keys are listed, or of the akey
   model::KeyKind kind = model::KeyKind::hashed;
   model::Listed out;
-  bool finished = false;      // full, or at the end
+  bool finished = false;  // full, or at the end
   size_t looked_at = 0;
   /// A long key whose name stands in blocks: where its bytes go.
   struct LongName {
@@ -88,7 +89,8 @@ Result<Key> Listing::start() const {
 }
 
 /// Is a record at or after the cursor, below `key_prefix`, visible? Moves the cursor.
-Result<bool> Listing::visible(Look& look, const Key& key_prefix, Floor floor, index::Cursor& cursor) {
+Result<bool> Listing::visible(Look& look, const Key& key_prefix, Floor floor,
+                              index::Cursor& cursor) {
   if (request.what == model::ListRequest::What::dkeys) {
     if (!state.markers.any(path.object())) {
       // Nothing is dead: any record that is not the dkey's name proves it.
@@ -218,11 +220,12 @@ Result<void> Listing::step_extents() {
     TRY(tail, parse_tail(cursor.key().subspan(prefix.size())));
     TRY(extent, parse_extent(tail.position, cursor.value()));
     if (extent.value.epoch > floor) {
-      const bool joins = !out.recxs.empty() && out.epochs.back() == extent.value.epoch &&
-                         (request.descending
-                              ? joins_next && out.recxs.back().index == extent.end
-                              : extent.value.joined &&
-                                    out.recxs.back().index + out.recxs.back().count == extent.begin);
+      const bool joins =
+          !out.recxs.empty() && out.epochs.back() == extent.value.epoch &&
+          (request.descending
+               ? joins_next && out.recxs.back().index == extent.end
+               : extent.value.joined &&
+                     out.recxs.back().index + out.recxs.back().count == extent.begin);
       if (!joins && (out.recxs.size() == request.count_max || ++looked_at > kStepRecordsMax)) {
         return {};
       }
@@ -259,7 +262,8 @@ Task<Result<void>> read_long_names(Listing& listing) {
 
 }  // namespace
 
-Task<Result<model::Listed>> Shard::list(const ObjectPath& object, const model::ListRequest& request) {
+Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
+                                        const model::ListRequest& request) {
   CO_TRY(hold, state_->gate.enter());
   Listing listing(*state_, object, request);
   CO_TRY(checked, listing.check());
@@ -284,7 +288,8 @@ Task<Result<model::Listed>> Shard::list(const ObjectPath& object, const model::L
   co_return std::move(listing.out);
 }
 
-Result<Bytes> Shard::position_of(const ObjectPath& object, model::ListRequest::What what, ByteView key) {
+Result<Bytes> Shard::position_of(const ObjectPath& object, model::ListRequest::What what,
+                                 ByteView key) {
   const uint8_t type = object.oid.type();
   if (what == model::ListRequest::What::recxs) {
     return fail(Errc::invalid, "anchor: only keys have positions");

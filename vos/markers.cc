@@ -8,7 +8,8 @@ namespace cairn::vos {
 
 size_t Markers::slot(ByteView object_prefix) {
   // Container and object, without the range byte between them.
-  return (xxh3_64(object_prefix.subspan(kRangePrefixBytes), load_be32(object_prefix.data()))) % 4096;
+  return (xxh3_64(object_prefix.subspan(kRangePrefixBytes), load_be32(object_prefix.data()))) %
+         4096;
 }
 
 void Markers::add(ByteView object_prefix) {
@@ -22,8 +23,8 @@ void Markers::remove(ByteView object_prefix) {
   --total_;
 }
 
-Result<model::Epoch> Markers::at(index::Tree& tree, const Key& object_prefix, const Key& level_prefix,
-                                 Level level) const {
+Result<model::Epoch> Markers::at(index::Tree& tree, const Key& object_prefix,
+                                 const Key& level_prefix, Level level) const {
   if (!any(object_prefix)) return 0;
   TRY(value, tree.get(marker_key(level_prefix, level)));
   return value ? epoch_of(*value) : 0;

@@ -1,7 +1,7 @@
-// Markers: punches too large to remove their records at once. A marker says that everything below its level
-// up to its epoch is gone; readers look for markers, a background pass removes the records, then the
-// marker (store.md rule 4). 4,096 counters hashed by object tell that there is nothing to look up.
-// Home: the shard's reactor. Plain calls.
+// Markers: punches too large to remove their records at once. A marker says that everything below
+// its level up to its epoch is gone; readers look for markers, a background pass removes the
+// records, then the marker (store.md rule 4). 4,096 counters hashed by object tell that there is
+// nothing to look up. Home: the shard's reactor. Plain calls.
 #pragma once
 
 #include <vector>

@@ -98,8 +98,8 @@ void Plan::trim_inlined(const Key& akey_prefix, const FoundExtent& extent,
   }
 }
 
-/// Records [part.begin, part.end) stand in blocks that another record keeps (or in the one after): they
-/// become inline records, so that each block has one owner.
+/// Records [part.begin, part.end) stand in blocks that another record keeps (or in the one after):
+/// they become inline records, so that each block has one owner.
 Result<void> Plan::copy_shared(const Key& akey_prefix, const FoundExtent& extent,
                                const BlockData& data, Span part) {
   const ValueView& v = extent.value;

@@ -1,7 +1,6 @@
-// Plan: what one update or punch is going to change, worked out by plain calls before anything is changed.
-// Gives up with page_absent when it needs a page or a block that is not in memory; the driver loads it and
-// starts again with a new plan. Internal to vos/.
-// Home: the shard's reactor.
+// Plan: what one update or punch is going to change, worked out by plain calls before anything is
+// changed. Gives up with page_absent when it needs a page or a block that is not in memory; the
+// driver loads it and starts again with a new plan. Internal to vos/. Home: the shard's reactor.
 #pragma once
 
 #include <vector>
@@ -22,7 +21,7 @@ struct AkeyState {
   bool has_name = false;
   bool has_present = false;
   model::ValueType type = model::ValueType::none;
-  uint64_t record_bytes = 0;     // array: 0 if not known
+  uint64_t record_bytes = 0;  // array: 0 if not known
 };
 
 /// A run of records.
@@ -35,7 +34,7 @@ struct Span {
 struct FoundExtent {
   uint64_t begin = 0;
   uint64_t end = 0;
-  ValueView value;               // borrowed from the page
+  ValueView value;  // borrowed from the page
 };
 /// Reads the extent that a cursor stands on. @error checksum
 Result<FoundExtent> parse_extent(uint64_t end, ByteView value);
@@ -54,8 +53,8 @@ class Look {
   Result<Floor> dkey_floor(const Key& dkey_prefix);
   Result<Floor> akey_floor(const Key& akey_prefix, Floor dkey_floor);
   Result<AkeyState> akey(const Key& akey_prefix, Floor floor);
-  /// Is there a visible record of any akey below the dkey? Akeys that start with one of `except` do not
-  /// count. @param newest  gets the stamp of the record that proves it
+  /// Is there a visible record of any akey below the dkey? Akeys that start with one of `except` do
+  /// not count. @param newest  gets the stamp of the record that proves it
   Result<bool> dkey_exists(const Key& dkey_prefix, Floor floor, std::span<const Key> except,
                            model::Epoch* newest);
   /// The block checksums of a data value, from the value or from their own records.
@@ -85,8 +84,8 @@ class Plan {
 
   /// Gives the blocks of a data value back, and its checksum records.
   Result<void> release_data(const Key& record_prefix, uint64_t end, const ValueView& value);
-  /// Removes whatever of `spans` (ascending, apart) the akey's extents hold; what is left of an extent
-  /// keeps its epoch. Extents at or below `floor` go whole.
+  /// Removes whatever of `spans` (ascending, apart) the akey's extents hold; what is left of an
+  /// extent keeps its epoch. Extents at or below `floor` go whole.
   Result<void> clear_spans(const Key& akey_prefix, Floor floor, std::span<const Span> spans);
   /// Puts a data value's record and its checksum records.
   void put_extent(const Key& akey_prefix, uint64_t begin, ExtentShape shape, model::Epoch epoch,

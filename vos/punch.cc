@@ -13,13 +13,13 @@ constexpr size_t kReclaimSlice = 512;
 
 /// What was found below a prefix.
 struct Removal {
-  size_t records = 0;      // visible or not, names included
-  bool complete = false;   // all of them are in the plan
-  Key next;                // unless complete: where to go on
+  size_t records = 0;     // visible or not, names included
+  bool complete = false;  // all of them are in the plan
+  Key next;               // unless complete: where to go on
 };
 
-/// Plans the removal of every record below `prefix` whose epoch is at or below `until`, at most `max`
-/// of them, from `from` on.
+/// Plans the removal of every record below `prefix` whose epoch is at or below `until`, at most
+/// `max` of them, from `from` on.
 Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
                              size_t max) {
   Removal removal;
@@ -152,13 +152,20 @@ Result<void> Punch::plan() {
   Plan plan(state, path, epoch, cache);
   Result<void> planned;
   switch (request.level) {
-    case PunchRequest::Level::object: planned = remove_level(plan, path.object(), Level::object); break;
-    case PunchRequest::Level::dkey: planned = plan_dkey(plan); break;
-    case PunchRequest::Level::akeys: planned = plan_akeys(plan); break;
+    case PunchRequest::Level::object:
+      planned = remove_level(plan, path.object(), Level::object);
+      break;
+    case PunchRequest::Level::dkey:
+      planned = plan_dkey(plan);
+      break;
+    case PunchRequest::Level::akeys:
+      planned = plan_akeys(plan);
+      break;
   }
   if (!planned) return planned;
   if (!plan.batch().empty() && request.level != PunchRequest::Level::object) {
-    // The object's newest epoch must grow although no record of this epoch is left (store.md rule 6).
+    // The object's newest epoch must grow although no record of this epoch is left (store.md rule
+    // 6).
     put_touched(plan.scratch(), epoch);
     plan.put(touched_key(path.object()), plan.scratch());
   }
@@ -185,7 +192,8 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
     co_return punch.epoch;
   }
   const Origin& origin = punch.request.origin;
-  const media::Lsn at = state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+  const media::Lsn at =
+      state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();
   CO_TRY(durable, co_await state.store->durable(at));
@@ -197,17 +205,17 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
 
 /// How far the background pass is.
 struct Position {
-  Key marker = range_prefix(0, Range::marker);   // this one or the first one after it
-  model::Epoch until = 0;                        // its epoch when `next` was noted
-  Key next;                                      // where to go on below it; empty: at its start
+  Key marker = range_prefix(0, Range::marker);  // this one or the first one after it
+  model::Epoch until = 0;                       // its epoch when `next` was noted
+  Key next;                                     // where to go on below it; empty: at its start
 };
 
 /// One slice of what the marker at or after a position covers.
 struct Reclaim {
   index::Batch batch;
-  bool none_left = false;       // there is no such marker
-  Position position;            // for the next slice
-  bool finished = false;        // the batch ends with the marker itself
+  bool none_left = false;  // there is no such marker
+  Position position;       // for the next slice
+  bool finished = false;   // the batch ends with the marker itself
 };
 
 Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from) {
@@ -227,7 +235,8 @@ Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from) {
       r.none_left = true;
       return r;
     }
-    r.position.marker = range_prefix(range > Range::marker ? container + 1 : container, Range::marker);
+    r.position.marker =
+        range_prefix(range > Range::marker ? container + 1 : container, Range::marker);
     return r;
   }
   const model::Epoch until = epoch_of(cursor.value());
@@ -306,8 +315,9 @@ Task<void> reclaim_marked(Shard::State& state) {
     while (state.markers.total() != 0 && !state.gate.closed()) {
       auto more = co_await reclaim_slice(state, position);
       if (!more) {
-        report(Severity::error, "shard: giving back punched space ends until the pool is opened again; " +
-                                    std::string(more.error().what()));
+        report(Severity::error,
+               "shard: giving back punched space ends until the pool is opened again; " +
+                   std::string(more.error().what()));
         break;
       }
       if (!*more) position = {};

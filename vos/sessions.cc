@@ -10,8 +10,8 @@
 namespace cairn::vos {
 
 namespace {
-// Value of a session record: epoch stamp, then varints: floor, count, count times (sequence above the one
-// before it, epoch). Byte map: docs/formats/values.md.
+// Value of a session record: epoch stamp, then varints: floor, count, count times (sequence above
+// the one before it, epoch). Byte map: docs/formats/values.md.
 constexpr size_t kEntriesPerRecord = 256;
 static_assert(kEntriesPerRecord * 20 + 32 <= index::kValueBytesMax);
 }  // namespace
@@ -27,9 +27,9 @@ Sessions::Session& Sessions::touch(uint64_t session) {
 }
 
 void Sessions::forget_oldest() {
-  auto oldest = std::min_element(sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
-    return a.second.used < b.second.used;
-  });
+  auto oldest =
+      std::min_element(sessions_.begin(), sessions_.end(),
+                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
   forgotten_.emplace_back(oldest->first, oldest->second.saved_chunks);
   sessions_.erase(oldest);
 }

@@ -1,7 +1,6 @@
-// Sessions: which updates of which client session have been done, so that a resend is answered and never
-// executed twice (store.md rule 13). The newest part is in memory, the log records repeat it, and each
-// checkpoint writes it to the tree.
-// Home: the shard's reactor. Plain calls.
+// Sessions: which updates of which client session have been done, so that a resend is answered and
+// never executed twice (store.md rule 13). The newest part is in memory, the log records repeat it,
+// and each checkpoint writes it to the tree. Home: the shard's reactor. Plain calls.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +21,10 @@ inline constexpr size_t kSessionWindowMax = 65'536;
 class Sessions {
  public:
   enum class Verdict : uint8_t {
-    fresh,     // execute it; begin() has noted it
-    running,   // the first copy is under way: wait, then ask again
-    done,      // answered before: `epoch`
-    unknown,   // too old, or an unknown session: never execute
+    fresh,    // execute it; begin() has noted it
+    running,  // the first copy is under way: wait, then ask again
+    done,     // answered before: `epoch`
+    unknown,  // too old, or an unknown session: never execute
   };
   struct Answer {
     Verdict verdict = Verdict::fresh;
@@ -33,7 +32,8 @@ class Sessions {
   };
 
   void open(uint64_t session);
-  /// Looks the update up and, if it is fresh, notes that it runs. Drops what `acknowledged_below` covers.
+  /// Looks the update up and, if it is fresh, notes that it runs. Drops what `acknowledged_below`
+  /// covers.
   Answer begin(uint64_t session, uint64_t sequence, uint64_t acknowledged_below);
   /// It was committed at `epoch`.
   void committed(uint64_t session, uint64_t sequence, model::Epoch epoch);
@@ -50,9 +50,9 @@ class Sessions {
 
  private:
   struct Session {
-    uint64_t floor = 1;                        // sequences below it are forgotten
-    std::map<uint64_t, model::Epoch> window;   // epoch 0: running
-    uint64_t used = 0;                         // for forgetting
+    uint64_t floor = 1;                       // sequences below it are forgotten
+    std::map<uint64_t, model::Epoch> window;  // epoch 0: running
+    uint64_t used = 0;                        // for forgetting
     uint64_t saved_chunks = 0;
     bool changed = true;
   };

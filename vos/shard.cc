@@ -185,11 +185,13 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
   shard->state_ = std::make_unique<State>(reactor);
   State& state = *shard->state_;
   State* const s = &state;
-  CO_TRY(store, co_await index::Store::open(
-                    reactor, devices, store_options(pool, options), [s](const index::RecordHeader& h) {
-                      s->newest = std::max(s->newest, h.epoch);
-                      if (h.session != 0) s->sessions.replayed(h.session, h.sequence, h.epoch);
-                    }));
+  CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(pool, options),
+                                            [s](const index::RecordHeader& h) {
+                                              s->newest = std::max(s->newest, h.epoch);
+                                              if (h.session != 0)
+                                                s->sessions.replayed(h.session, h.sequence,
+                                                                     h.epoch);
+                                            }));
   state.store = std::move(store);
   const media::WalStamp stamp = state.store->recovered_stamp();
   state.newest = std::max(state.newest, stamp.epoch_highest);

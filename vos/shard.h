@@ -1,7 +1,8 @@
-// Shard: the part of one pool on one target; the versioned object store proper. It gives containers,
-// objects, dkeys, akeys, single values and arrays their meaning on top of index::Store.
-// Home: the shard's reactor; every member that returns a Task suspends. Borrowed keys and buffers must live
-// until the task ends. Rules: store.md; keys and values: docs/formats/keys.md, docs/formats/values.md.
+// Shard: the part of one pool on one target; the versioned object store proper. It gives
+// containers, objects, dkeys, akeys, single values and arrays their meaning on top of index::Store.
+// Home: the shard's reactor; every member that returns a Task suspends. Borrowed keys and buffers
+// must live until the task ends. Rules: store.md; keys and values: docs/formats/keys.md,
+// docs/formats/values.md.
 #pragma once
 
 #include <memory>
@@ -38,8 +39,8 @@ struct UpdateRequest {
   ObjectPath object;
   ByteView dkey;
   std::vector<model::Iod> iods;
-  uint64_t flags = 0;               // model::cond
-  model::Epoch epoch = 0;           // 0: the shard picks; else must be above the write floor
+  uint64_t flags = 0;      // model::cond
+  model::Epoch epoch = 0;  // 0: the shard picks; else must be above the write floor
   Origin origin;
 };
 
@@ -49,7 +50,7 @@ struct PunchRequest {
   Level level = Level::object;
   ByteView dkey;
   std::vector<ByteView> akeys;
-  uint64_t flags = 0;               // only cond::kPunch matters, and not at object level
+  uint64_t flags = 0;  // only cond::kPunch matters, and not at object level
   model::Epoch epoch = 0;
   Origin origin;
 };
@@ -59,13 +60,13 @@ struct FetchRequest {
   ByteView dkey;
   std::vector<model::Iod> iods;
   uint64_t flags = 0;
-  model::Epoch epoch = model::kEpochMax;   // newest; an older one must not be below the write floor
+  model::Epoch epoch = model::kEpochMax;  // newest; an older one must not be below the write floor
 };
 
 struct ShardUsage {
-  uint64_t data_total = 0, data_free = 0;    // bytes of the data blob
-  uint64_t meta_total = 0, meta_free = 0;    // bytes of the meta blob
-  uint64_t meta_used = 0;                    // bytes of live pages
+  uint64_t data_total = 0, data_free = 0;  // bytes of the data blob
+  uint64_t meta_total = 0, meta_free = 0;  // bytes of the meta blob
+  uint64_t meta_used = 0;                  // bytes of live pages
 };
 
 struct ShardOptions {
@@ -86,25 +87,29 @@ class Shard {
   /// Refuses new operations, waits for those inside, checkpoints. Call before destruction.
   Task<Result<void>> close();
 
-  /// Registers a client session: later operations of a session that the shard does not know are answered
-  /// with Errc::unknown ("outcome unknown"), never executed a second time.
+  /// Registers a client session: later operations of a session that the shard does not know are
+  /// answered with Errc::unknown ("outcome unknown"), never executed a second time.
   void open_session(uint64_t session);
 
   /// Writes or punches values of one dkey, all or nothing. Durable when it completes.
   /// @returns the epoch at which it became visible (the first one, for a resend)
-  /// @error exists, nonexistent  a condition failed     @error no_perm  the akey holds the other value type,
-  ///        or two iods name one akey     @error invalid  malformed, or another record size than stored
+  /// @error exists, nonexistent  a condition failed     @error no_perm  the akey holds the other
+  /// value type,
+  ///        or two iods name one akey     @error invalid  malformed, or another record size than
+  ///        stored
   /// @error key_too_big, record_too_big  @error no_space  nothing was written
   /// @error tx_restart  the given epoch is at or below the write floor
   /// @error io          the shard has stopped
   Task<Result<model::Epoch>> update(const UpdateRequest& request);
   /// Removes; absent things are fine without cond::kPunch. Errors as update().
   Task<Result<model::Epoch>> punch(const PunchRequest& request);
-  /// Reads into the iods' buffers; only the reported pieces are touched. A failed condition or a short
-  /// buffer is in Fetched::status. @error checksum  the medium gave other bytes than were written
+  /// Reads into the iods' buffers; only the reported pieces are touched. A failed condition or a
+  /// short buffer is in Fetched::status. @error checksum  the medium gave other bytes than were
+  /// written
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
   Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request);
-  /// A position for ListRequest::position from which a listing starts at `key` or the next one after it.
+  /// A position for ListRequest::position from which a listing starts at `key` or the next one
+  /// after it.
   Result<Bytes> position_of(const ObjectPath& object, model::ListRequest::What what, ByteView key);
   Task<Result<model::QueriedKey>> query_key(const ObjectPath& object,
                                             const model::QueryKeyRequest& request);
@@ -118,11 +123,12 @@ class Shard {
   ShardUsage usage() const;
   index::Store& store();
 
-  /// Waits until punches too large to be done at once have given their space back. For tests and tools.
+  /// Waits until punches too large to be done at once have given their space back. For tests and
+  /// tools.
   Task<void> reclaimed();
 
-  /// Offline consistency check: index::Store::check, plus every record's key and value parsed, extents of
-  /// each akey disjoint, data checksums verified when `read_data`.
+  /// Offline consistency check: index::Store::check, plus every record's key and value parsed,
+  /// extents of each akey disjoint, data checksums verified when `read_data`.
   Task<Result<index::Store::CheckReport>> check(bool read_data);
 
  private:

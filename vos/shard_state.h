@@ -53,7 +53,8 @@ struct Shard::State {
 };
 
 /// The first half of exactly-once execution (store.md rule 13): waits while a first copy runs.
-/// @returns the epoch if the operation was done before (and is durable), nullopt if it must run now; then
+/// @returns the epoch if the operation was done before (and is durable), nullopt if it must run
+/// now; then
 ///          end_once() must follow
 /// @error unknown  the session or the sequence was forgotten: never executed a second time
 Task<Result<std::optional<model::Epoch>>> begin_once(Shard::State& state, Origin origin);

@@ -76,17 +76,24 @@ class ShardTest : public ::testing::Test {
   Result<model::Epoch> put(const ObjectPath& o, std::string_view dkey, std::string_view akey,
                            Bytes value, uint64_t flags = 0) {
     UpdateRequest r{.object = o, .dkey = as_bytes(dkey), .flags = flags};
-    r.iods.push_back({as_bytes(akey), ValueType::single, value.size(), 0, {}, buffer_of(value), false});
+    r.iods.push_back(
+        {as_bytes(akey), ValueType::single, value.size(), 0, {}, buffer_of(value), false});
     return context_->run(shard_->update(r));
   }
   Result<model::Epoch> write(const ObjectPath& o, std::string_view akey, uint64_t at, Bytes records,
                              uint64_t record_bytes = 1) {
     UpdateRequest r{.object = o, .dkey = as_bytes("d")};
-    r.iods.push_back({as_bytes(akey), ValueType::array, record_bytes, 0,
-                      {{at, records.size() / record_bytes}}, buffer_of(records), false});
+    r.iods.push_back({as_bytes(akey),
+                      ValueType::array,
+                      record_bytes,
+                      0,
+                      {{at, records.size() / record_bytes}},
+                      buffer_of(records),
+                      false});
     return context_->run(shard_->update(r));
   }
-  Result<model::Epoch> hole(const ObjectPath& o, std::string_view akey, uint64_t at, uint64_t count) {
+  Result<model::Epoch> hole(const ObjectPath& o, std::string_view akey, uint64_t at,
+                            uint64_t count) {
     UpdateRequest r{.object = o, .dkey = as_bytes("d")};
     r.iods.push_back({as_bytes(akey), ValueType::array, 0, 0, {{at, count}}, {}, false});
     return context_->run(shard_->update(r));
@@ -108,15 +115,17 @@ class ShardTest : public ::testing::Test {
                    uint64_t record_bytes = 1) {
     Bytes out(count * record_bytes, std::byte{'.'});
     FetchRequest r{.object = o, .dkey = as_bytes("d")};
-    r.iods.push_back({as_bytes(akey), ValueType::array, record_bytes, 0, {{at, count}},
-                      buffer_of(out), false});
+    r.iods.push_back(
+        {as_bytes(akey), ValueType::array, record_bytes, 0, {{at, count}}, buffer_of(out), false});
     auto fetched = context_->run(shard_->fetch(r));
     EXPECT_TRUE(fetched) << fetched.error().what();
     return text_of(out);
   }
-  Result<model::Epoch> punch(const ObjectPath& o, PunchRequest::Level level, std::string_view dkey = {},
-                             std::vector<ByteView> akeys = {}, uint64_t flags = 0) {
-    PunchRequest r{.object = o, .level = level, .dkey = as_bytes(dkey), .akeys = akeys, .flags = flags};
+  Result<model::Epoch> punch(const ObjectPath& o, PunchRequest::Level level,
+                             std::string_view dkey = {}, std::vector<ByteView> akeys = {},
+                             uint64_t flags = 0) {
+    PunchRequest r{
+        .object = o, .level = level, .dkey = as_bytes(dkey), .akeys = akeys, .flags = flags};
     return context_->run(shard_->punch(r));
   }
   std::vector<std::string> keys(const ObjectPath& o, model::ListRequest r) {
@@ -137,12 +146,17 @@ class ShardTest : public ::testing::Test {
     return all;
   }
   std::vector<std::string> dkeys(const ObjectPath& o, uint32_t each = 100) {
-    return keys(o, {.what = model::ListRequest::What::dkeys, .count_max = each, .bytes_max = 8u << 20});
+    return keys(
+        o, {.what = model::ListRequest::What::dkeys, .count_max = each, .bytes_max = 8u << 20});
   }
   std::string extents(const ObjectPath& o, std::string_view akey, bool descending = false,
                       uint32_t each = 100) {
-    model::ListRequest r{.what = model::ListRequest::What::recxs, .dkey = as_bytes("d"),
-                         .akey = as_bytes(akey), .count_max = each, .bytes_max = 0, .position = {},
+    model::ListRequest r{.what = model::ListRequest::What::recxs,
+                         .dkey = as_bytes("d"),
+                         .akey = as_bytes(akey),
+                         .count_max = each,
+                         .bytes_max = 0,
+                         .position = {},
                          .descending = descending};
     std::string out;
     for (int calls = 0; calls < 10'000; ++calls) {
@@ -198,7 +212,8 @@ TEST_F(ShardTest, Single_values_are_read_back_also_after_a_restart) {
 }
 
 TEST_F(ShardTest, Overlapping_array_writes_trim_and_split_what_they_cover) {
-  // Goal: readers see the newest bytes, extents never overlap. Method: small overlaps, then in blocks.
+  // Goal: readers see the newest bytes, extents never overlap. Method: small overlaps, then in
+  // blocks.
   const auto o = object();
   ASSERT_TRUE(write(o, "a", 0, bytes_of("abcdefgh")));
   ASSERT_TRUE(write(o, "a", 2, bytes_of("XYZ")));
@@ -231,7 +246,8 @@ TEST_F(ShardTest, A_large_write_is_one_extent_to_the_caller) {
   EXPECT_EQ(extents(o, "a", true), "5+10485760 ");
   ASSERT_TRUE(write(o, "r", 0, pattern(3 * 5'000'000, 1), 5'000'000));
   EXPECT_EQ(extents(o, "r"), "0+3 ");
-  EXPECT_EQ(read(o, "r", 1, 1, 5'000'000), text_of(pattern(3 * 5'000'000, 1)).substr(5'000'000, 5'000'000));
+  EXPECT_EQ(read(o, "r", 1, 1, 5'000'000),
+            text_of(pattern(3 * 5'000'000, 1)).substr(5'000'000, 5'000'000));
   expect_clean();
 }
 
@@ -251,7 +267,8 @@ TEST_F(ShardTest, Conditions_decide_in_one_step_with_the_update) {
 }
 
 TEST_F(ShardTest, Punches_hide_what_they_cover_at_every_level) {
-  // Goal: object, dkey and akey punches; the last akey hides its dkey. Method: list and read after each.
+  // Goal: object, dkey and akey punches; the last akey hides its dkey. Method: list and read after
+  // each.
   using Level = PunchRequest::Level;
   const auto o = object();
   for (const char* d : {"d1", "d2", "d3"}) {
@@ -275,8 +292,9 @@ TEST_F(ShardTest, Punches_hide_what_they_cover_at_every_level) {
 }
 
 TEST_F(ShardTest, A_large_punch_is_one_record_and_gives_its_space_back_in_the_background) {
-  // Goal: an object with many records vanishes at once, stays gone after a restart, can be written again,
-  // and its blocks come back. Method: 2,000 dkeys with data, object punch, restart before the pass ends.
+  // Goal: an object with many records vanishes at once, stays gone after a restart, can be written
+  // again, and its blocks come back. Method: 2,000 dkeys with data, object punch, restart before
+  // the pass ends.
   const auto o = object();
   for (int i = 0; i < 300; ++i) ASSERT_TRUE(put(o, "d" + std::to_string(i), "a", pattern(5000, 1)));
   ASSERT_TRUE(punch(o, PunchRequest::Level::object));
@@ -321,7 +339,9 @@ TEST_F(ShardTest, Long_keys_are_listed_whole) {
     EXPECT_EQ(std::count(listed.begin(), listed.end(), name), 1) << name.size();
     EXPECT_EQ(get(o, name, "a"), "v");
   }
-  EXPECT_EQ(keys(o, {.what = model::ListRequest::What::akeys, .dkey = as_bytes("d"), .count_max = 2,
+  EXPECT_EQ(keys(o, {.what = model::ListRequest::What::akeys,
+                     .dkey = as_bytes("d"),
+                     .count_max = 2,
                      .bytes_max = 2u << 20})
                 .size(),
             names.size());
@@ -360,12 +380,19 @@ TEST_F(ShardTest, Queries_find_the_greatest_and_smallest) {
   for (const uint64_t d : {1u, 5u, 300u}) {
     Bytes value = bytes_of("abcd");
     UpdateRequest r{.object = o, .dkey = view_of(&d, 8)};
-    r.iods.push_back({as_bytes("0"), ValueType::array, 1, 0, {{d * 10, 4}}, buffer_of(value), false});
+    r.iods.push_back(
+        {as_bytes("0"), ValueType::array, 1, 0, {{d * 10, 4}}, buffer_of(value), false});
     const auto updated = context_->run(shard_->update(r));
     ASSERT_TRUE(updated) << updated.error().what();
   }
-  model::QueryKeyRequest q{.max = true, .want_dkey = true, .want_akey = false, .want_recx = true,
-                           .dkey = 0, .akey = 0, .dkey_bytes = {}, .akey_bytes = as_bytes("0")};
+  model::QueryKeyRequest q{.max = true,
+                           .want_dkey = true,
+                           .want_akey = false,
+                           .want_recx = true,
+                           .dkey = 0,
+                           .akey = 0,
+                           .dkey_bytes = {},
+                           .akey_bytes = as_bytes("0")};
   auto found = context_->run(shard_->query_key(o, q));
   ASSERT_TRUE(found && found->found);
   EXPECT_EQ(found->dkey, 300u);
@@ -379,12 +406,12 @@ TEST_F(ShardTest, Queries_find_the_greatest_and_smallest) {
 }
 
 TEST_F(ShardTest, A_resend_gets_the_first_answer_also_after_a_restart) {
-  // Goal: exactly once. Method: the same (session, sequence) again, before and after a checkpoint and
-  // reopen; a session never opened is refused.
+  // Goal: exactly once. Method: the same (session, sequence) again, before and after a checkpoint
+  // and reopen; a session never opened is refused.
   const auto o = object();
   Bytes value = bytes_of("v");
-  UpdateRequest r{.object = o, .dkey = as_bytes("d"), .flags = model::cond::kDkeyInsert,
-                  .origin = {7, 1, 0}};
+  UpdateRequest r{
+      .object = o, .dkey = as_bytes("d"), .flags = model::cond::kDkeyInsert, .origin = {7, 1, 0}};
   r.iods.push_back({as_bytes("a"), ValueType::single, 1, 0, {}, buffer_of(value), false});
   EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::unknown);
   shard_->open_session(7);

@@ -10,27 +10,26 @@ namespace {
 
 /// Staged data of one extent of one iod, of a single value, or of a long key's name.
 struct StagedPart {
-  Span span;            // records; single values and names: [0, 0)
+  Span span;  // records; single values and names: [0, 0)
   bool joined = false;
   Staged staged;
 };
 
 /// An update on its way. Lives in the frame of Shard::update.
 struct Update {
-  Update(Shard::State& s, const UpdateRequest& r)
-      : state(s), request(r), path(r.object) {}
+  Update(Shard::State& s, const UpdateRequest& r) : state(s), request(r), path(r.object) {}
 
   Shard::State& state;
   const UpdateRequest& request;
   KeyPath path;
   CheckedRequest checked;
-  std::vector<std::vector<StagedPart>> parts;   // of each iod
-  std::vector<StagedPart> names;                // of the dkey, then of each iod, where they need blocks
-  std::vector<size_t> name_of;                  // index + 1 into names; [0] the dkey's, [i + 1] iod i's
+  std::vector<std::vector<StagedPart>> parts;  // of each iod
+  std::vector<StagedPart> names;  // of the dkey, then of each iod, where they need blocks
+  std::vector<size_t> name_of;    // index + 1 into names; [0] the dkey's, [i + 1] iod i's
   BlockCache cache;
   index::Batch batch;
   model::Epoch epoch = 0;
-  std::vector<const Staged*> used;              // what the last plan published
+  std::vector<const Staged*> used;  // what the last plan published
 
   Result<void> check();
   Result<void> stage_all();
@@ -74,7 +73,8 @@ Result<void> Update::check() {
   if (checked.iods.size() == 1) return {};
   std::vector<ByteView> keys;
   for (const CheckedIod& c : checked.iods) keys.push_back(c.akey_prefix.view());
-  std::sort(keys.begin(), keys.end(), [](ByteView a, ByteView b) { return as_chars(a) < as_chars(b); });
+  std::sort(keys.begin(), keys.end(),
+            [](ByteView a, ByteView b) { return as_chars(a) < as_chars(b); });
   for (size_t i = 1; i < keys.size(); ++i) {
     if (as_chars(keys[i]) == as_chars(keys[i - 1])) {
       return fail(Errc::no_perm, "update: two iods name one akey");
@@ -154,7 +154,8 @@ Result<void> Update::plan_conditions(Plan& plan, Floor dkey_floor) {
   return {};
 }
 
-Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView name, size_t which) {
+Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView name,
+                               size_t which) {
   TRY(found, plan.look().tree().get(key));
   if (found) {
     if (epoch_of(*found) > floor) return {};
@@ -263,7 +264,8 @@ Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
     return fail(Errc::exists, "update: the akey exists");
   }
   if (is_long_key(path.akey_kind(), c.iod->akey) && !akey.has_name) {
-    TRY(named, plan_name(plan, record_key(c.akey_prefix, Kind::name), floor, c.iod->akey, index + 1));
+    TRY(named,
+        plan_name(plan, record_key(c.akey_prefix, Kind::name), floor, c.iod->akey, index + 1));
   }
   if (c.iod->type == model::ValueType::single) return plan_single(plan, index, akey);
   return plan_array(plan, index, akey, floor);
@@ -295,7 +297,8 @@ Result<void> Update::plan() {
   return {};
 }
 
-/// Plans until nothing is missing. Holds a read pin, so that blocks in the cache stay what they were.
+/// Plans until nothing is missing. Holds a read pin, so that blocks in the cache stay what they
+/// were.
 Task<Result<void>> plan_loaded(Update& update) {
   index::Store& store = *update.state.store;
   const auto pin = store.pin_reads();
@@ -322,7 +325,8 @@ Task<Result<model::Epoch>> run_update(Update& update) {
     co_return fail(planned.error());
   }
   const Origin& origin = update.request.origin;
-  const media::Lsn at = state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
+  const media::Lsn at =
+      state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
   update.cancel_all(true);
   std::vector<index::Store::DataWrite> writes;
   for (const Staged* s : update.used) {

@@ -1,10 +1,14 @@
-// vos/value_format.h - values of a shard's tree, format 1. Little-endian; varints are LEB128. Unit: bytes.
+// vos/value_format.h - values of a shard's tree, format 1. Little-endian; varints are LEB128.
+// Unit: bytes.
 //
 //   offset  size  field    meaning
 //        0     8  epoch    at which it was written; the tree's stamp
-//        8     1  form     bits 0-3: 0 mark, 1 inline, 2 packed, 3 data; bit 4: a minor epoch follows;
-//                          bit 5: joined, the extent continues the one that ends where it begins (both
-//                          were one write); bit 6: checksums stand in records of their own; bit 7: zero
+//        8     1  form     bits 0-3: 0 mark, 1 inline, 2 packed, 3 data
+//                          bit 4: a minor epoch follows
+//                          bit 5: joined, the extent continues the one that ends where it begins
+//                                 (both were one write)
+//                          bit 6: checksums stand in records of their own
+//                          bit 7: zero
 //       (9)  1-3  minor    varint, only with bit 4
 //   then by the record's kind
 //     name       inline: the whole key.  data: varint length, DATA
@@ -14,9 +18,9 @@
 //                data: varint length, DATA
 //     extent     varint record count, varint record bytes, then inline: the records, or DATA
 //     checksums  mark: U32le CRC32C of up to 1,024 blocks, in order
-//   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block, < 4,096),
-//     varint run count, per run varint block and varint count, then unless bit 6 the U32le CRC32C of each
-//     block, whole and zero-filled.
+//   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block,
+//     below 4,096), varint run count, per run varint block and varint count, then unless bit 6 the
+//     U32le CRC32C of each block, whole and zero-filled.
 // The runs hold exactly ceil((skip + payload) / 4,096) blocks.
 #pragma once
 
@@ -46,7 +50,7 @@ enum class Form : uint8_t { mark = 0, inlined = 1, packed = 2, data = 3 };
 struct BlockData {
   std::vector<media::Extent> runs;
   uint32_t skip = 0;
-  std::vector<uint32_t> crcs;          // one a block; empty: in `checksums` records
+  std::vector<uint32_t> crcs;  // one a block; empty: in `checksums` records
   uint64_t block_count() const;
   /// The block number of the index-th block.
   uint64_t block_at(uint64_t index) const;
@@ -59,12 +63,12 @@ struct ValueView {
   Form form = Form::mark;
   bool joined = false;
   bool checksums_apart = false;
-  model::ValueType present_type = model::ValueType::none;   // present
-  uint64_t record_bytes = 0;      // extent, present
-  uint64_t count = 0;             // extent: records
-  uint64_t payload_bytes = 0;     // name, single, extent
-  ByteView inlined;               // inline or packed bytes, checksums
-  ByteView data;                  // DATA, parse_data()
+  model::ValueType present_type = model::ValueType::none;  // present
+  uint64_t record_bytes = 0;                               // extent, present
+  uint64_t count = 0;                                      // extent: records
+  uint64_t payload_bytes = 0;                              // name, single, extent
+  ByteView inlined;                                        // inline or packed bytes, checksums
+  ByteView data;                                           // DATA, parse_data()
 };
 
 inline model::Epoch epoch_of(ByteView value) { return load_le64(value.data()); }

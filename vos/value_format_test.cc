@@ -22,9 +22,7 @@ std::string hex(ByteView bytes) {
 const std::string kEpoch = "8877665544332211";
 constexpr model::Epoch kE = 0x1122334455667788;
 
-BlockData three_blocks() {
-  return {{{300, 2}, {7, 1}}, 5, {0x01020304, 0x05060708, 0x090a0b0c}};
-}
+BlockData three_blocks() { return {{{300, 2}, {7, 1}}, 5, {0x01020304, 0x05060708, 0x090a0b0c}}; }
 
 TEST(ValueFormat, Values_have_the_documented_bytes) {
   // Goal: a change of the value format is seen. Method: golden bytes of each form.
@@ -32,17 +30,43 @@ TEST(ValueFormat, Values_have_the_documented_bytes) {
   put_touched(out, kE);
   EXPECT_EQ(hex(out), kEpoch + "00");
   put_present(out, kE, model::ValueType::array, 300);
-  EXPECT_EQ(hex(out), kEpoch + "00" "02" "ac02");
+  EXPECT_EQ(hex(out), kEpoch +
+                          "00"
+                          "02"
+                          "ac02");
   put_inlined(out, kE, as_bytes("abc"));
-  EXPECT_EQ(hex(out), kEpoch + "01" "616263");
+  EXPECT_EQ(hex(out), kEpoch +
+                          "01"
+                          "616263");
   put_extent_inlined(out, kE, {3, 1, true}, as_bytes("abc"));
-  EXPECT_EQ(hex(out), kEpoch + "21" "03" "01" "616263");
+  EXPECT_EQ(hex(out), kEpoch +
+                          "21"
+                          "03"
+                          "01"
+                          "616263");
   put_data(out, kE, 12'000, three_blocks());
-  EXPECT_EQ(hex(out), kEpoch + "03" "e05d" "01" "05" "02" "ac0202" "0701" "040302010807060"
-                               "50c0b0a09");
+  EXPECT_EQ(hex(out), kEpoch +
+                          "03"
+                          "e05d"
+                          "01"
+                          "05"
+                          "02"
+                          "ac0202"
+                          "0701"
+                          "040302010807060"
+                          "50c0b0a09");
   put_extent_data(out, kE, {12'000, 1, false}, three_blocks());
-  EXPECT_EQ(hex(out), kEpoch + "03" "e05d" "01" "01" "05" "02" "ac0202" "0701" "040302010807060"
-                               "50c0b0a09");
+  EXPECT_EQ(hex(out), kEpoch +
+                          "03"
+                          "e05d"
+                          "01"
+                          "01"
+                          "05"
+                          "02"
+                          "ac0202"
+                          "0701"
+                          "040302010807060"
+                          "50c0b0a09");
 }
 
 TEST(ValueFormat, An_inode_value_is_packed_and_restored_exactly) {
@@ -67,7 +91,8 @@ TEST(ValueFormat, An_inode_value_is_packed_and_restored_exactly) {
 }
 
 TEST(ValueFormat, Data_values_are_read_back_with_their_blocks_and_checksums) {
-  // Goal: parse inverts put, with checksums inside and apart. Method: a short and a long block list.
+  // Goal: parse inverts put, with checksums inside and apart. Method: a short and a long block
+  // list.
   Bytes out;
   put_data(out, kE, 12'000, three_blocks());
   const auto value = parse_value(Kind::single, out);

@@ -1,4 +1,5 @@
-// cairn: what is ours alone. `status` tells what a home holds, `check` proves offline that it is whole.
+// cairn: what is ours alone. `status` tells what a home holds, `check` proves offline that it is
+// whole.
 #include <cstdio>
 #include <string>
 
@@ -60,18 +61,23 @@ Outcome check(bool quick) {
                      {"records", part.records},
                      {"blocks", part.blocks},
                      {"problems", part.problems}});
-    text += part.name + ": " + std::to_string(part.pages) + " pages, " + std::to_string(part.records) +
-            " records, " + std::to_string(part.blocks) + " blocks: " +
-            (part.problems.empty() ? "clean" : std::to_string(part.problems.size()) + " problems") + "\n";
+    text += part.name + ": " + std::to_string(part.pages) + " pages, " +
+            std::to_string(part.records) + " records, " + std::to_string(part.blocks) +
+            " blocks: " +
+            (part.problems.empty() ? "clean" : std::to_string(part.problems.size()) + " problems") +
+            "\n";
     for (const std::string& problem : part.problems) text += "  " + problem + "\n";
   }
   const Json response{{"clean", problems == 0}, {"parts", parts}};
   if (problems == 0) return Reply{text, response};
   std::fputs(text.c_str(), stderr);
-  return std::unexpected(Failure{
-      "the home " + home_name() + " is damaged (" + std::to_string(problems) +
-          " problems, listed above); copy what is readable elsewhere and keep the home for analysis",
-      -static_cast<int>(Errc::checksum), {}, response});
+  return std::unexpected(Failure{"the home " + home_name() + " is damaged (" +
+                                     std::to_string(problems) +
+                                     " problems, listed above); copy what is readable elsewhere "
+                                     "and keep the home for analysis",
+                                 -static_cast<int>(Errc::checksum),
+                                 {},
+                                 response});
 }
 
 }  // namespace
@@ -83,9 +89,11 @@ int main(int argc, char** argv) {
   Tool tool("cairn", "Looks at a home (CAIRN_HOME, default ~/.cairn) of the store");
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;
-  Command& check_command = tool.command("", "check", {}, "Proves offline that every store of the home is whole");
+  Command& check_command =
+      tool.command("", "check", {}, "Proves offline that every store of the home is whole");
   bool quick = false;
-  check_command.app->add_flag("-q,--quick", quick, "do not read the data blocks, only all metadata");
+  check_command.app->add_flag("-q,--quick", quick,
+                              "do not read the data blocks, only all metadata");
   check_command.run = [&quick] { return check(quick); };
   return tool.main(argc, argv);
 }

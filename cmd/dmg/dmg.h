@@ -1,4 +1,5 @@
-// The commands of dmg by resource. In one home there is one host, one engine (rank 0) and one target.
+// The commands of dmg by resource. In one home there is one host, one engine (rank 0) and one
+// target.
 #pragma once
 
 #include <functional>

@@ -35,12 +35,13 @@ PoolFacts facts_of(const client::PoolInfo& pool) {
 namespace {
 
 void add_version_commands(Tool& tool) {
-  for (const auto& [name, title] : {std::pair{"version", "DAOS Admin Tool"},
-                                    {"server-version", "DAOS Control Server"}}) {
+  for (const auto& [name, title] :
+       {std::pair{"version", "DAOS Admin Tool"}, {"server-version", "DAOS Control Server"}}) {
     Command& command = tool.command("", name, {}, std::string("Print the version of the ") + title);
     command.run = [title = title]() -> Outcome {
-      return Reply{std::string(title) + " version " CAIRN_VERSION "\n",
-                   {{"name", title}, {"version", CAIRN_VERSION}, {"build_info", "cairn " CAIRN_VERSION}}};
+      return Reply{
+          std::string(title) + " version " CAIRN_VERSION "\n",
+          {{"name", title}, {"version", CAIRN_VERSION}, {"build_info", "cairn " CAIRN_VERSION}}};
     };
   }
 }

@@ -33,12 +33,12 @@ struct CreateArguments {
 struct Sizes {
   uint64_t total = 0;
   bool automatic = true;
-  uint64_t first = 0, second = 0;   // manual: tier 0 and 1
+  uint64_t first = 0, second = 0;  // manual: tier 0 and 1
 };
 
 std::unexpected<Failure> bad_size(const char* flag, const std::string& text) {
-  return refuse("invalid argument for flag `" + std::string(flag) + "' (expected main.poolSizeFlag): invalid size \"" +
-                text + "\"");
+  return refuse("invalid argument for flag `" + std::string(flag) +
+                "' (expected main.poolSizeFlag): invalid size \"" + text + "\"");
 }
 
 std::expected<Sizes, Failure> sizes_of(const CreateArguments& a) {
@@ -48,7 +48,8 @@ std::expected<Sizes, Failure> sizes_of(const CreateArguments& a) {
   if (static_cast<int>(automatic) + pmem + ssd != 1) return refuse(kFamilies);
   if (automatic && a.size.ends_with("%")) {
     if (a.rank_count != 0) return refuse("--size=% may not be mixed with --nranks");
-    return refuse("--size=% needs a device of fixed size, and a home is a directory; give a number of bytes");
+    return refuse(
+        "--size=% needs a device of fixed size, and a home is a directory; give a number of bytes");
   }
   Sizes sizes;
   sizes.automatic = automatic;
@@ -63,7 +64,8 @@ std::expected<Sizes, Failure> sizes_of(const CreateArguments& a) {
   const auto first = parse_size(pmem ? a.scm : a.meta);
   const std::string& second_text = pmem ? a.nvme : a.data;
   const auto second = second_text.empty() ? std::optional<uint64_t>(0) : parse_size(second_text);
-  if (!first || *first == 0) return bad_size(pmem ? "-s, --scm-size" : "--meta-size", pmem ? a.scm : a.meta);
+  if (!first || *first == 0)
+    return bad_size(pmem ? "-s, --scm-size" : "--meta-size", pmem ? a.scm : a.meta);
   if (!second) return bad_size(pmem ? "-n, --nvme-size" : "--data-size", second_text);
   sizes.first = *first;
   sizes.second = *second;
@@ -87,21 +89,27 @@ std::string intro(const Sizes& sizes) {
            " total, 6.00% storage tier ratio\n";
   }
   const std::string ratio = ratio_text(sizes);
-  return "Creating DAOS pool with manual per-engine storage allocation: " + si_bytes(sizes.first) + " SCM, " +
-         si_bytes(sizes.second) + " NVMe (" + ratio.substr(0, ratio.find(',')) + " storage tier ratio)\n";
+  return "Creating DAOS pool with manual per-engine storage allocation: " + si_bytes(sizes.first) +
+         " SCM, " + si_bytes(sizes.second) + " NVMe (" + ratio.substr(0, ratio.find(',')) +
+         " storage tier ratio)\n";
 }
 
-std::unexpected<Failure> create_failure(const Error& error, const CreateArguments& a, uint64_t least) {
+std::unexpected<Failure> create_failure(const Error& error, const CreateArguments& a,
+                                        uint64_t least) {
   constexpr const char* kDoing = "pool create failed";
   switch (error.code()) {
     case Errc::exists:
-      return failure(kDoing, Fault{"server", 609, "pool label \\\"" + a.label + "\\\" already exists in the system",
-                                   "retry the request with a unique pool label"});
+      return failure(
+          kDoing,
+          Fault{"server", 609, "pool label \\\"" + a.label + "\\\" already exists in the system",
+                "retry the request with a unique pool label"});
     case Errc::invalid:
-      return failure(kDoing, Fault{"server", 604,
-                                   "requested SCM capacity is too small (min " + iec_bytes(least) + " per target)",
-                                   "retry the request with a pool size of at least " + iec_bytes(least) +
-                                       ", with at least " + iec_bytes(least) + " SCM"});
+      return failure(
+          kDoing,
+          Fault{"server", 604,
+                "requested SCM capacity is too small (min " + iec_bytes(least) + " per target)",
+                "retry the request with a pool size of at least " + iec_bytes(least) +
+                    ", with at least " + iec_bytes(least) + " SCM"});
     default:
       return failure(kDoing, error);
   }
@@ -117,19 +125,23 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!props) return std::unexpected(props.error());
   if (!a.ranks.empty() && a.ranks != "0") {
     if (!tool.json()) std::fputs(intro(*sizes).c_str(), stdout);
-    return failure("pool create failed", Fault{"server", 606, "pool request contains invalid rank: " + a.ranks,
-                                               "retry the request with a valid set of ranks"});
+    return failure("pool create failed",
+                   Fault{"server", 606, "pool request contains invalid rank: " + a.ranks,
+                         "retry the request with a valid set of ranks"});
   }
   if (!sizes->automatic) {
-    std::fputs("NOTICE: dmg: the two tiers of a home are files of one directory; their sizes are added up\n",
-               stderr);
+    std::fputs(
+        "NOTICE: dmg: the two tiers of a home are files of one directory; their sizes are added "
+        "up\n",
+        stderr);
   }
   if (!tool.json()) {
     std::fputs(intro(*sizes).c_str(), stdout);
     std::fflush(stdout);
   }
   return with_home(true, "pool create failed", [&](client::System& system) -> Outcome {
-    auto uuid = system.context().run(system.pool_create({.label = a.label, .bytes = sizes->total, .props = *props}));
+    auto uuid = system.context().run(
+        system.pool_create({.label = a.label, .bytes = sizes->total, .props = *props}));
     if (!uuid) return create_failure(uuid.error(), a, 16u << 20);
     auto pools = system.context().run(system.pool_list());
     if (!pools) return failure("pool create failed", pools.error());
@@ -161,8 +173,10 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
 }
 
 constexpr const char* kSettable =
-    "checkpoint,checkpoint_freq,checkpoint_thresh,data_thresh,ec_cell_sz,ec_pda,global_version,label,"
-    "perf_domain,rd_fac,reclaim,reintegration,rp_pda,scrub,scrub_freq,scrub_thresh,self_heal,space_rb,"
+    "checkpoint,checkpoint_freq,checkpoint_thresh,data_thresh,ec_cell_sz,ec_pda,global_version,"
+    "label,"
+    "perf_domain,rd_fac,reclaim,reintegration,rp_pda,scrub,scrub_freq,scrub_thresh,self_heal,space_"
+    "rb,"
     "svc_list,svc_ops_enabled,svc_ops_entry_age,svc_rf,upgrade_status";
 
 std::expected<client::Props, Failure> properties_of(const CreateArguments& a) {
@@ -177,13 +191,16 @@ std::expected<client::Props, Failure> properties_of(const CreateArguments& a) {
     }
     if (key == "rd_fac" || key == "rf") {
       if (value == "0") continue;
-      return failure("pool create failed",
-                     Fault{"server", 621,
-                           "pool redundancy factor " + value + " requires at least " + std::to_string(std::atoi(value.c_str()) + 1) +
-                               " fault domains but only 1 are available",
-                           "retry the request with a lower redundancy factor or add more fault domains"});
+      return failure(
+          "pool create failed",
+          Fault{"server", 621,
+                "pool redundancy factor " + value + " requires at least " +
+                    std::to_string(std::atoi(value.c_str()) + 1) +
+                    " fault domains but only 1 are available",
+                "retry the request with a lower redundancy factor or add more fault domains"});
     }
-    return refuse("pool property \"" + key + "\" cannot be set yet: this version runs with its default");
+    return refuse("pool property \"" + key +
+                  "\" cannot be set yet: this version runs with its default");
   }
   return props;
 }
@@ -201,21 +218,24 @@ Outcome list(PoolListOptions options) {
 Outcome query(const std::string& pool, PoolQueryOptions options, bool json) {
   return with_home(false, "pool query failed", [&](client::System& system) -> Outcome {
     auto connected = system.context().run(system.pool_connect(pool, client::Access::read_only));
-    if (!connected && (connected.error().code() == Errc::nonexistent || connected.error().code() == Errc::invalid)) {
+    if (!connected && (connected.error().code() == Errc::nonexistent ||
+                       connected.error().code() == Errc::invalid)) {
       return refuse((json ? "" : "pool query failed: ") + not_found(pool));
     }
     if (!connected) return failure("pool query failed", connected.error());
     auto info = system.context().run((*connected)->query());
     (void)system.context().run((*connected)->disconnect());
     if (!info) return failure("pool query failed", info.error());
-    return Reply{pool_query_text(facts_of(*info), options), pool_query_json(facts_of(*info), options)};
+    return Reply{pool_query_text(facts_of(*info), options),
+                 pool_query_json(facts_of(*info), options)};
   });
 }
 
 Outcome destroy(const Tool& tool, const std::string& pool, bool recursive, bool force) {
   Outcome outcome = with_home(false, "pool destroy failed", [&](client::System& system) -> Outcome {
     const auto gone = system.context().run(system.pool_destroy(pool, recursive || force));
-    if (!gone && (gone.error().code() == Errc::nonexistent || gone.error().code() == Errc::invalid)) {
+    if (!gone &&
+        (gone.error().code() == Errc::nonexistent || gone.error().code() == Errc::invalid)) {
       return refuse("pool destroy failed: " + not_found(pool));
     }
     if (!gone) return failure("pool destroy failed", gone.error());
@@ -231,7 +251,8 @@ void add_create(Tool& tool) {
   Command& command = tool.command("pool", "create", {}, "Create a pool");
   auto a = std::make_shared<CreateArguments>();
   CLI::App& app = *command.app;
-  app.add_option("pool_label", a->label, "Unique label: 1 to 127 of A-Z a-z 0-9 . _ : -")->required();
+  app.add_option("pool_label", a->label, "Unique label: 1 to 127 of A-Z a-z 0-9 . _ : -")
+      ->required();
   app.add_option("-z,--size", a->size, "Total bytes, metadata included (for example 2G, 500GiB)");
   app.add_option("-s,--scm-size", a->scm, "Bytes of tier 0 (metadata)");
   app.add_option("-n,--nvme-size", a->nvme, "Bytes of tier 1 (data)");
@@ -265,10 +286,14 @@ void add_pool_commands(Tool& tool) {
   query_options->self_heal = true;
   query_command.app->add_option("pool_label_or_UUID", *pool, "The pool")->required();
   query_command.app->add_flag("-t,--health-only", query_options->health_only, "Without space");
-  query_command.app->add_flag("-e,--show-enabled", query_options->show_enabled, "With enabled ranks");
-  query_command.run = [pool, query_options, &tool] { return query(*pool, *query_options, tool.json()); };
+  query_command.app->add_flag("-e,--show-enabled", query_options->show_enabled,
+                              "With enabled ranks");
+  query_command.run = [pool, query_options, &tool] {
+    return query(*pool, *query_options, tool.json());
+  };
 
-  Command& destroy_command = tool.command("pool", "destroy", {}, "Destroy a pool and everything in it");
+  Command& destroy_command =
+      tool.command("pool", "destroy", {}, "Destroy a pool and everything in it");
   auto recursive = std::make_shared<std::pair<bool, bool>>();
   destroy_command.app->add_option("pool_label_or_UUID", *pool, "The pool")->required();
   destroy_command.app->add_flag("-r,--recursive", recursive->first, "Destroy its containers too");

@@ -23,7 +23,9 @@ struct QueryArguments {
 };
 
 Json no_members() {
-  return {{"members", nullptr}, {"providers", nullptr}, {"sys_self_heal_policy", "exclude;pool_exclude;pool_rebuild"}};
+  return {{"members", nullptr},
+          {"providers", nullptr},
+          {"sys_self_heal_policy", "exclude;pool_exclude;pool_rebuild"}};
 }
 
 Outcome query(const QueryArguments& a) {
@@ -33,8 +35,8 @@ Outcome query(const QueryArguments& a) {
   if (!a.ranks.empty() && a.ranks != "0") {
     std::printf("Query matches no ranks in system\n");
     std::fprintf(stderr, "ERROR: Unknown 1 rank: %s\n", a.ranks.c_str());
-    return std::unexpected(
-        Failure{"system query failed: non-existent ranks " + a.ranks, kStatusMisc, {}, no_members()});
+    return std::unexpected(Failure{
+        "system query failed: non-existent ranks " + a.ranks, kStatusMisc, {}, no_members()});
   }
   if (a.not_ok || (!a.states.empty() && a.states.find("joined") == std::string::npos)) {
     return Reply{"Query matches no ranks in system\n", no_members()};
@@ -81,15 +83,23 @@ Outcome usage() {
     Json namespaces = Json::array();
     for (int i = 0; i < 2; ++i) {
       const auto& t = tiers[i];
-      row.insert(row.end(),
-                 {si_bytes(t.total), si_bytes(t.free),
-                  t.total == 0 ? "N/A" : std::to_string((t.total - t.free) * 100 / t.total) + " %"});
-      namespaces.push_back({{"tier", i}, {"total_bytes", t.total}, {"avail_bytes", t.free}, {"usable_bytes", t.free}});
+      row.insert(
+          row.end(),
+          {si_bytes(t.total), si_bytes(t.free),
+           t.total == 0 ? "N/A" : std::to_string((t.total - t.free) * 100 / t.total) + " %"});
+      namespaces.push_back({{"tier", i},
+                            {"total_bytes", t.total},
+                            {"avail_bytes", t.free},
+                            {"usable_bytes", t.free}});
     }
-    const Json storage{{"nvme_devices", nullptr}, {"scm_modules", nullptr},  {"scm_namespaces", nullptr},
-                       {"scm_mount_points", nullptr}, {"smd_info", nullptr}, {"reboot_required", false},
+    const Json storage{{"nvme_devices", nullptr},   {"scm_modules", nullptr},
+                       {"scm_namespaces", nullptr}, {"scm_mount_points", nullptr},
+                       {"smd_info", nullptr},       {"reboot_required", false},
                        {"home_tiers", namespaces}};
-    return Reply{table({"Hosts", "SCM-Total", "SCM-Free", "SCM-Used", "NVMe-Total", "NVMe-Free", "NVMe-Used"}, {row}) + "\n",
+    return Reply{table({"Hosts", "SCM-Total", "SCM-Free", "SCM-Used", "NVMe-Total", "NVMe-Free",
+                        "NVMe-Used"},
+                       {row}) +
+                     "\n",
                  {{"host_errors", Json::object()},
                   {"HostStorage", {{"0", {{"storage", storage}, {"hosts", host_name()}}}}}}};
   });

@@ -25,7 +25,8 @@ std::string scaled(uint64_t bytes, double unit, const char* const* names) {
   }
   // 999.96 would print as 1000: that is the next unit.
   const double rounded = value < 9.95 ? std::floor(value * 10 + 0.5) / 10 : std::floor(value + 0.5);
-  if (rounded >= unit && step < 6) return scaled(static_cast<uint64_t>(std::pow(unit, step + 1)), unit, names);
+  if (rounded >= unit && step < 6)
+    return scaled(static_cast<uint64_t>(std::pow(unit, step + 1)), unit, names);
   char out[32];
   std::snprintf(out, sizeof out, rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, names[step]);
   return out;
@@ -47,7 +48,8 @@ std::string table(const std::vector<std::string>& header,
   };
   line([&](size_t i) { return header[i]; });
   line([&](size_t i) { return std::string(header[i].size(), '-'); });
-  for (const auto& row : rows) line([&](size_t i) { return i < row.size() ? row[i] : std::string(); });
+  for (const auto& row : rows)
+    line([&](size_t i) { return i < row.size() ? row[i] : std::string(); });
   return out;
 }
 
@@ -129,7 +131,8 @@ std::string time_text(uint64_t wall_ns) {
 
 namespace {
 
-/// Splits at unquoted `separator`s; quotes and backslashes are kept for the next step unless `strip`.
+/// Splits at unquoted `separator`s; quotes and backslashes are kept for the next step unless
+/// `strip`.
 std::vector<std::string> split(std::string_view text, char separator, bool first_only, bool strip) {
   std::vector<std::string> parts(1);
   char quote = 0;
@@ -155,7 +158,7 @@ std::vector<std::string> split(std::string_view text, char separator, bool first
 }  // namespace
 
 std::optional<std::vector<std::pair<std::string, std::string>>> parse_pairs(std::string_view text,
-                                                                           std::string* problem) {
+                                                                            std::string* problem) {
   std::vector<std::pair<std::string, std::string>> pairs;
   for (const std::string& item : split(text, ',', false, false)) {
     const auto parts = split(item, ':', true, true);
@@ -167,7 +170,8 @@ std::optional<std::vector<std::pair<std::string, std::string>>> parse_pairs(std:
       *problem = "key too long (511 bytes at most): \"" + parts[0].substr(0, 32) + "...\"";
       return std::nullopt;
     }
-    const bool twice = std::any_of(pairs.begin(), pairs.end(), [&](const auto& p) { return p.first == parts[0]; });
+    const bool twice =
+        std::any_of(pairs.begin(), pairs.end(), [&](const auto& p) { return p.first == parts[0]; });
     if (twice) {
       *problem = "duplicate key \"" + parts[0] + "\"";
       return std::nullopt;

@@ -12,7 +12,9 @@ constexpr const char* kTierNames[] = {"SCM", "NVME"};
 constexpr const char* kMediaNames[] = {"scm", "nvme"};
 constexpr int kLayoutVersion = 4;
 
-std::string name_of(const PoolFacts& pool) { return pool.label.empty() ? pool.uuid.substr(0, 8) : pool.label; }
+std::string name_of(const PoolFacts& pool) {
+  return pool.label.empty() ? pool.uuid.substr(0, 8) : pool.label;
+}
 
 void by_label(std::vector<PoolFacts>& pools) {
   std::sort(pools.begin(), pools.end(),
@@ -55,7 +57,7 @@ Json facts_json(const PoolFacts& pool, const std::string& mask, bool with_label)
 }
 
 void add_rebuild(Json& out) {
-  out["rebuild"] = {{"status", 0},  {"state", "idle"},      {"derived_state", "idle"}, {"objects", 0},
+  out["rebuild"] = {{"status", 0},  {"state", "idle"},    {"derived_state", "idle"}, {"objects", 0},
                     {"records", 0}, {"total_objects", 0}, {"degraded", false}};
 }
 
@@ -64,8 +66,12 @@ void add_tiers(Json& out, const PoolFacts& pool) {
   for (int i = 0; i < 2; ++i) {
     const auto& t = pool.tiers[i];
     const uint64_t each = t.free / std::max(1u, pool.target_count);
-    tiers.push_back({{"total", t.total}, {"free", t.free},  {"min", each},
-                     {"max", each},      {"mean", each}, {"media_type", kMediaNames[i]}});
+    tiers.push_back({{"total", t.total},
+                     {"free", t.free},
+                     {"min", each},
+                     {"max", each},
+                     {"mean", each},
+                     {"media_type", kMediaNames[i]}});
   }
   out["tier_stats"] = tiers;
 }
@@ -93,7 +99,8 @@ std::vector<std::string> list_row(const PoolFacts& pool, PoolListOptions options
   if (!options.verbose && options.no_query) return {name_of(pool), "Ready"};
   if (!options.verbose) {
     const PoolFacts::Tier& tier = pool.tiers[1].total != 0 ? pool.tiers[1] : pool.tiers[0];
-    return {name_of(pool), si_bytes(tier.total), "Ready", used_percent(tier), "0%", disabled_text(pool)};
+    return {name_of(pool), si_bytes(tier.total), "Ready", used_percent(tier),
+            "0%",          disabled_text(pool)};
   }
   std::vector<std::string> row{pool.label.empty() ? "-" : pool.label, pool.uuid, "Ready", "0"};
   if (options.no_query) return row;
@@ -162,13 +169,14 @@ std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options) {
   if (options.show_enabled) out += "- Enabled ranks: " + ranks_text(pool) + "\n";
   out += "- Rebuild idle, 0 objs, 0 recs\n- Data redundancy: normal\n";
   if (options.health_only) return out;
-  out += "Pool space info:\n- Target count:" + std::to_string(pool.target_count - pool.disabled_count) + "\n";
+  out += "Pool space info:\n- Target count:" +
+         std::to_string(pool.target_count - pool.disabled_count) + "\n";
   for (int i = 0; i < 2; ++i) {
     const PoolFacts::Tier& tier = pool.tiers[i];
     const std::string each = si_bytes(tier.free / std::max(1u, pool.target_count));
-    out += "- Storage tier " + std::to_string(i) + " (" + kTierNames[i] + "):\n  Total size: " +
-           si_bytes(tier.total) + "\n  Free: " + si_bytes(tier.free) + ", min:" + each + ", max:" + each +
-           ", mean:" + each + "\n";
+    out += "- Storage tier " + std::to_string(i) + " (" + kTierNames[i] +
+           "):\n  Total size: " + si_bytes(tier.total) + "\n  Free: " + si_bytes(tier.free) +
+           ", min:" + each + ", max:" + each + ", mean:" + each + "\n";
   }
   return out;
 }

@@ -16,7 +16,8 @@ struct StatusText {
   const char* text;
 };
 #define CAIRN_STATUS(name, desc) {name, #name, #desc},
-constexpr StatusText kStatusTexts[] = {D_FOREACH_GURT_ERR(CAIRN_STATUS) D_FOREACH_DAOS_ERR(CAIRN_STATUS)};
+constexpr StatusText kStatusTexts[] = {D_FOREACH_GURT_ERR(CAIRN_STATUS)
+                                           D_FOREACH_DAOS_ERR(CAIRN_STATUS)};
 #undef CAIRN_STATUS
 
 }  // namespace
@@ -27,7 +28,8 @@ std::string status_text(int status) {
       return std::string(t.name) + "(" + std::to_string(status) + "): " + t.text;
     }
   }
-  return "DER_UNKNOWN(" + std::to_string(status) + "): Unknown error code " + std::to_string(status);
+  return "DER_UNKNOWN(" + std::to_string(status) + "): Unknown error code " +
+         std::to_string(status);
 }
 
 std::unexpected<Failure> failure(const std::string& doing, int status) {
@@ -40,8 +42,11 @@ std::unexpected<Failure> failure(const std::string& doing, const Error& error) {
 
 std::unexpected<Failure> failure(const std::string& doing, const Fault& fault, int status) {
   const std::string prefix = std::string(fault.domain) + ": code = " + std::to_string(fault.code);
-  return std::unexpected(Failure{doing + ": " + prefix + " description = \"" + fault.description + "\"", status,
-                                 prefix + " resolution = \"" + fault.resolution + "\"", {}});
+  return std::unexpected(
+      Failure{doing + ": " + prefix + " description = \"" + fault.description + "\"",
+              status,
+              prefix + " resolution = \"" + fault.resolution + "\"",
+              {}});
 }
 
 std::unexpected<Failure> refuse(std::string message, int status) {
@@ -112,7 +117,8 @@ std::string list_of(const CLI::App* app) {
 
 }  // namespace
 
-std::string Tool::parse_message(const CLI::ParseError& error, const std::vector<std::string>& words) const {
+std::string Tool::parse_message(const CLI::ParseError& error,
+                                const std::vector<std::string>& words) const {
   const CLI::App* app = deepest();
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     for (const std::string& word : words) {
@@ -122,7 +128,8 @@ std::string Tool::parse_message(const CLI::ParseError& error, const std::vector<
       }
     }
     if (!words.empty() && !commands_.contains(app)) {
-      return "Unknown command `" + words.front() + "'. Please specify one command of: " + list_of(app);
+      return "Unknown command `" + words.front() +
+             "'. Please specify one command of: " + list_of(app);
     }
     return "too many arguments: " + (words.empty() ? std::string() : words.front());
   }
@@ -138,7 +145,8 @@ std::string Tool::parse_message(const CLI::ParseError& error, const std::vector<
 
 int Tool::fail(const Failure& failure) {
   if (json_) {
-    const Json envelope{{"response", failure.response}, {"error", failure.message}, {"status", failure.status}};
+    const Json envelope{
+        {"response", failure.response}, {"error", failure.message}, {"status", failure.status}};
     std::printf("%s\n", envelope.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   }
   std::fflush(stdout);
@@ -173,8 +181,8 @@ int Tool::main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // --json counts although parsing ended early.
     json_ = json_ || std::any_of(argv + 1, argv + argc, [](const char* a) {
-      return std::string_view(a) == "--json" || std::string_view(a) == "-j";
-    });
+              return std::string_view(a) == "--json" || std::string_view(a) == "-j";
+            });
     return fail({parse_message(error, app_->remaining(true)), kStatusMisc, {}, {}});
   }
   const CLI::App* app = deepest();

@@ -1,5 +1,6 @@
-// What dmg, daos and cairn share: the grammar of their command lines, the --json envelope and the wording of
-// errors (exit status 0 or 1). Options are parsed by CLI11; messages follow the tools that scripts know.
+// What dmg, daos and cairn share: the grammar of their command lines, the --json envelope and the
+// wording of errors (exit status 0 or 1). Options are parsed by CLI11; messages follow the tools
+// that scripts know.
 //
 //   Tool tool("daos", "user tool");
 //   auto& list = tool.command("pool", "list", "List pools");
@@ -25,13 +26,13 @@ using Json = nlohmann::ordered_json;
 
 inline constexpr int kStatusMisc = -1025;
 
-/// Why a command failed. `message` goes to stderr as "ERROR: <tool>: <message>" and into the envelope;
-/// `resolution`, if any, is a second stderr line.
+/// Why a command failed. `message` goes to stderr as "ERROR: <tool>: <message>" and into the
+/// envelope; `resolution`, if any, is a second stderr line.
 struct Failure {
   std::string message;
-  int status = kStatusMisc;       // negative DER code where there is one
+  int status = kStatusMisc;  // negative DER code where there is one
   std::string resolution;
-  Json response;                  // what there is in spite of the failure
+  Json response;  // what there is in spite of the failure
 };
 
 /// What a command gives back: `text` for people (printed as it is), `response` for --json.
@@ -41,19 +42,22 @@ struct Reply {
 };
 using Outcome = std::expected<Reply, Failure>;
 
-/// "DER_NONEXIST(-1005): The specified entity does not exist", for an Errc or a negative DER number.
+/// "DER_NONEXIST(-1005): The specified entity does not exist", for an Errc or a negative DER
+/// number.
 std::string status_text(int status);
 inline int status_of(const Error& error) { return -static_cast<int>(error.code()); }
 /// A failure of the store: "<doing>: DER_X(-N): text".
 std::unexpected<Failure> failure(const std::string& doing, const Error& error);
 std::unexpected<Failure> failure(const std::string& doing, int status);
-/// A fault of the control plane: "<doing>: <domain>: code = N description = "..."" and its resolution.
+/// A fault of the control plane: "<doing>: <domain>: code = N description = "..."" and its
+/// resolution.
 struct Fault {
   const char* domain = "server";
   int code = 0;
   std::string description, resolution;
 };
-std::unexpected<Failure> failure(const std::string& doing, const Fault& fault, int status = kStatusMisc);
+std::unexpected<Failure> failure(const std::string& doing, const Fault& fault,
+                                 int status = kStatusMisc);
 /// Anything else.
 std::unexpected<Failure> refuse(std::string message, int status = kStatusMisc);
 
@@ -61,7 +65,7 @@ std::unexpected<Failure> refuse(std::string message, int status = kStatusMisc);
 struct Command {
   CLI::App* app = nullptr;
   std::function<Outcome()> run;
-  bool prints_itself = false;     // run() has written its own output (fs cat, progress)
+  bool prints_itself = false;  // run() has written its own output (fs cat, progress)
 };
 
 class Tool {
@@ -88,7 +92,8 @@ class Tool {
   int fail(const Failure& failure);
   int print(const Command& command, const Outcome& outcome);
   /// The wording that scripts know for what CLI11 found wrong.
-  std::string parse_message(const CLI::ParseError& error, const std::vector<std::string>& words) const;
+  std::string parse_message(const CLI::ParseError& error,
+                            const std::vector<std::string>& words) const;
   const CLI::App* deepest() const;
 
   std::string name_;

@@ -44,7 +44,8 @@ TEST(Format, Pairs_take_quotes_and_backslashes) {
 
 TEST(Format, Tables_pad_every_cell_to_its_column) {
   // Goal: the recorded layout of `dmg pool list`.
-  EXPECT_EQ(table({"Pool", "Size"}, {{"tank", "150 MB"}}), "Pool Size   \n---- ----   \ntank 150 MB \n");
+  EXPECT_EQ(table({"Pool", "Size"}, {{"tank", "150 MB"}}),
+            "Pool Size   \n---- ----   \ntank 150 MB \n");
 }
 
 TEST(Status, Texts_name_the_code_and_what_it_means) {
@@ -75,7 +76,9 @@ TEST(ToolMain, Prints_text_or_the_envelope_and_words_errors_as_scripts_know_them
   EXPECT_EQ(run({"pool", "list", "x"}, &out, &err), 0);
   EXPECT_EQ(out, "label x\n");
   EXPECT_EQ(run({"-j", "pool", "ls", "x"}, &out, &err), 0);
-  EXPECT_EQ(out, "{\n  \"response\": {\n    \"label\": \"x\"\n  },\n  \"error\": null,\n  \"status\": 0\n}\n");
+  EXPECT_EQ(
+      out,
+      "{\n  \"response\": {\n    \"label\": \"x\"\n  },\n  \"error\": null,\n  \"status\": 0\n}\n");
   EXPECT_EQ(run({"pool", "list", "x", "--json"}, &out, &err), 0);
   EXPECT_TRUE(out.starts_with("{"));
   EXPECT_EQ(run({"pool", "list"}, &out, &err), 1);
