@@ -15,8 +15,13 @@ Task<FsResult<DirPage>> Mount::list(const Node& dir, PageRequest request) {
   page.names.reserve(listed.lengths.size());
   size_t at = 0;
   for (const uint64_t length : listed.lengths) {
-    if (length > kNameBytesMax) co_return fs_fail(EIO, "dfs: a name is over 255 bytes: damaged");
-    page.names.emplace_back(as_chars(ByteView{listed.keys}.subspan(at, length)));
+    const std::string_view name = as_chars(ByteView{listed.keys}.subspan(at, length));
+    // Callers make C strings and paths of names; nobody but a foreign writer makes such ones.
+    if (name.empty() || name.size() > kNameBytesMax ||
+        name.find_first_of(std::string_view{"/\0", 2}) != std::string_view::npos) {
+      co_return fs_fail(EIO, "dfs: a directory holds a key that is no name: damaged");
+    }
+    page.names.emplace_back(name);
     at += length;
   }
   page.position = std::move(listed.position);

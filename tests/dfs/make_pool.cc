@@ -1,4 +1,5 @@
-// make_pool: makes a pool in the home that CAIRN_HOME names. For tests that need nothing else of dmg.
+// make_pool: makes a pool in the home that CAIRN_HOME names. For tests that need nothing else of
+// dmg.
 #include <cstdio>
 #include <cstdlib>
 
