@@ -1,7 +1,7 @@
 // The protobuf wire format for plain structs: one `fields(visit, self)` per message names number
 // and member. Ours, because libdaos and its siblings may need only libc and libstdc++ at load and
 // distributions ship libprotobuf.a without position-independent code
-// (docs/decisions/0007-control-messages.md). Schemas: *.proto. Follows proto3: fields of default
+// (docs/decisions/0004-control-messages.md). Schemas: *.proto. Follows proto3: fields of default
 // value are left out, unknown fields are skipped, the last one wins. Pure. Bytes from a peer or a
 // medium become a Result: lengths are checked, nesting is limited.
 #pragma once
