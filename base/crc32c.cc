@@ -1,5 +1,6 @@
-// The processor's CRC32C instruction has a latency of three cycles and starts every cycle, so three parts of
-// the input run at once and are put together by a table: shifting a register over n zero bytes is linear.
+// The processor's CRC32C instruction has a latency of three cycles and starts every cycle, so three
+// parts of the input run at once and are put together by a table: shifting a register over n zero
+// bytes is linear.
 #include "base/crc32c.h"
 
 #include <array>
@@ -109,7 +110,8 @@ inline uint32_t step8(uint32_t crc, const std::byte* p) {
 }
 
 /// Takes 3 * `lane` bytes at `p`.
-inline uint32_t three_lanes(uint32_t crc, const std::byte* p, size_t lane, const ShiftTable& shift) {
+inline uint32_t three_lanes(uint32_t crc, const std::byte* p, size_t lane,
+                            const ShiftTable& shift) {
   uint32_t b = 0;
   uint32_t c = 0;
   for (size_t i = 0; i < lane; i += 8) {

@@ -18,13 +18,15 @@ uint32_t by_definition(ByteView data, uint32_t seed) {
 }
 
 TEST(Crc32c, Every_length_agrees_with_the_definition) {
-  // Goal: lanes and their joints are right. Method: all lengths around the lane sizes, odd starts, a seed.
+  // Goal: lanes and their joints are right. Method: all lengths around the lane sizes, odd starts,
+  // a seed.
   std::mt19937 random(20);
   Bytes data(20'000);
   for (std::byte& b : data) b = static_cast<std::byte>(random());
   for (size_t n = 0; n < 1100; ++n) {
     const ByteView part = ByteView(data).subspan(n % 13, n);
-    ASSERT_EQ(crc32c(part, static_cast<uint32_t>(n)), by_definition(part, static_cast<uint32_t>(n)));
+    ASSERT_EQ(crc32c(part, static_cast<uint32_t>(n)),
+              by_definition(part, static_cast<uint32_t>(n)));
   }
   for (const size_t n : {4079u, 4080u, 4081u, 4096u, 4560u, 8160u, 8161u, 12'345u, 19'000u}) {
     const ByteView part = ByteView(data).subspan(7, n);

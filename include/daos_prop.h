@@ -13,31 +13,31 @@ extern "C" {
 /** Properties of pools. The value is a number (dpe_val) where nothing else is said. */
 enum daos_pool_props {
   DAOS_PROP_PO_MIN = 0,
-  DAOS_PROP_PO_LABEL, /**< str */
-  DAOS_PROP_PO_ACL, /**< struct daos_acl * */
-  DAOS_PROP_PO_SPACE_RB, /**< percent of the space kept for rebuild */
-  DAOS_PROP_PO_SELF_HEAL, /**< bits DAOS_SELF_HEAL_ */
-  DAOS_PROP_PO_RECLAIM, /**< DAOS_RECLAIM_ */
-  DAOS_PROP_PO_OWNER, /**< str "user@" */
+  DAOS_PROP_PO_LABEL,       /**< str */
+  DAOS_PROP_PO_ACL,         /**< struct daos_acl * */
+  DAOS_PROP_PO_SPACE_RB,    /**< percent of the space kept for rebuild */
+  DAOS_PROP_PO_SELF_HEAL,   /**< bits DAOS_SELF_HEAL_ */
+  DAOS_PROP_PO_RECLAIM,     /**< DAOS_RECLAIM_ */
+  DAOS_PROP_PO_OWNER,       /**< str "user@" */
   DAOS_PROP_PO_OWNER_GROUP, /**< str "group@" */
-  DAOS_PROP_PO_SVC_LIST, /**< d_rank_list_t *, read only */
-  DAOS_PROP_PO_EC_CELL_SZ, /**< bytes */
+  DAOS_PROP_PO_SVC_LIST,    /**< d_rank_list_t *, read only */
+  DAOS_PROP_PO_EC_CELL_SZ,  /**< bytes */
   DAOS_PROP_PO_DATA_THRESH, /**< bytes */
-  DAOS_PROP_PO_REDUN_FAC, /**< failures that containers tolerate by default */
+  DAOS_PROP_PO_REDUN_FAC,   /**< failures that containers tolerate by default */
   DAOS_PROP_PO_EC_PDA,
   DAOS_PROP_PO_RP_PDA,
   DAOS_PROP_PO_GLOBAL_VERSION, /**< read only */
   DAOS_PROP_PO_UPGRADE_STATUS, /**< DAOS_UPGRADE_STATUS_, read only */
-  DAOS_PROP_PO_SCRUB_MODE, /**< DAOS_SCRUB_MODE_ */
-  DAOS_PROP_PO_SCRUB_FREQ, /**< seconds */
+  DAOS_PROP_PO_SCRUB_MODE,     /**< DAOS_SCRUB_MODE_ */
+  DAOS_PROP_PO_SCRUB_FREQ,     /**< seconds */
   DAOS_PROP_PO_SCRUB_THRESH,
   DAOS_PROP_PO_SVC_REDUN_FAC,
-  DAOS_PROP_PO_OBJ_VERSION, /**< read only */
-  DAOS_PROP_PO_PERF_DOMAIN, /**< DAOS_PROP_PERF_DOMAIN_ */
-  DAOS_PROP_PO_CHECKPOINT_MODE, /**< DAOS_CHECKPOINT_ */
-  DAOS_PROP_PO_CHECKPOINT_FREQ, /**< seconds */
+  DAOS_PROP_PO_OBJ_VERSION,       /**< read only */
+  DAOS_PROP_PO_PERF_DOMAIN,       /**< DAOS_PROP_PERF_DOMAIN_ */
+  DAOS_PROP_PO_CHECKPOINT_MODE,   /**< DAOS_CHECKPOINT_ */
+  DAOS_PROP_PO_CHECKPOINT_FREQ,   /**< seconds */
   DAOS_PROP_PO_CHECKPOINT_THRESH, /**< percent */
-  DAOS_PROP_PO_REINT_MODE, /**< DAOS_REINT_MODE_ */
+  DAOS_PROP_PO_REINT_MODE,        /**< DAOS_REINT_MODE_ */
   DAOS_PROP_PO_SVC_OPS_ENABLED,
   DAOS_PROP_PO_SVC_OPS_ENTRY_AGE, /**< seconds */
   DAOS_PROP_PO_MAX
@@ -68,10 +68,7 @@ enum daos_pool_props {
 #define DAOS_PROP_PO_SVC_OPS_ENTRY_AGE_MAX 600ULL
 #define DAOS_PROP_PO_SVC_OPS_ENTRY_AGE_DEFAULT 300ULL
 
-enum {
-  DAOS_PROP_PERF_DOMAIN_ROOT = 255,
-  DAOS_PROP_PERF_DOMAIN_GROUP = 200
-};
+enum { DAOS_PROP_PERF_DOMAIN_ROOT = 255, DAOS_PROP_PERF_DOMAIN_GROUP = 200 };
 #define DAOS_PROP_PO_PERF_DOMAIN_DEFAULT DAOS_PROP_PERF_DOMAIN_ROOT
 #define DAOS_PROP_CO_PERF_DOMAIN_DEFAULT DAOS_PROP_PERF_DOMAIN_ROOT
 
@@ -112,26 +109,26 @@ enum {
 /** Properties of containers. The value is a number (dpe_val) where nothing else is said. */
 enum daos_cont_props {
   DAOS_PROP_CO_MIN = 0x1000,
-  DAOS_PROP_CO_LABEL, /**< str */
+  DAOS_PROP_CO_LABEL,       /**< str */
   DAOS_PROP_CO_LAYOUT_TYPE, /**< DAOS_PROP_CO_LAYOUT_ */
   DAOS_PROP_CO_LAYOUT_VER,
-  DAOS_PROP_CO_CSUM, /**< DAOS_PROP_CO_CSUM_ */
-  DAOS_PROP_CO_CSUM_CHUNK_SIZE, /**< bytes */
+  DAOS_PROP_CO_CSUM,               /**< DAOS_PROP_CO_CSUM_ */
+  DAOS_PROP_CO_CSUM_CHUNK_SIZE,    /**< bytes */
   DAOS_PROP_CO_CSUM_SERVER_VERIFY, /**< DAOS_PROP_CO_CSUM_SV_ */
-  DAOS_PROP_CO_REDUN_FAC, /**< DAOS_PROP_CO_REDUN_RF */
-  DAOS_PROP_CO_REDUN_LVL, /**< DAOS_PROP_CO_REDUN_RANK ... */
-  DAOS_PROP_CO_SNAPSHOT_MAX, /**< 0: no limit */
-  DAOS_PROP_CO_ACL, /**< struct daos_acl * */
-  DAOS_PROP_CO_COMPRESS, /**< DAOS_PROP_CO_COMPRESS_ */
-  DAOS_PROP_CO_ENCRYPT, /**< DAOS_PROP_CO_ENCRYPT_ */
-  DAOS_PROP_CO_OWNER, /**< str "user@" */
-  DAOS_PROP_CO_OWNER_GROUP, /**< str "group@" */
-  DAOS_PROP_CO_DEDUP, /**< DAOS_PROP_CO_DEDUP_ */
-  DAOS_PROP_CO_DEDUP_THRESHOLD, /**< bytes */
-  DAOS_PROP_CO_ROOTS, /**< struct daos_prop_co_roots * */
-  DAOS_PROP_CO_STATUS, /**< DAOS_PROP_CO_STATUS_VAL() */
-  DAOS_PROP_CO_ALLOCED_OID, /**< highest number reserved */
-  DAOS_PROP_CO_EC_CELL_SZ, /**< bytes */
+  DAOS_PROP_CO_REDUN_FAC,          /**< DAOS_PROP_CO_REDUN_RF */
+  DAOS_PROP_CO_REDUN_LVL,          /**< DAOS_PROP_CO_REDUN_RANK ... */
+  DAOS_PROP_CO_SNAPSHOT_MAX,       /**< 0: no limit */
+  DAOS_PROP_CO_ACL,                /**< struct daos_acl * */
+  DAOS_PROP_CO_COMPRESS,           /**< DAOS_PROP_CO_COMPRESS_ */
+  DAOS_PROP_CO_ENCRYPT,            /**< DAOS_PROP_CO_ENCRYPT_ */
+  DAOS_PROP_CO_OWNER,              /**< str "user@" */
+  DAOS_PROP_CO_OWNER_GROUP,        /**< str "group@" */
+  DAOS_PROP_CO_DEDUP,              /**< DAOS_PROP_CO_DEDUP_ */
+  DAOS_PROP_CO_DEDUP_THRESHOLD,    /**< bytes */
+  DAOS_PROP_CO_ROOTS,              /**< struct daos_prop_co_roots * */
+  DAOS_PROP_CO_STATUS,             /**< DAOS_PROP_CO_STATUS_VAL() */
+  DAOS_PROP_CO_ALLOCED_OID,        /**< highest number reserved */
+  DAOS_PROP_CO_EC_CELL_SZ,         /**< bytes */
   DAOS_PROP_CO_EC_PDA,
   DAOS_PROP_CO_RP_PDA,
   DAOS_PROP_CO_GLOBAL_VERSION, /**< read only */
@@ -238,7 +235,7 @@ enum { DAOS_PROP_CO_CLEAR = 1 };
 #define DAOS_PROP_ENTRY_NOT_SET (1U << 0)
 
 struct daos_prop_byteval {
-  void *dpb_data;
+  void* dpb_data;
   size_t dpb_len;
 };
 
@@ -260,14 +257,14 @@ struct daos_prop_entry {
   union {
     uint64_t dpe_val;
     d_string_t dpe_str;
-    void *dpe_val_ptr;
+    void* dpe_val_ptr;
   };
 };
 
 typedef struct {
   uint32_t dpp_nr;
   uint32_t dpp_reserv;
-  struct daos_prop_entry *dpp_entries;
+  struct daos_prop_entry* dpp_entries;
 } daos_prop_t;
 
 static inline bool daos_rf_is_valid(unsigned long long rf) { return rf <= DAOS_RF_MAX; }
@@ -277,20 +274,20 @@ static inline bool daos_svc_rf_is_valid(uint64_t svc_rf) {
 }
 
 /** Packs a container status into a property value. */
-static inline uint64_t daos_prop_co_status_2_val(struct daos_co_status *co_status) {
+static inline uint64_t daos_prop_co_status_2_val(struct daos_co_status* co_status) {
   return DAOS_PROP_CO_STATUS_VAL(co_status->dcs_status, co_status->dcs_flags,
                                  co_status->dcs_pm_ver);
 }
 
 /** Unpacks a container status from a property value. */
-static inline void daos_prop_val_2_co_status(uint64_t val, struct daos_co_status *co_status) {
+static inline void daos_prop_val_2_co_status(uint64_t val, struct daos_co_status* co_status) {
   co_status->dcs_flags = (uint16_t)(val >> 48);
   co_status->dcs_status = (uint16_t)((val >> 32) & 0xffff);
   co_status->dcs_pm_ver = (uint32_t)(val & 0xffffffffU);
 }
 
 /** Whether \a label is 1 to 127 characters of [A-Za-z0-9._:-] and does not look like a UUID. */
-static inline bool daos_label_is_valid(const char *label) {
+static inline bool daos_label_is_valid(const char* label) {
   size_t len;
 
   if (label == NULL) return false;
@@ -298,80 +295,82 @@ static inline bool daos_label_is_valid(const char *label) {
     const unsigned char c = (unsigned char)label[len];
 
     if (len >= DAOS_PROP_LABEL_MAX_LEN) return false;
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-          c == '.' || c == '_' || c == ':' || c == '-'))
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+          c == '_' || c == ':' || c == '-'))
       return false;
   }
   return len > 0 && !daos_is_valid_uuid_string(label, UUID_SST_NONE);
 }
 
 /** Whether \a perf_domain is "root" or "group". */
-static inline bool daos_perf_domain_is_valid(const char *perf_domain) {
+static inline bool daos_perf_domain_is_valid(const char* perf_domain) {
   return perf_domain != NULL && (!strcmp(perf_domain, "root") || !strcmp(perf_domain, "group"));
 }
 
 /** Whether a queried entry has a value. */
-static inline bool daos_prop_is_set(struct daos_prop_entry *entry) {
+static inline bool daos_prop_is_set(struct daos_prop_entry* entry) {
   return (entry->dpe_flags & DAOS_PROP_ENTRY_NOT_SET) == 0;
 }
 
-/** A list of zeroed entries; NULL beyond DAOS_PROP_ENTRIES_MAX_NR. Free it with daos_prop_free(). */
-daos_prop_t *daos_prop_alloc(uint32_t entries_nr);
+/** A list of zeroed entries; NULL beyond DAOS_PROP_ENTRIES_MAX_NR. Free it with daos_prop_free().
+ */
+daos_prop_t* daos_prop_alloc(uint32_t entries_nr);
 
 /** Frees the values and the entries, not the list itself. */
-void daos_prop_fini(daos_prop_t *prop);
+void daos_prop_fini(daos_prop_t* prop);
 
 /** Frees a list with its values; NULL is fine. */
-void daos_prop_free(daos_prop_t *prop);
+void daos_prop_free(daos_prop_t* prop);
 
 /**
  * Makes a list of container properties from "name:value;name:value".
  * \return 0, -DER_INVAL (unknown or read-only name, bad value), -DER_NOMEM.
  */
-int daos_prop_from_str(const char *str, daos_size_t len, daos_prop_t **prop);
+int daos_prop_from_str(const char* str, daos_size_t len, daos_prop_t** prop);
 
 /** New list: the old one with the entries of the new one over it. Both are copied. */
-int daos_prop_merge2(daos_prop_t *old_prop, daos_prop_t *new_prop, daos_prop_t **out_prop);
+int daos_prop_merge2(daos_prop_t* old_prop, daos_prop_t* new_prop, daos_prop_t** out_prop);
 
 /** As daos_prop_merge2(); NULL on an error. */
-daos_prop_t *daos_prop_merge(daos_prop_t *old_prop, daos_prop_t *new_prop);
+daos_prop_t* daos_prop_merge(daos_prop_t* old_prop, daos_prop_t* new_prop);
 
 /** First entry of a type, or NULL. */
-struct daos_prop_entry *daos_prop_entry_get(daos_prop_t *prop, uint32_t type);
+struct daos_prop_entry* daos_prop_entry_get(daos_prop_t* prop, uint32_t type);
 
-/** Copies a string into the entry of a type. \return 0, -DER_NONEXIST (no such entry), -DER_INVAL. */
-int daos_prop_set_str(daos_prop_t *prop, uint32_t type, const char *str, daos_size_t len);
+/** Copies a string into the entry of a type. \return 0, -DER_NONEXIST (no such entry), -DER_INVAL.
+ */
+int daos_prop_set_str(daos_prop_t* prop, uint32_t type, const char* str, daos_size_t len);
 
-int daos_prop_entry_set_str(struct daos_prop_entry *entry, const char *str, daos_size_t len);
+int daos_prop_entry_set_str(struct daos_prop_entry* entry, const char* str, daos_size_t len);
 
 /** Copies a structure into the entry of a type; errors as daos_prop_set_str(). */
-int daos_prop_set_ptr(daos_prop_t *prop, uint32_t type, const void *ptr, daos_size_t size);
+int daos_prop_set_ptr(daos_prop_t* prop, uint32_t type, const void* ptr, daos_size_t size);
 
-int daos_prop_entry_set_ptr(struct daos_prop_entry *entry, const void *ptr, daos_size_t size);
+int daos_prop_entry_set_ptr(struct daos_prop_entry* entry, const void* ptr, daos_size_t size);
 
 /** Copies \a len bytes that the source entry points to. */
-int daos_prop_entry_dup_ptr(struct daos_prop_entry *entry_dst, struct daos_prop_entry *entry_src,
+int daos_prop_entry_dup_ptr(struct daos_prop_entry* entry_dst, struct daos_prop_entry* entry_src,
                             size_t len);
 
 /** Copies bytes into the entry of a type; errors as daos_prop_set_str(). */
-int daos_prop_set_byteval(daos_prop_t *prop, uint32_t type, const void *data, size_t len);
+int daos_prop_set_byteval(daos_prop_t* prop, uint32_t type, const void* data, size_t len);
 
-int daos_prop_entry_set_byteval(struct daos_prop_entry *entry, const void *data, size_t len);
+int daos_prop_entry_set_byteval(struct daos_prop_entry* entry, const void* data, size_t len);
 
-int daos_prop_entry_dup_byteval(struct daos_prop_entry *entry_dst,
-                                struct daos_prop_entry *entry_src);
+int daos_prop_entry_dup_byteval(struct daos_prop_entry* entry_dst,
+                                struct daos_prop_entry* entry_src);
 
 /** 0 if both entries hold equal ACLs. */
-int daos_prop_entry_cmp_acl(struct daos_prop_entry *entry1, struct daos_prop_entry *entry2);
+int daos_prop_entry_cmp_acl(struct daos_prop_entry* entry1, struct daos_prop_entry* entry2);
 
-int daos_prop_entry_dup_co_roots(struct daos_prop_entry *dst, struct daos_prop_entry *src);
+int daos_prop_entry_dup_co_roots(struct daos_prop_entry* dst, struct daos_prop_entry* src);
 
 /** Kind of an entry's value, by its type. */
-bool daos_prop_has_str(struct daos_prop_entry *entry);
+bool daos_prop_has_str(struct daos_prop_entry* entry);
 
-bool daos_prop_has_ptr(struct daos_prop_entry *entry);
+bool daos_prop_has_ptr(struct daos_prop_entry* entry);
 
-bool daos_prop_has_byteval(struct daos_prop_entry *entry);
+bool daos_prop_has_byteval(struct daos_prop_entry* entry);
 
 #if defined(__cplusplus)
 }

@@ -97,85 +97,87 @@ struct daos_ace {
 #pragma clang diagnostic pop
 #endif
 
-/** A list of copies of \a num_aces entries, sorted; NULL if one is invalid. Free: daos_acl_free(). */
-struct daos_acl *daos_acl_create(struct daos_ace **aces, uint16_t num_aces);
+/** A list of copies of \a num_aces entries, sorted; NULL if one is invalid. Free: daos_acl_free().
+ */
+struct daos_acl* daos_acl_create(struct daos_ace** aces, uint16_t num_aces);
 
-struct daos_acl *daos_acl_dup(struct daos_acl *acl);
+struct daos_acl* daos_acl_dup(struct daos_acl* acl);
 
-void daos_acl_free(struct daos_acl *acl);
+void daos_acl_free(struct daos_acl* acl);
 
 /** Bytes of a list. \return -DER_INVAL for NULL. */
-ssize_t daos_acl_get_size(struct daos_acl *acl);
+ssize_t daos_acl_get_size(struct daos_acl* acl);
 
 /** Entry after \a current_ace, the first one for NULL; NULL at the end. */
-struct daos_ace *daos_acl_get_next_ace(struct daos_acl *acl, struct daos_ace *current_ace);
+struct daos_ace* daos_acl_get_next_ace(struct daos_acl* acl, struct daos_ace* current_ace);
 
 /** Finds the entry of a principal, inside the list. \return 0, -DER_NONEXIST, -DER_INVAL. */
-int daos_acl_get_ace_for_principal(struct daos_acl *acl, enum daos_acl_principal_type type,
-                                   const char *principal, struct daos_ace **ace);
+int daos_acl_get_ace_for_principal(struct daos_acl* acl, enum daos_acl_principal_type type,
+                                   const char* principal, struct daos_ace** ace);
 
 /** Adds or replaces an entry; the list may move. \return 0, -DER_INVAL, -DER_NOMEM. */
-int daos_acl_add_ace(struct daos_acl **acl, struct daos_ace *new_ace);
+int daos_acl_add_ace(struct daos_acl** acl, struct daos_ace* new_ace);
 
 /** Removes an entry; the list may move. \return 0, -DER_NONEXIST, -DER_INVAL, -DER_NOMEM. */
-int daos_acl_remove_ace(struct daos_acl **acl, enum daos_acl_principal_type type,
-                        const char *principal_name);
+int daos_acl_remove_ace(struct daos_acl** acl, enum daos_acl_principal_type type,
+                        const char* principal_name);
 
 /** Prints a list to the standard output. */
-void daos_acl_dump(struct daos_acl *acl);
+void daos_acl_dump(struct daos_acl* acl);
 
 /** \return 0, or -DER_INVAL (version, length, order, a duplicate, an invalid entry). */
-int daos_acl_validate(struct daos_acl *acl);
+int daos_acl_validate(struct daos_acl* acl);
 
 /** A new entry without rights. \a principal_name ("name@") is for users and groups. */
-struct daos_ace *daos_ace_create(enum daos_acl_principal_type type, const char *principal_name);
+struct daos_ace* daos_ace_create(enum daos_acl_principal_type type, const char* principal_name);
 
-void daos_ace_free(struct daos_ace *ace);
+void daos_ace_free(struct daos_ace* ace);
 
 /** Bytes of an entry. \return -DER_INVAL for NULL. */
-ssize_t daos_ace_get_size(struct daos_ace *ace);
+ssize_t daos_ace_get_size(struct daos_ace* ace);
 
-void daos_ace_dump(struct daos_ace *ace, uint32_t tabs);
+void daos_ace_dump(struct daos_ace* ace, uint32_t tabs);
 
-bool daos_ace_is_valid(struct daos_ace *ace);
+bool daos_ace_is_valid(struct daos_ace* ace);
 
 /** Whether \a name is "name@" or "name@domain" of at most 255 characters. */
-bool daos_acl_principal_is_valid(const char *name);
+bool daos_acl_principal_is_valid(const char* name);
 
 /** Principal of an account, allocated. \return 0, -DER_NONEXIST, -DER_INVAL, -DER_NOMEM. */
-int daos_acl_uid_to_principal(uid_t uid, char **name);
+int daos_acl_uid_to_principal(uid_t uid, char** name);
 
-int daos_acl_gid_to_principal(gid_t gid, char **name);
+int daos_acl_gid_to_principal(gid_t gid, char** name);
 
 /** Account of a principal. \return 0, -DER_NONEXIST, -DER_INVAL. */
-int daos_acl_principal_to_uid(const char *principal, uid_t *uid);
+int daos_acl_principal_to_uid(const char* principal, uid_t* uid);
 
-int daos_acl_principal_to_gid(const char *principal, gid_t *gid);
+int daos_acl_principal_to_gid(const char* principal, gid_t* gid);
 
 /** Name of an entry's principal: "OWNER@", or the name in the entry. */
-const char *daos_ace_get_principal_str(struct daos_ace *ace);
+const char* daos_ace_get_principal_str(struct daos_ace* ace);
 
 /** Entry of a text "access:flags:principal:rights". \return 0, -DER_INVAL, -DER_NOMEM. */
-int daos_ace_from_str(const char *str, struct daos_ace **ace);
+int daos_ace_from_str(const char* str, struct daos_ace** ace);
 
 /** Text of an entry. \return 0, -DER_INVAL, -DER_TRUNC (buffer short). */
-int daos_ace_to_str(struct daos_ace *ace, char *buf, size_t buf_len);
+int daos_ace_to_str(struct daos_ace* ace, char* buf, size_t buf_len);
 
 /** The text of an entry in words. \return 0, -DER_INVAL, -DER_TRUNC. */
-int daos_ace_str_get_verbose(const char *ace_str, char *buf, size_t buf_len);
+int daos_ace_str_get_verbose(const char* ace_str, char* buf, size_t buf_len);
 
 /** List of texts. \return 0, -DER_INVAL, -DER_NOMEM. */
-int daos_acl_from_strs(const char **ace_strs, size_t ace_nr, struct daos_acl **acl);
+int daos_acl_from_strs(const char** ace_strs, size_t ace_nr, struct daos_acl** acl);
 
 /** Texts of a list; the array and each text are allocated for the caller. */
-int daos_acl_to_strs(struct daos_acl *acl, char* **ace_strs, size_t *ace_nr);
+int daos_acl_to_strs(struct daos_acl* acl, char*** ace_strs, size_t* ace_nr);
 
-/** Kind and name of "OWNER@", "GROUP@", "EVERYONE@", "u:name@" or "g:name@"; \a name is allocated. */
-int daos_acl_principal_from_str(const char *principal_str, enum daos_acl_principal_type *type,
-                                char **name);
+/** Kind and name of "OWNER@", "GROUP@", "EVERYONE@", "u:name@" or "g:name@"; \a name is allocated.
+ */
+int daos_acl_principal_from_str(const char* principal_str, enum daos_acl_principal_type* type,
+                                char** name);
 
 /** Writes one entry per line; \a verbose adds them in words. \return 0, -DER_INVAL, -DER_IO. */
-int daos_acl_to_stream(FILE *stream, struct daos_acl *acl, bool verbose);
+int daos_acl_to_stream(FILE* stream, struct daos_acl* acl, bool verbose);
 
 #if defined(__cplusplus)
 }

@@ -110,7 +110,7 @@ typedef enum {
 } daos_opc_t;
 
 typedef struct {
-  const char *grp;
+  const char* grp;
   d_rank_t rank;
   uint32_t key_id;
   uint64_t value;
@@ -119,11 +119,11 @@ typedef struct {
 
 typedef struct {
   uuid_t uuid;
-  const char *grp;
+  const char* grp;
   unsigned int flags;
-  daos_handle_t *poh;
-  daos_pool_info_t *info;
-  const char *pool;
+  daos_handle_t* poh;
+  daos_pool_info_t* info;
+  const char* pool;
 } daos_pool_connect_t;
 
 typedef struct {
@@ -132,89 +132,89 @@ typedef struct {
 
 typedef struct {
   uuid_t uuid;
-  const char *grp;
-  d_rank_list_t *svc;
-  struct d_tgt_list *tgts;
+  const char* grp;
+  d_rank_list_t* svc;
+  struct d_tgt_list* tgts;
 } daos_pool_update_t;
 
 struct daos_obj_register_class_t {
   daos_handle_t coh;
   daos_oclass_id_t cid;
-  struct daos_oclass_attr *cattr;
+  struct daos_oclass_attr* cattr;
 };
 
 typedef struct {
-  const char *grp;
-  daos_mgmt_pool_info_t *pools;
-  daos_size_t *npools;
+  const char* grp;
+  daos_mgmt_pool_info_t* pools;
+  daos_size_t* npools;
 } daos_mgmt_pool_list_t;
 
 typedef struct {
   daos_handle_t poh;
-  d_rank_list_t **ranks;
-  daos_pool_info_t *info;
-  daos_prop_t *prop;
+  d_rank_list_t** ranks;
+  daos_pool_info_t* info;
+  daos_prop_t* prop;
 } daos_pool_query_t;
 
 typedef struct {
   daos_handle_t poh;
   uint32_t tgt_idx;
   d_rank_t rank;
-  daos_target_info_t *info;
+  daos_target_info_t* info;
 } daos_pool_query_target_t;
 
 typedef struct {
   daos_handle_t poh;
-  daos_size_t *ncont;
-  struct daos_pool_cont_info *cont_buf;
+  daos_size_t* ncont;
+  struct daos_pool_cont_info* cont_buf;
 } daos_pool_list_cont_t;
 
 typedef struct {
   daos_handle_t poh;
-  daos_pool_cont_filter_t *filt;
-  daos_size_t *ncont;
-  struct daos_pool_cont_info2 *cont_buf;
+  daos_pool_cont_filter_t* filt;
+  daos_size_t* ncont;
+  struct daos_pool_cont_info2* cont_buf;
 } daos_pool_filter_cont_t;
 
 typedef struct {
   daos_handle_t poh;
-  char *buf;
-  size_t *size;
+  char* buf;
+  size_t* size;
 } daos_pool_list_attr_t;
 
 typedef struct {
   daos_handle_t poh;
   int n;
-  const char *const *names;
-  void *const *values;
-  size_t *sizes;
+  const char* const* names;
+  void* const* values;
+  size_t* sizes;
 } daos_pool_get_attr_t;
 
 typedef struct {
   daos_handle_t poh;
   int n;
-  const char *const *names;
-  const void *const *values;
-  const size_t *sizes;
+  const char* const* names;
+  const void* const* values;
+  const size_t* sizes;
 } daos_pool_set_attr_t;
 
 typedef struct {
   daos_handle_t poh;
   int n;
-  const char *const *names;
+  const char* const* names;
 } daos_pool_del_attr_t;
 
 typedef struct {
   uuid_t uuid;
-  const char *group;
-  d_rank_list_t *targets;
-  d_rank_list_t *failed;
+  const char* group;
+  d_rank_list_t* targets;
+  d_rank_list_t* failed;
 } daos_pool_replicas_t;
 
 typedef struct {
-  const char *grp;
+  const char* grp;
   uuid_t uuid;
-  int *state;
+  int* state;
 } daos_mgmt_get_bs_state_t;
 
 typedef struct {
@@ -224,17 +224,17 @@ typedef struct {
 typedef struct {
   daos_handle_t poh;
   uuid_t uuid;
-  daos_prop_t *prop;
-  uuid_t *cuuid;
+  daos_prop_t* prop;
+  uuid_t* cuuid;
 } daos_cont_create_t;
 
 typedef struct {
   daos_handle_t poh;
   uuid_t uuid;
   unsigned int flags;
-  daos_handle_t *coh;
-  daos_cont_info_t *info;
-  const char *cont;
+  daos_handle_t* coh;
+  daos_cont_info_t* info;
+  const char* cont;
 } daos_cont_open_t;
 
 typedef struct {
@@ -245,23 +245,23 @@ typedef struct {
   daos_handle_t poh;
   uuid_t uuid;
   int force;
-  const char *cont;
+  const char* cont;
 } daos_cont_destroy_t;
 
 typedef struct {
   daos_handle_t coh;
-  daos_cont_info_t *info;
-  daos_prop_t *prop;
+  daos_cont_info_t* info;
+  daos_prop_t* prop;
 } daos_cont_query_t;
 
 typedef struct {
   daos_handle_t coh;
-  daos_prop_t *prop;
+  daos_prop_t* prop;
 } daos_cont_set_prop_t;
 
 typedef struct {
   daos_handle_t coh;
-  struct daos_acl *acl;
+  struct daos_acl* acl;
 } daos_cont_update_acl_t;
 
 typedef struct {
@@ -282,56 +282,56 @@ typedef struct {
 
 typedef struct {
   daos_handle_t coh;
-  daos_epoch_t *epoch;
+  daos_epoch_t* epoch;
 } daos_cont_subscribe_t;
 
 typedef struct {
   daos_handle_t coh;
-  char *buf;
-  size_t *size;
+  char* buf;
+  size_t* size;
 } daos_cont_list_attr_t;
 
 typedef struct {
   daos_handle_t coh;
   int n;
-  const char *const *names;
-  void *const *values;
-  size_t *sizes;
+  const char* const* names;
+  void* const* values;
+  size_t* sizes;
 } daos_cont_get_attr_t;
 
 typedef struct {
   daos_handle_t coh;
   int n;
-  const char *const *names;
-  const void *const *values;
-  const size_t *sizes;
+  const char* const* names;
+  const void* const* values;
+  const size_t* sizes;
 } daos_cont_set_attr_t;
 
 typedef struct {
   daos_handle_t coh;
   int n;
-  const char *const *names;
+  const char* const* names;
 } daos_cont_del_attr_t;
 
 typedef struct {
   daos_handle_t coh;
   daos_size_t num_oids;
-  uint64_t *oid;
+  uint64_t* oid;
 } daos_cont_alloc_oids_t;
 
 typedef struct {
   daos_handle_t coh;
-  int *nr;
-  daos_epoch_t *epochs;
-  char **names;
-  daos_anchor_t *anchor;
+  int* nr;
+  daos_epoch_t* epochs;
+  char** names;
+  daos_anchor_t* anchor;
 } daos_cont_list_snap_t;
 
 typedef struct {
   daos_handle_t coh;
   unsigned int opts;
-  daos_epoch_t *epoch;
-  char *name;
+  daos_epoch_t* epoch;
+  char* name;
 } daos_cont_create_snap_t;
 
 typedef struct {
@@ -342,13 +342,13 @@ typedef struct {
 typedef struct {
   daos_handle_t coh;
   daos_epoch_t epoch;
-  daos_obj_id_t *oid;
+  daos_obj_id_t* oid;
 } daos_cont_snap_oit_oid_get_t;
 
 typedef struct {
   daos_handle_t coh;
   daos_epoch_t epoch;
-  char *name;
+  char* name;
 } daos_cont_snap_oit_create_t;
 
 typedef struct {
@@ -358,7 +358,7 @@ typedef struct {
 
 typedef struct {
   daos_handle_t coh;
-  daos_handle_t *th;
+  daos_handle_t* th;
   uint64_t flags;
 } daos_tx_open_t;
 
@@ -374,7 +374,7 @@ typedef struct {
 typedef struct {
   daos_handle_t coh;
   daos_epoch_t epoch;
-  daos_handle_t *th;
+  daos_handle_t* th;
 } daos_tx_open_snap_t;
 
 typedef struct {
@@ -388,20 +388,20 @@ typedef struct {
 typedef struct {
   daos_handle_t coh;
   daos_oclass_id_t cid;
-  struct daos_oclass_attr *cattr;
+  struct daos_oclass_attr* cattr;
 } daos_obj_query_class_t;
 
 typedef struct {
   daos_handle_t coh;
-  struct daos_oclass_list *clist;
-  daos_anchor_t *anchor;
+  struct daos_oclass_list* clist;
+  daos_anchor_t* anchor;
 } daos_obj_list_class_t;
 
 typedef struct {
   daos_handle_t coh;
   daos_obj_id_t oid;
   unsigned int mode;
-  daos_handle_t *oh;
+  daos_handle_t* oh;
 } daos_obj_open_t;
 
 typedef struct {
@@ -411,8 +411,8 @@ typedef struct {
 typedef struct {
   daos_handle_t th;
   daos_handle_t oh;
-  daos_key_t *dkey;
-  daos_key_t *akeys;
+  daos_key_t* dkey;
+  daos_key_t* akeys;
   uint64_t flags;
   unsigned int akey_nr;
 } daos_obj_punch_t;
@@ -420,32 +420,32 @@ typedef struct {
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  struct daos_obj_attr *oa;
-  d_rank_list_t *ranks;
+  struct daos_obj_attr* oa;
+  d_rank_list_t* ranks;
 } daos_obj_query_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_key_t *dkey;
-  daos_key_t *akey;
-  daos_recx_t *recx;
+  daos_key_t* dkey;
+  daos_key_t* akey;
+  daos_recx_t* recx;
   uint64_t flags;
-  daos_epoch_t *max_epoch;
+  daos_epoch_t* max_epoch;
 } daos_obj_query_key_t;
 
 typedef struct {
   daos_handle_t th;
   daos_handle_t oh;
   uint64_t flags;
-  daos_key_t *dkey;
+  daos_key_t* dkey;
   uint32_t nr;
   uint32_t extra_flags;
-  daos_iod_t *iods;
-  d_sg_list_t *sgls;
-  daos_iom_t *ioms;
-  void *extra_arg;
-  d_iov_t *csum_iov;
+  daos_iod_t* iods;
+  d_sg_list_t* sgls;
+  daos_iom_t* ioms;
+  void* extra_arg;
+  d_iov_t* csum_iov;
 } daos_obj_rw_t;
 
 typedef daos_obj_rw_t daos_obj_fetch_t;
@@ -454,27 +454,27 @@ typedef daos_obj_rw_t daos_obj_update_t;
 struct daos_obj_sync_args {
   daos_handle_t oh;
   daos_epoch_t epoch;
-  daos_epoch_t **epochs_p;
-  int *nr;
+  daos_epoch_t** epochs_p;
+  int* nr;
 };
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_key_t *dkey;
-  daos_key_t *akey;
-  uint32_t *nr;
-  daos_key_desc_t *kds;
-  d_sg_list_t *sgl;
-  daos_size_t *size;
+  daos_key_t* dkey;
+  daos_key_t* akey;
+  uint32_t* nr;
+  daos_key_desc_t* kds;
+  d_sg_list_t* sgl;
+  daos_size_t* size;
   daos_iod_type_t type;
-  daos_recx_t *recxs;
-  daos_epoch_range_t *eprs;
-  daos_anchor_t *anchor;
-  daos_anchor_t *dkey_anchor;
-  daos_anchor_t *akey_anchor;
-  uint32_t *versions;
-  d_iov_t *csum;
+  daos_recx_t* recxs;
+  daos_epoch_range_t* eprs;
+  daos_anchor_t* anchor;
+  daos_anchor_t* dkey_anchor;
+  daos_anchor_t* akey_anchor;
+  uint32_t* versions;
+  d_iov_t* csum;
   bool incr_order;
 } daos_obj_list_t;
 
@@ -490,7 +490,7 @@ typedef struct {
   daos_handle_t th;
   daos_size_t cell_size;
   daos_size_t chunk_size;
-  daos_handle_t *oh;
+  daos_handle_t* oh;
 } daos_array_create_t;
 
 typedef struct {
@@ -499,9 +499,9 @@ typedef struct {
   daos_handle_t th;
   unsigned int mode;
   unsigned int open_with_attr;
-  daos_size_t *cell_size;
-  daos_size_t *chunk_size;
-  daos_handle_t *oh;
+  daos_size_t* cell_size;
+  daos_size_t* chunk_size;
+  daos_handle_t* oh;
 } daos_array_open_t;
 
 typedef struct {
@@ -511,20 +511,20 @@ typedef struct {
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_array_iod_t *iod;
-  d_sg_list_t *sgl;
+  daos_array_iod_t* iod;
+  d_sg_list_t* sgl;
 } daos_array_io_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_size_t *size;
+  daos_size_t* size;
 } daos_array_get_size_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_array_stbuf_t *stbuf;
+  daos_array_stbuf_t* stbuf;
 } daos_array_stat_t;
 
 typedef struct {
@@ -542,7 +542,7 @@ typedef struct {
   daos_handle_t coh;
   daos_obj_id_t oid;
   unsigned int mode;
-  daos_handle_t *oh;
+  daos_handle_t* oh;
 } daos_kv_open_t;
 
 typedef struct {
@@ -558,77 +558,78 @@ typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
   uint64_t flags;
-  const char *key;
-  daos_size_t *buf_size;
-  void *buf;
+  const char* key;
+  daos_size_t* buf_size;
+  void* buf;
 } daos_kv_get_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
   uint64_t flags;
-  const char *key;
+  const char* key;
   daos_size_t buf_size;
-  const void *buf;
+  const void* buf;
 } daos_kv_put_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
   uint64_t flags;
-  const char *key;
+  const char* key;
 } daos_kv_remove_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  uint32_t *nr;
-  daos_key_desc_t *kds;
-  d_sg_list_t *sgl;
-  daos_anchor_t *anchor;
+  uint32_t* nr;
+  daos_key_desc_t* kds;
+  d_sg_list_t* sgl;
+  daos_anchor_t* anchor;
 } daos_kv_list_t;
 
 typedef struct {
   daos_handle_t oh;
   daos_handle_t th;
-  daos_pipeline_t *pipeline;
+  daos_pipeline_t* pipeline;
   uint64_t flags;
-  daos_key_t *dkey;
-  uint32_t *nr_iods;
-  daos_iod_t *iods;
-  daos_anchor_t *anchor;
-  uint32_t *nr_kds;
-  daos_key_desc_t *kds;
-  d_sg_list_t *sgl_keys;
-  d_sg_list_t *sgl_recx;
-  daos_size_t *recx_size;
-  d_sg_list_t *sgl_agg;
-  daos_pipeline_stats_t *stats;
+  daos_key_t* dkey;
+  uint32_t* nr_iods;
+  daos_iod_t* iods;
+  daos_anchor_t* anchor;
+  uint32_t* nr_kds;
+  daos_key_desc_t* kds;
+  d_sg_list_t* sgl_keys;
+  d_sg_list_t* sgl_recx;
+  daos_size_t* recx_size;
+  d_sg_list_t* sgl_agg;
+  daos_pipeline_stats_t* stats;
 } daos_pipeline_run_t;
 
 /**
  * Makes a task of operation \a opc, after the tasks in \a dep_tasks. Its arguments are zeroed.
  * \return 0, -DER_NOSYS (unknown operation), -DER_INVAL, -DER_NOMEM.
  */
-int daos_task_create(daos_opc_t opc, tse_sched_t *sched, unsigned int num_deps,
-                     tse_task_t **dep_tasks, tse_task_t **taskp);
+int daos_task_create(daos_opc_t opc, tse_sched_t* sched, unsigned int num_deps,
+                     tse_task_t** dep_tasks, tse_task_t** taskp);
 
 /** Changes the operation of a finished task. */
-int daos_task_reset(tse_task_t *task, daos_opc_t opc);
+int daos_task_reset(tse_task_t* task, daos_opc_t opc);
 
 /** The structure of arguments, to be filled before the task is scheduled. */
-void *daos_task_get_args(tse_task_t *task);
+void* daos_task_get_args(tse_task_t* task);
 
-void *daos_task_get_priv(tse_task_t *task);
+void* daos_task_get_priv(tse_task_t* task);
 
 /** \return the old value. */
-void *daos_task_set_priv(tse_task_t *task, void *priv);
+void* daos_task_set_priv(tse_task_t* task, void* priv);
 
 /**
- * Runs tasks and I/O for up to \a timeout microseconds (-1: until done). \a is_empty: nothing is left.
+ * Runs tasks and I/O for up to \a timeout microseconds (-1: until done). \a is_empty: nothing is
+ * left.
  * \return 0, -DER_TIMEDOUT.
  */
-int daos_progress(tse_sched_t *sched, int64_t timeout, bool *is_empty);
+int daos_progress(tse_sched_t* sched, int64_t timeout, bool* is_empty);
 
 #if defined(__cplusplus)
 }

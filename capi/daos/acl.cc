@@ -1,5 +1,5 @@
-// Access control lists in memory. Entries stand one behind the other, sorted by kind of principal, each
-// padded to 8 bytes. A list that a program gives is walked only after daos_acl_validate().
+// Access control lists in memory. Entries stand one behind the other, sorted by kind of principal,
+// each padded to 8 bytes. A list that a program gives is walked only after daos_acl_validate().
 #include <daos_cont.h>
 #include <daos_pool.h>
 #include <daos_security.h>
@@ -40,7 +40,8 @@ bool perms_fit(const daos_ace* ace, uint8_t access, uint64_t perms) {
   return perms == 0 || (ace->dae_access_types & access) != 0;
 }
 
-/// A list of copies, in order of kind; entries of one kind stay as they stand. Null: too long, no memory.
+/// A list of copies, in order of kind; entries of one kind stay as they stand. Null: too long, no
+/// memory.
 daos_acl* build(std::vector<const daos_ace*> aces) {
   size_t bytes = 0;
   for (const daos_ace* ace : aces) bytes += ace_bytes(ace);
@@ -90,7 +91,8 @@ uint64_t evaluate(daos_acl* acl, const std::string& user, const std::vector<std:
         any_group = true;
         from_groups |= ace->dae_allow_perms;
         break;
-      default: everyone = ace->dae_allow_perms;
+      default:
+        everyone = ace->dae_allow_perms;
     }
   }
   return any_group ? from_groups : everyone;
@@ -112,7 +114,8 @@ int perms_of(daos_prop_t* prop, PermsQuery q, uint64_t* perms) {
   const daos_prop_entry* const owner = daos_prop_entry_get(prop, q.owner);
   const daos_prop_entry* const group = daos_prop_entry_get(prop, q.owner_group);
   if (acl == nullptr || owner == nullptr || group == nullptr || owner->dpe_str == nullptr ||
-      group->dpe_str == nullptr || daos_acl_validate(static_cast<daos_acl*>(acl->dpe_val_ptr)) != 0) {
+      group->dpe_str == nullptr ||
+      daos_acl_validate(static_cast<daos_acl*>(acl->dpe_val_ptr)) != 0) {
     return -DER_INVAL;
   }
   char* name = nullptr;
@@ -264,7 +267,8 @@ ssize_t daos_ace_get_size(struct daos_ace* ace) {
 
 bool daos_ace_is_valid(struct daos_ace* ace) {
   if (ace == nullptr || ace->dae_principal_type >= NUM_DAOS_ACL_TYPES) return false;
-  if (ace->dae_access_types == 0 || (ace->dae_access_types & ~DAOS_ACL_ACCESS_ALL) != 0) return false;
+  if (ace->dae_access_types == 0 || (ace->dae_access_types & ~DAOS_ACL_ACCESS_ALL) != 0)
+    return false;
   if ((ace->dae_access_flags & ~DAOS_ACL_FLAG_ALL) != 0) return false;
   if (ace->dae_principal_len % 8 != 0) return false;
   const unsigned type = ace->dae_principal_type;

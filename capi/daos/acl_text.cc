@@ -108,10 +108,14 @@ extern "C" {
 const char* daos_ace_get_principal_str(struct daos_ace* ace) {
   if (ace == nullptr) return nullptr;
   switch (ace->dae_principal_type) {
-    case DAOS_ACL_OWNER: return DAOS_ACL_PRINCIPAL_OWNER;
-    case DAOS_ACL_OWNER_GROUP: return DAOS_ACL_PRINCIPAL_OWNER_GRP;
-    case DAOS_ACL_EVERYONE: return DAOS_ACL_PRINCIPAL_EVERYONE;
-    default: return ace->dae_principal;
+    case DAOS_ACL_OWNER:
+      return DAOS_ACL_PRINCIPAL_OWNER;
+    case DAOS_ACL_OWNER_GROUP:
+      return DAOS_ACL_PRINCIPAL_OWNER_GRP;
+    case DAOS_ACL_EVERYONE:
+      return DAOS_ACL_PRINCIPAL_EVERYONE;
+    default:
+      return ace->dae_principal;
   }
 }
 
@@ -119,8 +123,10 @@ int daos_ace_from_str(const char* str, struct daos_ace** ace) {
   if (str == nullptr || ace == nullptr) return -DER_INVAL;
   std::vector<std::string> fields(1);
   for (const char* at = str; *at != '\0'; ++at) {
-    if (*at == ':') fields.emplace_back();
-    else fields.back() += *at;
+    if (*at == ':')
+      fields.emplace_back();
+    else
+      fields.back() += *at;
   }
   if (fields.size() != 4 || std::strlen(str) > DAOS_ACL_MAX_ACE_STR_LEN) return -DER_INVAL;
   uint64_t access = 0;
@@ -174,7 +180,8 @@ int daos_ace_str_get_verbose(const char* ace_str, char* buf, size_t buf_len) {
 }
 
 int daos_acl_from_strs(const char** ace_strs, size_t ace_nr, struct daos_acl** acl) {
-  if (ace_strs == nullptr || ace_nr == 0 || acl == nullptr || ace_nr > UINT16_MAX) return -DER_INVAL;
+  if (ace_strs == nullptr || ace_nr == 0 || acl == nullptr || ace_nr > UINT16_MAX)
+    return -DER_INVAL;
   std::vector<daos_ace*> aces(ace_nr, nullptr);
   int rc = 0;
   for (size_t i = 0; i < ace_nr && rc == 0; ++i) rc = daos_ace_from_str(ace_strs[i], &aces[i]);

@@ -1,4 +1,5 @@
-// User attributes of pools and containers: both have the same rules (reference pool_container.md section 5).
+// User attributes of pools and containers: both have the same rules (reference pool_container.md
+// section 5).
 #pragma once
 
 #include <cstddef>
@@ -19,8 +20,8 @@ Result<std::vector<std::string>> attr_names(AttrArgs args);
 /// @error invalid  also a NULL or empty value
 Result<client::Attrs> attrs_to_set(AttrArgs args, const void* const* values, const size_t* sizes);
 
-/// Answers a listing: names by length, then bytes, each with its NUL, as many as fit; *size becomes the
-/// length of all.
+/// Answers a listing: names by length, then bytes, each with its NUL, as many as fit; *size becomes
+/// the length of all.
 void answer_names(const client::Attrs& attrs, char* buffer, size_t* size);
 /// Answers a look-up; *sizes come back as the true lengths. @error nonexistent  no name is there
 Result<void> answer_values(const client::Attrs& attrs, const std::vector<std::string>& names,

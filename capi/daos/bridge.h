@@ -1,6 +1,6 @@
-// What the other parts of libdaos.so (capi/dfs, capi/duns) may use of it: the way from handles to client
-// objects, and the way of a C call onto the reactor, blocking or with an event.
-// Home: any thread outside the reactor.
+// What the other parts of libdaos.so (capi/dfs, capi/duns) may use of it: the way from handles to
+// client objects, and the way of a C call onto the reactor, blocking or with an event. Home: any
+// thread outside the reactor.
 #pragma once
 
 #include <daos.h>
@@ -29,9 +29,9 @@ Result<client::ContainerPtr> container_of(daos_handle_t coh);
 Result<void> check_event(const daos_event_t* ev);
 
 /// Runs `task`, the body of a C call; its value is what the call reports, a -DER_ code or an errno.
-/// `ev` NULL: blocks and returns the value. Else starts it and returns 0; the value arrives in ev_error.
-/// An event that may not be used, or a library that is not initialised: the -DER_ code at once (map it
-/// with errno_of_der() where the call reports errnos).
+/// `ev` NULL: blocks and returns the value. Else starts it and returns 0; the value arrives in
+/// ev_error. An event that may not be used, or a library that is not initialised: the -DER_ code at
+/// once (map it with errno_of_der() where the call reports errnos).
 int call(Task<int> task, daos_event_t* ev);
 /// The same for a value that is known already, such as the error of an argument.
 int call(int value, daos_event_t* ev);

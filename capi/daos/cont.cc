@@ -77,8 +77,7 @@ Task<int> open_task(client::PoolPtr pool, std::string name, unsigned flags, daos
   handle->opening->shape = {
       .domains = around->engine_count,
       .targets = around->target_count - std::min(around->target_count, around->disabled_count),
-      .redundancy_factor =
-          static_cast<uint32_t>(number_of(about->props, DAOS_PROP_CO_REDUN_FAC))};
+      .redundancy_factor = static_cast<uint32_t>(number_of(about->props, DAOS_PROP_CO_REDUN_FAC))};
   if (info != nullptr) fill_info(*about, info);
   *coh = library().handles.insert(std::move(handle));
   co_return 0;
@@ -221,8 +220,8 @@ int daos_cont_get_attr(daos_handle_t coh, int n, const char* const* names, void*
   return call(get_attr_task(std::move(*container), std::move(*wanted), buffers, sizes), ev);
 }
 
-int daos_cont_set_attr(daos_handle_t coh, int n, const char* const* names, const void* const* values,
-                       const size_t* sizes, daos_event_t* ev) {
+int daos_cont_set_attr(daos_handle_t coh, int n, const char* const* names,
+                       const void* const* values, const size_t* sizes, daos_event_t* ev) {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   auto attrs = attrs_to_set({n, names}, values, sizes);
@@ -265,8 +264,9 @@ int daos_cont_global2local(daos_handle_t poh, d_iov_t glob, daos_handle_t* coh) 
   const auto blob = import_blob(glob, GlobalKind::container);
   if (!blob) return capi::der_of(blob);
   if (blob->process != this_process()) {
-    return refuse("daos_cont_global2local",
-                  {Errc::not_supported, "handles of other processes cannot be used yet; open here"});
+    return refuse(
+        "daos_cont_global2local",
+        {Errc::not_supported, "handles of other processes cannot be used yet; open here"});
   }
   const auto original = find<ContHandle>({blob->cookie});
   if (!original) return -DER_NO_HDL;

@@ -1,7 +1,8 @@
-// Events and event queues. An operation with an event runs as a task; when the task ends, its event is put
-// aside (`ended`), and only a polling call of the program completes it: it runs the callbacks, counts for the
-// parent and makes the event visible, on the program's thread, outside the reactor.
-// Home: one mutex guards queues and the private part of all events; nothing else is called under it.
+// Events and event queues. An operation with an event runs as a task; when the task ends, its event
+// is put aside (`ended`), and only a polling call of the program completes it: it runs the
+// callbacks, counts for the parent and makes the event visible, on the program's thread, outside
+// the reactor. Home: one mutex guards queues and the private part of all events; nothing else is
+// called under it.
 #pragma once
 
 #include <daos_event.h>
@@ -16,17 +17,17 @@ struct EventPrivate {
   struct Callback;
 
   uint64_t magic;
-  uint64_t queue;             // cookie, 0: none
+  uint64_t queue;  // cookie, 0: none
   daos_event_t* parent;
   daos_event_t* first_child;
-  daos_event_t* sibling;      // next child of the same parent
-  daos_event_t* next;         // in the list of ended or completed events
+  daos_event_t* sibling;  // next child of the same parent
+  daos_event_t* next;     // in the list of ended or completed events
   Callback* callbacks;
   int result;
   uint32_t children;
   uint32_t children_running;
   State state;
-  bool barrier;               // a parent that completes with its children
+  bool barrier;  // a parent that completes with its children
 };
 
 /// daos_fini(): drives until no operation runs.

@@ -1,5 +1,5 @@
-// Handles in portable form (daos_*_local2global): small checksummed blobs. For now those of pools and
-// containers can be used only in the process that made them.
+// Handles in portable form (daos_*_local2global): small checksummed blobs. For now those of pools
+// and containers can be used only in the process that made them.
 #pragma once
 
 #include <daos_types.h>
@@ -16,13 +16,13 @@ enum class GlobalKind : uint32_t { pool = 1, container = 2, array = 3 };
 /// 72 bytes for every kind.
 struct GlobalBlob {
   uint64_t magic = 0;
-  uint64_t process = 0;      // of the maker
-  uint64_t cookie = 0;       // pool, container: its handle; array: bytes per cell
-  uint64_t extra = 0;        // array: cells per chunk
+  uint64_t process = 0;           // of the maker
+  uint64_t cookie = 0;            // pool, container: its handle; array: bytes per cell
+  uint64_t extra = 0;             // array: cells per chunk
   std::array<uint64_t, 2> oid{};  // array
-  Uuid owner;                // pool: itself; container: itself; array: its container
+  Uuid owner;                     // pool: itself; container: itself; array: its container
   GlobalKind kind = GlobalKind::pool;
-  uint32_t checksum = 0;     // of everything before; the mode of an array stands in `process`
+  uint32_t checksum = 0;  // of everything before; the mode of an array stands in `process`
 };
 static_assert(sizeof(GlobalBlob) == 72);
 

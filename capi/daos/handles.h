@@ -1,7 +1,6 @@
-// The table of C handles: 64-bit cookies that name shared objects of one kind. A closed cookie stays
-// invalid for ever: a slot's generation is part of it.
-// Cookie: bits 0..3 the kind (an odd number, DAOS_HTYPE_*), 4..31 the slot, 32..63 the generation.
-// Home: any thread (one mutex).
+// The table of C handles: 64-bit cookies that name shared objects of one kind. A closed cookie
+// stays invalid for ever: a slot's generation is part of it. Cookie: bits 0..3 the kind (an odd
+// number, DAOS_HTYPE_*), 4..31 the slot, 32..63 the generation. Home: any thread (one mutex).
 #pragma once
 
 #include <daos_types.h>

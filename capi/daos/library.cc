@@ -13,7 +13,7 @@ namespace cairn::capi {
 namespace {
 
 std::atomic<Library*> current{nullptr};
-std::atomic<bool> forked{false};         // this is a child that has not called daos_reinit()
+std::atomic<bool> forked{false};  // this is a child that has not called daos_reinit()
 std::atomic<bool> fork_reported{false};
 
 void on_fork_in_child() {
@@ -45,9 +45,10 @@ void close_handles(Library& lib, client::System& sys) {
 
 void report_fork() {
   if (fork_reported.exchange(true)) return;
-  report(Severity::error,
-         "this process was forked from one that uses libdaos, whose connections it cannot share; call "
-         "daos_reinit() first");
+  report(
+      Severity::error,
+      "this process was forked from one that uses libdaos, whose connections it cannot share; call "
+      "daos_reinit() first");
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// The state of libdaos in one process: the count of daos_init(), the System, the handle table; and the
-// objects that handles name. Home: any thread outside the reactor.
-// Invariant: in a forked child nothing of the parent's state is touched any more; daos_reinit() makes a
-// new one and leaves the old one where it is.
+// The state of libdaos in one process: the count of daos_init(), the System, the handle table; and
+// the objects that handles name. Home: any thread outside the reactor. Invariant: in a forked child
+// nothing of the parent's state is touched any more; daos_reinit() makes a new one and leaves the
+// old one where it is.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,7 @@ struct PoolHandle {
 /// What all handles to one opened container share.
 struct ContOpening {
   client::ContainerPtr container;
-  model::PoolShape shape;       // for the choice of object classes
+  model::PoolShape shape;  // for the choice of object classes
   std::atomic<int> handles{1};
 };
 struct ContHandle {
@@ -60,7 +60,7 @@ struct ArrayHandle {
 };
 
 struct Library {
-  std::mutex mutex;               // of the next two
+  std::mutex mutex;  // of the next two
   int references = 0;
   std::unique_ptr<client::System> system;
   std::atomic<client::System*> running{nullptr};

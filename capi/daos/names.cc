@@ -1,5 +1,5 @@
-// Functions under the names that programs linked with before the headers renamed them, and those that
-// other libraries of the reference held.
+// Functions under the names that programs linked with before the headers renamed them, and those
+// that other libraries of the reference held.
 #include <daos.h>
 
 #include <cctype>
@@ -49,7 +49,8 @@ d_rank_list_t* daos_rank_list_parse(const char* str, const char* sep) {
   if (str == nullptr || sep == nullptr || *sep == '\0') return nullptr;
   auto* const list = static_cast<d_rank_list_t*>(std::calloc(1, sizeof(d_rank_list_t)));
   // A rank and its separator take two characters at least.
-  auto* const ranks = static_cast<d_rank_t*>(std::calloc(std::strlen(str) / 2 + 1, sizeof(d_rank_t)));
+  auto* const ranks =
+      static_cast<d_rank_t*>(std::calloc(std::strlen(str) / 2 + 1, sizeof(d_rank_t)));
   uint32_t count = 0;
   bool good = list != nullptr && ranks != nullptr && *str != '\0';
   for (const char* at = str; good && *at != '\0';) {

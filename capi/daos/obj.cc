@@ -93,7 +93,8 @@ Task<int> max_epoch_task(client::ContainerPtr container, model::ObjectId oid, da
   co_return der_of(epoch);
 }
 
-/// Akeys of a punch. Those that cannot exist, by their length, are left out; with a condition that ends it.
+/// Akeys of a punch. Those that cannot exist, by their length, are left out; with a condition that
+/// ends it.
 Result<std::vector<ByteView>> akeys_to_punch(model::ObjectId oid, uint64_t flags, unsigned count,
                                              const daos_key_t* akeys) {
   if (count == 0 || akeys == nullptr) return fail(Errc::invalid, "punch: no akeys");
@@ -214,10 +215,10 @@ int daos_obj_punch_dkeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, uns
   if (nr != 1) return call(-DER_INVAL, ev);
   const auto key = dkey_of(dkeys, (*object)->oid);
   if (!key) return call(capi::der_of(key), ev);
-  return call(punch_dkey_task((*object)->container, {.oid = (*object)->oid,
-                                                     .dkey = *key,
-                                                     .flags = flags & model::cond::kPunch}),
-              ev);
+  return call(
+      punch_dkey_task((*object)->container,
+                      {.oid = (*object)->oid, .dkey = *key, .flags = flags & model::cond::kPunch}),
+      ev);
 }
 
 int daos_obj_punch_akeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,

@@ -1,5 +1,5 @@
-// From the arguments of object calls to the descriptors of the client: everything that a program may get
-// wrong is found here, before any I/O (reference object.md sections 1.2 to 1.5).
+// From the arguments of object calls to the descriptors of the client: everything that a program
+// may get wrong is found here, before any I/O (reference object.md sections 1.2 to 1.5).
 #pragma once
 
 #include <daos_obj.h>
@@ -11,7 +11,8 @@
 
 namespace cairn::capi {
 
-/// The handle, not yet closed; for a change also opened for writing; and no transaction, as there is none.
+/// The handle, not yet closed; for a change also opened for writing; and no transaction, as there
+/// is none.
 /// @error no_handle, no_perm
 Result<std::shared_ptr<ObjectHandle>> object_for(daos_handle_t oh, daos_handle_t th, bool change);
 
@@ -41,7 +42,8 @@ Result<std::vector<model::Iod>> fetch_iods(IoArgs args, model::ObjectId oid);
 /// @error invalid  iovs missing, or one with a length and no memory
 Result<void> check_sgl(const d_sg_list_t& sgl);
 
-/// Sets sg_nr_out and the iov_len of the iovs that hold the first `bytes` bytes; 0: nothing but sg_nr_out.
+/// Sets sg_nr_out and the iov_len of the iovs that hold the first `bytes` bytes; 0: nothing but
+/// sg_nr_out.
 void set_filled(d_sg_list_t& sgl, uint64_t bytes);
 
 }  // namespace cairn::capi

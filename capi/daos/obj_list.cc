@@ -140,7 +140,8 @@ uint64_t integer_of(ByteView key) {
 }
 
 /// @error invalid  the flags contradict each other, or a buffer is missing or too small
-Result<model::QueryKeyRequest> query_request(model::ObjectId oid, uint64_t flags, QueryKeyArgs args) {
+Result<model::QueryKeyRequest> query_request(model::ObjectId oid, uint64_t flags,
+                                             QueryKeyArgs args) {
   model::QueryKeyRequest out;
   const bool max = (flags & DAOS_GET_MAX) != 0;
   const bool min = (flags & DAOS_GET_MIN) != 0;
@@ -177,8 +178,8 @@ Result<model::QueryKeyRequest> query_request(model::ObjectId oid, uint64_t flags
   return out;
 }
 
-Task<int> position_task(client::ContainerPtr container, model::ObjectId oid, What what, ByteView key,
-                        daos_anchor_t* anchor) {
+Task<int> position_task(client::ContainerPtr container, model::ObjectId oid, What what,
+                        ByteView key, daos_anchor_t* anchor) {
   auto position = co_await container->position_of(oid, what, key);
   if (position) put_position(*anchor, *position, false);
   co_return der_of(position);
@@ -218,8 +219,8 @@ int list_keys(std::shared_ptr<ObjectHandle> object, What what, ByteView dkey, Ke
     return call(0, ev);
   }
   if (!position) return call(der_of(position), ev);
-  return call(list_keys_task(object->container, object->oid, what, dkey, std::move(*position), args),
-              ev);
+  return call(
+      list_keys_task(object->container, object->oid, what, dkey, std::move(*position), args), ev);
 }
 
 }  // namespace cairn::capi
@@ -246,8 +247,8 @@ int daos_obj_list_akey(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, uin
   if (dkey == nullptr || dkey->iov_buf == nullptr || dkey->iov_len > dkey->iov_buf_len) {
     return call(-DER_INVAL, ev);
   }
-  const bool possible = dkey->iov_len != 0 &&
-                        length_fits(model::dkey_kind((*object)->oid.type()), dkey->iov_len);
+  const bool possible =
+      dkey->iov_len != 0 && length_fits(model::dkey_kind((*object)->oid.type()), dkey->iov_len);
   if (!possible && nr != nullptr && *nr != 0 && anchor != nullptr) {
     *nr = 0;  // no such dkey can exist
     put_position(*anchor, {}, true);
@@ -280,10 +281,10 @@ int daos_obj_list_recx(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, dao
   request.count_max = *nr;
   request.position = std::move(*position);
   request.descending = !incr_order;
-  return call(list_recxs_task(
-                  (*object)->container, (*object)->oid, std::move(request),
-                  {.size = size, .nr = nr, .recxs = recxs, .eprs = eprs, .anchor = anchor}),
-              ev);
+  return call(
+      list_recxs_task((*object)->container, (*object)->oid, std::move(request),
+                      {.size = size, .nr = nr, .recxs = recxs, .eprs = eprs, .anchor = anchor}),
+      ev);
 }
 
 int daos_obj_query_key(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,

@@ -151,7 +151,8 @@ int daos_pool_connect2(const char* pool, const char* sys, unsigned int flags, da
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   if (pool == nullptr || poh == nullptr) return call(-DER_INVAL, ev);
-  if (flags != DAOS_PC_RO && flags != DAOS_PC_RW && flags != DAOS_PC_EX) return call(-DER_INVAL, ev);
+  if (flags != DAOS_PC_RO && flags != DAOS_PC_RW && flags != DAOS_PC_EX)
+    return call(-DER_INVAL, ev);
   if (!model::parse_name(pool)) return call(-DER_INVAL, ev);
   return call(connect_task(*running, pool, static_cast<client::Access>(flags), poh, info), ev);
 }
@@ -181,8 +182,9 @@ int daos_pool_global2local(d_iov_t glob, daos_handle_t* poh) {
   const auto blob = import_blob(glob, GlobalKind::pool);
   if (!blob) return capi::der_of(blob);
   if (blob->process != this_process()) {
-    return refuse("daos_pool_global2local",
-                  {Errc::not_supported, "handles of other processes cannot be used yet; connect here"});
+    return refuse(
+        "daos_pool_global2local",
+        {Errc::not_supported, "handles of other processes cannot be used yet; connect here"});
   }
   const auto original = find<PoolHandle>({blob->cookie});
   if (!original) return -DER_NO_HDL;
@@ -224,8 +226,8 @@ int daos_pool_get_attr(daos_handle_t poh, int n, const char* const* names, void*
   return call(get_attr_task(std::move(*pool), std::move(*wanted), buffers, sizes), ev);
 }
 
-int daos_pool_set_attr(daos_handle_t poh, int n, const char* const* names, const void* const* values,
-                       const size_t* sizes, daos_event_t* ev) {
+int daos_pool_set_attr(daos_handle_t poh, int n, const char* const* names,
+                       const void* const* values, const size_t* sizes, daos_event_t* ev) {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto attrs = attrs_to_set({n, names}, values, sizes);

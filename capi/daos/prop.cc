@@ -1,4 +1,5 @@
-// Property lists in memory: allocation, copies, merging, parsing. Nothing here needs the library running.
+// Property lists in memory: allocation, copies, merging, parsing. Nothing here needs the library
+// running.
 #include <daos_prop.h>
 #include <daos_security.h>
 
@@ -13,8 +14,8 @@
 
 namespace {
 
-using cairn::capi::ValueKind;
 using cairn::capi::value_kind;
+using cairn::capi::ValueKind;
 
 bool ranks_type(uint32_t type) { return type == DAOS_PROP_PO_SVC_LIST; }
 
@@ -54,8 +55,10 @@ size_t pointer_bytes(const daos_prop_entry& entry) {
       const ssize_t size = daos_acl_get_size(static_cast<daos_acl*>(entry.dpe_val_ptr));
       return size > 0 ? static_cast<size_t>(size) : 0;
     }
-    case DAOS_PROP_CO_ROOTS: return sizeof(daos_prop_co_roots);
-    default: return 0;
+    case DAOS_PROP_CO_ROOTS:
+      return sizeof(daos_prop_co_roots);
+    default:
+      return 0;
   }
 }
 
@@ -234,7 +237,8 @@ int daos_prop_set_ptr(daos_prop_t* prop, uint32_t type, const void* ptr, daos_si
 
 int daos_prop_entry_dup_ptr(struct daos_prop_entry* entry_dst, struct daos_prop_entry* entry_src,
                             size_t len) {
-  if (entry_dst == nullptr || entry_src == nullptr || entry_src->dpe_val_ptr == nullptr || len == 0) {
+  if (entry_dst == nullptr || entry_src == nullptr || entry_src->dpe_val_ptr == nullptr ||
+      len == 0) {
     return -DER_INVAL;
   }
   entry_dst->dpe_val_ptr = copy_bytes(entry_src->dpe_val_ptr, len);

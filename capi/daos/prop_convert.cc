@@ -1,5 +1,5 @@
-// Between C property lists and the client's properties: what a program gives is checked here, what it asks
-// for is put together here from what was set and the defaults.
+// Between C property lists and the client's properties: what a program gives is checked here, what
+// it asks for is put together here from what was set and the defaults.
 #include <daos_security.h>
 #include <grp.h>
 #include <pwd.h>
@@ -116,14 +116,23 @@ Result<void> put_default_ranks(daos_prop_entry& entry) {
 
 Result<void> put_default(const PropRule& rule, daos_prop_entry& entry) {
   switch (rule.type) {
-    case DAOS_PROP_PO_OWNER: case DAOS_PROP_CO_OWNER: return put_text(entry, caller_user());
-    case DAOS_PROP_PO_OWNER_GROUP: case DAOS_PROP_CO_OWNER_GROUP:
+    case DAOS_PROP_PO_OWNER:
+    case DAOS_PROP_CO_OWNER:
+      return put_text(entry, caller_user());
+    case DAOS_PROP_PO_OWNER_GROUP:
+    case DAOS_PROP_CO_OWNER_GROUP:
       return put_text(entry, caller_group());
-    case DAOS_PROP_PO_ACL: return put_default_acl(entry, true);
-    case DAOS_PROP_CO_ACL: return put_default_acl(entry, false);
-    case DAOS_PROP_CO_ROOTS: return put_default_roots(entry);
-    case DAOS_PROP_PO_SVC_LIST: return put_default_ranks(entry);
-    default: entry.dpe_val = rule.initial; return {};
+    case DAOS_PROP_PO_ACL:
+      return put_default_acl(entry, true);
+    case DAOS_PROP_CO_ACL:
+      return put_default_acl(entry, false);
+    case DAOS_PROP_CO_ROOTS:
+      return put_default_roots(entry);
+    case DAOS_PROP_PO_SVC_LIST:
+      return put_default_ranks(entry);
+    default:
+      entry.dpe_val = rule.initial;
+      return {};
   }
 }
 

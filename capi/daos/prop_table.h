@@ -1,4 +1,5 @@
-// What is known about each property: kind of value, default, valid numbers, when it may be set. Pure.
+// What is known about each property: kind of value, default, valid numbers, when it may be set.
+// Pure.
 #pragma once
 
 #include <daos_prop.h>
@@ -21,16 +22,16 @@ ValueKind value_kind(uint32_t type);
 
 /// When a container property may be given.
 enum class Settable : uint8_t {
-  at_create,        // later: not allowed
+  at_create,  // later: not allowed
   always,
-  by_system,        // never: invalid
+  by_system,  // never: invalid
 };
 
 struct PropRule {
   uint32_t type = 0;
   ValueKind kind = ValueKind::number;
   Settable settable = Settable::at_create;
-  uint64_t initial = 0;     // numbers
+  uint64_t initial = 0;  // numbers
   uint64_t least = 0, most = UINT64_MAX;
 };
 
@@ -44,7 +45,7 @@ bool number_is_valid(const PropRule& rule, uint64_t value);
 
 struct ParsedProp {
   uint32_t type = 0;
-  uint64_t number = 0;   // not for labels
+  uint64_t number = 0;  // not for labels
 };
 /// A container property from its text form, as daos_prop_from_str() takes it.
 std::optional<ParsedProp> parse_cont_prop(std::string_view name, std::string_view value);
@@ -54,7 +55,8 @@ struct ContCreation {
   std::string label;
   client::Props props;
 };
-/// @error invalid  an unknown or repeated type, a value out of range, or one that only the system sets
+/// @error invalid  an unknown or repeated type, a value out of range, or one that only the system
+/// sets
 Result<ContCreation> creation_of(const daos_prop_t* prop, uint32_t redundancy_max);
 /// Properties for a change. @error invalid; no_perm  only at creation
 Result<client::Props> change_of(const daos_prop_t* prop);
@@ -63,8 +65,8 @@ Result<client::Props> change_of(const daos_prop_t* prop);
 std::string caller_user();
 std::string caller_group();
 
-/// Fills what a query asks for (reference pool_container.md section 4): nothing for null, everything into
-/// new entries for an empty list, else the values of the entries.
+/// Fills what a query asks for (reference pool_container.md section 4): nothing for null,
+/// everything into new entries for an empty list, else the values of the entries.
 /// @error invalid  an unknown or repeated type   @error no_memory
 Result<void> answer_cont(daos_prop_t* prop, const client::ContInfo& info);
 Result<void> answer_pool(daos_prop_t* prop, const client::PoolInfo& info);

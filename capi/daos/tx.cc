@@ -8,8 +8,8 @@
 
 namespace {
 
-// What a program gets in place of a transaction: not DAOS_TX_NONE, so that one which goes on in spite of
-// the error does not change data outside of any transaction.
+// What a program gets in place of a transaction: not DAOS_TX_NONE, so that one which goes on in
+// spite of the error does not change data outside of any transaction.
 constexpr daos_handle_t kNeverOpen{DAOS_HTYPE_TX};
 
 }  // namespace

@@ -1,7 +1,7 @@
 /*
- * Hash tables of the program's records. Without D_HASH_FT_EPHEMERAL the table holds a reference of each
- * record; with it a record leaves the table with its last reference. One lock for the whole table, or none
- * (D_HASH_FT_NOLOCK); records are freed after it is released.
+ * Hash tables of the program's records. Without D_HASH_FT_EPHEMERAL the table holds a reference of
+ * each record; with it a record leaves the table with its last reference. One lock for the whole
+ * table, or none (D_HASH_FT_NOLOCK); records are freed after it is released.
  */
 #include <daos_errno.h>
 #include <gurt/hash.h>
@@ -9,20 +9,20 @@
 
 enum { kBitsMax = 31 };
 
-static bool flag(const struct d_hash_table *t, uint32_t feature) {
+static bool flag(const struct d_hash_table* t, uint32_t feature) {
   return (t->ht_feats & feature) != 0;
 }
-static void lock(struct d_hash_table *t) {
+static void lock(struct d_hash_table* t) {
   if (!flag(t, D_HASH_FT_NOLOCK)) pthread_mutex_lock(&t->ht_lock.mutex);
 }
-static void unlock(struct d_hash_table *t) {
+static void unlock(struct d_hash_table* t) {
   if (!flag(t, D_HASH_FT_NOLOCK)) pthread_mutex_unlock(&t->ht_lock.mutex);
 }
 
-static uint32_t bucket_index(const struct d_hash_table *t, uint32_t hash) {
+static uint32_t bucket_index(const struct d_hash_table* t, uint32_t hash) {
   return hash & ((1U << t->ht_bits) - 1);
 }
-static d_list_t *bucket_of_key(struct d_hash_table *t, const void *key, unsigned int ksize) {
+static d_list_t* bucket_of_key(struct d_hash_table* t, const void* key, unsigned int ksize) {
   uint32_t hash;
 
   if (t->ht_ops->hop_key_hash != NULL) {
@@ -35,9 +35,9 @@ static d_list_t *bucket_of_key(struct d_hash_table *t, const void *key, unsigned
   return &t->ht_buckets[bucket_index(t, hash)].hb_head;
 }
 /* With the lock. */
-static d_list_t *find_in(struct d_hash_table *t, d_list_t *bucket, const void *key,
+static d_list_t* find_in(struct d_hash_table* t, d_list_t* bucket, const void* key,
                          unsigned int ksize) {
-  d_list_t *link;
+  d_list_t* link;
 
   d_list_for_each(link, bucket) {
     if (!t->ht_ops->hop_key_cmp(t, link, key, ksize)) continue;
@@ -47,28 +47,28 @@ static d_list_t *find_in(struct d_hash_table *t, d_list_t *bucket, const void *k
   return NULL;
 }
 
-static void addref(struct d_hash_table *t, d_list_t *link) {
+static void addref(struct d_hash_table* t, d_list_t* link) {
   if (t->ht_ops->hop_rec_addref != NULL) t->ht_ops->hop_rec_addref(t, link);
 }
-static bool decref(struct d_hash_table *t, d_list_t *link) {
+static bool decref(struct d_hash_table* t, d_list_t* link) {
   return t->ht_ops->hop_rec_decref != NULL ? t->ht_ops->hop_rec_decref(t, link) : false;
 }
-static void free_record(struct d_hash_table *t, d_list_t *link) {
+static void free_record(struct d_hash_table* t, d_list_t* link) {
   if (t->ht_ops->hop_rec_free != NULL) t->ht_ops->hop_rec_free(t, link);
 }
 
-static void put_in(struct d_hash_table *t, d_list_t *bucket, d_list_t *link) {
+static void put_in(struct d_hash_table* t, d_list_t* bucket, d_list_t* link) {
   if (!flag(t, D_HASH_FT_EPHEMERAL)) addref(t, link);
   d_list_add(link, bucket);
 }
 /* With the lock. Returns true if the record is to be freed. */
-static bool take_out(struct d_hash_table *t, d_list_t *link) {
+static bool take_out(struct d_hash_table* t, d_list_t* link) {
   d_list_del_init(link);
   return !flag(t, D_HASH_FT_EPHEMERAL) && decref(t, link);
 }
 
-int d_hash_table_create_inplace(uint32_t feats, uint32_t bits, void *priv, d_hash_table_ops_t *hops,
-                                struct d_hash_table *htable) {
+int d_hash_table_create_inplace(uint32_t feats, uint32_t bits, void* priv, d_hash_table_ops_t* hops,
+                                struct d_hash_table* htable) {
   uint32_t i;
 
   if (hops == NULL || hops->hop_key_cmp == NULL || htable == NULL || bits > kBitsMax) {
@@ -86,9 +86,9 @@ int d_hash_table_create_inplace(uint32_t feats, uint32_t bits, void *priv, d_has
   return 0;
 }
 
-int d_hash_table_create(uint32_t feats, uint32_t bits, void *priv, d_hash_table_ops_t *hops,
-                        struct d_hash_table **htable_pp) {
-  struct d_hash_table *htable;
+int d_hash_table_create(uint32_t feats, uint32_t bits, void* priv, d_hash_table_ops_t* hops,
+                        struct d_hash_table** htable_pp) {
+  struct d_hash_table* htable;
   int rc;
 
   if (htable_pp == NULL) return -DER_INVAL;
@@ -103,8 +103,8 @@ int d_hash_table_create(uint32_t feats, uint32_t bits, void *priv, d_hash_table_
   return 0;
 }
 
-int d_hash_table_destroy_inplace(struct d_hash_table *htable, bool force) {
-  d_list_t *link;
+int d_hash_table_destroy_inplace(struct d_hash_table* htable, bool force) {
+  d_list_t* link;
 
   while ((link = d_hash_rec_first(htable)) != NULL) {
     if (!force) return -DER_BUSY;
@@ -116,16 +116,16 @@ int d_hash_table_destroy_inplace(struct d_hash_table *htable, bool force) {
   return 0;
 }
 
-int d_hash_table_destroy(struct d_hash_table *htable, bool force) {
+int d_hash_table_destroy(struct d_hash_table* htable, bool force) {
   const int rc = d_hash_table_destroy_inplace(htable, force);
 
   if (rc == 0) free(htable);
   return rc;
 }
 
-int d_hash_table_traverse(struct d_hash_table *htable, d_hash_traverse_cb_t cb, void *arg) {
-  d_list_t *link;
-  d_list_t *next;
+int d_hash_table_traverse(struct d_hash_table* htable, d_hash_traverse_cb_t cb, void* arg) {
+  d_list_t* link;
+  d_list_t* next;
   uint32_t i;
   int rc = 0;
 
@@ -141,8 +141,8 @@ int d_hash_table_traverse(struct d_hash_table *htable, d_hash_traverse_cb_t cb, 
   return rc;
 }
 
-d_list_t *d_hash_rec_find(struct d_hash_table *htable, const void *key, unsigned int ksize) {
-  d_list_t *link;
+d_list_t* d_hash_rec_find(struct d_hash_table* htable, const void* key, unsigned int ksize) {
+  d_list_t* link;
 
   lock(htable);
   link = find_in(htable, bucket_of_key(htable, key, ksize), key, ksize);
@@ -151,10 +151,10 @@ d_list_t *d_hash_rec_find(struct d_hash_table *htable, const void *key, unsigned
   return link;
 }
 
-d_list_t *d_hash_rec_find_insert(struct d_hash_table *htable, const void *key, unsigned int ksize,
-                                 d_list_t *link) {
-  d_list_t *const bucket = bucket_of_key(htable, key, ksize);
-  d_list_t *found;
+d_list_t* d_hash_rec_find_insert(struct d_hash_table* htable, const void* key, unsigned int ksize,
+                                 d_list_t* link) {
+  d_list_t* const bucket = bucket_of_key(htable, key, ksize);
+  d_list_t* found;
 
   lock(htable);
   found = find_in(htable, bucket, key, ksize);
@@ -167,9 +167,9 @@ d_list_t *d_hash_rec_find_insert(struct d_hash_table *htable, const void *key, u
   return found;
 }
 
-int d_hash_rec_insert(struct d_hash_table *htable, const void *key, unsigned int ksize,
-                      d_list_t *link, bool exclusive) {
-  d_list_t *const bucket = bucket_of_key(htable, key, ksize);
+int d_hash_rec_insert(struct d_hash_table* htable, const void* key, unsigned int ksize,
+                      d_list_t* link, bool exclusive) {
+  d_list_t* const bucket = bucket_of_key(htable, key, ksize);
   int rc = 0;
 
   lock(htable);
@@ -182,7 +182,7 @@ int d_hash_rec_insert(struct d_hash_table *htable, const void *key, unsigned int
   return rc;
 }
 
-int d_hash_rec_insert_anonym(struct d_hash_table *htable, d_list_t *link, void *arg) {
+int d_hash_rec_insert_anonym(struct d_hash_table* htable, d_list_t* link, void* arg) {
   uint32_t hash;
 
   if (htable->ht_ops->hop_key_init == NULL || htable->ht_ops->hop_rec_hash == NULL) {
@@ -196,8 +196,8 @@ int d_hash_rec_insert_anonym(struct d_hash_table *htable, d_list_t *link, void *
   return 0;
 }
 
-bool d_hash_rec_delete(struct d_hash_table *htable, const void *key, unsigned int ksize) {
-  d_list_t *link;
+bool d_hash_rec_delete(struct d_hash_table* htable, const void* key, unsigned int ksize) {
+  d_list_t* link;
   bool last = false;
 
   lock(htable);
@@ -208,7 +208,7 @@ bool d_hash_rec_delete(struct d_hash_table *htable, const void *key, unsigned in
   return link != NULL;
 }
 
-bool d_hash_rec_delete_at(struct d_hash_table *htable, d_list_t *link) {
+bool d_hash_rec_delete_at(struct d_hash_table* htable, d_list_t* link) {
   bool linked;
   bool last = false;
 
@@ -221,15 +221,15 @@ bool d_hash_rec_delete_at(struct d_hash_table *htable, d_list_t *link) {
 }
 
 /* With the lock. */
-static void make_oldest(struct d_hash_table *t, d_list_t *link) {
+static void make_oldest(struct d_hash_table* t, d_list_t* link) {
   const uint32_t hash = t->ht_ops->hop_rec_hash == NULL ? 0 : t->ht_ops->hop_rec_hash(t, link);
 
   d_list_move_tail(link, &t->ht_buckets[bucket_index(t, hash)].hb_head);
 }
 
-bool d_hash_rec_evict(struct d_hash_table *htable, const void *key, unsigned int ksize) {
-  d_list_t *bucket;
-  d_list_t *link;
+bool d_hash_rec_evict(struct d_hash_table* htable, const void* key, unsigned int ksize) {
+  d_list_t* bucket;
+  d_list_t* link;
 
   if (!flag(htable, D_HASH_FT_LRU)) return false;
   lock(htable);
@@ -240,7 +240,7 @@ bool d_hash_rec_evict(struct d_hash_table *htable, const void *key, unsigned int
   return link != NULL;
 }
 
-bool d_hash_rec_evict_at(struct d_hash_table *htable, d_list_t *link) {
+bool d_hash_rec_evict_at(struct d_hash_table* htable, d_list_t* link) {
   bool linked;
 
   if (!flag(htable, D_HASH_FT_LRU)) return false;
@@ -251,13 +251,13 @@ bool d_hash_rec_evict_at(struct d_hash_table *htable, d_list_t *link) {
   return linked;
 }
 
-void d_hash_rec_addref(struct d_hash_table *htable, d_list_t *link) {
+void d_hash_rec_addref(struct d_hash_table* htable, d_list_t* link) {
   lock(htable);
   addref(htable, link);
   unlock(htable);
 }
 
-void d_hash_rec_decref(struct d_hash_table *htable, d_list_t *link) {
+void d_hash_rec_decref(struct d_hash_table* htable, d_list_t* link) {
   bool last;
 
   lock(htable);
@@ -269,7 +269,7 @@ void d_hash_rec_decref(struct d_hash_table *htable, d_list_t *link) {
   if (last) free_record(htable, link);
 }
 
-int d_hash_rec_ndecref(struct d_hash_table *htable, int count, d_list_t *link) {
+int d_hash_rec_ndecref(struct d_hash_table* htable, int count, d_list_t* link) {
   int rc = 0;
 
   lock(htable);
@@ -287,14 +287,14 @@ int d_hash_rec_ndecref(struct d_hash_table *htable, int count, d_list_t *link) {
   return rc < 0 ? rc : 0;
 }
 
-bool d_hash_rec_unlinked(d_list_t *link) { return d_list_empty(link); }
+bool d_hash_rec_unlinked(d_list_t* link) { return d_list_empty(link); }
 
-d_list_t *d_hash_rec_first(struct d_hash_table *htable) {
+d_list_t* d_hash_rec_first(struct d_hash_table* htable) {
   uint32_t i;
 
   if (htable->ht_buckets == NULL) return NULL;
   for (i = 0; i < 1U << htable->ht_bits; i++) {
-    d_list_t *const bucket = &htable->ht_buckets[i].hb_head;
+    d_list_t* const bucket = &htable->ht_buckets[i].hb_head;
 
     if (!d_list_empty(bucket)) return bucket->next;
   }
@@ -302,7 +302,7 @@ d_list_t *d_hash_rec_first(struct d_hash_table *htable) {
 }
 
 /* FNV-1a. Not kept anywhere, so it may change. */
-uint32_t d_hash_string_u32(const char *string, unsigned int len) {
+uint32_t d_hash_string_u32(const char* string, unsigned int len) {
   uint32_t hash = 2166136261U;
   unsigned int i;
 
@@ -312,7 +312,7 @@ uint32_t d_hash_string_u32(const char *string, unsigned int len) {
   return hash;
 }
 
-uint64_t d_hash_murmur64(const unsigned char *key, unsigned int key_len, unsigned int seed) {
+uint64_t d_hash_murmur64(const unsigned char* key, unsigned int key_len, unsigned int seed) {
   uint64_t hash = 14695981039346656037ULL ^ seed;
   unsigned int i;
 

@@ -20,9 +20,11 @@ LIBRARIES = {"daos_fs": "-ldfs", "daos_uns.h": "-lduns", "gurt/": "-lgurt", "pth
 
 
 def needed(source):
-    included = re.findall(r"^#include <(.*)>", source.read_text(), re.M)
-    return sorted({flag for part, flag in LIBRARIES.items()
-                   if any(header.startswith(part) for header in included)})
+    text = source.read_text()
+    included = re.findall(r"^#include <(.*)>", text, re.M)
+    flags = {flag for part, flag in LIBRARIES.items()
+             if any(header.startswith(part) for header in included)}
+    return sorted(flags | ({"-luuid"} if re.search(r"\buuid_\w+\(", text) else set()))
 
 
 def main():
@@ -48,7 +50,7 @@ def main():
             env = dict(os.environ, CAIRN_HOME=os.path.join(folder, "home." + source.stem))
             env.setdefault("CAIRN_LOG", "off")
             subprocess.run([options.make_pool, "tank", "1024"], env=env, check=True)
-            if subprocess.run([program], env=env, timeout=300).returncode != 0:
+            if subprocess.run([program, "tank"], env=env, timeout=300).returncode != 0:
                 failed.append(source.stem)
     print(f"compat: {len(sources)} programs, failed: {' '.join(failed) or 'none'}")
     return 1 if failed else 0
