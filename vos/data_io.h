@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include <absl/container/flat_hash_map.h>
 #include "index/store.h"
 #include "vos/value_format.h"
 

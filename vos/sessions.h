@@ -7,7 +7,7 @@
 #include <deque>
 #include <map>
 
-#include "absl/container/flat_hash_map.h"
+#include <absl/container/flat_hash_map.h>
 #include "index/batch.h"
 #include "model/ids.h"
 

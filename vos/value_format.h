@@ -29,6 +29,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "index/batch.h"
 #include "media/space.h"
 #include "model/ids.h"
 #include "model/io.h"
@@ -43,6 +44,12 @@ inline constexpr size_t kInlineChecksumsMax = 16;
 inline constexpr size_t kPackedBytes = 88;
 /// Runs of one data value, so that a value fits a page.
 inline constexpr size_t kRunsMax = 128;
+
+// A value of any form fits a record of the tree: all checksums of one record; a data value with the
+// most runs (two varints of up to 10 and 5 bytes each) and its inline checksums; a whole inline key.
+static_assert(9 + 4 * kChecksumsPerRecord <= index::kValueBytesMax);
+static_assert(9 + 3 * 10 + kRunsMax * 15 + 4 * kInlineChecksumsMax <= index::kValueBytesMax);
+static_assert(kPackedBytes % 8 == 0);
 
 enum class Form : uint8_t { mark = 0, inlined = 1, packed = 2, data = 3 };
 
