@@ -46,7 +46,8 @@ inline constexpr size_t kPackedBytes = 88;
 inline constexpr size_t kRunsMax = 128;
 
 // A value of any form fits a record of the tree: all checksums of one record; a data value with the
-// most runs (two varints of up to 10 and 5 bytes each) and its inline checksums; a whole inline key.
+// most runs (two varints of up to 10 and 5 bytes each) and its inline checksums; a whole
+// inline key.
 static_assert(9 + 4 * kChecksumsPerRecord <= index::kValueBytesMax);
 static_assert(9 + 3 * 10 + kRunsMax * 15 + 4 * kInlineChecksumsMax <= index::kValueBytesMax);
 static_assert(kPackedBytes % 8 == 0);
