@@ -2,7 +2,7 @@
 /*
  * libdfs as a program uses it: connect, directories, files, links, attributes, listing, ranges,
  * sharing handles, events, and the errors of bad arguments.
- * usage: dfs_basic POOL
+ * usage: dfs_basic [POOL]
  * cc dfs_basic.c -ldfs -ldaos -luuid
  */
 #include <daos.h>
@@ -203,25 +203,23 @@ int main(int argc, char **argv) {
   dfs_t *dfs = NULL;
   dfs_attr_t attr;
 
-  if (argc != 2) {
-    fprintf(stderr, "usage: dfs_basic POOL\n");
-    return 2;
-  }
-  EXPECT(dfs_connect(argv[1], NULL, CONT, O_RDWR, NULL, &dfs), EACCES);
+  const char *pool = argc > 1 ? argv[1] : "tank";
+
+  EXPECT(dfs_connect(pool, NULL, CONT, O_RDWR, NULL, &dfs), EACCES);
   OK(dfs_init());
-  EXPECT(dfs_connect(argv[1], NULL, CONT, O_RDWR, NULL, &dfs), ENOENT);
+  EXPECT(dfs_connect(pool, NULL, CONT, O_RDWR, NULL, &dfs), ENOENT);
   EXPECT(dfs_connect("no_such_pool", NULL, CONT, O_RDWR, NULL, &dfs), ENOENT);
-  OK(dfs_connect(argv[1], NULL, CONT, O_CREAT | O_RDWR, NULL, &dfs));
+  OK(dfs_connect(pool, NULL, CONT, O_CREAT | O_RDWR, NULL, &dfs));
   OK(dfs_query(dfs, &attr));
   TRUE(attr.da_chunk_size == DFS_DEFAULT_CHUNK_SIZE);
   files(dfs);
   bad_input(dfs);
   shared_handles(dfs);
   events(dfs);
-  by_path(argv[1]);
-  EXPECT(dfs_destroy(argv[1], NULL, CONT, 0, NULL), EBUSY);
+  by_path(pool);
+  EXPECT(dfs_destroy(pool, NULL, CONT, 0, NULL), EBUSY);
   OK(dfs_disconnect(dfs));
-  OK(dfs_destroy(argv[1], NULL, CONT, 0, NULL));
+  OK(dfs_destroy(pool, NULL, CONT, 0, NULL));
   OK(dfs_fini());
   printf("dfs_basic: ok\n");
   return 0;

@@ -2,7 +2,7 @@
 /*
  * Many threads on one mount: each makes small files, looks at them, reads them back and removes
  * half; some race for the same names. Prints the rates.
- * usage: dfs_threads POOL [THREADS [FILES]]
+ * usage: dfs_threads [POOL [THREADS [FILES]]]
  * cc dfs_threads.c -ldfs -ldaos -luuid -lpthread
  */
 #include <daos.h>
@@ -97,14 +97,15 @@ static void *read_back(void *arg) {
 
 static void *remove_half(void *arg) {
   const long thread = (long)arg;
-  char name[64], other[64];
+  char name[64], other[80];
 
   for (int i = 0; i < files; i += 2) {
     name_of(name, thread, i);
     if (i % 4 == 0) {
       snprintf(other, sizeof(other), "moved_%s", name);
       OK(dfs_move(dfs, top, name, top, other, NULL));
-      strcpy(name, other);
+      OK(dfs_remove(dfs, top, other, false, NULL));
+      continue;
     }
     OK(dfs_remove(dfs, top, name, false, NULL));
   }
@@ -139,16 +140,17 @@ static int entries(void) {
 }
 
 int main(int argc, char **argv) {
+  const char *pool = argc > 1 ? argv[1] : "tank";
   const int threads = argc > 2 ? atoi(argv[2]) : 16;
   int won = 0;
 
-  if (argc < 2 || threads < 1 || threads > THREADS_MAX) {
-    fprintf(stderr, "usage: dfs_threads POOL [THREADS [FILES]]\n");
+  if (threads < 1 || threads > THREADS_MAX) {
+    fprintf(stderr, "usage: dfs_threads [POOL [THREADS [FILES]]]\n");
     return 2;
   }
   if (argc > 3) files = atoi(argv[3]);
   OK(dfs_init());
-  OK(dfs_connect(argv[1], NULL, CONT, O_CREAT | O_RDWR, NULL, &dfs));
+  OK(dfs_connect(pool, NULL, CONT, O_CREAT | O_RDWR, NULL, &dfs));
   OK(dfs_mkdir(dfs, NULL, "top", 0755, 0));
   OK(dfs_lookup(dfs, "/top", O_RDWR, &top, NULL, NULL));
   phase("create", create, threads, files);
@@ -162,7 +164,7 @@ int main(int argc, char **argv) {
   OK(dfs_release(top));
   OK(dfs_remove(dfs, NULL, "top", true, NULL));
   OK(dfs_disconnect(dfs));
-  OK(dfs_destroy(argv[1], NULL, CONT, 0, NULL));
+  OK(dfs_destroy(pool, NULL, CONT, 0, NULL));
   OK(dfs_fini());
   printf("dfs_threads: ok\n");
   return 0;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# on_home.sh MAKE_POOL COMMAND...: runs a command on a fresh home with a pool "tank", then removes it.
+# on_home.sh MAKE_POOL COMMAND...: runs a command on a fresh home with a pool "tank".
 set -eu
 make_pool=$1
 shift
