@@ -19,6 +19,7 @@ struct ArrayAttr {
 };
 inline constexpr uint64_t kArrayAttrMagic = 0xdaca55a9daca55a9;
 using ArrayAttrBytes = std::array<std::byte, 24>;
+static_assert(sizeof(ArrayAttrBytes) == 3 * sizeof(uint64_t));
 
 inline ArrayAttrBytes encode(ArrayAttr attr) {
   ArrayAttrBytes out;

@@ -1,6 +1,5 @@
 /* For the programs of this folder: one line per wrong answer, exit status 1 if there was any. */
-#ifndef CHECK_H
-#define CHECK_H
+#pragma once
 
 #include <daos.h>
 #include <stdio.h>
@@ -60,4 +59,3 @@ static int report(const char *name) {
   return failures == 0 ? 0 : 1;
 }
 
-#endif

@@ -8,7 +8,8 @@ static void by_uuid(daos_handle_t poh) {
   daos_cont_info_t info;
 
   MUST(daos_cont_create(poh, &uuid, NULL, NULL));
-  snprintf(text, sizeof(text), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+  snprintf(text, sizeof(text),
+           "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
            uuid[0], uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8], uuid[9],
            uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
   MUST(daos_cont_open(poh, text, DAOS_COO_RW, &coh, &info, NULL));

@@ -123,7 +123,8 @@ static void bad_input(daos_handle_t coh, daos_handle_t oh) {
   struct io io;
 
   prepare(&io, "akey", DAOS_IOD_SINGLE, 5, text, 5);
-  IS(daos_obj_update(DAOS_HDL_INVAL, DAOS_TX_NONE, 0, &dkey, 1, &io.iod, &io.sgl, NULL), -DER_NO_HDL);
+  IS(daos_obj_update(DAOS_HDL_INVAL, DAOS_TX_NONE, 0, &dkey, 1, &io.iod, &io.sgl, NULL),
+     -DER_NO_HDL);
   IS(daos_obj_update(coh, DAOS_TX_NONE, 0, &dkey, 1, &io.iod, &io.sgl, NULL), -DER_NO_HDL);
   IS(daos_obj_update(oh, kNoHandle, 0, &dkey, 1, &io.iod, &io.sgl, NULL), -DER_NO_HDL);
   IS(daos_obj_update(oh, DAOS_TX_NONE, 0, NULL, 1, &io.iod, &io.sgl, NULL), -DER_INVAL);
