@@ -132,6 +132,8 @@ void Pager::State::write_ended(Slot* slot) {
   slot->writing = false;
   --writes_in_flight;
   if (!slot->dropped) return;
+  // It changed while it was written, then a checkpoint took it over: that writes it once more.
+  if (slot->dirty && !slot->interim) return;
   if (slot->interim) space.cancel({slot->ref.page_number(), 1});
   free_slot(slot);
 }

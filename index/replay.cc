@@ -14,11 +14,13 @@ constexpr uint64_t kVerifyBytes = 1u << 20;
 
 /// True if the blocks of `data` hold what its record says.
 Task<Result<bool>> holds(CorePtr core, BatchData data) {
-  const uint64_t bytes = uint64_t{data.extent.count} * media::kBlockBytes;
-  const uint64_t offset = data.extent.block * media::kBlockBytes;
-  if (offset + bytes > core->devices.data->size_bytes()) {
+  // In blocks: a hostile number must not wrap.
+  if (data.extent.block + data.extent.count >
+      core->devices.data->size_bytes() / media::kBlockBytes) {
     co_return fail(Errc::checksum, "log: a record's data lies outside of the blob");
   }
+  const uint64_t bytes = uint64_t{data.extent.count} * media::kBlockBytes;
+  const uint64_t offset = data.extent.block * media::kBlockBytes;
   media::AlignedBuffer buffer(std::min(bytes, kVerifyBytes));
   uint32_t digest = 0;
   for (uint64_t at = 0; at < bytes; at += buffer.size()) {
@@ -53,7 +55,8 @@ Task<Result<void>> prepare(CorePtr core, const Batch& batch) {
 }
 
 /// The plain half: tree and blocks.
-Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn) {
+/// @param complete  the highest that the log carries
+Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn, media::Lsn complete) {
   core.tree.apply(batch);
   for (const BatchData& data : batch.data()) {
     TRY(adopted, core.data.adopt(data.extent));
@@ -62,8 +65,9 @@ Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn) {
     TRY(freed, core.data.free(extent, lsn));
     core.freed_at = lsn;
   }
-  // A later record may own the blocks again: when it was made, this one was durable.
-  if (!batch.freed().empty()) core.data.release(lsn);
+  // A later record may own the blocks again only where the log says that this one was complete. The
+  // others wait for a log write that says so (rule 10), or another replay would miss their data.
+  if (!batch.freed().empty()) core.data.release(complete);
   ++core.records_since;
   return {};
 }
@@ -148,14 +152,15 @@ Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
 }
 
 /// One record. False: it and all behind it are given up, because its data is missing.
-Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, bool prove, ReplayHook& hook) {
-  if (prove && !record.batch.data().empty()) {
+Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn complete,
+                                ReplayHook& hook) {
+  if (record.lsn > complete && !record.batch.data().empty()) {
     CO_TRY(here, co_await holds_all(core, record.batch.data()));
     if (!here) co_return false;
   }
   if (hook) hook(record.header);
   CO_TRY(prepared, co_await prepare(core, record.batch));
-  CO_TRY(applied, apply(*core, record.batch, record.lsn));
+  CO_TRY(applied, apply(*core, record.batch, record.lsn, complete));
   Pager::State& s = core->pages();
   if (s.frames_used > s.frames_max) s.evict(s.frames_max);
   ++core->replayed_records;
@@ -176,8 +181,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
     const uint64_t loads = core->page_loads;
     if (window.cold) co_await read_ahead(core, window);
     for (size_t i = 0; i < window.count && !result.dropped; ++i) {
-      const bool prove = window.records[i].lsn > summary.complete;
-      CO_TRY(kept, co_await replay_record(core, window.records[i], prove, hook));
+      CO_TRY(kept, co_await replay_record(core, window.records[i], summary.complete, hook));
       result.dropped = !kept;
     }
     window.cold = core->page_loads != loads;
