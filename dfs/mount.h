@@ -249,6 +249,10 @@ class Mount {
   Task<FsResult<Node>> follow_in(const Node& parent, const std::string& name);
 
   Task<FsResult<bool>> is_empty_dir(model::ObjectId dir);
+  struct Doomed;
+  struct Emptying;
+  Task<Result<void>> remove_leaf(model::ObjectId dir, Doomed& doomed);
+  Task<FsResult<std::vector<Doomed>>> remove_page(model::ObjectId dir, DirPage page);
   Task<FsResult<void>> remove_tree(model::ObjectId top);
   Task<FsResult<void>> drop_object(const Entry& entry);
   Task<FsResult<void>> replace_entry(EntryPlace place, const Entry& entry,
