@@ -20,9 +20,10 @@ inline uint64_t env_number(const char* name, uint64_t otherwise) {
 }
 inline uint64_t test_seed() { return env_number("CAIRN_TEST_SEED", 20'261); }
 
+/// The meta blob is far larger than what is in it: a step asks for many pages beforehand.
 struct Sizes {
-  uint64_t wal = 256u << 10;
-  uint64_t meta = 16u << 20;
+  uint64_t wal = 512u << 10;
+  uint64_t meta = 64u << 20;
   uint64_t data = 8u << 20;
 };
 
@@ -321,6 +322,15 @@ class Rig {
     ASSERT_TRUE(report && report->has_value()) << report->error().what();
     for (const std::string& problem : (*report)->problems) ADD_FAILURE() << problem;
     ASSERT_TRUE((*report)->problems.empty());
+  }
+  std::string shown_usage() const {
+    const index::StoreStats s = shard->store().stats();
+    return std::to_string(s.record_count) + " records, pages total " +
+           std::to_string(s.pages.total) + " used " + std::to_string(s.pages.used) +
+           " reserved " + std::to_string(s.pages.reserved) + " deferred " +
+           std::to_string(s.pages.deferred) + "; blocks total " + std::to_string(s.data.total) +
+           " used " + std::to_string(s.data.used) + " reserved " +
+           std::to_string(s.data.reserved) + " deferred " + std::to_string(s.data.deferred);
   }
   void expect_recovered() {
     ASSERT_NO_FATAL_FAILURE(settle_flights());
