@@ -2,9 +2,13 @@
 #include <unistd.h>
 
 #include "dfs/mount.h"
+#include "runtime/parallel.h"
 
 namespace cairn::dfs {
 namespace {
+
+// Enough to keep a device busy while pages of the index are loaded.
+constexpr size_t kStatsAtOnceMax = 32;
 
 FsResult<void> check_access(const Entry& entry, Caller caller, int mask) {
   const unsigned shift = entry.uid == caller.uid ? 6 : entry.gid == caller.gid ? 3 : 0;
@@ -66,6 +70,22 @@ Task<FsResult<Attributes>> Mount::stat_in(const Node& parent, const std::string&
   CO_TRY(placed, check_parent(parent, name));
   CO_TRY(entry, co_await fetch_entry(*container_, {parent.oid, name}));
   co_return co_await attributes_of(entry);
+}
+
+Task<Result<void>> Mount::stat_into(const Node& parent, const std::string& name,
+                                    FsResult<Attributes>& out) {
+  out = co_await stat_in(parent, name);
+  co_return Result<void>{};
+}
+
+Task<FsResult<std::vector<FsResult<Attributes>>>> Mount::stat_names(
+    const Node& parent, const std::vector<std::string>& names) {
+  std::vector<FsResult<Attributes>> all(names.size());
+  std::vector<Task<Result<void>>> tasks;
+  tasks.reserve(names.size());
+  for (size_t i = 0; i < names.size(); ++i) tasks.push_back(stat_into(parent, names[i], all[i]));
+  CO_TRY(ran, co_await run_all(reactor_, std::move(tasks), kStatsAtOnceMax));
+  co_return std::move(all);
 }
 
 Task<FsResult<Attributes>> Mount::set_attributes(const Node& node, Attributes wanted,

@@ -178,6 +178,9 @@ class Mount {
   /// Does not follow links. @error ENOENT  also if the entry now stands for something else
   Task<FsResult<Attributes>> stat(const Node& node);
   Task<FsResult<Attributes>> stat_in(const Node& parent, const std::string& name);
+  /// stat_in() of many names at once, in their order.
+  Task<FsResult<std::vector<FsResult<Attributes>>>> stat_names(
+      const Node& parent, const std::vector<std::string>& names);
   /// Sets what `which` (set_attr) asks and tells the result.
   /// @error EINVAL  unknown bits, another type in the mode   @error ENOTSUP  sticky bit
   /// @error EIO     a size for something that is no file
@@ -274,6 +277,8 @@ class Mount {
   /// The entry of a node. @error ENOENT  it is gone or stands for another object
   Task<FsResult<Entry>> entry_of(const Node& node);
   Task<FsResult<Attributes>> attributes_of(const Entry& entry);
+  Task<Result<void>> stat_into(const Node& parent, const std::string& name,
+                               FsResult<Attributes>& out);
   Task<FsResult<void>> set_size(const Entry& entry, uint64_t bytes);
   client::ArrayShape shape_of(uint64_t chunk_bytes) const { return {1, chunk_bytes}; }
 

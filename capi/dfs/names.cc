@@ -66,13 +66,17 @@ int read_dir(dfs_t* fs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr, str
   listing.request.bytes_max = uint64_t{*nr} * (DFS_MAX_NAME + 1);
   const auto page = run_fs(listing.mount->list(*listing.dir, std::move(listing.request)));
   if (!page) return page.error().number();
+  FsResult<std::vector<FsResult<cairn::dfs::Attributes>>> attributes;
+  if (stbufs != nullptr) attributes = run_fs(listing.mount->stat_names(*listing.dir, page->names));
+  if (!attributes) return attributes.error().number();
   uint32_t count = 0;
-  for (const std::string& name : page->names) {
+  for (size_t i = 0; i < page->names.size(); ++i) {
+    const std::string& name = page->names[i];
     if (stbufs != nullptr) {
-      const auto attributes = run_fs(listing.mount->stat_in(*listing.dir, name));
-      if (!attributes && attributes.error().number() == ENOENT) continue;
-      if (!attributes) return attributes.error().number();
-      fill_stat(*attributes, &stbufs[count], true);
+      const auto& found = (*attributes)[i];
+      if (!found && found.error().number() == ENOENT) continue;
+      if (!found) return found.error().number();
+      fill_stat(*found, &stbufs[count], true);
     }
     name.copy(dirs[count].d_name, DFS_MAX_NAME);
     dirs[count].d_name[name.size()] = 0;
