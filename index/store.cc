@@ -360,8 +360,8 @@ Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevice
   CO_TRY(flushed, co_await flush_all(devices));
   core->pages().generation = 2;
   media::WalReader::Summary tail;
-  tail.incarnation = super.incarnation;
   tail.predecessor = super.log_predecessor;
+  tail.log = super.store_id[0];
   start_log(*core, tail);
   co_return std::unique_ptr<Store>(new Store(std::move(core)));
 }
@@ -378,7 +378,8 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
   auto core = std::make_shared<State>(reactor, devices, options);
   core->super = std::move(choice.super);
   Superblock& super = core->super;
-  const media::WalStart start{super.log_position, super.incarnation, super.log_predecessor};
+  const media::WalStart start{super.log_position, super.incarnation, super.log_predecessor,
+                              super.store_id[0]};
   media::WalReader reader(reactor, *devices.wal, start);
   CO_TRY(summary, co_await reader.scan());
   CO_TRY(pages, co_await load_bitmaps(core, core->pages().space, super.page_chunks,

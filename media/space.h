@@ -47,6 +47,7 @@ class Space {
   /// @error checksum  a block is owned already: the log or the bitmap is damaged
   Result<void> adopt(Extent extent);
   /// The blocks belong to nobody after the log record at `lsn`; reusable after release(lsn).
+  /// Precondition: `lsn` is not below that of an earlier free().
   /// @error checksum  a block was not owned (replay of a damaged log); in service this is our bug
   Result<void> free(Extent extent, uint64_t lsn);
   /// Everything freed at or below `lsn` is reusable. Returns the extents (for TRIM).

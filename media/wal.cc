@@ -61,6 +61,7 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   uint64_t reserve = 0;
   uint32_t incarnation = 0;
   uint32_t predecessor = 0;  // checksum of the newest sealed batch
+  uint64_t log = 0;
   WalStamp stamp;
   Lsn trimmed = 0;
   Lsn sealed_end = 0;   // end of the newest sealed batch; the open one begins here
@@ -163,6 +164,7 @@ void Wal::State::seal_open() {
   header.read_lease = stamp.read_lease;
   header.complete = complete;
   header.ring_bytes = ring;
+  header.log = log;
   std::memcpy(batch.buffer.data(), &header, sizeof header);
   std::memset(batch.buffer.data() + batch.used, 0, batch.bytes - batch.used);
   predecessor = seal_wal_write(batch.buffer.span().first(batch.bytes));
@@ -343,10 +345,11 @@ Wal::Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summar
   CHECK(tail.end % kWalBlockBytes == 0);
   CHECK(trimmed <= tail.end);
   CHECK(tail.end - trimmed <= s.ring);
-  CHECK(incarnation >= tail.incarnation);
+  CHECK(incarnation > tail.incarnation);
   s.reserve = std::min(kReserveBytesMax, round_down(s.ring / 8, kWalBlockBytes));
   s.incarnation = incarnation;
   s.predecessor = tail.predecessor;
+  s.log = tail.log;
   s.stamp = tail.stamp;
   s.trimmed = trimmed;
   s.sealed_end = s.written_end = s.complete = s.appended = tail.end;
@@ -360,7 +363,11 @@ Wal::~Wal() {
 
 Lsn Wal::append(ByteView payload, bool data) {
   State& s = *state_;
-  if (s.stopped) return ++s.appended;
+  if (s.stopped) {
+    // Beyond everything that is complete, even if no record was lost with the stop.
+    s.appended = std::max(s.appended, s.sealed_end) + 1;
+    return s.appended;
+  }
   CHECK(payload.size() < (uint64_t{1} << 31));
   CHECK(s.end_with(payload.size()) <= s.trimmed + s.ring);
   if (s.open && !s.joins_open(payload.size())) {
@@ -429,11 +436,16 @@ void Wal::set_stamp(WalStamp stamp) {
 
 WalStart Wal::seal() {
   State& s = *state_;
+  if (s.stopped) {
+    // The open batch went with the stop: nothing stands for "everything appended so far".
+    const Lsn refused = round_up(std::max(s.appended, s.sealed_end) + 1, kWalBlockBytes);
+    return {refused, s.incarnation, s.predecessor, s.log};
+  }
   if (s.open) {
     s.seal_open();
     s.pump(false);
   }
-  return {s.sealed_end, s.incarnation, s.predecessor};
+  return {s.sealed_end, s.incarnation, s.predecessor, s.log};
 }
 
 void Wal::trim(Lsn position) {

@@ -24,9 +24,11 @@ using Lsn = uint64_t;
 struct WalStart {
   Lsn position = 0;          // of a log write's first block
   uint32_t incarnation = 0;  // of the newest opening recorded so far
-  uint32_t predecessor =
-      0;  // checksum of the log write before it. At creation 0, or a random number
-          // that binds the log to its superblock: another log then reads as empty
+  // Checksum of the log write before it; at creation 0 or a random number.
+  uint32_t predecessor = 0;
+  // The store's random number, in every log write: other logs, and what clients wrote that looks
+  // like a log write, are told from this log by it. Never shown to clients.
+  uint64_t log = 0;
 };
 
 /// What each log write repeats about the shard (store.md rules 8, 23).
@@ -36,8 +38,7 @@ struct WalStamp {
 };
 
 struct WalOptions {
-  uint32_t write_bytes_max =
-      1u << 20;  // a batch is closed at this size (one larger record stands alone)
+  uint32_t write_bytes_max = 1u << 20;  // a batch ends at this size; a larger record stands alone
   uint32_t writes_in_flight_max = 4;
 };
 
@@ -64,6 +65,7 @@ class WalReader {
     Lsn complete = 0;
     uint32_t incarnation = 0;
     uint32_t predecessor = 0;
+    uint64_t log = 0;
     WalStamp stamp;
     uint64_t batches = 0, records = 0, bytes = 0;
   };
@@ -71,7 +73,8 @@ class WalReader {
   ///                  (store.md rule 9): report, never cut off silently
   /// @error io        the medium
   /// @error format_invalid  no log: its length is not whole blocks, or not the length that it was
-  ///                        written with (cut or grown: restore the file)
+  ///                        written with (cut or grown), or its next write carries another store's
+  ///                        number: restore the file
   /// @error format_newer    written by a newer version: upgrade
   Task<Result<Summary>> scan();
   /// The next log write, or nullopt at the end that scan() found. Reads ahead. After an error,
@@ -88,13 +91,14 @@ class Wal {
  public:
   /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and
   /// written (FileDeviceOptions::fill).
-  /// @param tail  where appending continues: WalReader::Summary of recovery, or zeros for a new
-  /// log.
-  ///              All before tail.end counts as complete. So a recovery that drops records whose
-  ///              data is missing must make a root from which they are not reached durable (with a
-  ///              WalStart at or after tail.end) before its first append: a later replay verifies
-  ///              no data below `complete`
-  /// @param incarnation  of this opening; must be durable in the superblock before the first append
+  /// @param tail  where appending continues: WalReader::Summary of recovery, or for a new log only
+  ///              `predecessor` and `log`, as its superblock names them. All before tail.end
+  ///              counts as complete. So a recovery that drops records whose data is missing must
+  ///              make a root from which they are not reached durable (with a WalStart at or after
+  ///              tail.end) before its first append: a later replay verifies no data below
+  ///              `complete`
+  /// @param incarnation  of this opening, above that of every earlier one; must be durable in the
+  ///                     superblock before the first append
   Wal(Reactor& reactor, Device& device, WalOptions options, WalReader::Summary tail,
       uint32_t incarnation, Lsn trimmed);
   /// Nothing may be open or in flight (drain() first) unless the log stopped or the world ended;
@@ -108,8 +112,8 @@ class Wal {
   /// @param data      the record has data under way: it is complete only after data_done(lsn)
   /// @returns the record's Lsn (strictly ascending; the end position of the record)
   /// Precondition: room(payload.size()); a checkpoint's own few records may use the reserve
-  /// instead. Durable when complete() >= lsn. After a stop the record goes nowhere and never
-  /// becomes durable.
+  /// instead. Durable when complete() >= lsn. After a stop the record goes nowhere, and durable()
+  /// refuses its Lsn.
   Lsn append(ByteView payload, bool data);
   /// The data of the record at `lsn` is on media (ok) or failed (the log stops).
   void data_done(Lsn lsn, bool ok);
@@ -143,7 +147,8 @@ class Wal {
   void set_stamp(WalStamp stamp);
   /// Ends the open batch at a block border; returns what a superblock for "everything appended so
   /// far" must hold. Plain call. The superblock is written only after durable(position) (store.md
-  /// rule 15).
+  /// rule 15). After a stop records may be missing before any position: the one returned then is
+  /// one that durable() refuses.
   WalStart seal();
   /// Everything before `start` may be overwritten. The superblock that says so is durable.
   void trim(Lsn position);

@@ -11,9 +11,9 @@ namespace {
 constexpr size_t kChecksumAt = offsetof(WalHeader, checksum);
 
 uint32_t checksum_of(ByteView bytes) {
-  static constexpr std::byte kZero[4] = {};
-  const uint32_t head = crc32c(bytes.first(kChecksumAt));
-  return crc32c(bytes.subspan(kChecksumAt + 4), crc32c(kZero, head));
+  WalChecksum checksum;
+  checksum.add(bytes);
+  return checksum.value();
 }
 
 Result<void> split_records(ByteView bytes, WalWrite& write) {
@@ -43,10 +43,28 @@ Result<void> split_records(ByteView bytes, WalWrite& write) {
 
 }  // namespace
 
-uint64_t wal_claimed_bytes(ByteView block, uint64_t ring_bytes) {
-  if (block.size() < sizeof(WalHeader)) return 0;
+void WalChecksum::add(ByteView piece) {
+  if (begun_) {
+    crc_ = crc32c(piece, crc_);
+    return;
+  }
+  static constexpr std::byte kZero[4] = {};
+  CHECK(piece.size() >= sizeof(WalHeader));
+  begun_ = true;
+  crc_ = crc32c(piece.first(kChecksumAt));
+  crc_ = crc32c(piece.subspan(kChecksumAt + 4), crc32c(kZero, crc_));
+}
+
+WalHeader peek_wal_header(ByteView block) {
+  CHECK(block.size() >= sizeof(WalHeader));
   WalHeader header;
   std::memcpy(&header, block.data(), sizeof header);
+  return header;
+}
+
+uint64_t wal_claimed_bytes(ByteView block, uint64_t ring_bytes) {
+  if (block.size() < sizeof(WalHeader)) return 0;
+  const WalHeader header = peek_wal_header(block);
   if (header.magic.get() != kWalMagic) return 0;
   const uint64_t bytes = header.bytes.get();
   if (bytes == 0 || bytes % kWalBlockBytes != 0 || bytes > ring_bytes) return 0;
@@ -57,13 +75,12 @@ Result<WalWrite> parse_wal_write(ByteView bytes) {
   if (bytes.size() < kWalBlockBytes || wal_claimed_bytes(bytes, bytes.size()) != bytes.size()) {
     return fail(Errc::again, "wal: no log write starts here");
   }
-  WalWrite write;
-  std::memcpy(&write.header, bytes.data(), sizeof write.header);
+  WalWrite write{peek_wal_header(bytes), {}, {}};
   const WalHeader& header = write.header;
   if (checksum_of(bytes) != header.checksum.get()) {
     return fail(Errc::again, "wal: a log write is torn");
   }
-  if (header.version.get() != kWalVersion) {
+  if (header.version.get() > kWalVersion) {
     return fail(Errc::format_newer, "wal: the log was written by a newer version; upgrade");
   }
   const uint64_t used = header.used.get();
@@ -72,9 +89,8 @@ Result<WalWrite> parse_wal_write(ByteView bytes) {
   const bool places_fit = header.position.get() % kWalBlockBytes == 0 &&
                           header.complete.get() <= header.position.get() &&
                           header.position.get() <= ~uint64_t{0} - bytes.size();
-  const bool reserved_zero = header.reserved.get() == 0 && header.reserved2[0].get() == 0 &&
-                             header.reserved2[1].get() == 0;
-  if (!sizes_fit || !places_fit || !reserved_zero) {
+  const bool reserved_zero = header.reserved.get() == 0 && header.reserved2.get() == 0;
+  if (header.version.get() != kWalVersion || !sizes_fit || !places_fit || !reserved_zero) {
     return fail(Errc::checksum, "wal: a log write breaks the rules of its format");
   }
   TRY(split, split_records(bytes, write));

@@ -19,11 +19,14 @@
 //       64     8  complete       up to here log and data were durable when it was built; at most
 //                                `position`
 //       72     8  ring_bytes     length of the ring; byte p of the log stands at p % ring_bytes
-//       80    16  reserved2      zero
+//       80     8  log            the store's random number: what a client wrote cannot pose as a write
+//                                of this log
+//       88     8  reserved2      zero
 //       96        records        record_count times: 4 bytes length n, n bytes payload; not aligned
 //     used        padding        zero up to `bytes`
 //
-// The first 32 bytes keep their places in every later version, and `checksum` its meaning.
+// The fields from magic to log keep place and meaning in every later version, so that any reader can
+// tell a newer write that continues its log from one that is only left over in the ring.
 // Valid iff: magic, checksum, 96 <= used <= bytes, bytes - used < 4,096, records end exactly at
 // `used`, complete <= position, reserved fields zero.
 #pragma once
@@ -46,14 +49,14 @@ struct WalHeader {
   U32le version, incarnation;
   U64le position;
   U32le bytes, checksum, predecessor, used, record_count, reserved;
-  U64le epoch_highest, read_lease, complete, ring_bytes;
-  U64le reserved2[2];
+  U64le epoch_highest, read_lease, complete, ring_bytes, log, reserved2;
 };
 static_assert(sizeof(WalHeader) == 96);
 static_assert(offsetof(WalHeader, position) == 16);
 static_assert(offsetof(WalHeader, checksum) == 28);
 static_assert(offsetof(WalHeader, epoch_highest) == 48);
-static_assert(offsetof(WalHeader, reserved2) == 80);
+static_assert(offsetof(WalHeader, predecessor) == 32);
+static_assert(offsetof(WalHeader, log) == 80);
 static_assert(std::is_trivially_copyable_v<WalHeader>);
 static_assert(std::has_unique_object_representations_v<WalHeader>, "padding leaks old bytes");
 
@@ -63,13 +66,28 @@ inline constexpr uint32_t kWalRecordHeaderBytes = 4;
 /// yet.
 struct WalWrite {
   WalHeader header;
-  std::vector<ByteView> records;    // payloads, borrowed from the parsed bytes
-  std::vector<uint64_t> lsns;       // end position of each record
+  std::vector<ByteView> records;  // payloads, borrowed from the parsed bytes
+  std::vector<uint64_t> lsns;     // end position of each record
 };
 
 /// What the first bytes of a block claim, before the checksum is known: the length of the write, or
 /// 0 if no log write of a ring of `ring_bytes` starts here.
 uint64_t wal_claimed_bytes(ByteView block, uint64_t ring_bytes);
+
+/// The header of the log write that starts here, nothing checked. `block` holds a header's bytes.
+WalHeader peek_wal_header(ByteView block);
+
+/// The checksum that a whole log write (exactly its claimed bytes) must carry, taken from a piece at
+/// a time: the first piece holds the header.
+class WalChecksum {
+ public:
+  void add(ByteView piece);
+  uint32_t value() const { return crc_; }
+
+ private:
+  uint32_t crc_ = 0;
+  bool begun_ = false;
+};
 
 /// Parses one whole log write (exactly its claimed bytes).
 /// @error again           not a log write, torn or stale: the end of a chain looks like this

@@ -50,8 +50,11 @@ struct WalReader::State {
   }
   Task<Result<std::optional<WalWrite>>> link(Lsn position, uint32_t predecessor,
                                              uint32_t incarnation);
+  bool continues(const WalHeader& header, Lsn position, uint32_t predecessor,
+                 uint32_t incarnation) const;
   Task<Result<void>> look_beyond();
-  Task<Result<void>> judge_beyond(Lsn position);
+  bool proves_more(const WalHeader& header, Lsn position) const;
+  Task<Result<bool>> is_whole(Lsn position, WalHeader header);
 };
 
 /// Brings [position, position + bytes) into the window. bytes <= ring.
@@ -82,65 +85,96 @@ Task<Result<void>> WalReader::State::fill_window() {
   co_return fill.result;
 }
 
+/// Does a log write with this header stand where the chain goes on? These fields have their places in
+/// every version, so what is left over in the ring is no concern, whoever wrote it.
+bool WalReader::State::continues(const WalHeader& header, Lsn position, uint32_t predecessor,
+                                 uint32_t incarnation) const {
+  return header.position.get() == position && header.predecessor.get() == predecessor &&
+         header.incarnation.get() >= incarnation && header.ring_bytes.get() == ring;
+}
+
 /// The log write at `position` if it continues the chain; nullopt where the chain ends.
 Task<Result<std::optional<WalWrite>>> WalReader::State::link(Lsn position, uint32_t predecessor,
                                                              uint32_t incarnation) {
   const uint64_t left = start.position + ring - position;
   if (left < kWalBlockBytes) co_return std::nullopt;
   CO_TRY(loaded, co_await load(position, kWalBlockBytes));
-  const uint64_t bytes = wal_claimed_bytes(view(position, kWalBlockBytes), ring);
+  const ByteView block = view(position, kWalBlockBytes);
+  const uint64_t bytes = wal_claimed_bytes(block, ring);
   if (bytes == 0 || bytes > left) co_return std::nullopt;
+  if (!continues(peek_wal_header(block), position, predecessor, incarnation)) {
+    co_return std::nullopt;
+  }
   CO_TRY(whole, co_await load(position, bytes));
   auto write = parse_wal_write(view(position, bytes));
   if (!write && write.error().code() == Errc::again) co_return std::nullopt;
-  if (!write) {
-    // Whole, but of what? Only a write that belongs here may condemn the log.
-    WalHeader header;
-    std::memcpy(&header, view(position, bytes).data(), sizeof header);
-    if (header.position.get() != position) co_return std::nullopt;
-    co_return fail(write.error());
+  if (!write) co_return fail(write.error());
+  if (write->header.log.get() != start.log) {
+    co_return fail(Errc::format_invalid,
+                   "wal: the log goes on with a write of another store; restore the file");
   }
-  const WalHeader& header = write->header;
-  const bool continues = header.position.get() == position && header.ring_bytes.get() == ring &&
-                         header.predecessor.get() == predecessor &&
-                         header.incarnation.get() >= incarnation;
-  if (!continues) co_return std::nullopt;
   co_return std::move(*write);
+}
+
+/// Would this header, if its write is whole, show that the end of the chain is not the log's end?
+/// What lies behind the end is mostly the lap before (positions below the end), now and then a write
+/// that was under way when the power went (`complete` at or below the end) and the payload of either.
+bool WalReader::State::proves_more(const WalHeader& header, Lsn position) const {
+  if (header.log.get() != start.log) return false;
+  const uint64_t offset = position % ring;
+  const uint64_t bytes = header.bytes.get();
+  const uint64_t written_ring = header.ring_bytes.get();
+  if (written_ring == ring) {
+    return header.position.get() % ring == offset && header.position.get() >= summary.end &&
+           header.complete.get() > summary.end &&
+           header.incarnation.get() >= summary.incarnation && bytes <= ring;
+  }
+  // In a ring of another length, only what does not wrap can be checked.
+  return written_ring != 0 && header.position.get() % written_ring == offset &&
+         offset + bytes <= ring;
+}
+
+/// The checksum of a log write that may be longer than what is worth keeping in memory.
+Task<Result<bool>> WalReader::State::is_whole(Lsn position, WalHeader header) {
+  WalChecksum checksum;
+  const uint64_t bytes = header.bytes.get();
+  for (uint64_t at = 0; at < bytes;) {
+    const uint64_t part = std::min({bytes - at, ring, kWindowBytes});
+    CO_TRY(loaded, co_await load(position + at, part));
+    checksum.add(view(position + at, part));
+    at += part;
+  }
+  co_return checksum.value() == header.checksum.get();
 }
 
 /// Store.md rule 9: whatever stands in the ring behind the end of the chain must not prove that the
 /// end lies further on.
 Task<Result<void>> WalReader::State::look_beyond() {
-  const Lsn end = summary.end;
-  for (Lsn position = end; position < end + ring; position += kWalBlockBytes) {
+  // Writes of this log do not overlap, so claims that are worth a look add up to one ring at most.
+  uint64_t budget = 2 * ring;
+  for (Lsn position = summary.end; position < start.position + ring; position += kWalBlockBytes) {
     CO_TRY(loaded, co_await load(position, kWalBlockBytes));
-    if (wal_claimed_bytes(view(position, kWalBlockBytes), ~uint64_t{0}) == 0) continue;
-    CO_TRY(judged, co_await judge_beyond(position));
+    const ByteView block = view(position, kWalBlockBytes);
+    const uint64_t bytes = wal_claimed_bytes(block, ~uint64_t{0});
+    if (bytes == 0) continue;
+    const WalHeader header = peek_wal_header(block);
+    if (!proves_more(header, position)) continue;
+    if (bytes > budget) {
+      co_return fail(Errc::checksum,
+                     "wal: the log behind its end is damaged beyond judgement; restore the file");
+    }
+    budget -= bytes;
+    CO_TRY(whole, co_await is_whole(position, header));
+    if (!whole) continue;
+    if (header.ring_bytes.get() != ring) {
+      co_return fail(Errc::format_invalid,
+                     "wal: the log has not the length that it was written with; restore the file");
+    }
+    co_return fail(
+        Errc::checksum,
+        "wal: an acknowledged part of the log is damaged; later parts prove that it was whole");
   }
   co_return Result<void>{};
-}
-
-Task<Result<void>> WalReader::State::judge_beyond(Lsn position) {
-  WalHeader header;
-  std::memcpy(&header, view(position, sizeof header).data(), sizeof header);
-  const uint64_t bytes = header.bytes.get();
-  const bool other_ring = header.ring_bytes.get() != ring;
-  const bool other_end =
-      header.position.get() % ring == position % ring && header.position.get() >= summary.end &&
-      header.complete.get() > summary.end && header.incarnation.get() >= summary.incarnation;
-  if (!other_ring && !other_end) co_return Result<void>{};
-  // In a ring of another length, only what does not wrap can be checked.
-  if (bytes > ring || (other_ring && position % ring + bytes > ring)) co_return Result<void>{};
-  CO_TRY(whole, co_await load(position, bytes));
-  auto write = parse_wal_write(view(position, bytes));
-  if (!write) co_return Result<void>{};
-  if (other_ring) {
-    co_return fail(Errc::format_invalid,
-                   "wal: the log has not the length that it was written with; restore the file");
-  }
-  co_return fail(
-      Errc::checksum,
-      "wal: an acknowledged part of the log is damaged; later parts prove that it was whole");
 }
 
 WalReader::WalReader(Reactor& reactor, Device& device, WalStart start)
@@ -158,8 +192,9 @@ Task<Result<WalReader::Summary>> WalReader::scan() {
   summary = {};
   summary.end = summary.complete = s->start.position;
   summary.predecessor = s->start.predecessor;
-  uint32_t incarnation =
-      0;  // what the superblock names is an upper bound, not that of the first write
+  summary.log = s->start.log;
+  // What the superblock names is not that of the first write, which may be older.
+  uint32_t incarnation = 0;
   for (;;) {
     CO_TRY(write, co_await s->link(summary.end, summary.predecessor, incarnation));
     if (!write) break;
