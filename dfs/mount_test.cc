@@ -130,6 +130,46 @@ TEST(DfsMount, Foreign_containers_are_refused) {
   }
 }
 
+TEST(DfsEntry, Damaged_entries_on_the_medium_are_errors_and_nothing_worse) {
+  // Goal: what a foreign or damaged store holds never crashes or misleads. Method: write it below
+  // the mount.
+  World world;
+  const Node& root = world.mount->root();
+  const auto put = [&](const std::string& name, std::string_view akey, model::ValueType type,
+                       std::vector<model::Recx> recxs, std::string value) {
+    std::vector<model::Iod> iods(1);
+    iods[0] = {.akey = as_bytes(akey), .type = type,
+               .record_bytes = type == model::ValueType::array ? 1 : value.size(),
+               .recxs = std::move(recxs),
+               .buffer = {{reinterpret_cast<std::byte*>(value.data()), value.size()}}};
+    const client::ObjectArgs args{.oid = root.oid, .dkey = as_bytes(name)};
+    EXPECT_TRUE(world.run(world.container->update(args, std::move(iods))));
+  };
+  const auto number = [&](const std::string& name) {
+    return number_of(world.run(world.mount->stat_in(root, name)));
+  };
+  const auto array = model::ValueType::array;
+  put("half", kInodeAkey, array, {{0, 40}}, std::string(40, 'x'));
+  EXPECT_EQ(number("half"), EIO);
+  put("hole", kInodeAkey, array, {{0, 40}, {48, 40}}, std::string(80, 'x'));
+  EXPECT_EQ(number("hole"), EIO);
+  put("single", kInodeAkey, model::ValueType::single, {}, std::string(88, 'x'));
+  EXPECT_EQ(number("single"), ENOENT);
+  put("foreign", "something", array, {{0, 88}}, std::string(88, 'x'));
+  EXPECT_EQ(number("foreign"), ENOENT);
+  put("type", kInodeAkey, array, {{0, 88}}, std::string(88, '\0'));
+  EXPECT_EQ(number("type"), EINVAL);
+  ASSERT_TRUE(world.make_link(root, "link", "target"));
+  put("link", kTargetAkey, model::ValueType::single, {}, "a target of another length");
+  EXPECT_EQ(number("link"), EIO);
+  for (const std::string& name : Names{"half", "single", "foreign", "type", "link"}) {
+    EXPECT_NE(number_of(world.run(world.mount->lookup("/" + name + "/x", O_RDONLY))), 0) << name;
+  }
+  EXPECT_EQ(world.names(root).size(), 6u);
+  put("a/b", "something", array, {{0, 1}}, "x");
+  EXPECT_EQ(number_of(world.run(world.mount->list(root, {}))), EIO);
+}
+
 TEST(DfsMount, Balanced_consistency_is_refused_where_it_would_be_a_false_promise) {
   World world;
   const MountOptions both{.writable = true, .balanced = true};
