@@ -1,0 +1,68 @@
+#include "bench/client_side.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "bench/harness.h"
+#include "client/home.h"
+
+namespace cairn::bench {
+
+void must(int rc, const char* what) {
+  if (rc != 0) die(std::string(what) + " gives " + std::to_string(rc));
+}
+
+namespace {
+
+// The home is opened here by our own static copy of the client, before and after libdaos has it.
+std::unique_ptr<client::System> open_system(const std::string& home) {
+  auto opened = client::open_home({.path = home});
+  if (!opened) die("cannot open the home: " + std::string(opened.error().what()));
+  return std::move(*opened);
+}
+
+}  // namespace
+
+ClientSide::ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes)
+    : home_(directory + "/home") {
+  {
+    auto system = open_system(home_);
+    auto made =
+        system->context().run(system->pool_create({.label = kPoolLabel, .bytes = pool_bytes}));
+    if (!made) die("cannot make the pool: " + std::string(made.error().what()));
+    if (!system->shutdown()) die("the home does not close");
+  }
+  setenv("CAIRN_HOME", home_.c_str(), 1);
+  setenv("CAIRN_MODE", "embed", 1);
+  must(daos_init(), "daos_init");
+  running_ = true;
+  if (!open_container) return;
+  must(daos_pool_connect(kPoolLabel, nullptr, DAOS_PC_RW, &pool_, nullptr, nullptr),
+       "daos_pool_connect");
+  must(daos_cont_create_with_label(pool_, kContLabel, nullptr, nullptr, nullptr),
+       "daos_cont_create_with_label");
+  must(daos_cont_open(pool_, kContLabel, DAOS_COO_RW, &container_, nullptr, nullptr),
+       "daos_cont_open");
+}
+
+ClientSide::~ClientSide() { close(); }
+
+void ClientSide::close() {
+  if (!running_) return;
+  running_ = false;
+  if (daos_handle_is_valid(container_)) must(daos_cont_close(container_, nullptr), "cont_close");
+  if (daos_handle_is_valid(pool_)) must(daos_pool_disconnect(pool_, nullptr), "pool_disconnect");
+  must(daos_fini(), "daos_fini");
+}
+
+unsigned long long ClientSide::meta_bytes_after_close() {
+  close();
+  auto system = open_system(home_);
+  auto pools = system->context().run(system->pool_list());
+  if (!pools || pools->size() != 1) die("cannot list the pools");
+  const unsigned long long bytes = pools->front().meta_used;
+  if (!system->shutdown()) die("the home does not close");
+  return bytes;
+}
+
+}  // namespace cairn::bench

@@ -1,0 +1,39 @@
+// Our side of the client and file cases: a home of its own below the case's directory with one pool
+// and one container, opened in this process (CAIRN_MODE=embed) by libdaos. One at a time.
+#pragma once
+
+#include <daos.h>
+
+#include <string>
+
+namespace cairn::bench {
+
+inline constexpr const char* kPoolLabel = "bench";
+inline constexpr const char* kContLabel = "bench";
+
+class ClientSide {
+ public:
+  /// Makes home and pool, then daos_init(). `open_container`: connect(), else the case does what it
+  /// wants (libdfs).
+  ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 4ull << 30);
+  ~ClientSide();
+
+  daos_handle_t pool() const { return pool_; }
+  daos_handle_t container() const { return container_; }
+
+  /// Ends libdaos (with a checkpoint) and asks the home for the bytes of live metadata pages. The
+  /// side is of no use afterwards.
+  unsigned long long meta_bytes_after_close();
+
+ private:
+  void close();
+
+  std::string home_;
+  bool running_ = false;
+  daos_handle_t pool_{}, container_{};
+};
+
+/// Dies with the name of the call unless `rc` is 0.
+void must(int rc, const char* what);
+
+}  // namespace cairn::bench
