@@ -7,7 +7,7 @@ daos_handle_t HandleTable::insert_any(uint8_t kind, std::shared_ptr<void> object
   size_t index = slots_.size();
   if (free_.empty()) {
     if (index > kSlotMask) return DAOS_HDL_INVAL;
-    slots_.emplace_back();
+    slots_.emplace_back().generation = first_generation_;
   } else {
     index = free_.back();
     free_.pop_back();

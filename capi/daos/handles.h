@@ -13,6 +13,9 @@ namespace cairn::capi {
 
 class HandleTable {
  public:
+  /// `first_generation`, not 0, of every slot: tables that follow one another start far apart.
+  explicit HandleTable(uint32_t first_generation = 1) : first_generation_(first_generation) {}
+
   /// T::kHandleKind is one of DAOS_HTYPE_*.
   template <class T>
   daos_handle_t insert(std::shared_ptr<T> object) {
@@ -48,7 +51,7 @@ class HandleTable {
 
  private:
   struct Slot {
-    uint32_t generation = 1;
+    uint32_t generation = 0;
     uint8_t kind = 0;  // 0: free
     std::shared_ptr<void> object;
   };
@@ -63,6 +66,7 @@ class HandleTable {
   const Slot* slot_of(uint8_t kind, uint64_t cookie) const;
   void free_slot(size_t index);
 
+  const uint32_t first_generation_;
   mutable std::mutex mutex_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;

@@ -56,7 +56,7 @@ void report_fork() {
 Library& library() {
   Library* lib = current.load(std::memory_order_acquire);
   if (lib != nullptr) return *lib;
-  auto fresh = std::make_unique<Library>();
+  auto fresh = std::make_unique<Library>(0);
   if (current.compare_exchange_strong(lib, fresh.get())) return *fresh.release();
   return *lib;
 }
@@ -155,7 +155,7 @@ int daos_reinit(void) {
     return lib.references == 0 ? -DER_UNINIT : 0;
   }
   // What the parent owns stays as it is: its threads, rings and locks are not here.
-  auto fresh = std::make_unique<Library>();
+  auto fresh = std::make_unique<Library>((library().forks + 1) & 0xff);
   auto opened = open_system();
   if (!opened) return capi::der_of(opened.error().code());
   forget_events_after_fork();

@@ -60,6 +60,11 @@ struct ArrayHandle {
 };
 
 struct Library {
+  /// `forks`: how many processes of this line of descent had a Library before. Handles of a parent are
+  /// unknown to its child.
+  explicit Library(uint32_t forks) : forks(forks), handles((forks << 24) + 1) {}
+
+  const uint32_t forks;
   std::mutex mutex;  // of the next two
   int references = 0;
   std::unique_ptr<client::System> system;
