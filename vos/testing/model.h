@@ -139,7 +139,7 @@ inline Errors apply_punch(Object& object, const Op& op) {
 }
 
 /// Does it to the model. @returns the errors that may be answered; none: it was done
-inline Errors apply(Object& object, const Op& op) {
+inline Errors apply_op(Object& object, const Op& op) {
   if (op.kind == Op::Kind::punch) return apply_punch(object, op);
   Errors errors = update_errors(object, op);
   if (!errors.empty()) return errors;
