@@ -84,8 +84,8 @@ Result<WalWrite> parse_wal_write(ByteView bytes) {
     return fail(Errc::format_newer, "wal: the log was written by a newer version; upgrade");
   }
   const uint64_t used = header.used.get();
-  const bool sizes_fit = used >= sizeof(WalHeader) && used <= bytes.size() &&
-                         bytes.size() - used < kWalBlockBytes;
+  const bool sizes_fit =
+      used >= sizeof(WalHeader) && used <= bytes.size() && bytes.size() - used < kWalBlockBytes;
   const bool places_fit = header.position.get() % kWalBlockBytes == 0 &&
                           header.complete.get() <= header.position.get() &&
                           header.position.get() <= ~uint64_t{0} - bytes.size();

@@ -19,16 +19,17 @@
 //       64     8  complete       up to here log and data were durable when it was built; at most
 //                                `position`
 //       72     8  ring_bytes     length of the ring; byte p of the log stands at p % ring_bytes
-//       80     8  log            the store's random number: what a client wrote cannot pose as a write
+//       80     8  log            the store's random number: what a client wrote cannot pose as a
+//       write
 //                                of this log
 //       88     8  reserved2      zero
 //       96        records        record_count times: 4 bytes length n, n bytes payload; not aligned
 //     used        padding        zero up to `bytes`
 //
-// The fields from magic to log keep place and meaning in every later version, so that any reader can
-// tell a newer write that continues its log from one that is only left over in the ring.
-// Valid iff: magic, checksum, 96 <= used <= bytes, bytes - used < 4,096, records end exactly at
-// `used`, complete <= position, reserved fields zero.
+// The fields from magic to log keep place and meaning in every later version, so that any reader
+// can tell a newer write that continues its log from one that is only left over in the ring. Valid
+// iff: magic, checksum, 96 <= used <= bytes, bytes - used < 4,096, records end exactly at `used`,
+// complete <= position, reserved fields zero.
 #pragma once
 
 #include <cstddef>
@@ -77,8 +78,8 @@ uint64_t wal_claimed_bytes(ByteView block, uint64_t ring_bytes);
 /// The header of the log write that starts here, nothing checked. `block` holds a header's bytes.
 WalHeader peek_wal_header(ByteView block);
 
-/// The checksum that a whole log write (exactly its claimed bytes) must carry, taken from a piece at
-/// a time: the first piece holds the header.
+/// The checksum that a whole log write (exactly its claimed bytes) must carry, taken from a piece
+/// at a time: the first piece holds the header.
 class WalChecksum {
  public:
   void add(ByteView piece);

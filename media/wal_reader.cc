@@ -85,8 +85,8 @@ Task<Result<void>> WalReader::State::fill_window() {
   co_return fill.result;
 }
 
-/// Does a log write with this header stand where the chain goes on? These fields have their places in
-/// every version, so what is left over in the ring is no concern, whoever wrote it.
+/// Does a log write with this header stand where the chain goes on? These fields have their places
+/// in every version, so what is left over in the ring is no concern, whoever wrote it.
 bool WalReader::State::continues(const WalHeader& header, Lsn position, uint32_t predecessor,
                                  uint32_t incarnation) const {
   return header.position.get() == position && header.predecessor.get() == predecessor &&
@@ -117,8 +117,9 @@ Task<Result<std::optional<WalWrite>>> WalReader::State::link(Lsn position, uint3
 }
 
 /// Would this header, if its write is whole, show that the end of the chain is not the log's end?
-/// What lies behind the end is mostly the lap before (positions below the end), now and then a write
-/// that was under way when the power went (`complete` at or below the end) and the payload of either.
+/// What lies behind the end is mostly the lap before (positions below the end), now and then a
+/// write that was under way when the power went (`complete` at or below the end) and the payload of
+/// either.
 bool WalReader::State::proves_more(const WalHeader& header, Lsn position) const {
   if (header.log.get() != start.log) return false;
   const uint64_t offset = position % ring;
@@ -126,8 +127,8 @@ bool WalReader::State::proves_more(const WalHeader& header, Lsn position) const 
   const uint64_t written_ring = header.ring_bytes.get();
   if (written_ring == ring) {
     return header.position.get() % ring == offset && header.position.get() >= summary.end &&
-           header.complete.get() > summary.end &&
-           header.incarnation.get() >= summary.incarnation && bytes <= ring;
+           header.complete.get() > summary.end && header.incarnation.get() >= summary.incarnation &&
+           bytes <= ring;
   }
   // In a ring of another length, only what does not wrap can be checked.
   return written_ring != 0 && header.position.get() % written_ring == offset &&
