@@ -1,6 +1,7 @@
-// FlatMap, FlatSet: hash tables of integer keys in one array, for look-ups on hot paths. Linear probing, at
-// most three quarters full; erase closes the gap, so there are no tombstones. References, pointers and
-// iterators are good until the next insertion or removal. Not ordered: never iterate where order can escape.
+// FlatMap, FlatSet: hash tables of integer keys in one array, for look-ups on hot paths. Linear
+// probing, at most three quarters full; erase closes the gap, so there are no tombstones.
+// References, pointers and iterators are good until the next insertion or removal. Not ordered:
+// never iterate where order can escape.
 #pragma once
 
 #include <concepts>

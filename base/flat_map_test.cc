@@ -23,11 +23,15 @@ TEST(FlatMap, Random_operations_agree_with_a_tree) {
       const uint64_t key = random() % 700 * stride;
       const uint32_t value = random();
       switch (random() % 4) {
-        case 0: ours[key] = value, model[key] = value; break;
+        case 0:
+          ours[key] = value, model[key] = value;
+          break;
         case 1:
           ASSERT_EQ(ours.try_emplace(key, value).second, model.try_emplace(key, value).second);
           break;
-        case 2: ASSERT_EQ(ours.erase(key), model.erase(key)); break;
+        case 2:
+          ASSERT_EQ(ours.erase(key), model.erase(key));
+          break;
         default:
           ASSERT_EQ(ours.contains(key), model.contains(key));
           if (const auto found = ours.find(key); found != ours.end()) {

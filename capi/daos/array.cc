@@ -51,10 +51,9 @@ std::vector<model::Iod> attr_iod(ArrayAttrBytes& bytes, uint64_t record_bytes) {
 
 Task<int> create_task(std::shared_ptr<ObjectHandle> object, ArrayAttr attr, daos_handle_t* oh) {
   ArrayAttrBytes bytes = encode(attr);
-  const client::ObjectArgs args{
-      .oid = object->oid,
-      .dkey = view_of(&kAttrDkey, sizeof kAttrDkey),
-      .flags = model::cond::kDkeyInsert | model::cond::kAkeyInsert};
+  const client::ObjectArgs args{.oid = object->oid,
+                                .dkey = view_of(&kAttrDkey, sizeof kAttrDkey),
+                                .flags = model::cond::kDkeyInsert | model::cond::kAkeyInsert};
   auto written = co_await object->container->update(args, attr_iod(bytes, bytes.size()));
   if (!written) co_return der_of(written);
   *oh = library().handles.insert(make_handle(object, attr.cell_bytes, attr.chunk_cells));

@@ -60,8 +60,8 @@ struct ArrayHandle {
 };
 
 struct Library {
-  /// `forks`: how many processes of this line of descent had a Library before. Handles of a parent are
-  /// unknown to its child.
+  /// `forks`: how many processes of this line of descent had a Library before. Handles of a parent
+  /// are unknown to its child.
   explicit Library(uint32_t forks) : forks(forks), handles((forks << 24) + 1) {}
 
   const uint32_t forks;

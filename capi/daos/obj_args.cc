@@ -95,7 +95,8 @@ Result<model::Iod> described(const daos_iod_t& iod, model::ObjectId oid, uint64_
     case DAOS_IOD_NONE:
       if (iod.iod_nr == 0 && iod.iod_recxs == nullptr) return out;
       [[fallthrough]];
-    default: return fail(Errc::invalid, "iod: unknown type, or type NONE with extents");
+    default:
+      return fail(Errc::invalid, "iod: unknown type, or type NONE with extents");
   }
 }
 
@@ -147,9 +148,12 @@ Result<void> check_count(IoArgs args) {
 
 bool length_fits(model::KeyKind kind, size_t bytes) {
   switch (kind) {
-    case model::KeyKind::integer: return bytes == model::kIntegerKeyBytes;
-    case model::KeyKind::lexical: return bytes <= model::kLexicalKeyBytesMax;
-    case model::KeyKind::hashed: return bytes <= model::kKeyBytesMax;
+    case model::KeyKind::integer:
+      return bytes == model::kIntegerKeyBytes;
+    case model::KeyKind::lexical:
+      return bytes <= model::kLexicalKeyBytesMax;
+    case model::KeyKind::hashed:
+      return bytes <= model::kKeyBytesMax;
   }
   return false;
 }
@@ -199,8 +203,8 @@ Result<std::vector<model::Iod>> update_iods(IoArgs args, model::ObjectId oid) {
       if (records > UINT64_MAX / iod.record_bytes) {
         return fail(Errc::record_too_big, "update: more bytes than can be counted");
       }
-      TRY(buffer, payload_of(args.sgls == nullptr ? nullptr : &args.sgls[i],
-                             records * iod.record_bytes));
+      TRY(buffer,
+          payload_of(args.sgls == nullptr ? nullptr : &args.sgls[i], records * iod.record_bytes));
       iod.buffer = std::move(buffer);
     }
     out.push_back(std::move(iod));

@@ -32,22 +32,32 @@ daos_pool_cont_info2 details_of(const client::ContInfo& from) {
 
 uint64_t key_value(uint32_t key, const client::ContInfo& info) {
   switch (key) {
-    case PCF_KEY_MD_OTIME: return info.open_time;
-    case PCF_KEY_MD_MTIME: return info.modify_time;
-    case PCF_KEY_NUM_SNAPSHOTS: return info.snapshot_count;
-    default: return info.handle_count;
+    case PCF_KEY_MD_OTIME:
+      return info.open_time;
+    case PCF_KEY_MD_MTIME:
+      return info.modify_time;
+    case PCF_KEY_NUM_SNAPSHOTS:
+      return info.snapshot_count;
+    default:
+      return info.handle_count;
   }
 }
 
 bool part_passes(const daos_pool_cont_filter_part_t& part, const client::ContInfo& info) {
   const uint64_t value = key_value(part.pcfp_key, info);
   switch (part.pcfp_func) {
-    case PCF_FUNC_EQ: return value == part.pcfp_val64;
-    case PCF_FUNC_NE: return value != part.pcfp_val64;
-    case PCF_FUNC_LT: return value < part.pcfp_val64;
-    case PCF_FUNC_LE: return value <= part.pcfp_val64;
-    case PCF_FUNC_GT: return value > part.pcfp_val64;
-    default: return value >= part.pcfp_val64;
+    case PCF_FUNC_EQ:
+      return value == part.pcfp_val64;
+    case PCF_FUNC_NE:
+      return value != part.pcfp_val64;
+    case PCF_FUNC_LT:
+      return value < part.pcfp_val64;
+    case PCF_FUNC_LE:
+      return value <= part.pcfp_val64;
+    case PCF_FUNC_GT:
+      return value > part.pcfp_val64;
+    default:
+      return value >= part.pcfp_val64;
   }
 }
 

@@ -23,13 +23,16 @@ constexpr std::array kContRules{
     PropRule{.type = DAOS_PROP_CO_LAYOUT_TYPE, .most = DAOS_PROP_CO_LAYOUT_MAX - 1},
     PropRule{.type = DAOS_PROP_CO_LAYOUT_VER, .initial = 1, .most = UINT16_MAX},
     PropRule{.type = DAOS_PROP_CO_CSUM, .most = DAOS_PROP_CO_CSUM_ADLER32},
-    PropRule{.type = DAOS_PROP_CO_CSUM_CHUNK_SIZE, .initial = DAOS_PROP_CO_CSUM_CHUNK_SIZE_DEFAULT,
+    PropRule{.type = DAOS_PROP_CO_CSUM_CHUNK_SIZE,
+             .initial = DAOS_PROP_CO_CSUM_CHUNK_SIZE_DEFAULT,
              .most = kMax32},
     PropRule{.type = DAOS_PROP_CO_CSUM_SERVER_VERIFY, .most = 1},
     PropRule{.type = DAOS_PROP_CO_SCRUBBER_DISABLED, .most = 1},
     PropRule{.type = DAOS_PROP_CO_REDUN_FAC, .most = DAOS_RF_MAX},
-    PropRule{.type = DAOS_PROP_CO_REDUN_LVL, .initial = DAOS_PROP_CO_REDUN_DEFAULT,
-             .least = DAOS_PROP_CO_REDUN_MIN, .most = DAOS_PROP_CO_REDUN_MAX},
+    PropRule{.type = DAOS_PROP_CO_REDUN_LVL,
+             .initial = DAOS_PROP_CO_REDUN_DEFAULT,
+             .least = DAOS_PROP_CO_REDUN_MIN,
+             .most = DAOS_PROP_CO_REDUN_MAX},
     PropRule{.type = DAOS_PROP_CO_SNAPSHOT_MAX, .settable = always},
     PropRule{.type = DAOS_PROP_CO_COMPRESS, .most = DAOS_PROP_CO_COMPRESS_DEFLATE4},
     PropRule{.type = DAOS_PROP_CO_ENCRYPT, .most = DAOS_PROP_CO_ENCRYPT_AES_GCM256},
@@ -37,19 +40,30 @@ constexpr std::array kContRules{
     text_rule(DAOS_PROP_CO_OWNER, always),
     text_rule(DAOS_PROP_CO_OWNER_GROUP, always),
     PropRule{.type = DAOS_PROP_CO_DEDUP, .most = DAOS_PROP_CO_DEDUP_HASH},
-    PropRule{.type = DAOS_PROP_CO_DEDUP_THRESHOLD, .initial = DAOS_PROP_CO_DEDUP_THRESHOLD_DEFAULT,
-             .least = DAOS_PROP_CO_DEDUP_THRESHOLD_MIN, .most = kMax32},
-    pointer_rule(DAOS_PROP_CO_ROOTS, at_create),
-    PropRule{.type = DAOS_PROP_CO_STATUS, .settable = always,
-             .initial = DAOS_PROP_CO_STATUS_VAL(DAOS_PROP_CO_HEALTHY, 0, 1)},
-    PropRule{.type = DAOS_PROP_CO_EC_CELL_SZ, .initial = DAOS_PROP_PO_EC_CELL_SZ_DEFAULT,
-             .least = 4096, .most = 1u << 20},
-    PropRule{.type = DAOS_PROP_CO_ALLOCED_OID},
-    PropRule{.type = DAOS_PROP_CO_EC_PDA, .initial = DAOS_PROP_PO_EC_PDA_DEFAULT, .least = 1,
+    PropRule{.type = DAOS_PROP_CO_DEDUP_THRESHOLD,
+             .initial = DAOS_PROP_CO_DEDUP_THRESHOLD_DEFAULT,
+             .least = DAOS_PROP_CO_DEDUP_THRESHOLD_MIN,
              .most = kMax32},
-    PropRule{.type = DAOS_PROP_CO_PERF_DOMAIN, .initial = DAOS_PROP_CO_PERF_DOMAIN_DEFAULT,
-             .least = DAOS_PROP_PERF_DOMAIN_GROUP, .most = DAOS_PROP_PERF_DOMAIN_ROOT},
-    PropRule{.type = DAOS_PROP_CO_RP_PDA, .initial = DAOS_PROP_PO_RP_PDA_DEFAULT, .least = 1,
+    pointer_rule(DAOS_PROP_CO_ROOTS, at_create),
+    PropRule{.type = DAOS_PROP_CO_STATUS,
+             .settable = always,
+             .initial = DAOS_PROP_CO_STATUS_VAL(DAOS_PROP_CO_HEALTHY, 0, 1)},
+    PropRule{.type = DAOS_PROP_CO_EC_CELL_SZ,
+             .initial = DAOS_PROP_PO_EC_CELL_SZ_DEFAULT,
+             .least = 4096,
+             .most = 1u << 20},
+    PropRule{.type = DAOS_PROP_CO_ALLOCED_OID},
+    PropRule{.type = DAOS_PROP_CO_EC_PDA,
+             .initial = DAOS_PROP_PO_EC_PDA_DEFAULT,
+             .least = 1,
+             .most = kMax32},
+    PropRule{.type = DAOS_PROP_CO_PERF_DOMAIN,
+             .initial = DAOS_PROP_CO_PERF_DOMAIN_DEFAULT,
+             .least = DAOS_PROP_PERF_DOMAIN_GROUP,
+             .most = DAOS_PROP_PERF_DOMAIN_ROOT},
+    PropRule{.type = DAOS_PROP_CO_RP_PDA,
+             .initial = DAOS_PROP_PO_RP_PDA_DEFAULT,
+             .least = 1,
              .most = kMax32},
     PropRule{.type = DAOS_PROP_CO_GLOBAL_VERSION, .settable = by_system, .initial = 4},
     PropRule{.type = DAOS_PROP_CO_OBJ_VERSION, .settable = by_system, .initial = 2},
@@ -171,13 +185,20 @@ const PropRule* cont_prop_rule(uint32_t type) {
 
 ValueKind value_kind(uint32_t type) {
   switch (type) {
-    case DAOS_PROP_PO_LABEL: case DAOS_PROP_PO_OWNER: case DAOS_PROP_PO_OWNER_GROUP:
-    case DAOS_PROP_CO_LABEL: case DAOS_PROP_CO_OWNER: case DAOS_PROP_CO_OWNER_GROUP:
+    case DAOS_PROP_PO_LABEL:
+    case DAOS_PROP_PO_OWNER:
+    case DAOS_PROP_PO_OWNER_GROUP:
+    case DAOS_PROP_CO_LABEL:
+    case DAOS_PROP_CO_OWNER:
+    case DAOS_PROP_CO_OWNER_GROUP:
       return ValueKind::text;
-    case DAOS_PROP_PO_SVC_LIST: case DAOS_PROP_PO_ACL: case DAOS_PROP_CO_ACL:
+    case DAOS_PROP_PO_SVC_LIST:
+    case DAOS_PROP_PO_ACL:
+    case DAOS_PROP_CO_ACL:
     case DAOS_PROP_CO_ROOTS:
       return ValueKind::pointer;
-    default: return ValueKind::number;
+    default:
+      return ValueKind::number;
   }
 }
 
@@ -188,8 +209,10 @@ bool number_is_valid(const PropRule& rule, uint64_t value) {
       return value <= DAOS_PROP_CO_REDUN_FAULT || value == DAOS_PROP_CO_REDUN_MAX;
     case DAOS_PROP_CO_PERF_DOMAIN:
       return value == DAOS_PROP_PERF_DOMAIN_GROUP || value == DAOS_PROP_PERF_DOMAIN_ROOT;
-    case DAOS_PROP_CO_EC_CELL_SZ: return value % 4096 == 0;
-    default: return true;
+    case DAOS_PROP_CO_EC_CELL_SZ:
+      return value % 4096 == 0;
+    default:
+      return true;
   }
 }
 

@@ -3,10 +3,10 @@
 #include <gurt/common.h>
 #include <strings.h>
 
-void d_free(void *ptr) { free(ptr); }
+void d_free(void* ptr) { free(ptr); }
 
-int d_getenv_bool(const char *name, bool *bool_val) {
-  const char *const text = name == NULL ? NULL : getenv(name);
+int d_getenv_bool(const char* name, bool* bool_val) {
+  const char* const text = name == NULL ? NULL : getenv(name);
 
   if (name == NULL || bool_val == NULL) return -DER_INVAL;
   if (text == NULL) return -DER_NONEXIST;
@@ -15,10 +15,10 @@ int d_getenv_bool(const char *name, bool *bool_val) {
   return 0;
 }
 
-int d_getenv_uint64_t(const char *name, uint64_t *val) {
-  const char *const text = name == NULL ? NULL : getenv(name);
+int d_getenv_uint64_t(const char* name, uint64_t* val) {
+  const char* const text = name == NULL ? NULL : getenv(name);
   unsigned long long value;
-  char *end;
+  char* end;
 
   if (name == NULL || val == NULL) return -DER_INVAL;
   if (text == NULL) return -DER_NONEXIST;
@@ -30,7 +30,7 @@ int d_getenv_uint64_t(const char *name, uint64_t *val) {
   return 0;
 }
 
-int d_getenv_uint32_t(const char *name, uint32_t *val) {
+int d_getenv_uint32_t(const char* name, uint32_t* val) {
   uint64_t value;
   int rc;
 
@@ -42,12 +42,12 @@ int d_getenv_uint32_t(const char *name, uint32_t *val) {
   return 0;
 }
 
-int d_getenv_uint(const char *name, unsigned int *uint_val) {
+int d_getenv_uint(const char* name, unsigned int* uint_val) {
   return d_getenv_uint32_t(name, uint_val);
 }
 
-int d_agetenv_str(char **str_val, const char *name) {
-  const char *const text = name == NULL ? NULL : getenv(name);
+int d_agetenv_str(char** str_val, const char* name) {
+  const char* const text = name == NULL ? NULL : getenv(name);
 
   if (name == NULL || str_val == NULL) return -DER_INVAL;
   *str_val = NULL;
@@ -56,19 +56,19 @@ int d_agetenv_str(char **str_val, const char *name) {
   return *str_val == NULL ? -DER_NOMEM : 0;
 }
 
-void d_freeenv_str(char **str_val) {
+void d_freeenv_str(char** str_val) {
   free(*str_val);
   *str_val = NULL;
 }
 
-bool d_isenv_def(char *name) { return getenv(name) != NULL; }
+bool d_isenv_def(char* name) { return getenv(name) != NULL; }
 
-int d_setenv(const char *name, const char *value, int overwrite) {
+int d_setenv(const char* name, const char* value, int overwrite) {
   return setenv(name, value, overwrite) == 0 ? 0 : d_errno2der(errno);
 }
 
-d_rank_list_t *d_rank_list_alloc(uint32_t size) {
-  d_rank_list_t *const list = calloc(1, sizeof(*list));
+d_rank_list_t* d_rank_list_alloc(uint32_t size) {
+  d_rank_list_t* const list = calloc(1, sizeof(*list));
   uint32_t i;
 
   if (list == NULL || size == 0) return list;
@@ -82,14 +82,14 @@ d_rank_list_t *d_rank_list_alloc(uint32_t size) {
   return list;
 }
 
-void d_rank_list_free(d_rank_list_t *rank_list) {
+void d_rank_list_free(d_rank_list_t* rank_list) {
   if (rank_list == NULL) return;
   free(rank_list->rl_ranks);
   free(rank_list);
 }
 
-int d_rank_list_dup(d_rank_list_t **dst, const d_rank_list_t *src) {
-  d_rank_list_t *copy;
+int d_rank_list_dup(d_rank_list_t** dst, const d_rank_list_t* src) {
+  d_rank_list_t* copy;
 
   if (dst == NULL) return -DER_INVAL;
   *dst = NULL;
@@ -101,8 +101,8 @@ int d_rank_list_dup(d_rank_list_t **dst, const d_rank_list_t *src) {
   return 0;
 }
 
-int d_rank_list_append(d_rank_list_t *rank_list, d_rank_t rank) {
-  d_rank_t *grown;
+int d_rank_list_append(d_rank_list_t* rank_list, d_rank_t rank) {
+  d_rank_t* grown;
 
   if (rank_list == NULL) return -DER_INVAL;
   grown = realloc(rank_list->rl_ranks, (rank_list->rl_nr + (size_t)1) * sizeof(d_rank_t));
@@ -112,7 +112,7 @@ int d_rank_list_append(d_rank_list_t *rank_list, d_rank_t rank) {
   return 0;
 }
 
-int d_rank_list_del(d_rank_list_t *rank_list, d_rank_t rank) {
+int d_rank_list_del(d_rank_list_t* rank_list, d_rank_t rank) {
   int index;
 
   if (!d_rank_list_find(rank_list, rank, &index)) return 0;
@@ -122,7 +122,7 @@ int d_rank_list_del(d_rank_list_t *rank_list, d_rank_t rank) {
   return 0;
 }
 
-bool d_rank_list_find(d_rank_list_t *rank_list, d_rank_t rank, int *idx) {
+bool d_rank_list_find(d_rank_list_t* rank_list, d_rank_t rank, int* idx) {
   uint32_t i;
 
   for (i = 0; rank_list != NULL && i < rank_list->rl_nr; i++) {
@@ -133,11 +133,11 @@ bool d_rank_list_find(d_rank_list_t *rank_list, d_rank_t rank, int *idx) {
   return false;
 }
 
-bool d_rank_in_rank_list(d_rank_list_t *rank_list, d_rank_t rank) {
+bool d_rank_in_rank_list(d_rank_list_t* rank_list, d_rank_t rank) {
   return d_rank_list_find(rank_list, rank, NULL);
 }
 
-bool d_rank_list_identical(d_rank_list_t *rank_list1, d_rank_list_t *rank_list2) {
+bool d_rank_list_identical(d_rank_list_t* rank_list1, d_rank_list_t* rank_list2) {
   if (rank_list1 == rank_list2) return true;
   if (rank_list1 == NULL || rank_list2 == NULL || rank_list1->rl_nr != rank_list2->rl_nr) {
     return false;
@@ -156,7 +156,7 @@ uint64_t d_unixnsec2hlc(uint64_t unixnsec) {
 
 uint64_t d_hlc2unixnsec(uint64_t hlc) { return (hlc >> 4) + kStart; }
 
-int d_hlc2timespec(uint64_t hlc, struct timespec *ts) {
+int d_hlc2timespec(uint64_t hlc, struct timespec* ts) {
   const uint64_t ns = d_hlc2unixnsec(hlc);
 
   if (ts == NULL) return -DER_INVAL;

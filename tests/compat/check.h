@@ -8,25 +8,25 @@
 
 static int failures;
 
-#define IS(what, wanted)                                                                       \
-  do {                                                                                         \
-    const long long got_ = (long long)(what), wanted_ = (long long)(wanted);                   \
-    if (got_ != wanted_) {                                                                     \
+#define IS(what, wanted)                                                                          \
+  do {                                                                                            \
+    const long long got_ = (long long)(what), wanted_ = (long long)(wanted);                      \
+    if (got_ != wanted_) {                                                                        \
       fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #what, got_, wanted_); \
-      failures++;                                                                              \
-    }                                                                                          \
+      failures++;                                                                                 \
+    }                                                                                             \
   } while (0)
 #define OK(call) IS(call, 0)
-#define MUST(call)                                                                     \
-  do {                                                                                 \
-    const int rc_ = (call);                                                            \
-    if (rc_ != 0) {                                                                    \
-      fprintf(stderr, "%s:%d: %s gives %d\n", __FILE__, __LINE__, #call, rc_);         \
-      exit(1);                                                                         \
-    }                                                                                  \
+#define MUST(call)                                                             \
+  do {                                                                         \
+    const int rc_ = (call);                                                    \
+    if (rc_ != 0) {                                                            \
+      fprintf(stderr, "%s:%d: %s gives %d\n", __FILE__, __LINE__, #call, rc_); \
+      exit(1);                                                                 \
+    }                                                                          \
   } while (0)
 
-static const char *const kPool = "tank";
+static const char* const kPool = "tank";
 /* Never given out. */
 static const daos_handle_t kNoHandle = {0x7ffffff1};
 
@@ -39,7 +39,7 @@ __attribute__((unused)) static daos_handle_t connect_pool(void) {
 }
 
 /* A container of that label, made if it is not there. */
-__attribute__((unused)) static daos_handle_t open_cont(daos_handle_t poh, const char *label) {
+__attribute__((unused)) static daos_handle_t open_cont(daos_handle_t poh, const char* label) {
   daos_handle_t coh = DAOS_HDL_INVAL;
   const int rc = daos_cont_create_with_label(poh, label, NULL, NULL, NULL);
 
@@ -54,8 +54,7 @@ __attribute__((unused)) static void leave(daos_handle_t poh, daos_handle_t coh) 
   OK(daos_fini());
 }
 
-static int report(const char *name) {
+static int report(const char* name) {
   printf("%s: %s\n", name, failures == 0 ? "ok" : "FAILED");
   return failures == 0 ? 0 : 1;
 }
-

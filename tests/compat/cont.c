@@ -9,9 +9,9 @@ static void by_uuid(daos_handle_t poh) {
 
   MUST(daos_cont_create(poh, &uuid, NULL, NULL));
   snprintf(text, sizeof(text),
-           "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-           uuid[0], uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8], uuid[9],
-           uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
+           "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", uuid[0], uuid[1],
+           uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7], uuid[8], uuid[9], uuid[10],
+           uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
   MUST(daos_cont_open(poh, text, DAOS_COO_RW, &coh, &info, NULL));
   IS(info.ci_nhandles, 1);
   OK(memcmp(info.ci_uuid, uuid, sizeof(uuid)));
@@ -51,8 +51,8 @@ static void properties(daos_handle_t poh) {
 }
 
 static void attributes_and_ids(daos_handle_t coh) {
-  const char *const names[] = {"owner"};
-  const void *const values[] = {"somebody"};
+  const char* const names[] = {"owner"};
+  const void* const values[] = {"somebody"};
   const size_t sizes[] = {8};
   size_t length = 0;
   uint64_t first = 7, second = 7;
@@ -93,7 +93,7 @@ int main(void) {
   const daos_handle_t poh = connect_pool();
   const daos_handle_t coh = open_cont(poh, "cont-test");
   daos_size_t count = 0;
-  struct daos_pool_cont_info *list;
+  struct daos_pool_cont_info* list;
 
   by_uuid(poh);
   properties(poh);

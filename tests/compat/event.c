@@ -13,7 +13,7 @@ struct op {
   uint64_t value;
 };
 
-static void launch(struct op *op, daos_handle_t oh, int i) {
+static void launch(struct op* op, daos_handle_t oh, int i) {
   memset(&op->iod, 0, sizeof(op->iod));
   snprintf(op->name, sizeof(op->name), "dkey.%d", i);
   op->value = (uint64_t)i;
@@ -27,15 +27,15 @@ static void launch(struct op *op, daos_handle_t oh, int i) {
   OK(daos_obj_update(oh, DAOS_TX_NONE, 0, &op->dkey, 1, &op->iod, &op->sgl, &op->ev));
 }
 
-static int on_end(void *arg, daos_event_t *ev, int rc) {
+static int on_end(void* arg, daos_event_t* ev, int rc) {
   (void)ev;
-  *(int *)arg += rc == 0 ? 1 : 100;
+  *(int*)arg += rc == 0 ? 1 : 100;
   return 0;
 }
 
 static void many(daos_handle_t eq, daos_handle_t oh) {
-  struct op *const ops = calloc(kEvents, sizeof(*ops));
-  daos_event_t *done[8];
+  struct op* const ops = calloc(kEvents, sizeof(*ops));
+  daos_event_t* done[8];
   int i, n, left = kEvents, calls = 0;
 
   for (i = 0; i < kEvents; i++) {

@@ -3,10 +3,10 @@
 
 #include <gurt/common.h>
 
-static daos_key_t key(const char *text) {
+static daos_key_t key(const char* text) {
   daos_key_t k;
 
-  d_iov_set(&k, (void *)(uintptr_t)text, strlen(text));
+  d_iov_set(&k, (void*)(uintptr_t)text, strlen(text));
   return k;
 }
 
@@ -18,8 +18,8 @@ struct io {
   d_iov_t iov;
 };
 
-static void prepare(struct io *io, const char *akey, daos_iod_type_t type, daos_size_t size,
-                    void *buffer, size_t bytes) {
+static void prepare(struct io* io, const char* akey, daos_iod_type_t type, daos_size_t size,
+                    void* buffer, size_t bytes) {
   memset(io, 0, sizeof(*io));
   io->iod.iod_name = key(akey);
   io->iod.iod_type = type;

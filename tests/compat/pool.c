@@ -5,8 +5,8 @@
 
 static void queries(daos_handle_t poh) {
   daos_pool_info_t info = {.pi_bits = DPI_ALL};
-  d_rank_list_t *ranks = NULL;
-  daos_prop_t *prop = daos_prop_alloc(0);
+  d_rank_list_t* ranks = NULL;
+  daos_prop_t* prop = daos_prop_alloc(0);
   daos_target_info_t target;
 
   OK(daos_pool_query(poh, &ranks, &info, prop, NULL));
@@ -23,13 +23,13 @@ static void queries(daos_handle_t poh) {
 }
 
 static void attributes(daos_handle_t poh) {
-  const char *const names[] = {"colour", "size"};
-  const void *const values[] = {"blue", "12"};
+  const char* const names[] = {"colour", "size"};
+  const void* const values[] = {"blue", "12"};
   const size_t sizes[] = {4, 2};
   char colour[8] = "", list[64];
-  void *buffers[] = {colour};
+  void* buffers[] = {colour};
   size_t room = sizeof(colour), length = sizeof(list);
-  const char *empty = "";
+  const char* empty = "";
 
   OK(daos_pool_set_attr(poh, 2, names, values, sizes, NULL));
   OK(daos_pool_get_attr(poh, 1, names, buffers, &room, NULL));

@@ -19,12 +19,12 @@ struct op {
 static daos_handle_t oh, shared_eq;
 static atomic_int shared_left, wrong;
 
-static void prepare(struct op *op, int thread, int i) {
+static void prepare(struct op* op, int thread, int i) {
   memset(&op->iod, 0, sizeof(op->iod));
   snprintf(op->name, sizeof(op->name), "t%d.%d", thread, i);
   op->value = (uint64_t)i;
   d_iov_set(&op->dkey, op->name, strlen(op->name));
-  d_iov_set(&op->iod.iod_name, (void *)(uintptr_t)"v", 1);
+  d_iov_set(&op->iod.iod_name, (void*)(uintptr_t)"v", 1);
   op->iod.iod_type = DAOS_IOD_SINGLE;
   op->iod.iod_size = sizeof(op->value);
   op->iod.iod_nr = 1;
@@ -32,13 +32,13 @@ static void prepare(struct op *op, int thread, int i) {
   op->sgl = (d_sg_list_t){1, 0, &op->iov};
 }
 
-static int update(struct op *op, daos_event_t *ev) {
+static int update(struct op* op, daos_event_t* ev) {
   return daos_obj_update(oh, DAOS_TX_NONE, 0, &op->dkey, 1, &op->iod, &op->sgl, ev);
 }
 
 static void own_queue(int thread) {
   struct op ops[kInFlight];
-  daos_event_t *done[kInFlight];
+  daos_event_t* done[kInFlight];
   daos_handle_t eq;
   int round, i, n, left;
 
@@ -62,10 +62,10 @@ static void own_queue(int thread) {
   wrong += daos_eq_destroy(eq, 0) != 0;
 }
 
-static void *work(void *arg) {
+static void* work(void* arg) {
   const int thread = (int)(intptr_t)arg;
   struct op op, shared[kInFlight];
-  daos_event_t *done[4];
+  daos_event_t* done[4];
   int i, n;
 
   for (i = 0; i < kRounds; i++) {
@@ -105,7 +105,7 @@ int main(void) {
   MUST(daos_obj_open(coh, oid, DAOS_OO_RW, &oh, NULL));
   MUST(daos_eq_create(&shared_eq));
   shared_left = kThreads * kInFlight;
-  for (i = 0; i < kThreads; i++) pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i);
+  for (i = 0; i < kThreads; i++) pthread_create(&threads[i], NULL, work, (void*)(intptr_t)i);
   for (i = 0; i < kThreads; i++) pthread_join(threads[i], NULL);
   OK(wrong);
   OK(shared_left);
