@@ -1,5 +1,5 @@
-// Goal: libdaos lives in one process with a protobuf that the program brings. Method: use both, with the
-// program's loaded first and last.
+// Goal: libdaos lives in one process with a protobuf that the program brings. Method: use both,
+// with the program's loaded first and last.
 #include <daos.h>
 #include <dlfcn.h>
 #include <google/protobuf/struct.pb.h>
@@ -14,8 +14,10 @@ int main(int argc, char** argv) {
 
   void* const library = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (library == nullptr) return std::fprintf(stderr, "dlopen: %s\n", dlerror()), 1;
-  const auto name2id = reinterpret_cast<int (*)(const char*)>(dlsym(library, "daos_oclass_name2id"));
-  if (name2id == nullptr || name2id("SX") != OC_SX) return std::fprintf(stderr, "libdaos: wrong\n"), 1;
+  const auto name2id =
+      reinterpret_cast<int (*)(const char*)>(dlsym(library, "daos_oclass_name2id"));
+  if (name2id == nullptr || name2id("SX") != OC_SX)
+    return std::fprintf(stderr, "libdaos: wrong\n"), 1;
 
   google::protobuf::Struct after;
   if (!after.ParseFromString(bytes) || after.fields().at("key").string_value() != "value") {

@@ -1,6 +1,6 @@
 /*
- * Sizes and offsets of the C interface as the reference has them, on 64-bit little-endian Linux. It is enough
- * that this compiles; main() is in numbers.c.
+ * Sizes and offsets of the C interface as the reference has them, on 64-bit little-endian Linux. It
+ * is enough that this compiles; main() is in numbers.c.
  */
 #include <daos.h>
 #include <daos_fs.h>
@@ -11,14 +11,14 @@
 #include <daos_uns.h>
 #include <dfuse_ioctl.h>
 
-#define SIZE(type, bytes, align)                                        \
-  _Static_assert(sizeof(type) == (bytes), #type ": size");              \
+#define SIZE(type, bytes, align)                           \
+  _Static_assert(sizeof(type) == (bytes), #type ": size"); \
   _Static_assert(_Alignof(type) == (align), #type ": alignment")
 #define OFFSET(type, field, at) \
   _Static_assert(offsetof(type, field) == (at), #type "." #field ": offset")
 #define FIELD(type, field, at, bytes) \
   OFFSET(type, field, at);            \
-  _Static_assert(sizeof(((type *)0)->field) == (bytes), #type "." #field ": size")
+  _Static_assert(sizeof(((type*)0)->field) == (bytes), #type "." #field ": size")
 
 /* Base types, objects, pools, containers, management */
 SIZE(struct d_uuid, 16, 1);

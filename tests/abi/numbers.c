@@ -1,5 +1,6 @@
 /*
- * Numbers of the C interface: enumerators, flags, limits, class ids, error codes, as the reference has them.
+ * Numbers of the C interface: enumerators, flags, limits, class ids, error codes, as the reference
+ * has them.
  */
 #include <daos.h>
 #include <daos_fs.h>
