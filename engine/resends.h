@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include <absl/container/flat_hash_map.h>
+#include "base/flat_map.h"
 #include "base/result.h"
 #include "runtime/reactor.h"
 #include "wire/message.h"
@@ -44,7 +44,7 @@ class Resends {
   };
   Attempt* find(uint64_t session, uint64_t sequence);
 
-  absl::flat_hash_map<uint64_t, Session> sessions_;
+  FlatMap<uint64_t, Session> sessions_;
   WaitList ended_;
 };
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include <absl/container/flat_hash_map.h>
+#include "base/flat_map.h"
 
 #include "index/pager.h"
 
@@ -32,7 +32,7 @@ class MemoryPager {
  private:
   void write_dirty();
   std::unique_ptr<Pager> pager_;
-  absl::flat_hash_map<uint64_t, Bytes> medium_;
+  FlatMap<uint64_t, Bytes> medium_;
 };
 
 }  // namespace cairn::index

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include <absl/container/flat_hash_set.h>
+#include "base/flat_map.h"
 
 #include "index/pager_state.h"
 #include "index/store.h"
@@ -45,7 +45,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   uint32_t write_backs = 0;  // running
   uint64_t checkpoints_begun = 0;
   uint64_t checkpoints_ended = 0;
-  absl::flat_hash_set<uint64_t> loading;  // page numbers
+  FlatSet<uint64_t> loading;  // page numbers
 
   // Paces checkpoints: what replay would have to do (store.md rule 18).
   uint64_t records_since = 0;   // records after the newest freeze

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
+#include "base/flat_map.h"
 #include "index/store.h"
 #include "vos/value_format.h"
 
@@ -60,7 +60,7 @@ struct BlockCache {
     uint64_t block;
     uint32_t crc;
   };
-  absl::flat_hash_map<uint64_t, Bytes> blocks;
+  FlatMap<uint64_t, Bytes> blocks;
   std::vector<Wanted> wanted;
   /// Null: noted as wanted; the plan gives up with page_absent and starts again after fill_cache().
   const Bytes* find(uint64_t block, uint32_t crc);

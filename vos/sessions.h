@@ -7,7 +7,7 @@
 #include <deque>
 #include <map>
 
-#include <absl/container/flat_hash_map.h>
+#include "base/flat_map.h"
 #include "index/batch.h"
 #include "model/ids.h"
 
@@ -59,7 +59,7 @@ class Sessions {
   Session& touch(uint64_t session);
   void forget_oldest();
 
-  absl::flat_hash_map<uint64_t, Session> sessions_;
+  FlatMap<uint64_t, Session> sessions_;
   std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
   uint64_t uses_ = 0;
 };
