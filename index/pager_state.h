@@ -11,8 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
-#include <absl/container/flat_hash_set.h>
+#include "base/flat_map.h"
 
 #include "index/pager.h"
 #include "media/device.h"
@@ -78,7 +77,7 @@ struct Pager::State {
   PageRef root;
   Pager::Validator validator = nullptr;
 
-  absl::flat_hash_map<uint64_t, Slot*> table;
+  FlatMap<uint64_t, Slot*> table;
   std::deque<Slot> slots;
   std::vector<Slot*> free_slots;
   std::vector<media::AlignedBuffer> slabs;
@@ -89,7 +88,7 @@ struct Pager::State {
   size_t dropped_count = 0;  // frames that only wait for their write
   size_t writes_in_flight = 0;
 
-  absl::flat_hash_set<uint64_t> born;  // live pages of this generation
+  FlatSet<uint64_t> born;  // live pages of this generation
   std::vector<uint64_t> pool;          // reserved addresses, next one at the back
   std::vector<uint64_t>
       dirty_pages;  // became dirty in this generation; may repeat, may be clean again
