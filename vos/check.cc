@@ -85,10 +85,14 @@ Result<void> Walk::look_at(ByteView key, ByteView value) {
     if (same && parsed.position - v.count < last_end) {
       return fail(Errc::checksum, "extents overlap");
     }
+  }
+  TRY(looked, look_at_data(parsed, prefix, v));
+  // Only now: a missing page makes this record be looked at again.
+  if (parsed.kind == Kind::extent) {
     last_akey = prefix;
     last_end = parsed.position;
   }
-  return look_at_data(parsed, prefix, v);
+  return {};
 }
 
 Result<bool> Walk::step() {
