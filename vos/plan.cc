@@ -45,11 +45,20 @@ void Plan::erase(ByteView key) {
   bytes_ += key.size() + 4;
 }
 
+void Plan::free(const media::Extent& run) {
+  batch_.free(run);
+  bytes_ += 14;  // two varints
+}
+
+void Plan::publish(const index::BatchData& data) {
+  batch_.publish(data);
+  bytes_ += 18;
+}
+
 void Plan::free_blocks(const BlockData& data, uint64_t first, uint64_t last) {
   if (first >= last) return;
   for (const media::Extent& run : slice_blocks(data, first, last - 1, 0).runs) {
-    batch_.free(run);
-    bytes_ += 12;
+    free(run);
   }
 }
 
@@ -57,10 +66,7 @@ Result<void> Plan::release_data(const Key& record_prefix, uint64_t end, const Va
   if (value.form != Form::data) return {};
   TRY(data, parse_data(value));
   const uint64_t blocks = data.block_count();
-  for (const media::Extent& run : data.runs) {
-    batch_.free(run);
-    bytes_ += 12;
-  }
+  for (const media::Extent& run : data.runs) free(run);
   if (!value.checksums_apart) return {};
   for (uint64_t chunk = 0; chunk * kChecksumsPerRecord < blocks; ++chunk) {
     erase(checksums_key(record_prefix, end, chunk));
@@ -89,9 +95,10 @@ void Plan::put_extent(const Key& akey_prefix, uint64_t begin, ExtentShape shape,
 void Plan::trim_inlined(const Key& akey_prefix, const FoundExtent& extent,
                         std::span<const Span> left) {
   const ValueView& v = extent.value;
+  Bytes bytes;
   for (const Span& part : left) {
-    const ByteView bytes = v.inlined.subspan((part.begin - extent.begin) * v.record_bytes,
-                                             (part.end - part.begin) * v.record_bytes);
+    bytes.resize((part.end - part.begin) * v.record_bytes);
+    copy_inlined(v, (part.begin - extent.begin) * v.record_bytes, bytes);
     const bool joined = v.joined && part.begin == extent.begin;
     put_extent_inlined(scratch_, v.epoch, {part.end - part.begin, v.record_bytes, joined}, bytes);
     put(extent_key(akey_prefix, part.end), scratch_);

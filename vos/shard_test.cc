@@ -238,6 +238,32 @@ TEST_F(ShardTest, Overlapping_array_writes_trim_and_split_what_they_cover) {
   expect_clean();
 }
 
+TEST_F(ShardTest, Attributes_set_in_an_inode_leave_one_record) {
+  // Goal: 88 bytes written whole and then in parts stay one packed record, read back exactly; a part
+  // that is made a hole, or a write beyond them, is an ordinary one. Method: a string beside it.
+  const auto o = object();
+  std::string inode(88, '\0');
+  inode[0] = 'm';
+  ASSERT_TRUE(write(o, "inode", 0, bytes_of(inode)));
+  for (const auto& [at, text] : std::vector<std::pair<size_t, std::string>>{
+           {20, "mtime---"}, {0, "mode"}, {80, "12345678"}, {28, std::string(8, '\0')}}) {
+    ASSERT_TRUE(write(o, "inode", at, bytes_of(text)));
+    inode.replace(at, text.size(), text);
+    EXPECT_EQ(extents(o, "inode"), "0+88 ");
+    EXPECT_EQ(read(o, "inode", 0, 88), inode);
+    EXPECT_EQ(read(o, "inode", 2, 30), inode.substr(2, 30));
+  }
+  restart();
+  EXPECT_EQ(read(o, "inode", 0, 88), inode);
+  ASSERT_TRUE(write(o, "inode", 84, bytes_of("beyond")));
+  inode.replace(84, 6, "beyond");
+  EXPECT_EQ(read(o, "inode", 0, 90), inode);
+  ASSERT_TRUE(hole(o, "inode", 4, 4));
+  inode.replace(4, 4, "....");
+  EXPECT_EQ(read(o, "inode", 0, 90), inode);
+  expect_clean();
+}
+
 TEST_F(ShardTest, A_large_write_is_one_extent_to_the_caller) {
   // Goal: pieces that we cut are joined in listings. Method: 10 MiB in one write, both directions.
   const auto o = object();

@@ -42,6 +42,7 @@ struct Update {
   Result<void> plan_iod(Plan& plan, size_t index, Floor dkey_floor);
   Result<void> plan_single(Plan& plan, size_t index, const AkeyState& akey);
   Result<void> plan_array(Plan& plan, size_t index, const AkeyState& akey, Floor floor);
+  Result<bool> plan_inode(Plan& plan, size_t index, Floor floor);
   void put_array(Plan& plan, size_t index);
 };
 
@@ -233,6 +234,28 @@ void Update::put_array(Plan& plan, size_t index) {
   }
 }
 
+/// A write into a DFS inode (88 records of one byte, written whole before) gives one new record, not
+/// one more for each attribute that was ever set. False: it is not such a write.
+Result<bool> Update::plan_inode(Plan& plan, size_t index, Floor floor) {
+  const CheckedIod& c = checked.iods[index];
+  if (c.iod->record_bytes != 1 || c.spans.back().end > kPackedBytes) return false;
+  const Key key = extent_key(c.akey_prefix, kPackedBytes);
+  TRY(found, plan.look().tree().get(key));
+  if (!found || epoch_of(*found) <= floor) return false;
+  TRY(old, parse_extent(kPackedBytes, *found));
+  if (old.begin != 0 || old.value.form == Form::data) return false;
+  Bytes inode(kPackedBytes);
+  copy_inlined(old.value, 0, inode);
+  for (const KeptRecx& r : c.recxs) {
+    IoVecCursor from(c.iod->buffer);
+    from.skip(r.offset);
+    from.copy_out(ByteSpan(inode).subspan(r.span.begin, r.span.end - r.span.begin));
+  }
+  put_extent_inlined(plan.scratch(), plan.epoch(), {kPackedBytes, 1, false}, inode);
+  plan.put(key, plan.scratch());
+  return true;
+}
+
 Result<void> Update::plan_array(Plan& plan, size_t index, const AkeyState& akey, Floor floor) {
   const CheckedIod& c = checked.iods[index];
   const uint64_t record = c.iod->record_bytes;
@@ -242,6 +265,8 @@ Result<void> Update::plan_array(Plan& plan, size_t index, const AkeyState& akey,
   if (record != 0 && akey.record_bytes != 0 && record != akey.record_bytes) {
     return fail(Errc::invalid, "update: the akey's records have another size");
   }
+  TRY(rewritten, plan_inode(plan, index, floor));
+  if (rewritten) return {};
   TRY(cleared, plan.clear_spans(c.akey_prefix, floor, c.spans));
   if (record != 0) {
     put_array(plan, index);
@@ -287,7 +312,7 @@ Result<void> Update::plan() {
     TRY(planned, plan_iod(plan, i, dkey_floor));
   }
   for (const Staged* staged : used) {
-    for (const index::BatchData& data : staged->published) plan.batch().publish(data);
+    for (const index::BatchData& data : staged->published) plan.publish(data);
   }
   if (plan.bytes() > state.record_bytes_max) {
     return fail(Errc::no_space, "update: too many pieces for one log record; split the call");
@@ -308,6 +333,8 @@ Task<Result<void>> plan_loaded(Update& update) {
     if (update.cache.wanted.empty()) {
       CO_TRY(loaded, co_await store.load_absent());
     } else {
+      // The block may be of an update whose data is still on its way to the medium.
+      CO_TRY(settled, co_await update.state.settle());
       CO_TRY(loaded, co_await fill_cache(store, update.cache));
     }
   }

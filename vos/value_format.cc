@@ -55,6 +55,25 @@ uint64_t nonzero_count(ByteView bytes) {
       std::count_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; }));
 }
 
+/// How an inline payload is stored.
+Form form_of(ByteView payload) {
+  const bool packs =
+      payload.size() == kPackedBytes && nonzero_count(payload) + kBitmapBytes < kPackedBytes;
+  return packs ? Form::packed : Form::inlined;
+}
+
+void append_payload(Bytes& out, ByteView payload) {
+  if (form_of(payload) == Form::inlined) return append(out, payload);
+  std::byte bitmap[kBitmapBytes] = {};
+  for (size_t i = 0; i < kPackedBytes; ++i) {
+    if (payload[i] != std::byte{0}) bitmap[i / 8] |= static_cast<std::byte>(1u << (i % 8));
+  }
+  append(out, bitmap);
+  for (const std::byte b : payload) {
+    if (b != std::byte{0}) out.push_back(b);
+  }
+}
+
 Result<void> check_packed(ByteView in) {
   if (in.size() < kBitmapBytes) return malformed();
   size_t bits = 0;
@@ -97,7 +116,7 @@ Result<void> parse_blob(ByteView in, ValueView& v) {
 Result<void> parse_extent(ByteView in, ValueView& v) {
   if (!take_varint(in, &v.count) || !take_varint(in, &v.record_bytes)) return malformed();
   uint64_t bytes = 0;
-  if (v.count == 0 || v.record_bytes == 0 || v.form == Form::packed ||
+  if (v.count == 0 || v.record_bytes == 0 ||
       __builtin_mul_overflow(v.count, v.record_bytes, &bytes)) {
     return malformed();
   }
@@ -222,20 +241,8 @@ void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t
 }
 
 void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload) {
-  if (payload.size() != kPackedBytes ||
-      nonzero_count(payload) + kBitmapBytes >= kPackedBytes) {
-    put_header(out, epoch, Form::inlined);
-    return append(out, payload);
-  }
-  put_header(out, epoch, Form::packed);
-  std::byte bitmap[kBitmapBytes] = {};
-  for (size_t i = 0; i < kPackedBytes; ++i) {
-    if (payload[i] != std::byte{0}) bitmap[i / 8] |= static_cast<std::byte>(1u << (i % 8));
-  }
-  append(out, bitmap);
-  for (const std::byte b : payload) {
-    if (b != std::byte{0}) out.push_back(b);
-  }
+  put_header(out, epoch, form_of(payload));
+  append_payload(out, payload);
 }
 
 void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const BlockData& data) {
@@ -246,10 +253,10 @@ void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const Bloc
 
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload) {
   CHECK(payload.size() == shape.count * shape.record_bytes);
-  put_header(out, epoch, Form::inlined, shape.joined ? kJoinedBit : 0);
+  put_header(out, epoch, form_of(payload), shape.joined ? kJoinedBit : 0);
   put_varint(out, shape.count);
   put_varint(out, shape.record_bytes);
-  append(out, payload);
+  append_payload(out, payload);
 }
 
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data) {

@@ -16,7 +16,8 @@
 //     touched    mark: nothing; punch markers too
 //     single     inline: the value.  packed: 11 bytes bitmap, then the nonzero ones of 88 bytes.
 //                data: varint length, DATA
-//     extent     varint record count, varint record bytes, then inline: the records, or DATA
+//     extent     varint record count, varint record bytes, then inline: the records; packed: as
+//                single, where the records are 88 bytes; data: DATA
 //     checksums  mark: U32le CRC32C of up to 1,024 blocks, in order
 //   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block,
 //     below 4,096), varint run count, per run varint block and varint count, then unless bit 6 the
@@ -98,6 +99,7 @@ struct ExtentShape {
   uint64_t record_bytes = 0;
   bool joined = false;
 };
+/// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs);
