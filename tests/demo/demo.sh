@@ -260,7 +260,7 @@ printf '%-34s %12s %12s\n' "copy in" "$(per_second $((FILES + LINKS)) "$IN_MS")"
   "$(mib_per_second "$BYTES" "$IN_MS")"
 printf '%-34s %12s %12s\n' "copy out" "$(per_second $((FILES + LINKS)) "$OUT_MS")" \
   "$(mib_per_second "$BYTES" "$OUT_MS")"
-printf '%-34s %12s\n' "metadata per file, bytes" "$METADATA"
+printf '%-34s %12s  (with the data of files below 4 KiB)\n' "metadata per file, bytes" "$METADATA"
 printf '%-34s %12s\n' "reopen after the kill, ms" "$REOPEN_MS"
 printf '%-34s %12s\n' "reopen after a clean close, ms" "$CLEAN_OPEN_MS"
 printf '%-34s %12s\n\n' "reported and found whole, files" "$REPORTED"
