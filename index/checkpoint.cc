@@ -143,10 +143,9 @@ Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
 Task<Result<void>> run(CorePtr core) {
   if (core->before_checkpoint) {
     core->hook_running = true;
-    core->look_at_log();
+    core->progress.wake_all();  // those who wait for frames may write some back now
     auto hooked = co_await core->before_checkpoint();
     core->hook_running = false;
-    core->look_at_log();
     if (!hooked) co_return hooked;
   }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");

@@ -81,7 +81,9 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
 }
 
 Task<Result<void>> write_back(CorePtr core, size_t count) {
-  if (core->checkpoint_running || core->write_backs != 0) {
+  // The hook before a checkpoint may need frames itself; nothing is frozen yet.
+  const bool freezing = core->checkpoint_running && !core->hook_running;
+  if (freezing || core->write_backs != 0) {
     co_await core->progress.wait();
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     co_return Result<void>{};
@@ -164,7 +166,7 @@ Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pa
       break;
   }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
-  if (core->pages().urgent) {
+  if (core->pages().wanted_urgent) {
     co_return fail(Errc::no_space, "store: no room for what a checkpoint or a replay has to add");
   }
   const uint64_t ended = core->checkpoints_ended;

@@ -140,6 +140,10 @@ void Pager::State::write_ended(Slot* slot) {
 
 // ---- addresses ----
 
+uint64_t Pager::State::kept_for_checkpoint() const {
+  return kept_for_bitmaps + std::max<uint64_t>(10, (page_end - first_page) / 160);
+}
+
 uint64_t Pager::State::kept_for_removals() const {
   return kept_for_bitmaps + std::max<uint64_t>(24, (page_end - first_page) / 64);
 }
@@ -286,9 +290,12 @@ void Pager::drop(Frame* frame) {
 
 Result<void> Pager::reserve(size_t pages, Use use) {
   State& s = *state_;
-  CHECK(pages <= kReservePagesMax);
+  if (pages > kReservePagesMax) {
+    return fail(Errc::no_memory, "pager: one step changes too many pages; split the call");
+  }
   s.wanted_pages = pages;
-  if (s.log_tight) {
+  s.wanted_urgent = s.urgent || use == Use::checkpoint;
+  if (s.wanted_urgent ? s.log_full : s.log_tight) {
     s.want = Want::log;
     return fail(Errc::page_absent, "pager: the log has no room now");
   }
@@ -297,8 +304,9 @@ Result<void> Pager::reserve(size_t pages, Use use) {
     s.want = Want::frames;
     return fail(Errc::page_absent, "pager: no free frames now");
   }
-  const bool last = use == Use::removal || s.urgent;
-  const uint64_t kept = last ? s.kept_for_bitmaps : s.kept_for_removals();
+  const uint64_t kept = s.wanted_urgent       ? s.kept_for_bitmaps
+                        : use == Use::removal ? s.kept_for_checkpoint()
+                                              : s.kept_for_removals();
   if (s.refill(pages, kept)) return {};
   if (s.driven && s.free_pages() + s.space.usage().deferred >= pages + kept) {
     s.want = Want::addresses;

@@ -59,8 +59,10 @@ struct Pager::State {
   /// One page for a bitmap, owned at once. @error no_space
   Result<uint64_t> take_bitmap_page();
   uint64_t free_pages() const { return space.usage().available() + pool.size(); }
-  /// Pages kept back from updates so that removals find some, and for a checkpoint's bitmaps.
+  /// Pages kept back from updates so that removals find some; from those, for what a checkpoint's
+  /// hook adds; and from that, for the checkpoint's bitmaps.
   uint64_t kept_for_removals() const;
+  uint64_t kept_for_checkpoint() const;
 
   // ---- generations ----
   /// Everything born so far belongs to the root of this generation: it is owned. The caller takes
@@ -96,11 +98,13 @@ struct Pager::State {
 
   // What reserve() may tell the driver of a store to wait for.
   bool driven = false;     // a store stands behind: waiting can help
-  bool urgent = false;     // replay or a checkpoint's hook: may use what is kept for removals
+  bool urgent = false;     // replay: every step may use the last pages
   bool log_tight = false;  // the log has no room for a large record
+  bool log_full = false;   // not even in what is kept back for a checkpoint's hook
   Want want = Want::nothing;
   PageRef absent;
   size_t wanted_pages = 0;
+  bool wanted_urgent = false;  // by someone who must not wait for a checkpoint
 };
 
 /// Fills the checksum of a whole page; `page_number` seeds it.

@@ -205,12 +205,14 @@ Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
 
 /// Blocks were short and freed ones are on their way back: waits for those (store.md rule 10).
 Task<Result<void>> wait_for_blocks(CorePtr core) {
-  const media::Lsn freed_at = std::exchange(core->data_short_at, 0);
+  // Others who are short meanwhile wait for the same.
+  const media::Lsn freed_at = core->data_short_at;
   CO_TRY(freed, co_await core->wal->durable(freed_at));
   core->wal->record_complete(freed_at);
   const media::WalStart end = core->wal->seal();
   CO_TRY(recorded, co_await core->wal->durable(end.position));
   core->release_data();
+  core->data_short_at = 0;
   co_return Result<void>{};
 }
 
@@ -293,9 +295,8 @@ void StoreCore::stop() {
 void StoreCore::look_at_log() {
   if (!wal) return;
   // A checkpoint's own records may use what room() keeps back.
-  const uint64_t used = wal->used_bytes() + record_bytes_max();
-  pages().urgent = hook_running;
-  pages().log_tight = hook_running ? used > wal->ring_bytes() : !wal->room(record_bytes_max());
+  pages().log_full = wal->used_bytes() + record_bytes_max() > wal->ring_bytes();
+  pages().log_tight = !wal->room(record_bytes_max());
 }
 
 void StoreCore::release_data() {

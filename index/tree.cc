@@ -192,7 +192,7 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
   return pages + (splits == 0 ? 0 : 3 * splits + 2);
 }
 
-Result<void> Tree::prepare(const Batch& batch) {
+Result<void> Tree::prepare(const Batch& batch, Pager::Use use) {
   touched_.clear();
   BatchShape shape{.spills = batch.op_count() <= kSpillOpsMax};
   size_t puts = 0;
@@ -202,14 +202,12 @@ Result<void> Tree::prepare(const Batch& batch) {
     ++puts;
     shape.key_bytes_max = std::max<size_t>(shape.key_bytes_max, op.key_bytes);
   }
-  if (pager_.root().is_null()) {
-    return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, Pager::Use::update);
-  }
+  if (puts == 0 && use == Pager::Use::update) use = Pager::Use::removal;
+  if (pager_.root().is_null()) return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, use);
   for (const Batch::Op& op : batch.ops()) {
     TRY(done, touch(batch.key(op), op.erase, op.value_bytes));
   }
-  return pager_.reserve(worst_case_pages(shape),
-                        puts == 0 ? Pager::Use::removal : Pager::Use::update);
+  return pager_.reserve(worst_case_pages(shape), use);
 }
 
 // ---- verify ----

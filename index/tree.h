@@ -30,8 +30,9 @@ class Tree {
 
   /// Makes sure that apply(batch) cannot fail: every page on the way is in memory and there are
   /// free pages and frames for copies and splits. Changes no record.
-  /// @error page_absent, no_memory (budget), no_space (no free pages)
-  Result<void> prepare(const Batch& batch);
+  /// @param use  what the batch is for; one that only erases counts as a removal anyhow
+  /// @error page_absent, no_memory (budget, or too many changes at once), no_space (no free pages)
+  Result<void> prepare(const Batch& batch, Pager::Use use = Pager::Use::update);
   /// Applies all ops. Precondition: prepare() succeeded and nothing happened since.
   void apply(const Batch& batch);
 
