@@ -1,6 +1,6 @@
-// A shard on failing media: requests that fail, blobs that are full, bits that flip. What is judged:
-// nothing acknowledged is lost, nothing wrong is ever answered, and what is refused is refused with
-// the documented error and leaves nothing behind.
+// A shard on failing media: requests that fail, blobs that are full, bits that flip. What is
+// judged: nothing acknowledged is lost, nothing wrong is ever answered, and what is refused is
+// refused with the documented error and leaves nothing behind.
 #include <gtest/gtest.h>
 
 #include "vos/testing/rig.h"
@@ -21,8 +21,8 @@ const Breadth kSmall{.types = {0, 2},
 /// Makes a shard and works on it; reads everything back in between, so that reads fail too.
 Task<Result<void>> read_everything(Rig& rig) {
   for (size_t i = 0; i < rig.books.objects.size(); ++i) {
-    CO_TRY(same, co_await verify_object(*rig.shard, rig.generator.paths()[i],
-                                        rig.books.objects[i], 5));
+    CO_TRY(same,
+           co_await verify_object(*rig.shard, rig.generator.paths()[i], rig.books.objects[i], 5));
     if (!same.empty()) rig.books.wrong.push_back(same);
   }
   co_return Result<void>{};
@@ -146,9 +146,9 @@ TEST(ShardFault, A_full_data_blob_refuses_and_gives_everything_back) {
     uint64_t stored = 0;
     for (;; ++stored) {
       ASSERT_LT(stored, 100u) << "more than the blob holds";
-      const auto done = rig.world.run(
-          run_one(*rig.shard, rig.generator.paths(), rig.books,
-                  one_value(++stamp, "d" + std::to_string(stored), 60'000)));
+      const auto done =
+          rig.world.run(run_one(*rig.shard, rig.generator.paths(), rig.books,
+                                one_value(++stamp, "d" + std::to_string(stored), 60'000)));
       ASSERT_TRUE(done);
       if (*done) continue;
       ASSERT_EQ(done->error().code(), Errc::no_space) << done->error().what();
@@ -160,16 +160,16 @@ TEST(ShardFault, A_full_data_blob_refuses_and_gives_everything_back) {
     EXPECT_EQ(rig.shard->store().stats().data.reserved, 0u);
     ASSERT_NO_FATAL_FAILURE(rig.expect_same());
     // What fits into the log and the tree is still taken.
-    const auto small = rig.world.run(run_one(*rig.shard, rig.generator.paths(), rig.books,
-                                             one_value(++stamp, "small", 100)));
+    const auto small = rig.world.run(
+        run_one(*rig.shard, rig.generator.paths(), rig.books, one_value(++stamp, "small", 100)));
     ASSERT_TRUE(small && small->has_value()) << small->error().what();
     if (round % 2 == 1) {
       ASSERT_NO_FATAL_FAILURE(rig.close_cleanly());
       ASSERT_TRUE(*rig.start(false));
       ASSERT_NO_FATAL_FAILURE(rig.expect_same());
     }
-    const auto punched = rig.world.run(
-        run_one(*rig.shard, rig.generator.paths(), rig.books, punch_of_all(++stamp)));
+    const auto punched =
+        rig.world.run(run_one(*rig.shard, rig.generator.paths(), rig.books, punch_of_all(++stamp)));
     ASSERT_TRUE(punched && punched->has_value()) << punched->error().what();
     EXPECT_EQ(rig.shard->store().stats().data.used, 0u);
     ASSERT_NO_FATAL_FAILURE(rig.expect_clean());
@@ -202,8 +202,8 @@ TEST(ShardFault, DISABLED_A_full_meta_blob_refuses_updates_but_not_reads_and_pun
     }
     EXPECT_GT(stored, 300u);
     ASSERT_NO_FATAL_FAILURE(rig.expect_same(50));
-    const auto punched = rig.world.run(
-        run_one(*rig.shard, rig.generator.paths(), rig.books, punch_of_all(++stamp)));
+    const auto punched =
+        rig.world.run(run_one(*rig.shard, rig.generator.paths(), rig.books, punch_of_all(++stamp)));
     ASSERT_TRUE(punched && punched->has_value()) << punched->error().what();
     ASSERT_NO_FATAL_FAILURE(rig.expect_same());
     rig.world.run(reclaim(*rig.shard));

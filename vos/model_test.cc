@@ -246,14 +246,13 @@ Task<Result<void>> check_query(Life& life) {
   q.want_akey = integer_akeys && life.random().below(2) == 0;
   q.akey_bytes = as_bytes(akey);
   if (integer_akeys) q.akey = number_of(akey);
-  const Best want =
-      best_of(life.rig.books.objects[object], q.max, q.want_akey, q.want_recx, akey);
+  const Best want = best_of(life.rig.books.objects[object], q.max, q.want_akey, q.want_recx, akey);
   CO_TRY(got, co_await life.rig.shard->query_key(path, q));
   const uint64_t border = q.max ? got.recx.index + got.recx.count - 1 : got.recx.index;
-  const bool same = got.found == want.found &&
-                    (!want.found || (got.dkey == want.dkey &&
-                                     (!q.want_akey || got.akey == want.akey) &&
-                                     (!q.want_recx || border == want.record)));
+  const bool same =
+      got.found == want.found &&
+      (!want.found || (got.dkey == want.dkey && (!q.want_akey || got.akey == want.akey) &&
+                       (!q.want_recx || border == want.record)));
   if (!same) life.rig.books.wrong.push_back("query_key of object " + std::to_string(object));
   co_return Result<void>{};
 }
@@ -264,8 +263,8 @@ Task<Result<void>> check_position(Life& life) {
   const ObjectPath& path = life.path(object);
   const Object& content = life.rig.books.objects[object];
   const std::string key = life.rig.generator.dkey(object);
-  model::ListRequest r{.what = model::ListRequest::What::dkeys, .count_max = 1,
-                       .bytes_max = 20'000};
+  model::ListRequest r{
+      .what = model::ListRequest::What::dkeys, .count_max = 1, .bytes_max = 20'000};
   CO_TRY(position, life.rig.shard->position_of(path, r.what, as_bytes(key)));
   r.position = position;
   CO_TRY(listed, co_await life.rig.shard->list(path, r));
@@ -324,8 +323,10 @@ struct HalfListing {
 
 Task<Result<void>> list_some(Life& life, HalfListing& half, size_t calls) {
   for (size_t i = 0; i < calls && !half.eof; ++i) {
-    model::ListRequest r{.what = model::ListRequest::What::dkeys, .count_max = 1,
-                         .bytes_max = 20'000, .position = half.position};
+    model::ListRequest r{.what = model::ListRequest::What::dkeys,
+                         .count_max = 1,
+                         .bytes_max = 20'000,
+                         .position = half.position};
     CO_TRY(listed, co_await life.rig.shard->list(life.path(half.object), r));
     if (!listed.lengths.empty()) half.keys.emplace_back(as_chars(listed.keys));
     half.position = listed.position;
@@ -349,8 +350,7 @@ void restart(Life& life, bool cleanly) {
   const auto ended = life.rig.world.run(list_some(life, half, 1000));
   ASSERT_TRUE(ended && ended->has_value() && half.eof) << ended->error().what();
   EXPECT_EQ(compare_keys(half.keys, life.rig.books.objects[half.object], false), "");
-  ASSERT_NO_FATAL_FAILURE(
-      life.rig.expect_same(1 + static_cast<uint32_t>(life.random().below(9))));
+  ASSERT_NO_FATAL_FAILURE(life.rig.expect_same(1 + static_cast<uint32_t>(life.random().below(9))));
   ASSERT_NO_FATAL_FAILURE(life.rig.expect_clean());
   const auto epochs = life.rig.world.run(check_epochs(life));
   ASSERT_TRUE(epochs && epochs->has_value());

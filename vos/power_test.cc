@@ -78,16 +78,15 @@ TEST(ShardPower, Every_cut_point_of_punches_with_markers_keeps_what_was_acknowle
   // Goal: punches of more records than go at once, and the pass that removes them behind the
   // scenes. Method: updates of 140 records each, long keys, many punches.
   for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
-    ASSERT_NO_FATAL_FAILURE(
-        expect_every_cut_is_survived(seed,
-                                     {.types = {0, 5},
-                                      .dkeys = 2,
-                                      .akeys = 7,
-                                      .value_bytes_max = 9'000,
-                                      .long_keys = true,
-                                      .punch_percent = 30,
-                                      .scatter_percent = 60},
-                                     14));
+    ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(seed,
+                                                         {.types = {0, 5},
+                                                          .dkeys = 2,
+                                                          .akeys = 7,
+                                                          .value_bytes_max = 9'000,
+                                                          .long_keys = true,
+                                                          .punch_percent = 30,
+                                                          .scatter_percent = 60},
+                                                         14));
   }
 }
 
@@ -96,12 +95,10 @@ TEST(ShardPower, Random_cuts_of_a_long_life_keep_what_was_acknowledged) {
   // shard, many eras, each cut somewhere; now and then an orderly end.
   for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    Rig rig(seed, {.types = {0, 2, 7},
-                   .dkeys = 4,
-                   .akeys = 7,
-                   .value_bytes_max = 30'000,
-                   .long_keys = true},
-            {.wal = 1u << 20});
+    Rig rig(
+        seed,
+        {.types = {0, 2, 7}, .dkeys = 4, .akeys = 7, .value_bytes_max = 30'000, .long_keys = true},
+        {.wal = 1u << 20});
     rig.options.store.evict_always = seed % 2 == 0;
     ASSERT_TRUE(*rig.start(true));
     for (int era = 0; era < 60; ++era) {

@@ -128,8 +128,8 @@ class Generator {
     OpIod iod;
     iod.akey = akey(object);
     // The type follows from the key most of the time, so that few updates are refused.
-    const uint64_t number = static_cast<uint8_t>(iod.akey[1]) + iod.akey.size() +
-                            static_cast<uint8_t>(iod.akey[0]);
+    const uint64_t number =
+        static_cast<uint8_t>(iod.akey[1]) + iod.akey.size() + static_cast<uint8_t>(iod.akey[0]);
     const bool array = (number % 3 != 0) != (random_.below(30) == 0);
     if (!array) {
       iod.record_bytes = random_bytes();
@@ -189,9 +189,9 @@ struct Books {
   std::vector<Object> objects;
   std::vector<model::Epoch> epochs;  // newest acknowledged one of each object
   model::Epoch newest = 0;
-  model::Epoch newest_before = 0;    // in the eras before this one
-  std::map<uint32_t, Op> flights;    // by stamp
-  std::vector<std::string> wrong;    // answers that contradict the model
+  model::Epoch newest_before = 0;  // in the eras before this one
+  std::map<uint32_t, Op> flights;  // by stamp
+  std::vector<std::string> wrong;  // answers that contradict the model
   uint64_t done = 0, refused = 0;
 };
 
@@ -204,8 +204,8 @@ inline Task<Result<void>> run_one(Shard& shard, const std::vector<ObjectPath>& p
   if (!epoch && (epoch.error().code() == Errc::io || epoch.error().code() == Errc::checksum)) {
     co_return fail(epoch.error());  // the outcome is open: stays a flight
   }
-  if (!epoch && (epoch.error().code() == Errc::no_space ||
-                 epoch.error().code() == Errc::no_memory)) {
+  if (!epoch &&
+      (epoch.error().code() == Errc::no_space || epoch.error().code() == Errc::no_memory)) {
     books.flights.erase(stamp);
     ++books.refused;
     if (books.small_memory && epoch.error().code() == Errc::no_memory) co_return Result<void>{};
@@ -238,8 +238,7 @@ inline std::vector<Op> next_window(Generator& generator, size_t count) {
   while (window.size() < count) {
     Op op = generator.next();
     const bool collides = std::any_of(window.begin(), window.end(), [&](const Op& o) {
-      return o.object == op.object &&
-             (o.whole_object() || op.whole_object() || o.dkey == op.dkey);
+      return o.object == op.object && (o.whole_object() || op.whole_object() || o.dkey == op.dkey);
     });
     if (collides) break;
     window.push_back(std::move(op));
@@ -306,8 +305,8 @@ class Rig {
       if (before_differs.empty()) continue;
       const std::string after_differs = verdict_on(op, after);
       ASSERT_TRUE(errors.empty() && after_differs.empty())
-          << "stamp " << stamp << " (" << shown(op) << ") is neither absent (" << before_differs << ") nor whole ("
-          << after_differs << ")";
+          << "stamp " << stamp << " (" << shown(op) << ") is neither absent (" << before_differs
+          << ") nor whole (" << after_differs << ")";
       books.objects[op.object] = std::move(after);
     }
     books.flights.clear();
@@ -316,8 +315,8 @@ class Rig {
     for (const std::string& wrong : books.wrong) ADD_FAILURE() << wrong;
     books.wrong.clear();
     for (size_t i = 0; i < books.objects.size(); ++i) {
-      const auto same = world.run(
-          verify_object(*shard, generator.paths()[i], books.objects[i], count_max));
+      const auto same =
+          world.run(verify_object(*shard, generator.paths()[i], books.objects[i], count_max));
       ASSERT_TRUE(same && same->has_value()) << same->error().what();
       ASSERT_EQ(**same, "") << "object " << i;
     }
@@ -331,11 +330,11 @@ class Rig {
   std::string shown_usage() const {
     const index::StoreStats s = shard->store().stats();
     return std::to_string(s.record_count) + " records, pages total " +
-           std::to_string(s.pages.total) + " used " + std::to_string(s.pages.used) +
-           " reserved " + std::to_string(s.pages.reserved) + " deferred " +
-           std::to_string(s.pages.deferred) + "; blocks total " + std::to_string(s.data.total) +
-           " used " + std::to_string(s.data.used) + " reserved " +
-           std::to_string(s.data.reserved) + " deferred " + std::to_string(s.data.deferred);
+           std::to_string(s.pages.total) + " used " + std::to_string(s.pages.used) + " reserved " +
+           std::to_string(s.pages.reserved) + " deferred " + std::to_string(s.pages.deferred) +
+           "; blocks total " + std::to_string(s.data.total) + " used " +
+           std::to_string(s.data.used) + " reserved " + std::to_string(s.data.reserved) +
+           " deferred " + std::to_string(s.data.deferred);
   }
   void expect_recovered() {
     ASSERT_NO_FATAL_FAILURE(settle_flights());

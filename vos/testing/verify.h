@@ -8,7 +8,6 @@ namespace cairn::vos::testing {
 
 using Verdict = Result<std::string>;
 
-
 /// All keys of a level, `count_max` a call and with as little room as that.
 inline Task<Result<std::vector<std::string>>> list_keys(Shard& shard, const ObjectPath& path,
                                                         model::ListRequest request) {
@@ -124,8 +123,8 @@ inline Task<Verdict> verify_records(Shard& shard, const ObjectPath& path, const 
     }
   }
   FetchRequest request{.object = path, .dkey = as_bytes(dkey)};
-  request.iods.push_back({as_bytes(name), ValueType::array, record, 0, {{first, count}},
-                          scattered(room), false});
+  request.iods.push_back(
+      {as_bytes(name), ValueType::array, record, 0, {{first, count}}, scattered(room), false});
   CO_TRY(fetched, co_await shard.fetch(request));
   if (fetched.status != Errc::ok) co_return std::string("array fetch: unexpected status");
   if (fetched.iods[0].record_bytes != (hits == 0 ? 0 : record)) {
