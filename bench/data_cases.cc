@@ -51,7 +51,8 @@ void data_case(Run& run, bool reading) {
           if (!done) die("an operation failed");
         });
       },
-      {reading ? "raw.read.O_DIRECT" : "raw.write.O_DIRECT.O_DSYNC", [&] {
+      {reading ? "raw.read.O_DIRECT" : "raw.write.O_DIRECT.O_DSYNC",
+       [&] {
          return rate_of(run.seconds, 1, [&] {
            const uint64_t slot = their_slot++ % slots;
            if (reading) {
@@ -60,7 +61,8 @@ void data_case(Run& run, bool reading) {
              raw.write(slot, buffer.data());
            }
          });
-       }});
+       }},
+      ours.device_requests());
 }
 
 }  // namespace

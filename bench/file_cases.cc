@@ -56,8 +56,10 @@ Side creating(Run& run, FileSystem& files, size_t threads, int& round) {
   };
 }
 
-std::string disk_of(const Run& run) {
-  return "\"file_system\": \"" + file_system_name(run.directory) + "\"";
+Extra disk_of(const Run& run) {
+  return [name = file_system_name(run.directory)](double) {
+    return "\"file_system\": \"" + name + "\"";
+  };
 }
 
 void create_case(Run& run, size_t our_threads, size_t their_threads, bool fsync) {

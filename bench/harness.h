@@ -17,6 +17,9 @@ struct Peer {
   Side run;
 };
 
+/// More JSON members of a line, for example "\"flushes\": 12"; given our count of operations.
+using Extra = std::function<std::string(double operations)>;
+
 struct Case {
   std::string name;  // area.operation.size.condition; stable
   std::string unit;
@@ -34,8 +37,9 @@ struct Run {
 
   /// Runs ours and the peer in turns and prints the line. A round whose peer moved by more than 25
   /// % from the peer's median is left out of the ratio (and told in "rounds_dropped").
-  /// @param extra  more JSON members, for example "\"flushes\": 12"
-  void compare(const Side& ours, const Peer& peer, const std::string& extra = {});
+  /// Beside it stand what both sides used of CPU, memory allocations and disk for each operation.
+  /// @param extra  gives more JSON members for so many operations of ours
+  void compare(const Side& ours, const Peer& peer, const Extra& extra = {});
   /// Prints a figure that has a fixed number to compare with.
   void report(double ours, const std::string& peer, double theirs, const std::string& extra = {});
 };

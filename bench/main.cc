@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "bench/counters.h"
 #include "bench/harness.h"
 
 namespace cairn::bench {
@@ -63,40 +64,68 @@ void print_line(const Run& run, double ours, const std::string& peer, double the
 
 }  // namespace
 
-void Run::compare(const Side& ours, const Peer& peer, const std::string& extra) {
-  std::vector<double> our, their, ratios;
-  const int n = smoke ? 1 : rounds;
-  double our_cpu = 0;
-  double our_ops = 0;
-  for (int i = 0; i < n; ++i) {
-    const double cpu = cpu_seconds();
+namespace {
+
+/// One side over all rounds.
+struct Tally {
+  std::vector<double> rates;
+  double operations = 0;
+  Counters used;
+
+  void round(const Side& side) {
+    const Counters before = Counters::now();
     const double begin = now_seconds();
-    our.push_back(ours());
-    our_cpu += cpu_seconds() - cpu;
-    our_ops += our.back() * (now_seconds() - begin);
-    their.push_back(peer.run());
+    rates.push_back(side());
+    operations += rates.back() * (now_seconds() - begin);
+    used += Counters::now() - before;
   }
-  const double middle = median(their);
-  int dropped = 0;
+  /// JSON members, each name with `prefix` before it.
+  std::string members(const char* prefix) const {
+    const double n = std::max(1.0, operations);
+    char text[300];
+    std::snprintf(text, sizeof text,
+                  "\"%scpu_us_per_op\": %.2f, \"%sallocations_per_op\": %.1f, "
+                  "\"%sdisk_read_bytes_per_op\": %.0f, \"%sdisk_write_bytes_per_op\": %.0f",
+                  prefix, used.cpu_seconds * 1e6 / n, prefix,
+                  static_cast<double>(used.allocations) / n, prefix,
+                  static_cast<double>(used.disk_read_bytes) / n, prefix,
+                  static_cast<double>(used.disk_write_bytes) / n);
+    return text;
+  }
+};
+
+}  // namespace
+
+void Run::compare(const Side& ours, const Peer& peer, const Extra& extra) {
+  Tally our;
+  Tally their;
+  const int n = smoke ? 1 : rounds;
   for (int i = 0; i < n; ++i) {
-    const auto k = static_cast<size_t>(i);
-    if (std::abs(their[k] - middle) > 0.25 * middle) {
-      ++dropped;
-      continue;
-    }
-    ratios.push_back(our[k] / their[k]);
+    our.round(ours);
+    their.round(peer.run);
   }
-  if (ratios.empty()) {
-    for (size_t k = 0; k < our.size(); ++k) ratios.push_back(our[k] / their[k]);
+  const double middle = median(their.rates);
+  std::vector<double> ratios;
+  int dropped = 0;
+  for (size_t k = 0; k < our.rates.size(); ++k) {
+    if (std::abs(their.rates[k] - middle) > 0.25 * middle) {
+      ++dropped;
+    } else {
+      ratios.push_back(our.rates[k] / their.rates[k]);
+    }
+  }
+  if (ratios.empty()) {  // an even count of rounds, none near the middle
+    for (size_t k = 0; k < our.rates.size(); ++k) ratios.push_back(our.rates[k] / their.rates[k]);
   }
   const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
-  char more[200];
+  char more[160];
   std::snprintf(more, sizeof more,
-                "\"ratio_min\": %.3f, \"ratio_max\": %.3f, \"rounds\": %d, \"rounds_dropped\": %d, "
-                "\"cpu_us_per_op\": %.2f",
-                *low, *high, n, dropped, our_cpu * 1e6 / std::max(1.0, our_ops));
-  print_line(*this, median(our), peer.name, middle, median(ratios),
-             std::string(more) + (extra.empty() ? "" : ", ") + extra);
+                "\"ratio_min\": %.3f, \"ratio_max\": %.3f, \"rounds\": %d, "
+                "\"rounds_dropped\": %d, ",
+                *low, *high, n, dropped);
+  std::string members = more + our.members("") + ", " + their.members("peer_");
+  if (extra) members += ", " + extra(our.operations);
+  print_line(*this, median(our.rates), peer.name, middle, median(ratios), members);
 }
 
 void Run::report(double ours, const std::string& peer, double theirs, const std::string& extra) {

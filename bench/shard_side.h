@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "bench/counting_device.h"
+#include "bench/harness.h"
 #include "runtime/context.h"
 #include "vos/shard.h"
 
@@ -21,12 +23,16 @@ class ShardSide {
   /// Runs `count` tasks made by `make(i)`, all in flight at once.
   void run_all_at_once(size_t count, const std::function<Task<Result<void>>(size_t)>& make);
 
+  /// Requests to the three devices since this call, for each operation of ours, as JSON members.
+  /// Peers' rounds make none, so the difference over a whole case is ours.
+  Extra device_requests();
+
   static vos::ObjectPath object(uint64_t number);
 
  private:
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Context> context_;
-  std::unique_ptr<media::Device> wal_, meta_, data_;
+  std::unique_ptr<CountingDevice> wal_, meta_, data_;
   std::unique_ptr<vos::Shard> shard_;
 };
 

@@ -34,7 +34,8 @@ void update_case(Run& run, size_t value_bytes, size_t in_flight) {
         });
       },
       {"rocksdb.sync.batch" + std::to_string(in_flight),
-       [&] { return rate_of(run.seconds, in_flight, [&] { peer->put(in_flight); }); }});
+       [&] { return rate_of(run.seconds, in_flight, [&] { peer->put(in_flight); }); }},
+      ours.device_requests());
 }
 
 Task<Result<void>> get(vos::Shard& shard, SeededRandom& random, uint64_t keys, Bytes& value,
@@ -75,7 +76,8 @@ void fetch_case(Run& run, size_t value_bytes, bool lmdb) {
         });
       },
       {lmdb ? "lmdb" : "rocksdb",
-       [&] { return rate_of(run.seconds, kStep, [&] { peer->get(kStep); }); }});
+       [&] { return rate_of(run.seconds, kStep, [&] { peer->get(kStep); }); }},
+      ours.device_requests());
 }
 
 }  // namespace

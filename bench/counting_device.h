@@ -1,0 +1,49 @@
+// A device that counts what reaches the one below it. Home: that of the device below.
+#pragma once
+
+#include <memory>
+
+#include "media/device.h"
+
+namespace cairn::bench {
+
+struct DeviceCounts {
+  uint64_t reads = 0, writes = 0, durable_writes = 0, flushes = 0;
+  uint64_t read_bytes = 0, written_bytes = 0;  // durable or not
+};
+
+class CountingDevice final : public media::Device {
+ public:
+  explicit CountingDevice(std::unique_ptr<media::Device> below) : below_(std::move(below)) {}
+  const DeviceCounts& counts() const { return counts_; }
+
+  uint64_t size_bytes() const override { return below_->size_bytes(); }
+  Task<Result<void>> read(uint64_t offset, ByteSpan into) override {
+    ++counts_.reads;
+    counts_.read_bytes += into.size();
+    return below_->read(offset, into);
+  }
+  Task<Result<void>> write(uint64_t offset, ByteView from) override {
+    ++counts_.writes;
+    counts_.written_bytes += from.size();
+    return below_->write(offset, from);
+  }
+  Task<Result<void>> write_durable(uint64_t offset, ByteView from) override {
+    ++counts_.durable_writes;
+    counts_.written_bytes += from.size();
+    return below_->write_durable(offset, from);
+  }
+  Task<Result<void>> flush() override {
+    ++counts_.flushes;
+    return below_->flush();
+  }
+  Task<void> discard(uint64_t offset, uint64_t bytes) override {
+    return below_->discard(offset, bytes);
+  }
+
+ private:
+  std::unique_ptr<media::Device> below_;
+  DeviceCounts counts_;
+};
+
+}  // namespace cairn::bench
