@@ -239,8 +239,8 @@ TEST_F(ShardTest, Overlapping_array_writes_trim_and_split_what_they_cover) {
 }
 
 TEST_F(ShardTest, Attributes_set_in_an_inode_leave_one_record) {
-  // Goal: 88 bytes written whole and then in parts stay one packed record, read back exactly; a part
-  // that is made a hole, or a write beyond them, is an ordinary one. Method: a string beside it.
+  // Goal: 88 bytes written whole and then in parts stay one packed record, read back exactly; a
+  // part that is made a hole, or a write beyond them, is an ordinary one. Method: a string beside it.
   const auto o = object();
   std::string inode(88, '\0');
   inode[0] = 'm';

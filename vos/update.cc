@@ -15,6 +15,9 @@ struct StagedPart {
   Staged staged;
 };
 
+/// How often an update that found no free blocks waits for those that were just freed.
+constexpr int kStageTriesMax = 4;
+
 /// An update on its way. Lives in the frame of Shard::update.
 struct Update {
   Update(Shard::State& s, const UpdateRequest& r) : state(s), request(r), path(r.object) {}
@@ -110,11 +113,18 @@ Result<void> Update::stage_iod(const CheckedIod& c, std::vector<StagedPart>& out
     if ((r.span.end - r.span.begin) * record <= kInlineBytesMax) continue;
     IoVecCursor from(iod.buffer);
     from.skip(r.offset);
-    const uint64_t each = std::max<uint64_t>(1, kExtentBytesMax / record);
+    uint64_t each = std::max<uint64_t>(1, kExtentBytesMax / record);
     for (uint64_t at = r.span.begin; at < r.span.end;) {
       const uint64_t count = std::min(each, r.span.end - at);
-      TRY(staged, stage(*state.store, from, count * record));
-      out.push_back({{at, at + count}, at != r.span.begin, std::move(staged)});
+      auto staged = stage(*state.store, from, count * record);
+      // Free space in many small runs: shorter extents find room.
+      if (!staged && staged.error().code() == Errc::no_space && count > 1 &&
+          state.store->stats().data.available() >= (count * record) / kDataBlockBytes + 1) {
+        each = count / 2;
+        continue;
+      }
+      if (!staged) return fail(staged.error());
+      out.push_back({{at, at + count}, at != r.span.begin, std::move(*staged)});
       at += count;
     }
   }
@@ -122,6 +132,9 @@ Result<void> Update::stage_iod(const CheckedIod& c, std::vector<StagedPart>& out
 }
 
 Result<void> Update::stage_all() {
+  parts.clear();
+  names.clear();
+  name_of.clear();
   TRY(dkey_name, stage_name(request.dkey, path.dkey_kind()));
   parts.resize(checked.iods.size());
   for (size_t i = 0; i < checked.iods.size(); ++i) {
@@ -234,8 +247,8 @@ void Update::put_array(Plan& plan, size_t index) {
   }
 }
 
-/// A write into a DFS inode (88 records of one byte, written whole before) gives one new record, not
-/// one more for each attribute that was ever set. False: it is not such a write.
+/// A write into a DFS inode (88 records of one byte, written whole before) gives one new record,
+/// not one more for each attribute that was ever set. False: it is not such a write.
 Result<bool> Update::plan_inode(Plan& plan, size_t index, Floor floor) {
   const CheckedIod& c = checked.iods[index];
   if (c.iod->record_bytes != 1 || c.spans.back().end > kPackedBytes) return false;
@@ -345,6 +358,15 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   CO_TRY(checked, update.check());
   CO_TRY(admitted, co_await state.store->admit());
   auto staged = update.stage_all();
+  // Blocks that were freed last are waited for by admit().
+  for (int tries = 0; tries < kStageTriesMax && !staged &&
+                      staged.error().code() == Errc::no_space &&
+                      state.store->stats().data.deferred != 0;
+       ++tries) {
+    update.cancel_all(false);
+    CO_TRY(again, co_await state.store->admit());
+    staged = update.stage_all();
+  }
   auto planned = staged ? co_await plan_loaded(update) : staged;
   if (!planned) {
     update.cancel_all(false);

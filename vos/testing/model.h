@@ -86,13 +86,12 @@ inline void apply_iod(Akey& akey, const OpIod& iod, uint32_t stamp) {
 
 /// The errors that an update has to meet, in no order; it changes nothing then.
 inline Errors update_errors(const Object& object, const Op& op) {
-  using namespace model::cond;
   Errors errors;
   const auto dkey = object.find(op.dkey);
   const bool there = dkey != object.end();
-  if ((op.flags & kDkeyUpdate) != 0) {
+  if ((op.flags & model::cond::kDkeyUpdate) != 0) {
     if (!there) errors.insert(Errc::nonexistent);
-  } else if ((op.flags & kDkeyInsert) != 0 && there) {
+  } else if ((op.flags & model::cond::kDkeyInsert) != 0 && there) {
     errors.insert(Errc::exists);
   }
   std::set<std::string> names;
@@ -100,10 +99,10 @@ inline Errors update_errors(const Object& object, const Op& op) {
     if (!names.insert(iod.akey).second) errors.insert(Errc::no_perm);
     const Akey* akey = nullptr;
     if (there && dkey->second.count(iod.akey) != 0) akey = &dkey->second.at(iod.akey);
-    const uint64_t flags = (op.flags & kPerAkey) != 0 ? iod.flags : op.flags;
-    if ((flags & kAkeyUpdate) != 0) {
+    const uint64_t flags = (op.flags & model::cond::kPerAkey) != 0 ? iod.flags : op.flags;
+    if ((flags & model::cond::kAkeyUpdate) != 0) {
       if (akey == nullptr) errors.insert(Errc::nonexistent);
-    } else if ((flags & kAkeyInsert) != 0 && akey != nullptr) {
+    } else if ((flags & model::cond::kAkeyInsert) != 0 && akey != nullptr) {
       errors.insert(Errc::exists);
     }
     if (akey == nullptr) continue;

@@ -162,16 +162,16 @@ class Generator {
   }
 
   void add_condition(Op& op) {
-    using namespace model::cond;
-    static constexpr uint64_t kAll[] = {kDkeyInsert, kDkeyUpdate, kAkeyInsert, kAkeyUpdate};
+    static constexpr uint64_t kAll[] = {model::cond::kDkeyInsert, model::cond::kDkeyUpdate,
+                                        model::cond::kAkeyInsert, model::cond::kAkeyUpdate};
     if (random_.below(3) != 0) {
       op.flags = kAll[random_.below(4)];
       return;
     }
-    op.flags = kPerAkey | (random_.below(2) == 0 ? kDkeyUpdate : 0);
+    op.flags = model::cond::kPerAkey | (random_.below(2) == 0 ? model::cond::kDkeyUpdate : 0);
     for (OpIod& iod : op.iods) {
       const uint64_t dice = random_.below(3);
-      iod.flags = dice == 0 ? 0 : dice == 1 ? kAkeyInsert : kAkeyUpdate;
+      iod.flags = dice == 0 ? 0 : dice == 1 ? model::cond::kAkeyInsert : model::cond::kAkeyUpdate;
     }
   }
 
