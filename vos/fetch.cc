@@ -51,9 +51,6 @@ Result<void> Fetch::check() {
   if ((request.flags & kPerAkey) != 0 && (request.flags & kAkeyFetch) != 0) {
     return fail(Errc::invalid, "fetch: akey conditions both per akey and for all");
   }
-  if (request.epoch != model::kEpochMax && request.epoch < state.newest) {
-    return fail(Errc::tx_restart, "fetch: the epoch is older than what the shard keeps");
-  }
   TRY(done, check_request(path, request.dkey, request.iods));
   checked = std::move(done);
   return {};
@@ -176,6 +173,10 @@ Result<void> Fetch::deliver(Look& look) {
 }
 
 Result<void> Fetch::plan() {
+  // Each time: others may have written while a page was loaded.
+  if (request.epoch != model::kEpochMax && request.epoch < state.newest) {
+    return fail(Errc::tx_restart, "fetch: the epoch is older than what the shard keeps");
+  }
   result = {};
   result.iods.resize(checked.iods.size());
   found.clear();

@@ -75,11 +75,13 @@ class Plan {
   Look& look() { return look_; }
   index::Batch& batch() { return batch_; }
   model::Epoch epoch() const { return epoch_; }
-  /// Bytes that the batch's keys and values take in the log.
+  /// The most that the batch's record takes in the log.
   uint64_t bytes() const { return bytes_; }
 
   void put(ByteView key, ByteView value);
   void erase(ByteView key);
+  void free(const media::Extent& run);
+  void publish(const index::BatchData& data);
   Bytes& scratch() { return scratch_; }
 
   /// Gives the blocks of a data value back, and its checksum records.
@@ -108,7 +110,7 @@ class Plan {
   BlockCache& cache_;
   index::Batch batch_;
   Bytes scratch_;
-  uint64_t bytes_ = 0;
+  uint64_t bytes_ = 64;  // the record's head
 };
 
 /// The parts of [begin, end) that no span covers.

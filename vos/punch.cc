@@ -23,20 +23,25 @@ struct Removal {
 Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
                              size_t max) {
   Removal removal;
+  // A slice ends also in what stays, so that a long run of that is not walked again and again; and
+  // where its record would get large for the log.
+  const size_t looks_max = 8 * max;
+  const uint64_t bytes_max = plan.bytes() + plan.look().state().record_bytes_max / 2;
+  size_t looks = 0;
   index::Cursor cursor(plan.look().tree());
   TRY(sought, cursor.seek(from));
-  while (cursor.valid() && starts_with(cursor.key(), prefix)) {
+  for (; cursor.valid() && starts_with(cursor.key(), prefix); ++looks) {
+    if (removal.records == max || looks == looks_max || plan.bytes() > bytes_max) {
+      removal.next.add(cursor.key());
+      return removal;
+    }
     if (epoch_of(cursor.value()) <= until) {
-      if (removal.records == max) {
-        removal.next.add(cursor.key());
-        return removal;
-      }
       TRY(parsed, parse_key(cursor.key()));
       TRY(value, parse_value(parsed.kind, cursor.value()));
       // Checksum records are records of the range themselves: only the blocks are freed here.
       if (value.form == Form::data) {
         TRY(data, parse_data(value));
-        for (const media::Extent& run : data.runs) plan.batch().free(run);
+        for (const media::Extent& run : data.runs) plan.free(run);
       }
       plan.erase(cursor.key());
       ++removal.records;
@@ -65,6 +70,9 @@ struct Punch {
   Result<void> plan_akeys(Plan& plan);
   Result<void> plan_dkey(Plan& plan);
   Result<void> remove_level(Plan& plan, const Key& prefix, Level level);
+
+  /// Records that are removed at once; fewer where memory or pages are short.
+  size_t at_once = kPunchAtOnceMax;
 };
 
 Result<void> Punch::check() {
@@ -97,9 +105,9 @@ Result<void> Punch::check() {
 Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
   // A plan with too many records is thrown away, and a marker stands in for it.
   Plan attempt(state, path, epoch, cache);
-  TRY(removal, remove_below(attempt, prefix, prefix, epoch, kPunchAtOnceMax));
+  TRY(removal, remove_below(attempt, prefix, prefix, epoch, at_once));
   if (removal.complete) {
-    TRY(again, remove_below(plan, prefix, prefix, epoch, kPunchAtOnceMax));
+    TRY(again, remove_below(plan, prefix, prefix, epoch, at_once));
     return {};
   }
   const Key marker = marker_key(prefix, level);
@@ -169,9 +177,17 @@ Result<void> Punch::plan() {
     put_touched(plan.scratch(), epoch);
     plan.put(touched_key(path.object()), plan.scratch());
   }
-  TRY(prepared, state.tree().prepare(plan.batch()));
+  if (plan.bytes() > state.record_bytes_max) {
+    return fail(Errc::no_space, "punch: too many pieces for one log record; split the call");
+  }
+  TRY(prepared, state.tree().prepare(plan.batch(), index::Pager::Use::removal));
   batch = std::move(plan.batch());
   return {};
+}
+
+/// Too much for one step: less of it may fit.
+bool is_short(const Error& error) {
+  return error.code() == Errc::no_space || error.code() == Errc::no_memory;
 }
 
 Task<Result<model::Epoch>> run_punch(Punch& punch) {
@@ -181,11 +197,20 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   for (;;) {
     auto planned = punch.plan();
     if (planned) break;
+    if (is_short(planned.error()) && punch.at_once > 0) {
+      punch.at_once /= 8;  // with 0, a marker
+      continue;
+    }
     if (planned.error().code() != Errc::page_absent) {
       CO_TRY(settled, co_await state.settle());
       co_return fail(planned.error());
     }
-    CO_TRY(loaded, co_await state.store->load_absent());
+    auto loaded = co_await state.store->load_absent();
+    if (!loaded && is_short(loaded.error()) && punch.at_once > 0) {
+      punch.at_once /= 8;
+      continue;
+    }
+    if (!loaded) co_return fail(loaded.error());
   }
   if (punch.batch.empty()) {
     CO_TRY(settled, co_await state.settle());
@@ -218,7 +243,7 @@ struct Reclaim {
   bool finished = false;   // the batch ends with the marker itself
 };
 
-Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from) {
+Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from, size_t slice) {
   Reclaim r;
   index::Cursor cursor(state.tree());
   TRY(sought, cursor.seek(from.marker));
@@ -253,11 +278,11 @@ Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from) {
   if (!parsed.akey.none) prefix = path.akey(prefix, parsed.akey);
   BlockCache cache;
   Plan plan(state, path, until, cache);
-  TRY(removal, remove_below(plan, prefix, goes_on ? from.next : prefix, until, kReclaimSlice));
+  TRY(removal, remove_below(plan, prefix, goes_on ? from.next : prefix, until, slice));
   r.finished = removal.complete;
   r.position.next = removal.next;
   if (r.finished) plan.erase(r.position.marker);
-  TRY(prepared, state.tree().prepare(plan.batch()));
+  TRY(prepared, state.tree().prepare(plan.batch(), index::Pager::Use::removal));
   r.batch = std::move(plan.batch());
   return r;
 }
@@ -277,13 +302,18 @@ Task<Result<model::Epoch>> Shard::punch(const PunchRequest& request) {
 /// False: no marker is left at or after the position.
 Task<Result<bool>> reclaim_slice(Shard::State& state, Position& position) {
   CO_TRY(admitted, co_await state.store->admit());
-  for (;;) {
-    auto planned = plan_reclaim(state, position);
+  for (size_t slice = kReclaimSlice;;) {
+    auto planned = plan_reclaim(state, position, slice);
+    Result<void> loaded;
     if (!planned && planned.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state.store->load_absent());
+      loaded = co_await state.store->load_absent();
+      if (loaded) continue;
+    }
+    if (!planned && slice > 1 && is_short(loaded ? planned.error() : loaded.error())) {
+      slice /= 8;
       continue;
     }
-    if (!planned) co_return fail(planned.error());
+    if (!planned) co_return fail(loaded ? planned.error() : loaded.error());
     if (planned->none_left) co_return false;
     position = planned->position;
     if (planned->batch.empty()) co_return true;

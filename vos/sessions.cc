@@ -77,13 +77,24 @@ void Sessions::replayed(uint64_t session, uint64_t sequence, model::Epoch epoch)
   s.changed = true;
 }
 
-void Sessions::save(index::Batch& batch, model::Epoch stamp) {
-  for (const auto& [session, chunks] : forgotten_) {
+bool Sessions::runs(uint64_t session, uint64_t sequence) const {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return false;
+  const auto entry = found->second.window.find(sequence);
+  return entry != found->second.window.end() && entry->second == 0;
+}
+
+Sessions::Saving Sessions::save(index::Batch& batch, model::Epoch stamp, size_t count) const {
+  Saving saving;
+  for (; saving.forgotten < std::min(count, forgotten_.size()); ++saving.forgotten) {
+    const auto& [session, chunks] = forgotten_[saving.forgotten];
     for (uint64_t c = 0; c < chunks; ++c) batch.erase(session_key(session, c));
   }
-  forgotten_.clear();
+  // One of them may have been opened again: its new records must come after.
+  if (saving.forgotten < forgotten_.size()) return saving;
   Bytes value;
-  for (auto& [id, s] : sessions_) {
+  for (const auto& [id, s] : sessions_) {
+    if (saving.chunks.size() == count) break;
     if (!s.changed) continue;
     std::vector<std::pair<uint64_t, model::Epoch>> entries;
     for (const auto& [sequence, epoch] : s.window) {
@@ -104,8 +115,19 @@ void Sessions::save(index::Batch& batch, model::Epoch stamp) {
       batch.put(session_key(id, chunk), value);
     }
     for (uint64_t c = chunk; c < s.saved_chunks; ++c) batch.erase(session_key(id, c));
-    s.saved_chunks = chunk;
-    s.changed = false;
+    saving.chunks.emplace_back(id, chunk);
+  }
+  return saving;
+}
+
+void Sessions::saved(const Saving& saving) {
+  forgotten_.erase(forgotten_.begin(),
+                   forgotten_.begin() + static_cast<ptrdiff_t>(saving.forgotten));
+  for (const auto& [id, chunks] : saving.chunks) {
+    const auto found = sessions_.find(id);
+    CHECK(found != sessions_.end());  // the same step saved it
+    found->second.saved_chunks = chunks;
+    found->second.changed = false;
   }
 }
 

@@ -42,8 +42,18 @@ class Sessions {
 
   /// Replay: the log holds this update.
   void replayed(uint64_t session, uint64_t sequence, model::Epoch epoch);
-  /// Puts the records of every session that changed since the last save.
-  void save(index::Batch& batch, model::Epoch stamp);
+  /// Is that update noted as running?
+  bool runs(uint64_t session, uint64_t sequence) const;
+
+  /// What one save() put into its batch.
+  struct Saving {
+    size_t forgotten = 0;
+    std::vector<std::pair<uint64_t, uint64_t>> chunks;  // of each session
+  };
+  /// Puts the records of sessions that changed since they were saved, at most `count` of them; none
+  /// left: the batch stays empty. Changes nothing: saved() follows in the step that commits.
+  Saving save(index::Batch& batch, model::Epoch stamp, size_t count) const;
+  void saved(const Saving& saving);
   /// Takes one saved record. @error checksum
   Result<void> load(ByteView key, ByteView value);
   size_t count() const { return sessions_.size(); }

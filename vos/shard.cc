@@ -8,6 +8,8 @@ namespace {
 
 /// Records that one batch of a container's removal takes.
 constexpr size_t kDestroySlice = 512;
+/// Sessions in one record of a checkpoint.
+constexpr size_t kSessionsAtOnce = 16;
 
 index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options) {
   index::StoreOptions store = options.store;
@@ -16,23 +18,34 @@ index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options)
   return store;
 }
 
+/// Saves every session that changed, a few in one record. The last look, the last commit and the
+/// freeze that follows are one step: an update of a session in between would be neither in the table
+/// nor in what is left of the log, and could be executed twice.
 Task<Result<void>> save_sessions(Shard::State& state) {
   index::Batch batch;
-  state.sessions.save(batch, state.newest);
-  if (batch.empty()) co_return Result<void>{};
-  for (;;) {
-    auto prepared = state.tree().prepare(batch);
-    if (prepared) break;
-    if (prepared.error().code() != Errc::page_absent) co_return prepared;
-    CO_TRY(loaded, co_await state.store->load_absent());
+  for (size_t count = kSessionsAtOnce;;) {
+    batch.clear();
+    const Sessions::Saving saving = state.sessions.save(batch, state.newest, count);
+    if (batch.empty()) co_return Result<void>{};
+    auto ready = state.tree().prepare(batch, index::Pager::Use::checkpoint);
+    if (ready) {
+      state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
+      state.sessions.saved(saving);
+      continue;
+    }
+    if (ready.error().code() == Errc::page_absent) {
+      ready = co_await state.store->load_absent();
+      if (ready) continue;
+    }
+    const Errc code = ready.error().code();
+    if (count == 1 || (code != Errc::no_space && code != Errc::no_memory)) co_return ready;
+    count = 1;
   }
-  state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
-  co_return Result<void>{};
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
   state.evicting = options.store.evict_always;
-  state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->stats().wal_bytes / 8);
+  state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
   Shard::State* const s = &state;
   state.store->before_checkpoint([s] { return save_sessions(*s); });
   state.reactor.spawn(reclaim_marked(state));
@@ -89,22 +102,27 @@ Task<Result<void>> load_tables(Shard::State& state) {
 }
 
 /// The first records of a container, at most a slice.
-Result<size_t> plan_destroy(Shard::State& state, ContNumber container, index::Batch& batch) {
+Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t slice,
+                            index::Batch& batch) {
   std::byte be[4];
   store_be32(be, container);
   index::Cursor cursor(state.tree());
   TRY(sought, cursor.seek(ByteView(be)));
   size_t records = 0;
-  while (records < kDestroySlice && cursor.valid() && starts_with(cursor.key(), be)) {
+  uint64_t bytes = 0;  // the most that they take in the log
+  while (records < slice && bytes < state.record_bytes_max / 2 && cursor.valid() &&
+         starts_with(cursor.key(), be)) {
     TRY(parsed, parse_key(cursor.key()));
     if (parsed.range == Range::live) {
       TRY(value, parse_value(parsed.kind, cursor.value()));
       if (value.form == Form::data) {
         TRY(data, parse_data(value));
         for (const media::Extent& run : data.runs) batch.free(run);
+        bytes += 14 * data.runs.size();
       }
     }
     batch.erase(cursor.key());
+    bytes += cursor.key().size() + 4;
     ++records;
     TRY(moved, cursor.next());
   }
@@ -117,7 +135,11 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, index::Ba
 media::Lsn Shard::State::commit(const index::RecordHeader& header, const index::Batch& batch) {
   CHECK(header.epoch > newest);
   hlc.advance(header.epoch);
-  const media::Lsn at = store->commit(header, batch, {hlc.last(), 0});
+  // A session that was forgotten while this ran must not come back by replay, with half of what it
+  // knew.
+  index::RecordHeader kept = header;
+  if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
+  const media::Lsn at = store->commit(kept, batch, {hlc.last(), 0});
   newest = header.epoch;
   undurable.push_back({at, header.epoch});
   // In the same step as the record: a checkpoint from now on covers both.
@@ -218,15 +240,23 @@ void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
 Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
-  for (;;) {
+  for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());
     index::Batch batch;
-    auto records = plan_destroy(*state_, container, batch);
+    auto records = plan_destroy(*state_, container, slice, batch);
     if (!records && records.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state_->store->load_absent());
+      auto loaded = co_await state_->store->load_absent();
+      if (loaded) continue;
+      records = fail(loaded.error());
+    }
+    if (!records) {
+      const Errc code = records.error().code();
+      if (slice == 1 || (code != Errc::no_space && code != Errc::no_memory)) {
+        co_return fail(records.error());
+      }
+      slice /= 8;
       continue;
     }
-    if (!records) co_return fail(records.error());
     if (*records == 0) break;
     const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
     for (const auto& op : batch.ops()) {
