@@ -12,6 +12,10 @@ namespace cairn::media {
 namespace {
 
 constexpr uint64_t kWordBits = 64;
+// Changes are noted by this many words of the bitmap.
+constexpr uint64_t kDirtyWords = 8;
+// How far a run is measured when blocks come back; a longer one means "no limit known".
+constexpr uint64_t kMeasuredRunMax = 4096;
 
 bool bit(const std::vector<uint64_t>& bits, uint64_t at) {
   return (bits[at / kWordBits] >> (at % kWordBits) & 1) != 0;
@@ -49,13 +53,61 @@ uint64_t find_bit(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to,
   return to;
 }
 
-/// First run of `count` clear bits in [from, to), or the longest shorter one.
-Extent find_run(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to, uint64_t count) {
+}  // namespace
+
+Space::Space(uint64_t block_count, uint64_t first_block)
+    : run_max_(block_count),
+      block_count_(block_count),
+      first_block_(first_block),
+      cursor_(first_block) {
+  CHECK(first_block <= block_count);
+  const uint64_t words = (block_count + kWordBits - 1) / kWordBits;
+  owned_.assign(words, 0);
+  taken_.assign(words, 0);
+  full_words_.assign((words + kWordBits - 1) / kWordBits, 0);
+  dirty_units_.assign((words + kDirtyWords - 1) / kDirtyWords, false);
+  usage_.total = block_count - first_block;
+  set_taken(0, first_block, true);
+  set_taken(block_count, words * kWordBits, true);
+}
+
+void Space::set_taken(uint64_t from, uint64_t to, bool value) {
+  set_bits(taken_, from, to, value);
+  for (uint64_t w = from / kWordBits; w * kWordBits < to; ++w) {
+    set_bits(full_words_, w, w + 1, taken_[w] == ~uint64_t{0});
+  }
+}
+
+void Space::mark_dirty(uint64_t from, uint64_t to) {
+  constexpr uint64_t kUnitBits = kDirtyWords * kWordBits;
+  for (uint64_t unit = from / kUnitBits; unit * kUnitBits < to; ++unit) {
+    if (dirty_units_[unit]) continue;
+    dirty_units_[unit] = true;
+    dirty_list_.push_back(static_cast<uint32_t>(unit));
+  }
+}
+
+// ---- looking for free runs ----
+
+/// First free block in [from, to); `to` if there is none. Skips 4,096 taken blocks at a look.
+uint64_t Space::find_free(uint64_t from, uint64_t to) const {
+  if (from >= to) return to;
+  const uint64_t in_word = std::min(to, round_up(from + 1, kWordBits));
+  const uint64_t near = find_bit(taken_, from, in_word, false);
+  if (near < in_word || in_word == to) return near;
+  const uint64_t words = (to + kWordBits - 1) / kWordBits;
+  const uint64_t word = find_bit(full_words_, in_word / kWordBits, words, false);
+  if (word == words) return to;
+  return find_bit(taken_, word * kWordBits, to, false);
+}
+
+/// First run of `count` free blocks in [from, to), or the longest shorter one.
+Extent Space::find_run(uint64_t from, uint64_t to, uint64_t count) const {
   Extent best;
   while (from < to) {
-    const uint64_t begin = find_bit(bits, from, to, false);
+    const uint64_t begin = find_free(from, to);
     if (begin == to) break;
-    const uint64_t end = find_bit(bits, begin, std::min(to, begin + count), true);
+    const uint64_t end = find_bit(taken_, begin, std::min(to, begin + count), true);
     if (end - begin > best.count) best = {begin, static_cast<uint32_t>(end - begin)};
     if (best.count == count) break;
     from = end;
@@ -63,29 +115,49 @@ Extent find_run(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to, u
   return best;
 }
 
-}  // namespace
-
-Space::Space(uint64_t block_count, uint64_t first_block)
-    : block_count_(block_count), first_block_(first_block), cursor_(first_block) {
-  CHECK(first_block <= block_count);
-  const uint64_t words = (block_count + kWordBits - 1) / kWordBits;
-  owned_.assign(words, 0);
-  taken_.assign(words, 0);
-  dirty_words_.assign(words, false);
-  usage_.total = block_count - first_block;
-  set_bits(taken_, 0, first_block, true);
-  set_bits(taken_, block_count, words * kWordBits, true);
+/// As find_run() over the whole blob, beginning at the cursor. Remembers what it learned: a second
+/// search for what is not there costs nothing until blocks come back.
+Extent Space::find_anywhere(uint64_t count) {
+  if (run_max_ == 0) return {};
+  count = std::min(count, run_max_);
+  const Extent near = find_run(cursor_, block_count_, count);
+  if (near.count == count) return near;
+  const Extent any = find_run(first_block_, block_count_, count);
+  if (any.count < count) run_max_ = any.count;
+  return any.count > near.count ? any : near;
 }
+
+/// The blocks of [from, to) came back, maybe beside other free ones.
+void Space::raise_run_max(uint64_t from, uint64_t to) {
+  if (run_max_ >= kMeasuredRunMax) {
+    run_max_ = block_count_;
+    return;
+  }
+  uint64_t begin = from;
+  while (begin > first_block_ && from - begin < kMeasuredRunMax && !bit(taken_, begin - 1)) --begin;
+  const uint64_t limit = std::min(block_count_, to + kMeasuredRunMax);
+  const uint64_t length = find_bit(taken_, to, limit, true) - begin;
+  if (length >= kMeasuredRunMax) {
+    run_max_ = block_count_;
+  } else {
+    run_max_ = std::max(run_max_, length);
+  }
+}
+
+void Space::give_back(uint64_t from, uint64_t to) {
+  set_taken(from, to, false);
+  raise_run_max(from, to);
+}
+
+// ---- reservations ----
 
 Result<Extent> Space::reserve(uint32_t count) {
   CHECK(count > 0);
   if (usage_.available() < count) return fail(Errc::no_space, "space: full");
-  Extent run = find_run(taken_, cursor_, block_count_, count);
-  if (run.count < count) {
-    run = find_run(taken_, first_block_, std::min(block_count_, cursor_ + count), count);
-  }
+  Extent run;
+  if (count <= run_max_) run = find_anywhere(count);
   if (run.count < count) return fail(Errc::no_space, "space: no free run is long enough");
-  set_bits(taken_, run.block, run.block + count, true);
+  set_taken(run.block, run.block + count, true);
   usage_.reserved += count;
   cursor_ = run.block + count;
   return run;
@@ -97,13 +169,9 @@ Result<std::vector<Extent>> Space::reserve_scattered(uint64_t count, size_t runs
   uint64_t left = count;
   while (left > 0 && runs.size() < runs_max && usage_.available() >= left) {
     const uint64_t wanted = std::min<uint64_t>(left, UINT32_MAX);
-    Extent run = find_run(taken_, cursor_, block_count_, wanted);
-    if (run.count < wanted) {
-      const Extent other = find_run(taken_, first_block_, block_count_, wanted);
-      if (other.count > run.count) run = other;
-    }
+    const Extent run = find_anywhere(wanted);
     if (run.count == 0) break;
-    set_bits(taken_, run.block, run.block + run.count, true);
+    set_taken(run.block, run.block + run.count, true);
     usage_.reserved += run.count;
     cursor_ = run.block + run.count;
     runs.push_back(run);
@@ -120,7 +188,7 @@ void Space::cancel(Extent extent) {
   DCHECK(count_bits(taken_, extent.block, end) == extent.count);
   DCHECK(count_bits(owned_, extent.block, end) == 0);
   CHECK(usage_.reserved >= extent.count);
-  set_bits(taken_, extent.block, end, false);
+  give_back(extent.block, end);
   usage_.reserved -= extent.count;
 }
 
@@ -131,7 +199,7 @@ void Space::publish(Extent extent) {
   DCHECK(count_bits(owned_, extent.block, end) == 0);
   CHECK(usage_.reserved >= extent.count);
   set_bits(owned_, extent.block, end, true);
-  for (uint64_t w = extent.block / kWordBits; w * kWordBits < end; ++w) dirty_words_[w] = true;
+  mark_dirty(extent.block, end);
   usage_.reserved -= extent.count;
   usage_.used += extent.count;
 }
@@ -145,7 +213,7 @@ Result<void> Space::adopt(Extent extent) {
   if (count_bits(taken_, extent.block, end) != 0) {
     return fail(Errc::checksum, "space: a block belongs to somebody already");
   }
-  set_bits(taken_, extent.block, end, true);
+  set_taken(extent.block, end, true);
   usage_.reserved += extent.count;
   publish(extent);
   return {};
@@ -159,7 +227,7 @@ Result<void> Space::free(Extent extent, uint64_t lsn) {
   }
   CHECK(deferred_.empty() || deferred_.back().lsn <= lsn);
   set_bits(owned_, extent.block, end, false);
-  for (uint64_t w = extent.block / kWordBits; w * kWordBits < end; ++w) dirty_words_[w] = true;
+  mark_dirty(extent.block, end);
   usage_.used -= extent.count;
   usage_.deferred += extent.count;
   deferred_.push_back({lsn, extent});
@@ -170,7 +238,7 @@ std::vector<Extent> Space::release(uint64_t lsn) {
   std::vector<Extent> released;
   auto end = deferred_.begin();
   for (; end != deferred_.end() && end->lsn <= lsn; ++end) {
-    set_bits(taken_, end->extent.block, end->extent.block + end->extent.count, false);
+    give_back(end->extent.block, end->extent.block + end->extent.count);
     usage_.deferred -= end->extent.count;
     released.push_back(end->extent);
   }
@@ -197,12 +265,17 @@ void Space::save_chunk(size_t chunk, ByteSpan into) const {
 
 std::vector<size_t> Space::take_dirty(size_t chunk_bytes) {
   const size_t words = chunk_bytes / 8;
+  std::sort(dirty_list_.begin(), dirty_list_.end());
   std::vector<size_t> chunks;
-  for (size_t w = 0; w < dirty_words_.size(); ++w) {
-    if (!dirty_words_[w]) continue;
-    dirty_words_[w] = false;
-    if (chunks.empty() || chunks.back() != w / words) chunks.push_back(w / words);
+  for (const uint32_t unit : dirty_list_) {
+    dirty_units_[unit] = false;
+    // A unit may lie across the border of two chunks.
+    const size_t last = std::min<size_t>((unit + uint64_t{1}) * kDirtyWords, owned_.size()) - 1;
+    for (size_t chunk = unit * kDirtyWords / words; chunk <= last / words; ++chunk) {
+      if (chunks.empty() || chunks.back() != chunk) chunks.push_back(chunk);
+    }
   }
+  dirty_list_.clear();
   return chunks;
 }
 
@@ -222,6 +295,7 @@ Result<void> Space::load_chunk(size_t chunk, ByteView from) {
     }
     owned_[w] |= value;
     taken_[w] |= value;
+    set_bits(full_words_, w, w + 1, taken_[w] == ~uint64_t{0});
     usage_.used += static_cast<uint64_t>(std::popcount(value));
   }
   return {};

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -60,7 +59,8 @@ class Space {
   /// reserved blocks count as free, deferred ones as free too.
   size_t chunk_count(size_t chunk_bytes) const;
   void save_chunk(size_t chunk, ByteSpan into) const;
-  /// Chunks changed since the last take_dirty(); drives what a checkpoint writes.
+  /// Chunks that may have changed since the last take_dirty(), ascending; drives what a checkpoint
+  /// writes. Costs what changed, not what there is.
   std::vector<size_t> take_dirty(size_t chunk_bytes);
   /// @error checksum  bits beyond the blob or below first_block are set
   Result<void> load_chunk(size_t chunk, ByteView from);
@@ -70,10 +70,21 @@ class Space {
     uint64_t lsn;
     Extent extent;
   };
-  std::vector<uint64_t> owned_;  // published bits
-  std::vector<uint64_t> taken_;  // owned, reserved or deferred: not to be handed out
-  std::vector<bool> dirty_words_;
-  std::deque<Deferred> deferred_;  // ascending by lsn
+  void set_taken(uint64_t from, uint64_t to, bool value);
+  void mark_dirty(uint64_t from, uint64_t to);
+  uint64_t find_free(uint64_t from, uint64_t to) const;
+  Extent find_run(uint64_t from, uint64_t to, uint64_t count) const;
+  Extent find_anywhere(uint64_t count);
+  void raise_run_max(uint64_t from, uint64_t to);
+  void give_back(uint64_t from, uint64_t to);
+
+  std::vector<uint64_t> owned_;       // published bits
+  std::vector<uint64_t> taken_;       // owned, reserved or deferred: not to be handed out
+  std::vector<uint64_t> full_words_;  // bit w: word w of taken_ has no free block
+  uint64_t run_max_;                  // no free run is longer
+  std::vector<bool> dirty_units_;     // kDirtyWords words each
+  std::vector<uint32_t> dirty_list_;  // those that are set, unsorted
+  std::deque<Deferred> deferred_;     // ascending by lsn
   uint64_t block_count_;
   uint64_t first_block_;
   uint64_t cursor_;
