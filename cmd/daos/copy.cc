@@ -22,8 +22,12 @@ namespace {
 struct CopyArguments {
   std::string source, target, report, preserve;
   bool ignore_unsupported = false;
-  unsigned threads = 32;
+  unsigned threads = 0;  // 0: by direction
 };
+
+/// Writers share log writes, so many in flight pay. Readers rarely wait for media, and more of them
+/// only hand the store's context around: 20,000 small files take 3.8 s with 4, 14 s with 32.
+constexpr unsigned kThreadsIn = 32, kThreadsOut = 4;
 
 /// A place of the copy, opened.
 struct End {
@@ -213,7 +217,8 @@ Outcome copy_opened(const CopyArguments& a, End& from, End& to, const std::strin
   }
   auto target = find_target(to, base_of(path), is_dir, a);
   if (!target) return std::unexpected(target.error());
-  CopyEngine engine(*source, *target->side, {.threads = a.threads, .report_fd = report_fd,
+  const unsigned threads = a.threads != 0 ? a.threads : to.at.native ? kThreadsOut : kThreadsIn;
+  CopyEngine engine(*source, *target->side, {.threads = threads, .report_fd = report_fd,
                                              .progress = !json});
   std::thread counter;
   if (from.at.native) {
@@ -268,7 +273,7 @@ void add_copy_command(Tool& tool) {
   app.add_option("-d,--dst", a->target, "A path, or daos://POOL/CONTAINER[/PATH]");
   app.add_option("--report", a->report,
                  "Write a line to this file for each file or link once it is durable");
-  app.add_option("--threads", a->threads, "Entries in flight (default 32)")
+  app.add_option("--threads", a->threads, "Entries in flight (default 32 into a container, 4 out of it)")
       ->check(CLI::Range(1, 256));
   app.add_option("-m,--preserve-props", a->preserve, "Not supported yet");
   app.add_flag("--ignore-unsupported", a->ignore_unsupported,
