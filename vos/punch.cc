@@ -153,9 +153,11 @@ Result<void> Punch::plan_dkey(Plan& plan) {
 
 Result<void> Punch::plan() {
   markers_added = 0;
-  epoch = request.epoch != 0 ? request.epoch : state.next_epoch();
-  if (epoch <= state.newest) {
-    return fail(Errc::tx_restart, "punch: the epoch is at or below the write floor");
+  epoch = request.epoch;
+  if (epoch == 0) {
+    epoch = state.next_epoch();
+  } else {
+    TRY(sound, state.check_given_epoch(epoch));
   }
   Plan plan(state, path, epoch, cache);
   Result<void> planned;

@@ -42,6 +42,19 @@ struct Shard::State {
   uint64_t record_bytes_max = 0;
 
   index::Tree& tree() { return store->tree(); }
+  /// A caller's epoch must be above the write floor and not beyond the clock's bound: adopting one
+  /// from the far future would shut out every write that follows.
+  /// @error tx_restart  at or below the floor   @error invalid  beyond the bound
+  Result<void> check_given_epoch(model::Epoch epoch) {
+    constexpr uint64_t kClockBoundNs = kSecond;
+    if (epoch <= newest) {
+      return fail(Errc::tx_restart, "the epoch is at or below the write floor");
+    }
+    if (epoch > model::epoch_of_wall_ns(reactor.clock().wall_ns() + kClockBoundNs)) {
+      return fail(Errc::invalid, "the epoch is further in the future than clocks may differ");
+    }
+    return {};
+  }
   model::Epoch next_epoch() { return hlc.next(reactor.clock().wall_ns()); }
 
   /// One plain step: appends, applies, and remembers what is not durable yet.

@@ -240,7 +240,7 @@ TEST_F(ShardTest, Overlapping_array_writes_trim_and_split_what_they_cover) {
 
 TEST_F(ShardTest, Attributes_set_in_an_inode_leave_one_record) {
   // Goal: 88 bytes written whole and then in parts stay one packed record, read back exactly; a
-  // part that is made a hole, or a write beyond them, is an ordinary one. Method: a string beside it.
+  // part that is made a hole, or a write beyond them, is an ordinary one. Method: a string beside.
   const auto o = object();
   std::string inode(88, '\0');
   inode[0] = 'm';
@@ -450,6 +450,24 @@ TEST_F(ShardTest, A_resend_gets_the_first_answer_also_after_a_restart) {
   EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::exists);
   r.origin = {7, 1, 0};
   EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::unknown);
+}
+
+TEST_F(ShardTest, An_epoch_that_a_caller_gives_is_above_the_floor_and_within_the_clock_bound) {
+  // Goal: no caller can write into the past or shut others out of the future. Method: both ends.
+  const auto o = object();
+  const auto first = put(o, "d", "a", bytes_of("v"));
+  ASSERT_TRUE(first);
+  Bytes value = bytes_of("w");
+  UpdateRequest r{.object = o, .dkey = as_bytes("d"), .epoch = *first};
+  r.iods.push_back({as_bytes("a"), ValueType::single, 1, 0, {}, buffer_of(value), false});
+  EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::tx_restart);
+  r.epoch = model::kEpochMax;
+  EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::invalid);
+  r.epoch = *first + 1;
+  EXPECT_EQ(context_->run(shard_->update(r)).value_or(0), *first + 1);
+  EXPECT_EQ(get(o, "d", "a"), "w");
+  PunchRequest p{.object = o, .epoch = *first};
+  EXPECT_EQ(context_->run(shard_->punch(p)).error().code(), Errc::tx_restart);
 }
 
 TEST_F(ShardTest, A_destroyed_container_leaves_nothing) {

@@ -311,9 +311,11 @@ Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
 
 Result<void> Update::plan() {
   used.clear();
-  epoch = request.epoch != 0 ? request.epoch : state.next_epoch();
-  if (epoch <= state.newest) {
-    return fail(Errc::tx_restart, "update: the epoch is at or below the write floor");
+  epoch = request.epoch;
+  if (epoch == 0) {
+    epoch = state.next_epoch();
+  } else {
+    TRY(sound, state.check_given_epoch(epoch));
   }
   Plan plan(state, path, epoch, cache);
   TRY(dkey_floor, plan.look().dkey_floor(checked.dkey_prefix));
