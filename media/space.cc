@@ -122,9 +122,11 @@ Extent Space::find_anywhere(uint64_t count) {
   count = std::min(count, run_max_);
   const Extent near = find_run(cursor_, block_count_, count);
   if (near.count == count) return near;
-  const Extent any = find_run(first_block_, block_count_, count);
-  if (any.count < count) run_max_ = any.count;
-  return any.count > near.count ? any : near;
+  // A run that begins before the cursor may end behind it.
+  const Extent other = find_run(first_block_, std::min(block_count_, cursor_ + count), count);
+  const Extent best = other.count > near.count ? other : near;
+  if (best.count < count) run_max_ = best.count;
+  return best;
 }
 
 /// The blocks of [from, to) came back, maybe beside other free ones.
