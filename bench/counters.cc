@@ -1,5 +1,7 @@
 #include "bench/counters.h"
 
+#include <sys/resource.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -46,6 +48,9 @@ Counters Counters::now() {
   Counters c;
   c.allocations = allocation_batches.load(std::memory_order_relaxed) * kBatch + allocations_here;
   c.cpu_seconds = bench::cpu_seconds();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  c.switches = static_cast<uint64_t>(usage.ru_nvcsw);
   read_disk_counters(c);
   return c;
 }
@@ -54,13 +59,15 @@ Counters& Counters::operator+=(const Counters& more) {
   allocations += more.allocations;
   disk_read_bytes += more.disk_read_bytes;
   disk_write_bytes += more.disk_write_bytes;
+  switches += more.switches;
   cpu_seconds += more.cpu_seconds;
   return *this;
 }
 
 Counters operator-(const Counters& after, const Counters& before) {
   return {after.allocations - before.allocations, after.disk_read_bytes - before.disk_read_bytes,
-          after.disk_write_bytes - before.disk_write_bytes, after.cpu_seconds - before.cpu_seconds};
+          after.disk_write_bytes - before.disk_write_bytes, after.switches - before.switches,
+          after.cpu_seconds - before.cpu_seconds};
 }
 
 void count_allocation();

@@ -1,5 +1,5 @@
 // What a side of a case did besides taking time: memory allocations of this process (counted by
-// replacing operator new) and bytes that it read from and wrote to disks.
+// replacing operator new), sleeps of its threads, and bytes that it read from and wrote to disks.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@ struct Counters {
   uint64_t allocations = 0;
   uint64_t disk_read_bytes = 0;
   uint64_t disk_write_bytes = 0;  // page cache included, when it is made dirty
+  uint64_t switches = 0;          // times that a thread went to sleep
   double cpu_seconds = 0;
 
   static Counters now();

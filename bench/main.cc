@@ -82,12 +82,14 @@ struct Tally {
   /// JSON members, each name with `prefix` before it.
   std::string members(const char* prefix) const {
     const double n = std::max(1.0, operations);
-    char text[300];
+    char text[400];
     std::snprintf(text, sizeof text,
                   "\"%scpu_us_per_op\": %.2f, \"%sallocations_per_op\": %.1f, "
-                  "\"%sdisk_read_bytes_per_op\": %.0f, \"%sdisk_write_bytes_per_op\": %.0f",
+                  "\"%ssleeps_per_op\": %.2f, \"%sdisk_read_bytes_per_op\": %.0f, "
+                  "\"%sdisk_write_bytes_per_op\": %.0f",
                   prefix, used.cpu_seconds * 1e6 / n, prefix,
                   static_cast<double>(used.allocations) / n, prefix,
+                  static_cast<double>(used.switches) / n, prefix,
                   static_cast<double>(used.disk_read_bytes) / n, prefix,
                   static_cast<double>(used.disk_write_bytes) / n);
     return text;
