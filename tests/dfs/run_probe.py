@@ -11,6 +11,7 @@ import argparse
 import collections
 import fnmatch
 import os
+import re
 import subprocess
 import sys
 
@@ -22,8 +23,22 @@ def key(line):
     return line.split(" -> ")[0] if " -> " in line else " ".join(line.split(" ")[:2])
 
 
+INODE = re.compile(r"^ *akey len=9 'DFS_INODE' ARRAY rec_size=1 recx=\{(\d+),(\d+)\}$")
+
+
 def lines_of(text):
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+    """The lines, with the extents of a directory entry's inode put together: our store keeps its 88
+    bytes as one record however often a part of them was set; the reference does so only later."""
+    lines = []
+    for line in text.splitlines():
+        line = line.rstrip()
+        now, before = INODE.match(line), INODE.match(lines[-1]) if lines else None
+        if now and before and int(before[1]) + int(before[2]) == int(now[1]):
+            end = int(now[1]) + int(now[2])
+            lines[-1] = lines[-1].split("{")[0] + "{%s,%d}" % (before[1], end - int(before[1]))
+        elif line.strip():
+            lines.append(line)
+    return lines
 
 
 def table(path):
