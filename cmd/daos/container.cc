@@ -13,6 +13,24 @@
 
 namespace cairn::tool {
 
+std::unexpected<Failure> bad_flag(const char* flag, const char* kind, const std::string& why) {
+  return refuse("invalid argument for flag `" + std::string(flag) + "' (expected main." + kind +
+                "): " + why);
+}
+
+std::expected<void, Failure> parse_class(const char* flag, const std::string& text,
+                                         daos_oclass_id_t& out) {
+  if (text.empty()) return {};
+  const int id = daos_oclass_name2id(text.c_str());
+  if (id == 0) return bad_flag(flag, "ObjClassFlag", "unknown object class \"" + text + "\"");
+  out = static_cast<daos_oclass_id_t>(id);
+  return {};
+}
+
+std::unexpected<Failure> bad_chunk_size(const std::string& text) {
+  return bad_flag("-z, --chunk-size", "ChunkSizeFlag", "invalid chunk-size \"" + text + "\"");
+}
+
 namespace {
 
 struct CreateArguments {
@@ -30,27 +48,10 @@ struct CreatePlan {
   std::string label;
 };
 
-std::unexpected<Failure> bad_flag(const char* flag, const char* kind, const std::string& why) {
-  return refuse("invalid argument for flag `" + std::string(flag) + "' (expected main." + kind +
-                "): " + why);
-}
-
-std::expected<void, Failure> parse_class(const char* flag, const std::string& text,
-                                         daos_oclass_id_t& out) {
-  if (text.empty()) return {};
-  const int id = daos_oclass_name2id(text.c_str());
-  if (id == 0) return bad_flag(flag, "ObjClassFlag", "unknown object class \"" + text + "\"");
-  out = static_cast<daos_oclass_id_t>(id);
-  return {};
-}
-
 std::expected<void, Failure> parse_posix(const CreateArguments& a, CreatePlan& plan) {
   if (!a.chunk.empty()) {
     const auto bytes = parse_size(a.chunk);
-    if (!bytes) {
-      return bad_flag("-z, --chunk-size", "ChunkSizeFlag",
-                      "invalid chunk-size \"" + a.chunk + "\"");
-    }
+    if (!bytes) return bad_chunk_size(a.chunk);
     plan.dfs.da_chunk_size = *bytes;
   }
   if (auto ok = parse_class("-o, --oclass", a.oclass, plan.dfs.da_oclass_id); !ok) return ok;

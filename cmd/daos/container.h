@@ -34,6 +34,13 @@ std::string layout_text(uint64_t layout);
 /// `--properties` of create; a label goes to `*label`.
 std::expected<PropertyList, Failure> parse_properties(const std::string& text, std::string* label);
 
+/// "invalid argument for flag ..." in the words that scripts know; `kind` names its type there.
+std::unexpected<Failure> bad_flag(const char* flag, const char* kind, const std::string& why);
+std::unexpected<Failure> bad_chunk_size(const std::string& text);
+/// Empty `text` leaves `out` alone.
+std::expected<void, Failure> parse_class(const char* flag, const std::string& text,
+                                         daos_oclass_id_t& out);
+
 /// Negative DER code of an errno that libdfs or libduns gave.
 int der_of_errno(int number);
 
