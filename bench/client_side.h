@@ -14,8 +14,8 @@ inline constexpr const char* kContLabel = "bench";
 class ClientSide {
  public:
   /// Makes home and pool, then daos_init(). `open_container`: connect(), else the case does what it
-  /// wants (libdfs).
-  ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 4ull << 30);
+  /// wants (libdfs). A pool of 8 GiB has a log of 256 MiB, as the store cases do.
+  ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 8ull << 30);
   ~ClientSide();
 
   daos_handle_t pool() const { return pool_; }
