@@ -14,6 +14,8 @@ def main():
     print("| case | ours | peer | theirs | ratio (range) | CPU us per op: ours, theirs |")
     print("|---|---|---|---|---|---|")
     for line in sys.stdin:
+        if not line.startswith("{"):
+            continue  # what the build says
         d = json.loads(line)
         spread = f" ({d['ratio_min']:.2f}-{d['ratio_max']:.2f})" if "ratio_min" in d else ""
         cpu = f"{d['cpu_us_per_op']}, {d['peer_cpu_us_per_op']}" if "cpu_us_per_op" in d else ""
