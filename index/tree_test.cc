@@ -97,6 +97,32 @@ TEST(Tree, EmptyTree_HasNoRecordsAndNoPages) {
   EXPECT_TRUE(world.memory_.pager().root().is_null());
 }
 
+TEST(Tree, AnInsertionIntoTheRangeOfALeafThatItsBatchEmpties_FindsItsWay) {
+  // Goal: one batch may erase all of a leaf and insert into its range although the neighbours are not
+  // in memory. Method: several leaves, all evicted; for each leaf's range erase what it may hold and
+  // put a key between.
+  for (int from = 0; from < 2000; from += 37) {
+    World world(400);
+    const auto key = [](int i) {
+      char out[16];
+      std::snprintf(out, sizeof out, "key%06d", i);
+      return std::string(out);
+    };
+    for (int i = 0; i < 2000; ++i) world.put(key(i), stamped(1, std::string(200, 'v')));
+    world.memory_.checkpoint();
+    world.memory_.evict_all();
+    Batch batch;
+    for (int i = from; i < from + 200; ++i) batch.erase(as_bytes(key(i)));
+    batch.erase(as_bytes(key(from) + "never"));
+    batch.put(as_bytes(key(from) + "new"), as_bytes(stamped(2, "n")));
+    batch.put(as_bytes(key(from)), as_bytes(stamped(2, "again")));
+    ASSERT_TRUE(world.apply(batch));
+    EXPECT_EQ(world.get(key(from) + "new"), stamped(2, "n"));
+    EXPECT_EQ(world.get(key(from)), stamped(2, "again"));
+    EXPECT_EQ(world.verify(), from + 200 <= 2000 ? 1802u : static_cast<uint64_t>(from) + 2);
+  }
+}
+
 /// How a run of the model test draws its keys and values.
 struct Shape {
   const char* name;

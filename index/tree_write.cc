@@ -86,9 +86,10 @@ Bytes separator(const KeyParts& left, const KeyParts& right) {
 }  // namespace
 
 bool TreeWriter::is_there(ByteView key) {
+  // prepare() touched the key's leaf. If the way leads to a page that is not in memory, that leaf
+  // was given up by an erase before this one because it had become empty.
   const auto found = tree_.get(key);
-  CHECK(found.has_value());
-  return found->has_value();
+  return found && found->has_value();
 }
 
 void TreeWriter::descend(ByteView key, uint64_t stamp) {
@@ -413,13 +414,47 @@ void TreeWriter::collapse_root() {
   }
 }
 
+namespace {
+
+/// Which ops count: of those with the same key the last one.
+std::vector<bool> last_of_each_key(const Batch& batch) {
+  const auto& ops = batch.ops();
+  std::vector<uint32_t> order(ops.size());
+  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const int c = as_chars(batch.key(ops[a])).compare(as_chars(batch.key(ops[b])));
+    return c != 0 ? c < 0 : a < b;
+  });
+  std::vector<bool> counts(ops.size(), true);
+  for (size_t i = 1; i < order.size(); ++i) {
+    if (as_chars(batch.key(ops[order[i - 1]])) == as_chars(batch.key(ops[order[i]]))) {
+      counts[order[i - 1]] = false;
+    }
+  }
+  return counts;
+}
+
+}  // namespace
+
 void Tree::apply(const Batch& batch) {
   TreeWriter writer(*this, batch.op_count() <= kSpillOpsMax);
-  for (const Batch::Op& op : batch.ops()) {
-    if (op.erase) {
-      writer.erase(batch.key(op));
-    } else {
-      writer.put(batch.key(op), batch.value(op));
+  const auto& ops = batch.ops();
+  const bool erases = std::any_of(ops.begin(), ops.end(), [](const auto& op) { return op.erase; });
+  if (!erases) {
+    for (const Batch::Op& op : ops) writer.put(batch.key(op), batch.value(op));
+    return;
+  }
+  // Insertions go first: an erase that empties a leaf gives it up, and a key of its range then leads
+  // to a neighbour that prepare() did not touch.
+  const std::vector<bool> counts = last_of_each_key(batch);
+  for (const bool erasing : {false, true}) {
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (!counts[i] || ops[i].erase != erasing) continue;
+      if (erasing) {
+        writer.erase(batch.key(ops[i]));
+      } else {
+        writer.put(batch.key(ops[i]), batch.value(ops[i]));
+      }
     }
   }
 }

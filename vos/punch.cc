@@ -214,11 +214,13 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
     }
     if (!loaded) co_return fail(loaded.error());
   }
-  if (punch.batch.empty()) {
+  const Origin& origin = punch.request.origin;
+  if (punch.batch.empty() && origin.session == 0) {
     CO_TRY(settled, co_await state.settle());
     co_return punch.epoch;
   }
-  const Origin& origin = punch.request.origin;
+  // A session's punch of nothing is a record, too: a copy of the request that arrives late, also
+  // after a restart, must not remove what was written since (store.md rule 13).
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());

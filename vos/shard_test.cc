@@ -452,6 +452,21 @@ TEST_F(ShardTest, A_resend_gets_the_first_answer_also_after_a_restart) {
   EXPECT_EQ(context_->run(shard_->update(r)).error().code(), Errc::unknown);
 }
 
+TEST_F(ShardTest, A_late_copy_of_a_punch_of_nothing_removes_nothing_also_after_a_restart) {
+  // Goal: exactly once for punches that found nothing. Method: punch, write, restart, punch again.
+  const auto o = object();
+  shard_->open_session(9);
+  PunchRequest p{
+      .object = o, .level = PunchRequest::Level::dkey, .dkey = as_bytes("d"), .origin = {9, 1, 0}};
+  const auto first = context_->run(shard_->punch(p));
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(put(o, "d", "a", bytes_of("v")));
+  EXPECT_EQ(*context_->run(shard_->punch(p)), *first);
+  restart();
+  EXPECT_EQ(*context_->run(shard_->punch(p)), *first);
+  EXPECT_EQ(get(o, "d", "a"), "v");
+}
+
 TEST_F(ShardTest, An_epoch_that_a_caller_gives_is_above_the_floor_and_within_the_clock_bound) {
   // Goal: no caller can write into the past or shut others out of the future. Method: both ends.
   const auto o = object();
