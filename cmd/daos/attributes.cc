@@ -180,7 +180,7 @@ Outcome set(const ContainerArguments& arguments, bool of_pools) {
   if (owner->rest.empty()) return refuse("attribute name and value are required");
   std::string problem;
   const auto pairs = parse_pairs(owner->rest[0], &problem);
-  if (!pairs) return refuse("invalid attribute " + problem);
+  if (!pairs) return refuse("invalid property " + problem);
   std::vector<const char*> names;
   std::vector<const void*> values;
   std::vector<size_t> sizes;

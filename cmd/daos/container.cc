@@ -201,7 +201,9 @@ Outcome create(const CreateArguments& a) {
   if (!attributes_text) return std::unexpected(attributes_text.error());
   std::optional<Cont> cont;
   rc = Cont::open(*pool, name, DAOS_COO_RO, cont);
-  if (rc != 0) return failure("created container " + std::string(name) + ", but cannot open it", rc);
+  if (rc != 0) {
+    return failure("created container " + std::string(name) + ", but cannot open it", rc);
+  }
   auto facts = container_facts(*pool, *cont);
   if (!facts) return std::unexpected(facts.error());
   std::vector<std::pair<std::string, std::string>> rows{{"Container UUID ", facts->uuid}};
@@ -317,16 +319,13 @@ Outcome list_containers(const std::string& pool_name, bool verbose) {
   std::sort(rows.begin(), rows.end());
   std::vector<std::string> header{"Label", "UUID"};
   if (verbose) header.push_back("Layout");
+  if (rows.empty()) return Reply{"No containers.\n", list};
   std::string text = "Containers in pool " + pool_name + ":\n";
-  if (rows.empty()) {
-    text += "  No containers.\n";
-  } else {
-    std::string lines = table(header, rows);
-    for (size_t at = 0; at < lines.size();) {
-      const size_t end = lines.find('\n', at) + 1;
-      text += "  " + lines.substr(at, end - at);
-      at = end;
-    }
+  const std::string lines = table(header, rows);
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = lines.find('\n', at) + 1;
+    text += "  " + lines.substr(at, end - at);
+    at = end;
   }
   return Reply{text, list};
 }

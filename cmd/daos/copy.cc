@@ -62,15 +62,25 @@ std::unexpected<Failure> copy_failure(const CopyArguments& a, int status,
   return failure("failed to copy " + a.source + " -> " + a.target, status);
 }
 
+/// "The specified entity does not exist (-1005)".
+std::string short_status(int status) {
+  const std::string text = status_text(status);
+  return text.substr(text.find(": ") + 2) + " (" + std::to_string(status) + ")";
+}
+
+/// The lines that scripts know for an end that cannot be reached.
+std::unexpected<Failure> connect_failure(const CopyArguments& a, int status,
+                                         const std::string& what) {
+  std::fprintf(stderr, "ERROR: failed to %s: %s\n", what.c_str(), short_status(status).c_str());
+  return copy_failure(a, status, "fs copy failed to connect: " + short_status(status));
+}
+
 /// Connects, opens, mounts. A destination container that is missing is made, named by its label.
 std::expected<std::string, Failure> open_end(End& end, bool writable, const CopyArguments& a) {
   if (end.at.native) return "";
   const char* which = writable ? "destination" : "source";
   int rc = Pool::connect(end.at.pool, writable ? DAOS_PC_RW : DAOS_PC_RO, end.pool);
-  if (rc != 0) {
-    return copy_failure(a, rc, "failed to connect to the " + std::string(which) + " pool " +
-                                   end.at.pool + ": " + status_text(rc));
-  }
+  if (rc != 0) return connect_failure(a, rc, "connect to " + std::string(which) + " pool");
   std::string made;
   const unsigned flags = writable ? DAOS_COO_RW : DAOS_COO_RO;
   rc = Cont::open(*end.pool, end.at.cont, flags, end.cont);
@@ -83,10 +93,7 @@ std::expected<std::string, Failure> open_end(End& end, bool writable, const Copy
     if (rc == 0) made = "Successfully created container " + std::string(text) + "\n";
     if (rc == 0) rc = Cont::open(*end.pool, end.at.cont, flags, end.cont);
   }
-  if (rc != 0) {
-    return copy_failure(a, rc, "failed to open " + std::string(which) + " container " +
-                                   end.at.cont + ": " + status_text(rc));
-  }
+  if (rc != 0) return connect_failure(a, rc, "open " + std::string(which) + " container");
   const int number = FileSystem::mount(*end.pool, *end.cont, writable ? O_RDWR : O_RDONLY, end.fs);
   if (number != 0) {
     return copy_failure(a, der_of_errno(number),
@@ -206,9 +213,10 @@ Outcome copy_opened(const CopyArguments& a, End& from, End& to, const std::strin
   auto source = from.side(path);
   auto top = source->look_top();
   if (!top) {
-    return copy_failure(a, der_of_errno(top.error()),
-                        "Failed to stat '" + a.source + "': " +
-                            status_text(der_of_errno(top.error())));
+    const int status = der_of_errno(top.error());
+    std::fprintf(stderr, "ERROR: Failed to stat '%s': %s\n", a.source.c_str(),
+                 short_status(status).c_str());
+    return copy_failure(a, status, "fs copy failed: " + short_status(status));
   }
   const bool is_dir = S_ISDIR(top->info.st_mode);
   if (is_dir && lies_inside(to, from)) {
@@ -273,7 +281,8 @@ void add_copy_command(Tool& tool) {
   app.add_option("-d,--dst", a->target, "A path, or daos://POOL/CONTAINER[/PATH]");
   app.add_option("--report", a->report,
                  "Write a line to this file for each file or link once it is durable");
-  app.add_option("--threads", a->threads, "Entries in flight (default 32 into a container, 4 out of it)")
+  app.add_option("--threads", a->threads,
+                 "Entries in flight (default 32 into a container, 4 out of it)")
       ->check(CLI::Range(1, 256));
   app.add_option("-m,--preserve-props", a->preserve, "Not supported yet");
   app.add_flag("--ignore-unsupported", a->ignore_unsupported,

@@ -307,8 +307,8 @@ void CopyEngine::fail(const std::string& path, const char* step, int number,
   const bool first = (full && at_destination) ? !stopped_.exchange(true) : !stopped_;
   const uint64_t count = ++counts.errors;
   if (!first || count > kErrorsShown) return;
-  say("ERROR: daos: cannot copy " + path + " (" + step + (at_destination ? " at the destination" : "") +
-      "): " + errno_text(number) + "; " + way_out(number, at_destination));
+  say("ERROR: daos: cannot copy " + path + " (" + step +
+      (at_destination ? " at the destination" : "") + "): " + errno_text(number) + "; " + way_out(number, at_destination));
   if (count == kErrorsShown) say("ERROR: daos: more errors are counted, not shown");
 }
 

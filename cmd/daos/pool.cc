@@ -81,7 +81,10 @@ Outcome list(PoolListOptions options) {
 }
 
 Outcome query(const std::string& name, PoolQueryOptions options) {
-  if (name.empty()) return refuse("no pool label or UUID supplied");
+  if (name.empty()) {
+    return refuse(
+        "failed to connect to pool <no label or uuid set>: no pool UUID or label supplied");
+  }
   auto session = Session::start();
   if (!session) return std::unexpected(session.error());
   std::optional<Pool> pool;

@@ -94,6 +94,11 @@ std::string intro(const Sizes& sizes) {
          " storage tier ratio)\n";
 }
 
+void print_intro(const Sizes& sizes) {
+  std::fputs(intro(sizes).c_str(), stdout);
+  std::fflush(stdout);
+}
+
 std::unexpected<Failure> create_failure(const Error& error, const CreateArguments& a,
                                         uint64_t least) {
   constexpr const char* kDoing = "pool create failed";
@@ -115,16 +120,17 @@ std::unexpected<Failure> create_failure(const Error& error, const CreateArgument
   }
 }
 
-std::expected<client::Props, Failure> properties_of(const CreateArguments& a);
+std::expected<client::Props, Failure> properties_of(const CreateArguments& a, const Sizes& sizes,
+                                                    bool json);
 
 Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!model::check_label(a.label)) return refuse("invalid label \"" + a.label + "\"");
   auto sizes = sizes_of(a);
   if (!sizes) return std::unexpected(sizes.error());
-  auto props = properties_of(a);
+  auto props = properties_of(a, *sizes, tool.json());
   if (!props) return std::unexpected(props.error());
   if (!a.ranks.empty() && a.ranks != "0") {
-    if (!tool.json()) std::fputs(intro(*sizes).c_str(), stdout);
+    if (!tool.json()) print_intro(*sizes);
     return failure("pool create failed",
                    Fault{"server", 606, "pool request contains invalid rank: " + a.ranks,
                          "retry the request with a valid set of ranks"});
@@ -135,10 +141,7 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
         "up\n",
         stderr);
   }
-  if (!tool.json()) {
-    std::fputs(intro(*sizes).c_str(), stdout);
-    std::fflush(stdout);
-  }
+  if (!tool.json()) print_intro(*sizes);
   return with_home(true, "pool create failed", [&](client::System& system) -> Outcome {
     auto uuid = system.context().run(
         system.pool_create({.label = a.label, .bytes = sizes->total, .props = *props}));
@@ -179,7 +182,9 @@ constexpr const char* kSettable =
     "rb,"
     "svc_list,svc_ops_enabled,svc_ops_entry_age,svc_rf,upgrade_status";
 
-std::expected<client::Props, Failure> properties_of(const CreateArguments& a) {
+/// Refuses what the system would refuse; that comes after the intro.
+std::expected<client::Props, Failure> properties_of(const CreateArguments& a, const Sizes& sizes,
+                                                    bool json) {
   client::Props props;
   if (a.properties.empty()) return props;
   std::string problem;
@@ -191,6 +196,7 @@ std::expected<client::Props, Failure> properties_of(const CreateArguments& a) {
     }
     if (key == "rd_fac" || key == "rf") {
       if (value == "0") continue;
+      if (!json) print_intro(sizes);
       return failure(
           "pool create failed",
           Fault{"server", 621,
@@ -276,6 +282,7 @@ void add_pool_commands(Tool& tool) {
 
   Command& list_command = tool.command("pool", "list", {"ls"}, "List pools");
   auto list_options = std::make_shared<PoolListOptions>();
+  list_options->admin = true;
   list_command.app->add_flag("-v,--verbose", list_options->verbose, "With UUIDs and tiers");
   list_command.app->add_flag("-n,--no-query", list_options->no_query, "Without asking each pool");
   list_command.run = [list_options] { return list(*list_options); };
@@ -283,7 +290,7 @@ void add_pool_commands(Tool& tool) {
   Command& query_command = tool.command("pool", "query", {}, "Show one pool");
   auto pool = std::make_shared<std::string>();
   auto query_options = std::make_shared<PoolQueryOptions>();
-  query_options->self_heal = true;
+  query_options->admin = true;
   query_command.app->add_option("pool_label_or_UUID", *pool, "The pool")->required();
   query_command.app->add_flag("-t,--health-only", query_options->health_only, "Without space");
   query_command.app->add_flag("-e,--show-enabled", query_options->show_enabled,

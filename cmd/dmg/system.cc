@@ -22,24 +22,30 @@ struct QueryArguments {
   bool verbose = false, not_ok = false;
 };
 
-Json no_members() {
+Json no_members(Json providers) {
   return {{"members", nullptr},
-          {"providers", nullptr},
+          {"providers", std::move(providers)},
           {"sys_self_heal_policy", "exclude;pool_exclude;pool_rebuild"}};
 }
 
-Outcome query(const QueryArguments& a) {
-  if (!a.ranks.empty() && a.ranks.find_first_not_of("0123456789,-") != std::string::npos) {
-    return refuse("system query failed: invalid rank list \"" + a.ranks + "\"");
-  }
-  if (!a.ranks.empty() && a.ranks != "0") {
+Outcome no_such_ranks(const std::string& ranks, bool json) {
+  const Failure failure{"system query failed: non-existent ranks " + ranks, kStatusMisc, {},
+                        no_members(nullptr)};
+  if (!json) {
     std::printf("Query matches no ranks in system\n");
-    std::fprintf(stderr, "ERROR: Unknown 1 rank: %s\n", a.ranks.c_str());
-    return std::unexpected(Failure{
-        "system query failed: non-existent ranks " + a.ranks, kStatusMisc, {}, no_members()});
+    std::fprintf(stderr, "ERROR: Unknown 1 rank: %s\n", ranks.c_str());
   }
+  return std::unexpected(failure);
+}
+
+Outcome query(const QueryArguments& a, bool json) {
+  if (!a.ranks.empty() && a.ranks.find_first_not_of("0123456789,-") != std::string::npos) {
+    return refuse("invalid argument for flag `-r, --ranks' (expected ui.RankSetFlag): creating "
+                  "numeric set from \"[" + a.ranks + "]\": unexpected alphabetic character(s)");
+  }
+  if (!a.ranks.empty() && a.ranks != "0") return no_such_ranks(a.ranks, json);
   if (a.not_ok || (!a.states.empty() && a.states.find("joined") == std::string::npos)) {
-    return Reply{"Query matches no ranks in system\n", no_members()};
+    return Reply{"Query matches no ranks in system\n", no_members(Json::array({"inproc"}))};
   }
   return with_home(false, "system query failed", [&](client::System&) -> Outcome {
     const std::string domain = "/" + host_name();
@@ -125,10 +131,11 @@ void add_system_commands(Tool& tool) {
   query_command.app->add_flag("-v,--verbose", a->verbose, "With addresses and fault domains");
   query_command.app->add_flag("--not-ok", a->not_ok, "Only ranks that are not well");
   query_command.app->add_option("--with-states", a->states, "Only ranks in these states");
-  query_command.run = [a] { return query(*a); };
+  query_command.run = [a, &tool] { return query(*a, tool.json()); };
 
   Command& pools_command = tool.command("system", "list-pools", {}, "List pools");
   auto options = std::make_shared<PoolListOptions>();
+  options->admin = true;
   pools_command.app->add_flag("-v,--verbose", options->verbose, "With UUIDs and tiers");
   pools_command.app->add_flag("-n,--no-query", options->no_query, "Without asking each pool");
   pools_command.run = [options] { return list_pools(*options); };

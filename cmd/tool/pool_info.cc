@@ -76,9 +76,9 @@ void add_tiers(Json& out, const PoolFacts& pool) {
   out["tier_stats"] = tiers;
 }
 
-void add_versions(Json& out, const PoolFacts& pool, const std::string& self_heal) {
-  out["pool_layout_ver"] = kLayoutVersion;
-  out["upgrade_layout_ver"] = kLayoutVersion;
+void add_versions(Json& out, const PoolFacts& pool, bool admin, const std::string& self_heal) {
+  out["pool_layout_ver"] = admin ? kLayoutVersion : 0;
+  out["upgrade_layout_ver"] = admin ? kLayoutVersion : 0;
   out["mem_file_bytes"] = pool.tiers[0].total;
   out["md_on_ssd_active"] = false;
   out["self_heal_policy"] = self_heal;
@@ -152,8 +152,8 @@ Json pool_list_json(std::vector<PoolFacts> pools, PoolListOptions options) {
     Json out = facts_json(pool, "disabled_engines,rebuild,space", true);
     add_rebuild(out);
     add_tiers(out, pool);
-    out["disabled_ranks"] = Json::array();
-    add_versions(out, pool, "");
+    if (options.admin) out["disabled_ranks"] = Json::array();
+    add_versions(out, pool, options.admin, "");
     add_usage(out, pool);
     list.push_back(out);
   }
@@ -183,21 +183,23 @@ std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options) {
 
 Json pool_query_json(const PoolFacts& pool, PoolQueryOptions options) {
   std::vector<std::string> mask{"disabled_engines", "rebuild"};
-  if (options.self_heal) mask.push_back("self_heal_policy");
+  if (options.admin) mask.push_back("self_heal_policy");
   if (options.health_only) mask.push_back("dead_engines");
   if (!options.health_only) mask.push_back("space");
   if (options.show_enabled) mask.push_back("enabled_engines");
   std::sort(mask.begin(), mask.end());
   std::string text;
   for (const std::string& m : mask) text += (text.empty() ? "" : ",") + m;
-  Json out = facts_json(pool, text, false);
+  Json out = facts_json(pool, text, !options.admin);
+  const bool space = options.admin || !options.health_only;
   add_rebuild(out);
-  add_tiers(out, pool);
+  out["tier_stats"] = nullptr;
+  if (space) add_tiers(out, pool);
   if (options.show_enabled) out["enabled_ranks"] = ranks_json(pool);
   out["disabled_ranks"] = Json::array();
-  if (options.health_only) out["dead_ranks"] = Json::array();
-  add_versions(out, pool, options.self_heal ? "exclude;rebuild" : "");
-  add_usage(out, pool);
+  if (options.health_only && options.admin) out["dead_ranks"] = Json::array();
+  add_versions(out, pool, options.admin, options.admin ? "exclude;rebuild" : "");
+  if (space) add_usage(out, pool);
   return out;
 }
 

@@ -20,6 +20,7 @@ struct PoolFacts {
 };
 
 struct PoolListOptions {
+  bool admin = false;  // dmg tells layout versions and disabled ranks, daos does not
   bool verbose = false;
   bool no_query = false;
 };
@@ -30,7 +31,7 @@ Json pool_list_json(std::vector<PoolFacts> pools, PoolListOptions options);
 struct PoolQueryOptions {
   bool health_only = false;
   bool show_enabled = false;
-  bool self_heal = false;      // dmg tells the policy, daos does not
+  bool admin = false;  // dmg tells the policy and layout versions, daos the label
 };
 std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options);
 Json pool_query_json(const PoolFacts& pool, PoolQueryOptions options);
