@@ -302,6 +302,9 @@ Outcome list_containers(const std::string& pool_name, bool verbose) {
     found.resize(std::max<size_t>(count, found.size() * 2));
   }
   if (rc != 0) return failure(doing, rc);
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::strcmp(a.pci_label, b.pci_label) < 0;
+  });
   Json list = Json::array();
   std::vector<std::vector<std::string>> rows;
   for (const daos_pool_cont_info& info : found) {
@@ -316,7 +319,6 @@ Outcome list_containers(const std::string& pool_name, bool verbose) {
                          : std::expected<ContainerFacts, Failure>(failure(doing, rc));
     rows.back().push_back(facts ? facts->type : "?");
   }
-  std::sort(rows.begin(), rows.end());
   std::vector<std::string> header{"Label", "UUID"};
   if (verbose) header.push_back("Layout");
   if (rows.empty()) return Reply{"No containers.\n", list};

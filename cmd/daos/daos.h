@@ -120,4 +120,7 @@ struct Location {
 };
 std::expected<Location, Failure> locate(const std::string& text);
 
+/// Paths in containers have no "." and ".." (which libdfs takes for names when it makes an entry).
+bool has_dots(const std::string& path);
+
 }  // namespace cairn::tool

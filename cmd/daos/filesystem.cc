@@ -69,6 +69,7 @@ std::expected<OpenEntry, Failure> open_entry(const EntryArguments& a, bool writa
   if (!name->rest.empty()) return refuse("too many arguments: " + name->rest[0]);
   auto path = path_of(a, *name);
   if (!path) return std::unexpected(path.error());
+  if (has_dots(*path)) return refuse("\"" + *path + "\": write the path without . and ..");
   auto open = open_container(*name, !writable);
   if (!open) return std::unexpected(open.error());
   OpenEntry entry{std::move(*open), {}, std::move(*path)};

@@ -122,6 +122,11 @@ std::expected<OpenContainer, Failure> open_container(const ContainerName& name, 
   return open;
 }
 
+bool has_dots(const std::string& path) {
+  const std::string whole = path + "/";
+  return whole.find("/./") != std::string::npos || whole.find("/../") != std::string::npos;
+}
+
 std::expected<Location, Failure> locate(const std::string& text) {
   Location at;
   const bool url = text.starts_with("daos:");

@@ -7,7 +7,7 @@ namespace cairn::tool {
 Outcome with_home(bool create, const std::string& doing,
                   const std::function<Outcome(client::System&)>& work) {
   auto system = client::open_home({.path = {}, .create = create});
-  if (!system && system.error().code() == Errc::nonexistent) {
+  if (!system && !create && system.error().code() == Errc::nonexistent) {
     // A home that nobody has made yet is an empty system.
     system = client::open_home({});
   }
