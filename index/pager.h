@@ -57,9 +57,9 @@ class Pager {
   /// The live tree no longer names this page. The frame must not be used afterwards.
   void drop(Frame* frame);
 
-  /// Who asks for pages. Removals may use pages that updates may not: what they free comes back. The
-  /// hook before a checkpoint may use the last ones, and the last of the log: it cannot wait for
-  /// either, because only the checkpoint gives some back.
+  /// Who asks for pages. Removals may use pages that updates may not: what they free comes back.
+  /// The hook before a checkpoint may use the last ones, and the last of the log: it cannot wait
+  /// for either, because only the checkpoint gives some back.
   enum class Use : uint8_t { update, removal, checkpoint };
   /// Makes sure that the next `pages` calls of allocate() and writable() together succeed, until
   /// the next step. @error no_memory (the budget, or more than any step may change)

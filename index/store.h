@@ -127,9 +127,10 @@ class Store {
   bool stopped() const;
 
   /// Called at the start of each checkpoint; may commit further batches (without data) that should
-  /// be part of it, for example tables kept in memory. Others go on meanwhile; what the hook has seen
-  /// in the step of its last commit is in the checkpoint. It prepares with Pager::Use::checkpoint,
-  /// because it cannot wait for room that only this checkpoint gives. An error stops the store.
+  /// be part of it, for example tables kept in memory. Others go on meanwhile; what the hook has
+  /// seen in the step of its last commit is in the checkpoint. It prepares with
+  /// Pager::Use::checkpoint, because it cannot wait for room that only this checkpoint gives. An
+  /// error stops the store.
   void before_checkpoint(std::function<Task<Result<void>>()> hook);
   /// Makes a checkpoint now and waits for it.
   Task<Result<void>> checkpoint();

@@ -98,9 +98,9 @@ TEST(Tree, EmptyTree_HasNoRecordsAndNoPages) {
 }
 
 TEST(Tree, AnInsertionIntoTheRangeOfALeafThatItsBatchEmpties_FindsItsWay) {
-  // Goal: one batch may erase all of a leaf and insert into its range although the neighbours are not
-  // in memory. Method: several leaves, all evicted; for each leaf's range erase what it may hold and
-  // put a key between.
+  // Goal: one batch may erase all of a leaf and insert into its range although the neighbours are
+  // not in memory. Method: several leaves, all evicted; for each leaf's range erase what it may
+  // hold and put a key between.
   for (int from = 0; from < 2000; from += 37) {
     World world(400);
     const auto key = [](int i) {

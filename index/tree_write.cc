@@ -444,8 +444,8 @@ void Tree::apply(const Batch& batch) {
     for (const Batch::Op& op : ops) writer.put(batch.key(op), batch.value(op));
     return;
   }
-  // Insertions go first: an erase that empties a leaf gives it up, and a key of its range then leads
-  // to a neighbour that prepare() did not touch.
+  // Insertions go first: an erase that empties a leaf gives it up, and a key of its range then
+  // leads to a neighbour that prepare() did not touch.
   const std::vector<bool> counts = last_of_each_key(batch);
   for (const bool erasing : {false, true}) {
     for (size_t i = 0; i < ops.size(); ++i) {

@@ -137,6 +137,8 @@ Task<Result<void>> verify_data(Walk& walk) {
 
 Task<Result<index::Store::CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
+  // The walk compares one root with who owns what; removals in the background would move both.
+  co_await reclaimed();
   CO_TRY(report, co_await state_->store->check(claims_of));
   Walk walk{*state_, read_data};
   for (;;) {

@@ -19,8 +19,8 @@ index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options)
 }
 
 /// Saves every session that changed, a few in one record. The last look, the last commit and the
-/// freeze that follows are one step: an update of a session in between would be neither in the table
-/// nor in what is left of the log, and could be executed twice.
+/// freeze that follows are one step: an update of a session in between would be neither in the
+/// table nor in what is left of the log, and could be executed twice.
 Task<Result<void>> save_sessions(Shard::State& state) {
   index::Batch batch;
   for (size_t count = kSessionsAtOnce;;) {

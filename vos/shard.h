@@ -127,8 +127,9 @@ class Shard {
   /// tools.
   Task<void> reclaimed();
 
-  /// Offline consistency check: index::Store::check, plus every record's key and value parsed,
-  /// extents of each akey disjoint, data checksums verified when `read_data`.
+  /// Offline consistency check (no updates meanwhile): index::Store::check, plus every record's
+  /// key and value parsed, extents of each akey disjoint, data checksums verified when
+  /// `read_data`.
   Task<Result<index::Store::CheckReport>> check(bool read_data);
 
  private:

@@ -26,20 +26,33 @@ char* piece_buffer() {
 
 const char* way_out(int number, bool at_destination) {
   switch (number) {
-    case ENOSPC: case EDQUOT: return "remove something there, or copy to a larger one";
-    case EACCES: case EPERM: return "run as a user who may, or change its mode";
-    case EEXIST: case EISDIR: case ENOTDIR: case ELOOP: case EINVAL:
+    case ENOSPC:
+    case EDQUOT:
+      return "remove something there, or copy to a larger one";
+    case EACCES:
+    case EPERM:
+      return "run as a user who may, or change its mode";
+    case EEXIST:
+    case EISDIR:
+    case ENOTDIR:
+    case ELOOP:
+    case EINVAL:
       return at_destination ? "an entry of another kind is in the way there: remove it, or choose "
                               "another destination"
                             : "it changed meanwhile: copy it again";
-    case ENOENT: return at_destination ? "its directory went away: copy again"
-                                       : "it was removed meanwhile";
-    case EMFILE: case ENFILE: return "raise the limit of open files (ulimit -n)";
-    case EIO: return at_destination ? "the device refuses to write: see the lines above, then copy "
-                                      "again"
-                                    : "the device cannot read it: take it from another copy";
-    case ENAMETOOLONG: return "shorten its name";
-    default: return "copy it again";
+    case ENOENT:
+      return at_destination ? "its directory went away: copy again" : "it was removed meanwhile";
+    case EMFILE:
+    case ENFILE:
+      return "raise the limit of open files (ulimit -n)";
+    case EIO:
+      return at_destination ? "the device refuses to write: see the lines above, then copy "
+                              "again"
+                            : "the device cannot read it: take it from another copy";
+    case ENAMETOOLONG:
+      return "shorten its name";
+    default:
+      return "copy it again";
   }
 }
 
@@ -48,10 +61,10 @@ const char* way_out(int number, bool at_destination) {
 struct CopyEngine::Dir {
   DirPtr parent;
   Side::HandlePtr source, target;
-  std::string path;        // as shown
+  std::string path;  // as shown
   struct stat info{};
-  bool fresh = false;      // nobody else puts anything into the target
-  bool finishes = true;    // gets mode and time at the end
+  bool fresh = false;    // nobody else puts anything into the target
+  bool finishes = true;  // gets mode and time at the end
 };
 
 struct CopyEngine::BigFile {
@@ -59,8 +72,8 @@ struct CopyEngine::BigFile {
   std::string path;
   Side::HandlePtr source, target;
   struct stat info{};
-  std::atomic<uint64_t> next{0};     // offset of the next piece
-  std::atomic<uint64_t> lanes{0};    // threads that have not ended
+  std::atomic<uint64_t> next{0};   // offset of the next piece
+  std::atomic<uint64_t> lanes{0};  // threads that have not ended
   std::atomic<bool> failed{false};
 };
 
@@ -158,10 +171,14 @@ void CopyEngine::copy_entry(const DirPtr& dir, const std::string& name) {
   auto entry = from_.look(*dir->source, name);
   if (!entry) return fail(dir->path + "/" + name, "open", entry.error(), false);
   switch (entry->info.st_mode & S_IFMT) {
-    case S_IFDIR: return copy_dir(dir, name, entry->info);
-    case S_IFREG: return copy_file(dir, name, std::move(*entry));
-    case S_IFLNK: return copy_link(dir, name, *entry);
-    default: return skip(dir->path + "/" + name, entry->info.st_mode);
+    case S_IFDIR:
+      return copy_dir(dir, name, entry->info);
+    case S_IFREG:
+      return copy_file(dir, name, std::move(*entry));
+    case S_IFLNK:
+      return copy_link(dir, name, *entry);
+    default:
+      return skip(dir->path + "/" + name, entry->info.st_mode);
   }
 }
 
@@ -285,30 +302,32 @@ void CopyEngine::note(const struct stat& info, const std::string& path) {
     say("NOTICE: daos: the sticky bit of " + path + " is not kept by a container");
   }
   if (S_ISREG(info.st_mode) && info.st_nlink > 1 && counts.hard_links++ == 0) {
-    say("NOTICE: daos: " + path + " has several names (hard links); each name becomes a file of "
+    say("NOTICE: daos: " + path +
+        " has several names (hard links); each name becomes a file of "
         "its own");
   }
 }
 
 void CopyEngine::skip(const std::string& path, uint32_t mode) {
-  const char* kind = S_ISSOCK(mode)  ? "a socket"
+  const char* kind = S_ISSOCK(mode)   ? "a socket"
                      : S_ISFIFO(mode) ? "a fifo"
                      : S_ISLNK(mode)  ? "a link to nothing"
                                       : "a device";
   counts.skipped++;
-  say("NOTICE: daos: skipped " + path + ": it is " + kind + "; only files, directories and links "
+  say("NOTICE: daos: skipped " + path + ": it is " + kind +
+      "; only files, directories and links "
       "are copied");
 }
 
-void CopyEngine::fail(const std::string& path, const char* step, int number,
-                      bool at_destination) {
+void CopyEngine::fail(const std::string& path, const char* step, int number, bool at_destination) {
   // Nothing that follows could fare better.
   const bool full = number == ENOSPC || number == EDQUOT || number == EROFS;
   const bool first = (full && at_destination) ? !stopped_.exchange(true) : !stopped_;
   const uint64_t count = ++counts.errors;
   if (!first || count > kErrorsShown) return;
   say("ERROR: daos: cannot copy " + path + " (" + step +
-      (at_destination ? " at the destination" : "") + "): " + errno_text(number) + "; " + way_out(number, at_destination));
+      (at_destination ? " at the destination" : "") + "): " + errno_text(number) + "; " +
+      way_out(number, at_destination));
   if (count == kErrorsShown) say("ERROR: daos: more errors are counted, not shown");
 }
 
@@ -320,8 +339,7 @@ void CopyEngine::report(const std::string& path) {
   }
   line += "\n";
   // One write each: a process that dies leaves whole lines.
-  if (write(options_.report_fd, line.data(), line.size()) !=
-      static_cast<ssize_t>(line.size())) {
+  if (write(options_.report_fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     fail(path, "report", errno, false);
   }
 }

@@ -108,7 +108,8 @@ def deviations():
         elif line.strip():
             match = re.fullmatch(r"(\w+) (\S+)(?: #(\d+))?: (.*)", line)
             if match is None or reason is None:
-                sys.exit(f"deviations.txt:{number}: not `FILE WHAT[,WHAT][ #N]: COMMAND`, or no reason")
+                sys.exit(f"deviations.txt:{number}: not `FILE WHAT[,WHAT][ #N]: COMMAND`, "
+                         "or no reason")
             key = (match[1], match[4], int(match[3] or 1))
             if key in out:
                 sys.exit(f"deviations.txt:{number}: listed twice")
