@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Runs the commands that are ours alone with good and bad input, on a home of their own.
+
+A success has exit status 0 and says nothing on stderr; a failure has 1, nothing on stdout and, on
+stderr, one line "ERROR: TOOL: ..." (the store may say more in lines that begin with "cairn: ").
+  own.py --bin DIR
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+SECONDS_MAX = 30
+URL = "daos://tank/docs"
+LONG = "n" * 256  # one byte more than a name may have
+
+
+class Runner:
+    def __init__(self, bin_dir, top):
+        self.env = dict(os.environ, CAIRN_HOME=os.path.join(top, "home"), LC_ALL="C.UTF-8",
+                        PATH=os.path.abspath(bin_dir) + os.pathsep + os.environ["PATH"])
+        self.top, self.failures, self.count = top, [], 0
+
+    def run(self, command, stdin=b"", home=None):
+        self.count += 1
+        env = dict(self.env, CAIRN_HOME=home) if home else self.env
+        return subprocess.run(command, env=env, cwd=self.top, input=stdin, capture_output=True,
+                              timeout=SECONDS_MAX)
+
+    def complain(self, command, why, done):
+        self.failures.append(f"{' '.join(command)[:200]}: {why}\n"
+                             f"    exit {done.returncode}\n    stdout {done.stdout[:300]}\n"
+                             f"    stderr {done.stderr[:600]}")
+
+    def good(self, command, stdin=b"", stdout=None, has=None):
+        done = self.run(command, stdin)
+        if done.returncode != 0:
+            self.complain(command, "must succeed", done)
+        elif done.stderr:
+            self.complain(command, "must be silent on stderr", done)
+        elif stdout is not None and done.stdout != stdout:
+            self.complain(command, f"stdout must be {stdout}", done)
+        elif has is not None and has not in done.stdout:
+            self.complain(command, f"stdout must have {has}", done)
+        return done.stdout
+
+    def bad(self, command, has, stdin=b"", home=None, stdout=b""):
+        done = self.run(command, stdin, home)
+        lines = done.stderr.decode().splitlines()
+        errors = [line for line in lines if line.startswith(f"ERROR: {command[0]}: ")]
+        others = [line for line in lines if not line.startswith(("ERROR: ", "cairn: "))]
+        if done.returncode != 1:
+            self.complain(command, "must fail with exit status 1", done)
+        elif not 1 <= len(errors) <= 2 or others:
+            self.complain(command, "must say one ERROR line", done)
+        elif has not in done.stderr.decode():
+            self.complain(command, f"stderr must have \"{has}\"", done)
+        elif stdout is not None and done.stdout != stdout:
+            self.complain(command, f"stdout must be {stdout}", done)
+        return done
+
+
+def fs(*words):
+    return ["daos", "fs", *words]
+
+
+def check_files(run):
+    run.good(fs("put", URL + "/a"), stdin=b"some words\n", stdout=b"")
+    run.good(fs("cat", URL + "/a"), stdout=b"some words\n")
+    run.good(fs("put", URL + "/a"), stdin=b"less", stdout=b"")
+    run.good(fs("cat", URL + "/a"), stdout=b"less")
+    big = os.urandom(5_000_001)
+    run.good(fs("put", URL + "/big"), stdin=big)
+    run.good(fs("cat", URL + "/big"), stdout=big)
+    run.good(fs("put", f"{URL}/{LONG[1:]}"), stdin=b"")
+    run.good(fs("ls", URL), stdout=f"a\nbig\n{LONG[1:]}\n".encode())
+    run.good(fs("ls", "-l", URL + "/a"), has=b"-rw-r--r-- 4 ")
+    names = [row["name"] for row in json.loads(run.good(fs("ls", URL, "--json")))["response"]]
+    if names != ["a", "big", LONG[1:]]:
+        run.failures.append(f"fs ls --json lists {names}")
+    for command in ("rm", "cat", "ls"):
+        run.bad(fs(command, URL + "/none"), "errno 2 (")
+        run.bad(fs(command, URL + "/none/below"), "errno 2 (")
+        run.bad(fs(command, URL + "/a/below"), "errno ")
+        run.bad(fs(command, f"{URL}/{LONG}"), "errno ")
+    run.bad(fs("put", URL + "/none/below"), "errno 2 (")
+    run.bad(fs("put", f"{URL}/{LONG}"), "errno ")
+    run.bad(fs("put", URL), "names a directory")
+    run.bad(fs("rm", URL), "the root stays")
+    for command in ("ls", "cat", "put", "rm"):
+        for path in ("/..", "/../a", "/.", "/a/../a", "/a/.."):
+            run.bad(fs(command, URL + path), "without . and ..")
+        run.bad(fs(command, "daos://tank/nocont/a"), "DER_NONEXIST")
+        run.bad(fs(command, "daos://nopool/docs/a"), "DER_NONEXIST")
+        run.bad(fs(command, "daos://"), "not of the form")
+        run.bad(fs(command, run.top), "does not lie in a container")
+        run.bad(fs(command), "no path supplied")
+        run.bad(fs(command, URL, "more"), "too many arguments: more")
+        run.bad(fs(command, "--nope", URL), "unknown flag `nope'")
+    run.good(fs("rm", URL + "/a"), stdout=b"")
+    run.bad(fs("cat", URL + "/a"), "errno 2 (")
+    envelope = json.loads(run.bad(fs("cat", URL + "/a", "--json"), "errno 2 (",
+                                  stdout=None).stdout)
+    if envelope["response"] is not None or envelope["status"] >= 0 or not envelope["error"]:
+        run.failures.append(f"fs cat --json of a missing file says {envelope}")
+
+
+def check_directories(run):
+    tree = os.path.join(run.top, "tree")
+    os.makedirs(os.path.join(tree, "sub"))
+    with open(os.path.join(tree, "sub", "f"), "w", encoding="ascii") as file:
+        file.write("x")
+    os.symlink("sub/f", os.path.join(tree, "link"))
+    run.good(fs("copy", "--src", tree, "--dst", URL), has=b"Files:       1\n")
+    run.good(fs("ls", URL + "/tree"), stdout=b"link\nsub\n")
+    run.good(fs("ls", "-l", URL + "/tree"), has=b"link -> sub/f\n")
+    run.good(fs("cat", URL + "/tree/link"), stdout=b"x")
+    run.bad(fs("cat", URL + "/tree"), "errno 21 (")
+    run.bad(fs("put", URL + "/tree"), "errno 21 (")
+    run.bad(fs("rm", URL + "/tree"), "-r removes a directory")
+    run.bad(fs("copy", "--src", URL + "/none", "--dst", run.top), "DER_NONEXIST")
+    run.bad(fs("copy", "--src", URL + "/tree", "--dst", "/proc/none/x"), "make it first")
+    run.bad(fs("copy", "--src", tree, "--dst", URL + "/tree/link"), "is not a directory")
+    if os.geteuid() != 0:
+        shut = os.path.join(run.top, "shut")
+        os.mkdir(shut, 0o555)
+        run.bad(fs("copy", "--src", URL + "/tree", "--dst", shut), "errno 13", stdout=None)
+    run.good(fs("rm", "-r", URL + "/tree"), stdout=b"")
+    run.bad(fs("ls", URL + "/tree"), "errno 2 (")
+
+
+def check_attributes(run):
+    at = ["tank", "docs", "--dfs-path"]
+    run.good(fs("set-attr", *at, "/new", "--chunk-size", "8KiB"), stdout=b"")
+    run.good(fs("get-attr", *at, "/new"), has=b"Object Chunk Size = 8192\n")
+    run.good(fs("get-attr", *at, "/pre/new", "--dfs-prefix", "/pre"), has=b" = 8192\n")
+    run.good(fs("chmod", *at, "/new", "--mode", "0640"), stdout=b"")
+    run.good(fs("ls", "-l", URL + "/new"), has=b"-rw-r----- 0 ")
+    run.bad(fs("set-attr", *at, "/new"), "nothing to set")
+    run.bad(fs("set-attr", *at, "/other", "--chunk-size", "0"), "invalid chunk-size")
+    run.bad(fs("set-attr", *at, "/other", "--oclass", "NOPE"), "unknown object class")
+    run.bad(fs("set-attr", *at, "/" + LONG, "--oclass", "S1"), "errno ")
+    run.bad(fs("set-attr", *at, "/..", "--oclass", "S1"), "without . and ..")
+    run.bad(fs("get-attr", *at, "new"), "is not absolute")
+    run.bad(fs("get-attr", *at, "/new", "--dfs-prefix", "/ne"), "does not lie below")
+    run.bad(fs("get-attr", *at, "/new", "--path", run.top), "cannot be used together")
+    run.bad(fs("get-attr", "tank", "docs", "more", "--dfs-path", "/new"), "too many arguments")
+    run.bad(fs("get-attr", "tank", "none", "--dfs-path", "/"), "DER_NONEXIST")
+    run.bad(fs("chmod", *at, "/new"), "`-m, --mode' was not specified")
+
+
+def check_cairn(run):
+    run.good(["cairn", "status"], has=b"1 pool\n")
+    pools = json.loads(run.good(["cairn", "status", "--json"]))["response"]["pools"]
+    if [pool["label"] for pool in pools] != ["tank"]:
+        run.failures.append(f"cairn status --json lists {pools}")
+    run.good(["cairn", "check"], has=b": clean\n")
+    if not json.loads(run.good(["cairn", "check", "-q", "--json"]))["response"]["clean"]:
+        run.failures.append("cairn check --json: not clean")
+    run.bad(["cairn"], "check or status")
+    run.bad(["cairn", "nope"], "Unknown command `nope'")
+    run.bad(["cairn", "status", "more"], "too many arguments: more")
+    run.bad(["cairn", "check", "--nope"], "unknown flag `nope'")
+
+
+def check_homes(run):
+    """Homes that cannot be used; a tool that only looks makes none."""
+    none, other = os.path.join(run.top, "none"), os.path.join(run.top, "other")
+    os.mkdir(other)
+    with open(os.path.join(other, "letter"), "w", encoding="ascii") as file:
+        file.write("x")
+    for command in (["cairn", "status"], ["cairn", "check"]):
+        run.bad(command, "there is no home", home=none)
+    if os.path.exists(none):
+        run.failures.append("cairn status made a home")
+    for command in (["cairn", "status"], ["dmg", "pool", "list"], ["daos", "pool", "list"]):
+        run.bad(command, "Not a directory", home=os.path.join(other, "letter"))
+        run.bad(command, "and no home", home=other)
+    run.bad(["dmg", "pool", "create", "--size", "200M", "x"], "cannot make the directory",
+            home="/proc/none", stdout=None)
+    if os.listdir(other) != ["letter"]:
+        run.failures.append(f"a foreign directory has now {os.listdir(other)}")
+
+
+def has_open(pid, path):
+    """Whether the process has a file of that name, or below it, open."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any(os.readlink(f"{folder}/{fd}").startswith(path) for fd in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def check_holder(run):
+    """A home that another process holds: its id is told. The holder waits for its stdin; nobody
+    else may open the home before it has."""
+    with subprocess.Popen(["daos", "fs", "put", URL + "/slow"], env=run.env,
+                          stdin=subprocess.PIPE) as holder:
+        for _ in range(200):
+            if has_open(holder.pid, os.path.join(run.env["CAIRN_HOME"], "system")):
+                break
+            time.sleep(0.05)
+        else:
+            run.failures.append("the holder does not open the home")
+        for command in (["cairn", "status"], ["cairn", "check"], ["dmg", "pool", "list"],
+                        ["daos", "pool", "list"], fs("ls", URL)):
+            run.bad(command, str(holder.pid))
+            run.bad(command, "DER_BUSY")
+        holder.stdin.close()
+        if holder.wait(SECONDS_MAX) != 0:
+            run.failures.append("the holder failed")
+    run.good(fs("cat", URL + "/slow"), stdout=b"")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    with tempfile.TemporaryDirectory(prefix="cairn-tools-") as top:
+        run = Runner(parser.parse_args().bin, top)
+        run.good(["dmg", "pool", "create", "--size", "200M", "tank"])
+        run.good(["daos", "cont", "create", "tank", "docs", "--type", "POSIX"])
+        for check in (check_files, check_directories, check_attributes, check_cairn, check_homes,
+                      check_holder):
+            check(run)
+        run.good(["cairn", "check"], has=b": clean\n")
+    for failure in run.failures:
+        print("FAILED " + failure)
+    print(f"{run.count} commands, {len(run.failures)} failures")
+    return 1 if run.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
