@@ -91,6 +91,7 @@ class Container final : public Side {
   }
 
   SideResult<HandlePtr> make_dir(Handle& dir, const std::string& name, bool* fresh) override {
+    if (name.size() > DFS_MAX_NAME) return side_fail(ENAMETOOLONG);
     int rc = dfs_mkdir(dfs_, obj_of(dir), name.c_str(), 0700, 0);
     *fresh = rc == 0;
     if (rc != 0 && rc != EEXIST) return side_fail(rc);
@@ -103,6 +104,7 @@ class Container final : public Side {
   SideResult<HandlePtr> make_file(Handle& dir, const std::string& name, uint32_t mode,
                                   bool fresh_dir) override {
     dfs_obj_t* obj = nullptr;
+    if (name.size() > DFS_MAX_NAME) return side_fail(ENAMETOOLONG);
     const mode_t type = S_IFREG | (mode & 0777);
     const int flags = O_RDWR | O_CREAT | (fresh_dir ? O_EXCL : O_TRUNC);
     int rc = dfs_open(dfs_, obj_of(dir), name.c_str(), type, flags, 0, 0, nullptr, &obj);
@@ -128,6 +130,7 @@ class Container final : public Side {
   }
 
   SideDone make_link(Handle& dir, const std::string& name, const Entry& from, bool) override {
+    if (name.size() > DFS_MAX_NAME) return side_fail(ENAMETOOLONG);
     dfs_obj_t* obj = nullptr;
     int rc = make_link_once(dir, name, from, &obj);
     if (rc == EEXIST) {

@@ -144,6 +144,7 @@ std::expected<Location, Failure> locate(const std::string& text) {
   at.cont = found.attr.da_cont;
   at.path = found.attr.da_rel_path != nullptr ? found.attr.da_rel_path : "/";
   if (at.path.empty() || at.path[0] != '/') at.path = "/" + at.path;
+  if (has_dots(at.path)) return refuse("\"" + text + "\": write the path without . and ..");
   if (at.cont.empty()) return refuse("\"" + text + "\" names no container");
   return at;
 }
