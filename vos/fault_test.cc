@@ -183,7 +183,7 @@ Task<bool> reclaim(Shard& shard) {
 
 // Fails today: the reclaim slice of 512 records asks for more pages than are kept for removals, so
 // the blob stays full after the punch. Switch on when slices shrink on no_space.
-TEST(ShardFault, DISABLED_A_full_meta_blob_refuses_updates_but_not_reads_and_punches) {
+TEST(ShardFault, A_full_meta_blob_refuses_updates_but_not_reads_and_punches) {
   // Goal: no_space when the pages are used up; what is there stays readable, a punch makes room.
   Rig rig(test_seed(), {}, {.wal = 2u << 20, .meta = 8u << 20, .data = 2u << 20});
   ASSERT_TRUE(*rig.start(true));
