@@ -9,8 +9,10 @@ deviations.txt with its reason; an entry there that is not needed any more is an
   run.py --bin DIR [--verbose] [FILE...]
 """
 import argparse
+import grp
 import os
 import pathlib
+import pwd
 import re
 import subprocess
 import sys
@@ -117,10 +119,21 @@ def deviations():
     return out
 
 
+def own_names():
+    """User and group of this process: the recordings were made by root."""
+    try:
+        return [pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name]
+    except KeyError:
+        return []
+
+
 def run(command, tmp, env):
     text = command.replace("<TMP>", tmp).replace("<UUID>", A_UUID)
-    return subprocess.run(["sh", "-c", text], env=env, cwd=tmp, capture_output=True, text=True,
+    done = subprocess.run(["sh", "-c", text], env=env, cwd=tmp, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=SECONDS_MAX)
+    for name in own_names():
+        done.stdout = re.sub(rf"\b{re.escape(name)}@", "root@", done.stdout)
+    return done
 
 
 def show(entry, done, tmp):
