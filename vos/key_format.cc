@@ -197,6 +197,12 @@ Key record_key(const Key& akey_prefix, Kind kind) {
   return key;
 }
 
+Key prefix_of_record(const Key& record_key) {
+  Key prefix = record_key;
+  prefix.truncate(record_key.size() - 1);
+  return prefix;
+}
+
 Key extent_key(const Key& akey_prefix, uint64_t end) {
   Key key = record_key(akey_prefix, Kind::extent);
   key.add_ordered(end);

@@ -145,6 +145,8 @@ class KeyPath {
 
 /// A record below an akey prefix.
 Key record_key(const Key& akey_prefix, Kind kind);
+/// The prefix below which a record without a position (name, single) stands.
+Key prefix_of_record(const Key& record_key);
 Key extent_key(const Key& akey_prefix, uint64_t end);
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
 /// `name` of a dkey; the akey's is record_key(akey_prefix, Kind::name).

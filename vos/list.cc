@@ -199,7 +199,6 @@ void Listing::emit_extent(const FoundExtent& extent) {
 
 Result<void> Listing::step_extents() {
   Look look(state, path);
-  Key dkey_prefix = path.object();
   TRY(dkey, path.dkey(request.dkey));
   TRY(dkey_floor, look.dkey_floor(dkey));
   TRY(floor, look.akey_floor(prefix, dkey_floor));

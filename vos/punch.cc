@@ -135,8 +135,7 @@ Result<void> Punch::plan_akeys(Plan& plan) {
   TRY(named, plan.look().tree().get(name));
   if (!named) return {};
   TRY(value, parse_value(Kind::name, *named));
-  Key prefix = name;
-  prefix.truncate(name.size() - 1);
+  const Key prefix = prefix_of_record(name);
   TRY(released, plan.release_data(prefix, 0, value));
   plan.erase(name);
   return {};

@@ -174,8 +174,7 @@ Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView
   if (found) {
     if (epoch_of(*found) > floor) return {};
     TRY(dead, parse_value(Kind::name, *found));
-    Key prefix = key;
-    prefix.truncate(key.size() - 1);
+    const Key prefix = prefix_of_record(key);
     TRY(released, plan.release_data(prefix, 0, dead));
   }
   if (name_of[which] == 0) {
@@ -186,8 +185,7 @@ Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView
   const Staged& staged = names[name_of[which] - 1].staged;
   put_data(plan.scratch(), plan.epoch(), staged.bytes, staged.data);
   plan.put(key, plan.scratch());
-  Key prefix = key;
-  prefix.truncate(key.size() - 1);
+  const Key prefix = prefix_of_record(key);
   plan.put_checksum_records(prefix, 0, plan.epoch(), staged.data);
   used.push_back(&staged);
   return {};
@@ -361,9 +359,9 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   CO_TRY(admitted, co_await state.store->admit());
   auto staged = update.stage_all();
   // Blocks that were freed last are waited for by admit().
-  for (int tries = 0; tries < kStageTriesMax && !staged &&
-                      staged.error().code() == Errc::no_space &&
-                      state.store->stats().data.deferred != 0;
+  for (int tries = 0;
+       tries < kStageTriesMax && !staged && staged.error().code() == Errc::no_space &&
+       state.store->stats().data.deferred != 0;
        ++tries) {
     update.cancel_all(false);
     CO_TRY(again, co_await state.store->admit());

@@ -12,6 +12,8 @@ namespace cairn::tool {
 
 void add_pool_commands(Tool& tool);
 void add_system_commands(Tool& tool);
+/// Makes `command` the list of pools: `pool list` and `system list-pools` are one.
+void add_list_command(Command& command);
 
 /// Opens the home (made if absent and `create`), calls `work`, closes the home.
 Outcome with_home(bool create, const std::string& doing,

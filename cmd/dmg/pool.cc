@@ -276,16 +276,19 @@ void add_create(Tool& tool) {
 
 }  // namespace
 
+void add_list_command(Command& command) {
+  auto options = std::make_shared<PoolListOptions>();
+  options->admin = true;
+  command.app->add_flag("-v,--verbose", options->verbose, "With UUIDs and tiers");
+  command.app->add_flag("-n,--no-query", options->no_query, "Without asking each pool");
+  command.run = [options] { return list(*options); };
+}
+
 void add_pool_commands(Tool& tool) {
   tool.resource("pool", {}, "Pools");
   add_create(tool);
 
-  Command& list_command = tool.command("pool", "list", {"ls"}, "List pools");
-  auto list_options = std::make_shared<PoolListOptions>();
-  list_options->admin = true;
-  list_command.app->add_flag("-v,--verbose", list_options->verbose, "With UUIDs and tiers");
-  list_command.app->add_flag("-n,--no-query", list_options->no_query, "Without asking each pool");
-  list_command.run = [list_options] { return list(*list_options); };
+  add_list_command(tool.command("pool", "list", {"ls"}, "List pools"));
 
   Command& query_command = tool.command("pool", "query", {}, "Show one pool");
   auto pool = std::make_shared<std::string>();

@@ -29,8 +29,8 @@ Json no_members(Json providers) {
 }
 
 Outcome no_such_ranks(const std::string& ranks, bool json) {
-  const Failure failure{"system query failed: non-existent ranks " + ranks, kStatusMisc, {},
-                        no_members(nullptr)};
+  const Failure failure{
+      "system query failed: non-existent ranks " + ranks, kStatusMisc, {}, no_members(nullptr)};
   if (!json) {
     std::printf("Query matches no ranks in system\n");
     std::fprintf(stderr, "ERROR: Unknown 1 rank: %s\n", ranks.c_str());
@@ -40,8 +40,10 @@ Outcome no_such_ranks(const std::string& ranks, bool json) {
 
 Outcome query(const QueryArguments& a, bool json) {
   if (!a.ranks.empty() && a.ranks.find_first_not_of("0123456789,-") != std::string::npos) {
-    return refuse("invalid argument for flag `-r, --ranks' (expected ui.RankSetFlag): creating "
-                  "numeric set from \"[" + a.ranks + "]\": unexpected alphabetic character(s)");
+    return refuse(
+        "invalid argument for flag `-r, --ranks' (expected ui.RankSetFlag): creating "
+        "numeric set from \"[" +
+        a.ranks + "]\": unexpected alphabetic character(s)");
   }
   if (!a.ranks.empty() && a.ranks != "0") return no_such_ranks(a.ranks, json);
   if (a.not_ok || (!a.states.empty() && a.states.find("joined") == std::string::npos)) {
@@ -111,16 +113,6 @@ Outcome usage() {
   });
 }
 
-Outcome list_pools(PoolListOptions options) {
-  return with_home(false, "list pools failed", [&](client::System& system) -> Outcome {
-    auto pools = system.context().run(system.pool_list());
-    if (!pools) return failure("list pools failed", pools.error());
-    std::vector<PoolFacts> facts;
-    for (const client::PoolInfo& pool : *pools) facts.push_back(facts_of(pool));
-    return Reply{pool_list_text(facts, options), pool_list_json(facts, options)};
-  });
-}
-
 }  // namespace
 
 void add_system_commands(Tool& tool) {
@@ -133,12 +125,7 @@ void add_system_commands(Tool& tool) {
   query_command.app->add_option("--with-states", a->states, "Only ranks in these states");
   query_command.run = [a, &tool] { return query(*a, tool.json()); };
 
-  Command& pools_command = tool.command("system", "list-pools", {}, "List pools");
-  auto options = std::make_shared<PoolListOptions>();
-  options->admin = true;
-  pools_command.app->add_flag("-v,--verbose", options->verbose, "With UUIDs and tiers");
-  pools_command.app->add_flag("-n,--no-query", options->no_query, "Without asking each pool");
-  pools_command.run = [options] { return list_pools(*options); };
+  add_list_command(tool.command("system", "list-pools", {}, "List pools"));
 
   tool.resource("storage", {}, "Storage");
   Command& storage_query = tool.command("storage", "query", {}, "Ask about storage: usage");
