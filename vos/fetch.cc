@@ -87,7 +87,7 @@ void Fetch::add_piece(size_t index, uint64_t offset, uint64_t bytes) {
 
 Result<void> Fetch::plan_single(Look& look, size_t index, Floor floor) {
   const CheckedIod& c = checked.iods[index];
-  TRY(record, look.tree().get(record_key(c.akey_prefix, Kind::single)));
+  TRY(record, look.view().get(record_key(c.akey_prefix, Kind::single)));
   if (!record || epoch_of(*record) <= floor) {
     saw_absence = true;
     return {};
@@ -108,7 +108,7 @@ Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
   const Key extents = record_key(c.akey_prefix, Kind::extent);
   uint64_t records_before = 0;
   for (const KeptRecx& r : c.recxs) {
-    index::Cursor cursor(look.tree());
+    View::Cursor cursor(look.view(), c.akey_prefix);
     TRY(sought, cursor.seek(extent_key(c.akey_prefix, r.span.begin + 1)));
     uint64_t at = r.span.begin;
     while (cursor.valid() && starts_with(cursor.key(), extents)) {
@@ -174,9 +174,7 @@ Result<void> Fetch::deliver(Look& look) {
 
 Result<void> Fetch::plan() {
   // Each time: others may have written while a page was loaded.
-  if (request.epoch != model::kEpochMax && request.epoch < state.newest) {
-    return fail(Errc::tx_restart, "fetch: the epoch is older than what the shard keeps");
-  }
+  TRY(kept, state.check_read_epoch(request.epoch));
   result = {};
   result.iods.resize(checked.iods.size());
   found.clear();

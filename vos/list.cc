@@ -18,11 +18,12 @@ constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) the ex
 constexpr size_t kStepRecordsMax = 16'384;
 
 struct Listing {
-  Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r)
-      : state(s), request(r), path(o) {}
+  Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r, model::Epoch e)
+      : state(s), request(r), epoch(e), path(o) {}
 
   Shard::State& state;
   const model::ListRequest& request;
+  model::Epoch epoch;
   KeyPath path;
   Key prefix;  // of the level whose keys are listed, or of the akey
   model::KeyKind kind = model::KeyKind::hashed;
@@ -39,7 +40,7 @@ struct Listing {
   Result<void> check();
   Result<Key> start() const;
   Result<void> step_keys();
-  Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, index::Cursor& cursor);
+  Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, View::Cursor& cursor);
   Result<void> emit_key(Look& look, const Component& component, const Key& key_prefix);
   Result<void> step_extents();
   void emit_extent(const FoundExtent& extent);
@@ -90,7 +91,7 @@ Result<Key> Listing::start() const {
 
 /// Is a record at or after the cursor, below `key_prefix`, visible? Moves the cursor.
 Result<bool> Listing::visible(Look& look, const Key& key_prefix, Floor floor,
-                              index::Cursor& cursor) {
+                              View::Cursor& cursor) {
   if (request.what == model::ListRequest::What::dkeys) {
     if (!state.markers.any(path.object())) {
       // Nothing is dead: any record that is not the dkey's name proves it.
@@ -114,7 +115,7 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
     const Key key = request.what == model::ListRequest::What::dkeys
                         ? dkey_name_key(key_prefix)
                         : record_key(key_prefix, Kind::name);
-    TRY(record, look.tree().get(key));
+    TRY(record, look.view().get(key));
     if (!record) return fail(Errc::checksum, "list: a long key's name is missing");
     TRY(value, parse_value(Kind::name, *record));
     name = value;
@@ -145,6 +146,7 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
 }
 
 Result<void> Listing::step_keys() {
+  TRY(kept, state.check_read_epoch(epoch));
   Look look(state, path);
   Floor floor = 0;
   if (request.what == model::ListRequest::What::akeys) {
@@ -152,7 +154,7 @@ Result<void> Listing::step_keys() {
     floor = dkey_floor;
   }
   TRY(from, start());
-  index::Cursor cursor(state.tree());
+  View::Cursor cursor(look.view(), prefix);
   TRY(sought, cursor.seek(from));
   while (!finished) {
     if (!cursor.valid() || !starts_with(cursor.key(), prefix)) {
@@ -198,6 +200,7 @@ void Listing::emit_extent(const FoundExtent& extent) {
 }
 
 Result<void> Listing::step_extents() {
+  TRY(kept, state.check_read_epoch(epoch));
   Look look(state, path);
   TRY(dkey, path.dkey(request.dkey));
   TRY(dkey_floor, look.dkey_floor(dkey));
@@ -212,7 +215,7 @@ Result<void> Listing::step_extents() {
     if (end == UINT64_MAX) return fail(Errc::invalid, "list: not an anchor of this listing");
     from = extent_key(prefix, request.descending ? end : end + 1);
   }
-  index::Cursor cursor(state.tree());
+  View::Cursor cursor(look.view(), prefix);
   TRY(sought, request.descending ? cursor.seek_before(from) : cursor.seek(from));
   bool joins_next = false;  // descending: the extent looked at last continues the one before it
   while (cursor.valid() && starts_with(cursor.key(), extents)) {
@@ -262,9 +265,9 @@ Task<Result<void>> read_long_names(Listing& listing) {
 }  // namespace
 
 Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
-                                        const model::ListRequest& request) {
+                                        const model::ListRequest& request, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Listing listing(*state_, object, request);
+  Listing listing(*state_, object, request, epoch);
   CO_TRY(checked, listing.check());
   const bool keys = request.what != model::ListRequest::What::recxs;
   const auto pin = state_->store->pin_reads();

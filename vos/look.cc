@@ -14,25 +14,25 @@ Result<FoundExtent> parse_extent(uint64_t end, ByteView value) {
 
 Result<Floor> Look::object_floor() {
   if (!marked_) return 0;
-  return state_.markers.at(tree(), path_.object(), path_.object(), Level::object);
+  return state_.markers.at(view_, path_.object(), path_.object(), Level::object);
 }
 
 Result<Floor> Look::dkey_floor(const Key& dkey_prefix) {
   if (!marked_) return 0;
   TRY(above, object_floor());
-  TRY(own, state_.markers.at(tree(), path_.object(), dkey_prefix, Level::dkey));
+  TRY(own, state_.markers.at(view_, path_.object(), dkey_prefix, Level::dkey));
   return std::max(above, own);
 }
 
 Result<Floor> Look::akey_floor(const Key& akey_prefix, Floor dkey_floor) {
   if (!marked_) return 0;
-  TRY(own, state_.markers.at(tree(), path_.object(), akey_prefix, Level::akey));
+  TRY(own, state_.markers.at(view_, path_.object(), akey_prefix, Level::akey));
   return std::max(dkey_floor, own);
 }
 
 Result<AkeyState> Look::akey(const Key& akey_prefix, Floor floor) {
   AkeyState found;
-  index::Cursor cursor(tree());
+  View::Cursor cursor(view_, akey_prefix);
   TRY(sought, cursor.seek(akey_prefix));
   while (cursor.valid() && starts_with(cursor.key(), akey_prefix)) {
     TRY(tail, parse_tail(cursor.key().subspan(akey_prefix.size())));
@@ -58,7 +58,7 @@ Result<AkeyState> Look::akey(const Key& akey_prefix, Floor floor) {
 
 Result<bool> Look::dkey_exists(const Key& dkey_prefix, Floor floor, std::span<const Key> except,
                                model::Epoch* newest) {
-  index::Cursor cursor(tree());
+  View::Cursor cursor(view_, dkey_prefix);
   TRY(sought, cursor.seek(dkey_prefix));
   while (cursor.valid() && starts_with(cursor.key(), dkey_prefix)) {
     ByteView rest = cursor.key().subspan(dkey_prefix.size());
@@ -91,7 +91,7 @@ Result<BlockData> Look::block_data(const Key& record_prefix, uint64_t end, const
   if (!value.checksums_apart) return data;
   const uint64_t blocks = data.block_count();
   for (uint64_t chunk = 0; chunk * kChecksumsPerRecord < blocks; ++chunk) {
-    TRY(found, tree().get(checksums_key(record_prefix, end, chunk)));
+    TRY(found, view_.get(checksums_key(record_prefix, end, chunk)));
     if (!found) return fail(Errc::checksum, "extent: its checksum record is missing");
     TRY(record, parse_value(Kind::checksums, *found));
     for (size_t i = 0; i < record.inlined.size(); i += 4) {

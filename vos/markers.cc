@@ -23,10 +23,10 @@ void Markers::remove(ByteView object_prefix) {
   --total_;
 }
 
-Result<model::Epoch> Markers::at(index::Tree& tree, const Key& object_prefix,
+Result<model::Epoch> Markers::at(const View& view, const Key& object_prefix,
                                  const Key& level_prefix, Level level) const {
   if (!any(object_prefix)) return 0;
-  TRY(value, tree.get(marker_key(level_prefix, level)));
+  TRY(value, view.get(marker_key(level_prefix, level)));
   return value ? epoch_of(*value) : 0;
 }
 

@@ -6,8 +6,8 @@
 
 #include <vector>
 
-#include "index/tree.h"
 #include "vos/key_format.h"
+#include "vos/view.h"
 
 namespace cairn::vos {
 
@@ -25,7 +25,7 @@ class Markers {
 
   /// The epoch of the marker of exactly this level, 0 if none. Cheap when any() is false.
   /// @error page_absent
-  Result<model::Epoch> at(index::Tree& tree, const Key& object_prefix, const Key& level_prefix,
+  Result<model::Epoch> at(const View& view, const Key& object_prefix, const Key& level_prefix,
                           Level level) const;
 
  private:

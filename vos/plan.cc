@@ -185,7 +185,7 @@ Result<void> Plan::clear_spans(const Key& akey_prefix, Floor floor, std::span<co
   const Key extents = record_key(akey_prefix, Kind::extent);
   size_t i = 0;
   while (i < spans.size()) {
-    index::Cursor cursor(look_.tree());
+    View::Cursor cursor(look_.view(), akey_prefix);
     TRY(sought, cursor.seek(extent_key(akey_prefix, spans[i].begin + 1)));
     bool beyond = false;
     while (!beyond && i < spans.size()) {

@@ -9,6 +9,7 @@
 #include "vos/key_format.h"
 #include "vos/shard_state.h"
 #include "vos/value_format.h"
+#include "vos/view.h"
 
 namespace cairn::vos {
 
@@ -42,12 +43,13 @@ Result<FoundExtent> parse_extent(uint64_t end, ByteView value);
 /// Read-only look-ups that plans, fetches and listings share.
 class Look {
  public:
-  Look(Shard::State& state, const KeyPath& path)
-      : state_(state), path_(path), marked_(state.markers.any(path.object())) {}
+  Look(Shard::State& state, const KeyPath& path) : Look(state, path, View(state.tree())) {}
+  Look(Shard::State& state, const KeyPath& path, const View& view)
+      : state_(state), path_(path), view_(view), marked_(state.markers.any(path.object())) {}
 
   Shard::State& state() { return state_; }
   const KeyPath& path() const { return path_; }
-  index::Tree& tree() { return state_.tree(); }
+  const View& view() const { return view_; }
 
   Result<Floor> object_floor();
   Result<Floor> dkey_floor(const Key& dkey_prefix);
@@ -64,6 +66,7 @@ class Look {
  private:
   Shard::State& state_;
   const KeyPath& path_;
+  View view_;
   bool marked_;
 };
 
@@ -71,6 +74,9 @@ class Plan {
  public:
   Plan(Shard::State& state, const KeyPath& path, model::Epoch epoch, BlockCache& cache)
       : look_(state, path), epoch_(epoch), cache_(cache) {}
+  Plan(Shard::State& state, const KeyPath& path, model::Epoch epoch, BlockCache& cache,
+       const View& view)
+      : look_(state, path, view), epoch_(epoch), cache_(cache) {}
 
   Look& look() { return look_; }
   index::Batch& batch() { return batch_; }

@@ -28,7 +28,7 @@ Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::
   const size_t looks_max = 8 * max;
   const uint64_t bytes_max = plan.bytes() + plan.look().state().record_bytes_max / 2;
   size_t looks = 0;
-  index::Cursor cursor(plan.look().tree());
+  View::Cursor cursor(plan.look().view(), prefix);
   TRY(sought, cursor.seek(from));
   for (; cursor.valid() && starts_with(cursor.key(), prefix); ++looks) {
     if (removal.records == max || looks == looks_max || plan.bytes() > bytes_max) {
@@ -111,7 +111,7 @@ Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
     return {};
   }
   const Key marker = marker_key(prefix, level);
-  TRY(old, plan.look().tree().get(marker));
+  TRY(old, plan.look().view().get(marker));
   if (!old) ++markers_added;
   put_touched(plan.scratch(), epoch);
   plan.put(marker, plan.scratch());
@@ -132,7 +132,7 @@ Result<void> Punch::plan_akeys(Plan& plan) {
   TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, akeys, nullptr));
   if (others) return {};
   const Key name = dkey_name_key(dkey_prefix);
-  TRY(named, plan.look().tree().get(name));
+  TRY(named, plan.look().view().get(name));
   if (!named) return {};
   TRY(value, parse_value(Kind::name, *named));
   const Key prefix = prefix_of_record(name);

@@ -6,11 +6,12 @@ namespace cairn::vos {
 namespace {
 
 struct Query {
-  Query(Shard::State& s, const ObjectPath& o, const model::QueryKeyRequest& r)
-      : state(s), request(r), path(o) {}
+  Query(Shard::State& s, const ObjectPath& o, const model::QueryKeyRequest& r, model::Epoch e)
+      : state(s), request(r), epoch(e), path(o) {}
 
   Shard::State& state;
   const model::QueryKeyRequest& request;
+  model::Epoch epoch;
   KeyPath path;
 
   Result<void> check() const;
@@ -19,7 +20,7 @@ struct Query {
   Result<bool> in_akey(Look& look, const Key& akey, Floor dkey_floor, model::QueriedKey& out);
   Result<bool> extent_of(Look& look, const Key& akey, Floor floor, model::QueriedKey& out);
   /// The first key (last, for max) of a level before `border`; nullopt if there is none.
-  Result<std::optional<Component>> next_key(index::Cursor& cursor, const Key& prefix,
+  Result<std::optional<Component>> next_key(View::Cursor& cursor, const Key& prefix,
                                             model::KeyKind kind);
   Result<Key> given(const Key& prefix, model::KeyKind kind, uint64_t number, ByteView bytes) const;
 };
@@ -37,7 +38,7 @@ Result<void> Query::check() const {
   return {};
 }
 
-Result<std::optional<Component>> Query::next_key(index::Cursor& cursor, const Key& prefix,
+Result<std::optional<Component>> Query::next_key(View::Cursor& cursor, const Key& prefix,
                                                  model::KeyKind kind) {
   while (cursor.valid() && starts_with(cursor.key(), prefix)) {
     ByteView rest = cursor.key().subspan(prefix.size());
@@ -61,7 +62,7 @@ Result<Key> Query::given(const Key& prefix, model::KeyKind kind, uint64_t number
 
 Result<bool> Query::extent_of(Look& look, const Key& akey, Floor floor, model::QueriedKey& out) {
   const Key extents = record_key(akey, Kind::extent);
-  index::Cursor cursor(look.tree());
+  View::Cursor cursor(look.view(), akey);
   TRY(sought, request.max ? cursor.seek_before(after_prefix(extents)) : cursor.seek(extents));
   while (cursor.valid() && starts_with(cursor.key(), extents)) {
     TRY(tail, parse_tail(cursor.key().subspan(akey.size())));
@@ -90,7 +91,7 @@ Result<bool> Query::in_dkey(Look& look, const Key& dkey, model::QueriedKey& out)
     TRY(akey, given(dkey, path.akey_kind(), request.akey, request.akey_bytes));
     return in_akey(look, akey, floor, out);
   }
-  index::Cursor cursor(look.tree());
+  View::Cursor cursor(look.view(), dkey);
   TRY(sought, request.max ? cursor.seek_before(after_prefix(dkey)) : cursor.seek(dkey));
   for (;;) {
     TRY(component, next_key(cursor, dkey, path.akey_kind()));
@@ -106,6 +107,7 @@ Result<bool> Query::in_dkey(Look& look, const Key& dkey, model::QueriedKey& out)
 }
 
 Result<model::QueriedKey> Query::run() {
+  TRY(kept, state.check_read_epoch(epoch));
   Look look(state, path);
   model::QueriedKey out;
   if (!request.want_dkey) {
@@ -114,7 +116,7 @@ Result<model::QueriedKey> Query::run() {
     out.found = found;
     return out;
   }
-  index::Cursor cursor(look.tree());
+  View::Cursor cursor(look.view(), path.object());
   TRY(sought, request.max ? cursor.seek_before(after_prefix(path.object()))
                           : cursor.seek(path.object()));
   for (;;) {
@@ -134,9 +136,10 @@ Result<model::QueriedKey> Query::run() {
 }  // namespace
 
 Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
-                                                 const model::QueryKeyRequest& request) {
+                                                 const model::QueryKeyRequest& request,
+                                                 model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Query query(*state_, object, request);
+  Query query(*state_, object, request, epoch);
   CO_TRY(checked, query.check());
   for (;;) {
     auto done = query.run();
@@ -148,10 +151,11 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
   }
 }
 
-Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object) {
+Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
   const Key prefix = object_prefix(object, Range::live);
   for (;;) {
+    CO_TRY(kept, state_->check_read_epoch(epoch));
     auto stamp = state_->tree().newest_stamp(prefix, after_prefix(prefix));
     if (stamp || stamp.error().code() != Errc::page_absent) {
       CO_TRY(settled, co_await state_->settle());

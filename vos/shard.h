@@ -60,8 +60,34 @@ struct FetchRequest {
   ByteView dkey;
   std::vector<model::Iod> iods;
   uint64_t flags = 0;
-  model::Epoch epoch = model::kEpochMax;  // newest; an older one must not be below the write floor
+  model::Epoch epoch = model::kEpochMax;  // newest; else as Shard says of reads at an epoch
 };
+
+/// Some objects of a container, in key order.
+struct ListedObjects {
+  std::vector<model::ObjectId> oids;
+  Bytes position;  // goes on from here; survives restarts
+  bool eof = false;
+};
+
+/// Something that differs between two snapshots.
+struct Difference {
+  enum class Change : uint8_t { added, removed, changed };  // older -> newer
+  model::ObjectId oid;
+  uint32_t shard = 0;
+  Bytes dkey, akey;  // as the caller gave them; a dkey that changed has one entry for each akey
+  Change change = Change::changed;
+};
+struct Differences {
+  std::vector<Difference> differences;
+  Bytes position;
+  bool eof = false;
+};
+
+/// Snapshots of one container.
+inline constexpr size_t kSnapshotsMax = 4096;
+/// A freeze ends by itself after this.
+inline constexpr Duration kFreezeMax = kSecond;
 
 struct ShardUsage {
   uint64_t data_total = 0, data_free = 0;  // bytes of the data blob
@@ -107,16 +133,57 @@ class Shard {
   /// short buffer is in Fetched::status. @error checksum  the medium gave other bytes than were
   /// written
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
-  Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request);
+  Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request,
+                                   model::Epoch epoch = model::kEpochMax);
   /// A position for ListRequest::position from which a listing starts at `key` or the next one
   /// after it.
   Result<Bytes> position_of(const ObjectPath& object, model::ListRequest::What what, ByteView key);
   Task<Result<model::QueriedKey>> query_key(const ObjectPath& object,
-                                            const model::QueryKeyRequest& request);
-  /// Newest epoch at which anything in the object changed; 0 if it was never written.
-  Task<Result<model::Epoch>> max_epoch(const ObjectPath& object);
+                                            const model::QueryKeyRequest& request,
+                                            model::Epoch epoch = model::kEpochMax);
+  /// Newest epoch, at or below `epoch`, at which anything in the object changed; 0 if it was never
+  /// written.
+  Task<Result<model::Epoch>> max_epoch(const ObjectPath& object,
+                                       model::Epoch epoch = model::kEpochMax);
+  /// Objects of which anything is visible. @param position  of the previous answer, or empty
+  /// @param count_max  above 0
+  Task<Result<ListedObjects>> list_objects(ContNumber container, model::Epoch epoch, Bytes position,
+                                           uint32_t count_max);
   /// Removes every record of the container, in slices. Idempotent; durable when it completes.
   Task<Result<void>> destroy_container(ContNumber container);
+
+  // Reads at an epoch. kEpochMax is what is newest. A snapshot's epoch always answers; any other
+  // one answers tx_restart when something that was visible then may have been given back.
+
+  // Snapshots. One that spans shards takes two steps: every shard freezes, the epoch is chosen
+  // above all answers, every shard adds it. The owner knows which ones exist: what a shard has
+  // beyond that is removed when the pool is opened.
+
+  /// Makes new writes of the container wait, until add_snapshot(), unfreeze_container() or for
+  /// kFreezeMax. Freezing again begins anew. Plain reads go on.
+  /// @returns the newest epoch issued: what is written later is above it
+  Task<Result<model::Epoch>> freeze_container(ContNumber container);
+  void unfreeze_container(ContNumber container);
+  /// What is visible now stays readable at `epoch`, which must be above every answer; later writes
+  /// are above it. Ends the freeze. Durable on return. Adding it again is fine.
+  /// @error timed_out  the freeze has ended: nothing has happened; begin again
+  /// @error invalid    the epoch is not above this shard's answer, or beyond the clocks' bound
+  /// @error no_space   kSnapshotsMax exist; remove some
+  Task<Result<void>> add_snapshot(ContNumber container, model::Epoch epoch);
+  /// Gives up a snapshot; an absent one is fine. Durable on return; the space comes back in the
+  /// background. @error busy  a rollback to it is under way
+  Task<Result<void>> remove_snapshot(ContNumber container, model::Epoch epoch);
+  /// Epochs of the living snapshots, ascending.
+  std::vector<model::Epoch> snapshots(ContNumber container) const;
+  /// What differs between two snapshots, by akey, in key order. @param position  as list_objects()
+  /// @error nonexistent  one of them is not there   @error invalid  `older` is not below `newer`
+  Task<Result<Differences>> diff_snapshots(ContNumber container, model::Epoch older,
+                                           model::Epoch newer, Bytes position, uint32_t count_max);
+  /// Makes the container what it was at the snapshot, which stays. In slices; operations on the
+  /// container wait meanwhile, and an open after a crash ends what was begun. Newest epochs of
+  /// objects go back, too. Durable on return.
+  /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first
+  Task<Result<void>> rollback(ContNumber container, model::Epoch epoch);
 
   /// Makes a checkpoint now.
   Task<Result<void>> checkpoint();

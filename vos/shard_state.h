@@ -55,6 +55,13 @@ struct Shard::State {
     }
     return {};
   }
+  /// @error tx_restart  the shard no longer has what was visible then
+  Result<void> check_read_epoch(model::Epoch epoch) const {
+    if (epoch < newest) {
+      return fail(Errc::tx_restart, "read: the epoch is older than what the shard keeps");
+    }
+    return {};
+  }
   model::Epoch next_epoch() { return hlc.next(reactor.clock().wall_ns()); }
 
   /// One plain step: appends, applies, and remembers what is not durable yet.

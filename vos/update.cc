@@ -170,7 +170,7 @@ Result<void> Update::plan_conditions(Plan& plan, Floor dkey_floor) {
 
 Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView name,
                                size_t which) {
-  TRY(found, plan.look().tree().get(key));
+  TRY(found, plan.look().view().get(key));
   if (found) {
     if (epoch_of(*found) > floor) return {};
     TRY(dead, parse_value(Kind::name, *found));
@@ -197,7 +197,7 @@ Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey
     return fail(Errc::no_perm, "update: the akey holds an array");
   }
   const Key key = record_key(c.akey_prefix, Kind::single);
-  TRY(old, plan.look().tree().get(key));
+  TRY(old, plan.look().view().get(key));
   if (old) {
     TRY(value, parse_value(Kind::single, *old));
     TRY(released, plan.release_data(c.akey_prefix, 0, value));
@@ -251,7 +251,7 @@ Result<bool> Update::plan_inode(Plan& plan, size_t index, Floor floor) {
   const CheckedIod& c = checked.iods[index];
   if (c.iod->record_bytes != 1 || c.spans.back().end > kPackedBytes) return false;
   const Key key = extent_key(c.akey_prefix, kPackedBytes);
-  TRY(found, plan.look().tree().get(key));
+  TRY(found, plan.look().view().get(key));
   if (!found || epoch_of(*found) <= floor) return false;
   TRY(old, parse_extent(kPackedBytes, *found));
   if (old.begin != 0 || old.value.form == Form::data) return false;
