@@ -1,6 +1,7 @@
-// cairn: what is ours alone. `status` tells what a home holds, `check` proves offline that it is
-// whole.
+// cairn: what is ours alone. `init` makes a home on devices of one's choice, `status` tells what a
+// home holds, `check` proves offline that it is whole.
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include "client/home.h"
@@ -18,6 +19,33 @@ std::string home_name() {
 
 std::string short_name(const client::PoolInfo& pool) {
   return pool.label.empty() ? to_string(pool.uuid).substr(0, 8) : pool.label;
+}
+
+/// "PATH=wal,meta,data" with ",wipe" at the end where a device may be overwritten; without roles
+/// all of them.
+client::HomeDevice parse_device(const std::string& text) {
+  client::HomeDevice device;
+  const size_t at = text.rfind('=');
+  device.path = std::filesystem::absolute(text.substr(0, at)).lexically_normal().string();
+  device.roles = at == std::string::npos ? "wal,meta,data" : text.substr(at + 1);
+  constexpr std::string_view kWipe = ",wipe";
+  if (device.roles.ends_with(kWipe)) {
+    device.wipe = true;
+    device.roles.resize(device.roles.size() - kWipe.size());
+  }
+  return device;
+}
+
+Outcome init(const std::vector<std::string>& devices) {
+  std::vector<client::HomeDevice> list;
+  Json names = Json::array();
+  for (const std::string& text : devices) {
+    list.push_back(parse_device(text));
+    names.push_back({{"path", list.back().path}, {"roles", list.back().roles}});
+  }
+  const auto made = client::make_home({}, std::move(list));
+  if (!made) return failure("cannot make the home " + home_name(), made.error());
+  return Reply{"Home " + home_name() + " is made\n", {{"home", home_name()}, {"devices", names}}};
 }
 
 Outcome status() {
@@ -45,7 +73,24 @@ Outcome status() {
   std::string text = "Home " + home_name() + ": " + std::to_string(pools->size()) + " pool" +
                      (pools->size() == 1 ? "" : "s") + "\n";
   if (!rows.empty()) text += table({"Pool", "Size", "Data", "Metadata"}, rows);
-  return Reply{text, {{"home", home_name()}, {"pools", list}, {"metadata_bytes", metadata}}};
+  auto devices = client::home_devices({});
+  if (!devices) return failure("cannot look at the devices", devices.error());
+  Json device_list = Json::array();
+  rows.clear();
+  for (const client::HomeDeviceSpace& device : *devices) {
+    device_list.push_back({{"path", device.path},
+                           {"roles", device.roles},
+                           {"total", device.total_bytes},
+                           {"free", device.free_bytes}});
+    rows.push_back({device.path, device.roles, si_bytes(device.total_bytes),
+                    si_bytes(device.free_bytes)});
+  }
+  text += "\n" + table({"Device", "Roles", "Size", "Free"}, rows);
+  return Reply{text,
+               {{"home", home_name()},
+                {"pools", list},
+                {"metadata_bytes", metadata},
+                {"devices", device_list}}};
 }
 
 Outcome check(bool quick) {
@@ -87,6 +132,14 @@ Outcome check(bool quick) {
 int main(int argc, char** argv) {
   using namespace cairn::tool;
   Tool tool("cairn", "Looks at a home (CAIRN_HOME, default ~/.cairn) of the store");
+  Command& init_command = tool.command("", "init", {}, "Makes a home, on devices of your choice");
+  std::vector<std::string> devices;
+  init_command.app->add_option(
+      "-d,--device", devices,
+      "PATH[=ROLES[,wipe]]: a directory, block device or large file for the blobs of pools; ROLES "
+      "are wal, meta, data (default: all). May be given several times. Without it, blobs are files "
+      "in the home");
+  init_command.run = [&devices] { return init(devices); };
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;
   Command& check_command =

@@ -1,0 +1,70 @@
+#include "cmd/embed/home_shards.h"
+
+namespace cairn::embed {
+
+Task<Result<void>> HomeShards::create_pool(Uuid pool, service::ShardSizes sizes) {
+  CO_TRY(blobs, co_await storage_.create(pool, sizes));
+  CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool, {}));
+  engine_.add_shard(pool, *shard);
+  pools_[pool] = Pool{std::move(blobs), std::move(shard)};
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeShards::open_pool(Uuid pool) {
+  CO_TRY(blobs, co_await storage_.open(pool));
+  CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool, {}));
+  engine_.add_shard(pool, *shard);
+  pools_[pool] = Pool{std::move(blobs), std::move(shard)};
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
+  co_await engine_.remove_shard(uuid);
+  auto found = pools_.extract(uuid);
+  if (found.empty()) co_return Result<void>{};
+  const auto closed = co_await found.mapped().shard->close();
+  co_return closed;
+}
+
+Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
+  // A failing checkpoint is no reason to keep what is thrown away.
+  [[maybe_unused]] const auto closed = co_await close_pool(pool);
+  co_return co_await storage_.remove(pool);
+}
+
+Task<Result<void>> HomeShards::destroy_container(Uuid pool, uint32_t container) {
+  co_await engine_.evict_container(pool, container);
+  vos::Shard* shard = engine_.shard(pool);
+  if (shard == nullptr) co_return fail(Errc::nonexistent, "pool: not open");
+  co_return co_await shard->destroy_container(container);
+}
+
+Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
+  const vos::Shard* shard = engine_.shard(pool);
+  if (shard == nullptr) return fail(Errc::nonexistent, "pool: not open");
+  const vos::ShardUsage usage = shard->usage();
+  return service::ShardSpace{.data_total = usage.data_total, .data_free = usage.data_free,
+                             .meta_total = usage.meta_total, .meta_free = usage.meta_free,
+                             .meta_used = usage.meta_used};
+}
+
+Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {
+  return engine_.add_handle({.pool = grant.pool, .container = grant.container,
+                             .writable = grant.writable, .session = grant.session});
+}
+
+Task<void> HomeShards::revoke(wire::HandleRef handle) {
+  // no_handle: gone with its container or pool already.
+  [[maybe_unused]] const auto removed = co_await engine_.remove_handle(handle);
+}
+
+Task<Result<void>> HomeShards::close() {
+  Result<void> first;
+  while (!pools_.empty()) {
+    const auto closed = co_await close_pool(pools_.begin()->first);
+    if (first && !closed) first = closed;
+  }
+  co_return first;
+}
+
+}  // namespace cairn::embed
