@@ -132,8 +132,11 @@ class UringBackend final : public IoBackend {
     if (backlog_.load(std::memory_order_relaxed)) max = std::min(max, kMillisecond);
     pollfd fds[2] = {{ring_.ring_fd, POLLIN, 0}, {event_fd_, POLLIN, 0}};
     timespec limit{static_cast<time_t>(max / kSecond), static_cast<long>(max % kSecond)};
-    // The event counter is left alone: this thread may not be the one that the wake is for.
     ppoll(fds, 2, max == kNever ? nullptr : &limit, nullptr);
+    // The event counter is left alone: this thread may not be the one that the wake is for. But
+    // reap() is to empty it now: the waker may have lost its processor to us before it could say
+    // so, and until it gets it back every wait() would end at once.
+    if ((fds[1].revents & POLLIN) != 0) woken_.store(true, std::memory_order_release);
   }
 
   void wake() override {
