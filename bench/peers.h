@@ -34,8 +34,9 @@ struct FetchPeer {
 };
 std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string& directory, uint64_t keys,
                                                 size_t value_bytes);
+/// `batch`: gets in one read transaction.
 std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string& directory, uint64_t keys,
-                                             size_t value_bytes);
+                                             size_t value_bytes, size_t batch = 1);
 
 extern const bool kHaveRocksdb, kHaveLmdb;
 

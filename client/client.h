@@ -127,8 +127,8 @@ class Container {
 
   // Object I/O; semantics and errors as vos/shard.h. Iods, keys and buffers are borrowed until the
   // task ends. Writes through a read_only handle: no_perm.
-  virtual Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) = 0;
-  virtual Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) = 0;
+  virtual Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) = 0;
+  virtual Task<Result<model::Fetched>> fetch(ObjectArgs args, model::Iods iods) = 0;
   virtual Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) = 0;
   virtual Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) = 0;
   virtual Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) = 0;

@@ -40,7 +40,7 @@ Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request) {
 // call.
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods) {
+                                         model::Iods iods) {
   wire::Request request;
   set_route(request, route);
   auto& update = request.body.emplace<wire::ObjectUpdate>();
@@ -54,7 +54,7 @@ Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs
 }
 
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods, model::Epoch epoch) {
+                                          model::Iods iods, model::Epoch epoch) {
   wire::Request request;
   set_route(request, route);
   request.header.epoch = epoch == model::kEpochMax ? 0 : epoch;

@@ -20,10 +20,10 @@ struct ObjectRoute {
 };
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods);
+                                         model::Iods iods);
 /// `epoch`: kEpochMax reads the newest.
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods,
+                                          model::Iods iods,
                                           model::Epoch epoch = model::kEpochMax);
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "index/batch.h"
@@ -22,6 +23,10 @@ class Tree {
   /// The value of `key`, borrowed until the next change of the tree or eviction.
   /// @error page_absent
   Result<std::optional<ByteView>> get(ByteView key);
+
+  /// A hint: get() of these keys comes next. The CPU fetches what they will look at, for all keys
+  /// side by side instead of one after another. Pages that are not in memory stay away.
+  void prefetch(std::span<const ByteView> keys);
 
   /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none.
   /// May be a removed record's stamp where its page lies wholly inside the range. @error

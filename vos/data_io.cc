@@ -62,8 +62,8 @@ uint32_t digest_of(std::span<const uint32_t> crcs) {
 }  // namespace
 
 ByteSpan IoVecCursor::take(uint64_t max) {
-  while (index_ < pieces_->size()) {
-    const IoVec& v = (*pieces_)[index_];
+  while (index_ < pieces_.size()) {
+    const IoVec& v = pieces_[index_];
     if (offset_ == v.bytes) {
       ++index_;
       offset_ = 0;
@@ -103,7 +103,7 @@ void IoVecCursor::copy_in(ByteView from) {
   }
 }
 
-uint64_t total_bytes(const std::vector<IoVec>& pieces) {
+uint64_t total_bytes(std::span<const IoVec> pieces) {
   uint64_t sum = 0;
   for (const IoVec& v : pieces) sum += v.bytes;
   return sum;

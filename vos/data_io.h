@@ -2,6 +2,7 @@
 // after a plan. Home: the shard's reactor.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "base/flat_map.h"
@@ -17,10 +18,10 @@ inline constexpr uint64_t kExtentBytesMax = 4u << 20;
 /// Reads of one fetch that are under way at once.
 inline constexpr size_t kReadsMax = 32;
 
-/// Walks a caller's scattered buffer.
+/// Walks a caller's scattered buffer, which it borrows.
 class IoVecCursor {
  public:
-  explicit IoVecCursor(const std::vector<IoVec>& pieces) : pieces_(&pieces) {}
+  explicit IoVecCursor(std::span<const IoVec> pieces) : pieces_(pieces) {}
   /// The next run of adjacent bytes, at most `max`; empty at the end.
   ByteSpan take(uint64_t max);
   void skip(uint64_t bytes);
@@ -28,12 +29,12 @@ class IoVecCursor {
   void copy_in(ByteView from);
 
  private:
-  const std::vector<IoVec>* pieces_;
+  std::span<const IoVec> pieces_;
   size_t index_ = 0;
   size_t offset_ = 0;
 };
 
-uint64_t total_bytes(const std::vector<IoVec>& pieces);
+uint64_t total_bytes(std::span<const IoVec> pieces);
 
 /// Payload with its blocks reserved and its checksums made; not yet owned by anything.
 struct Staged {

@@ -62,8 +62,8 @@ class Key {
  public:
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
   Key() = default;
-  Key(const Key& other) : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
-  Key& operator=(const Key& other) {
+  Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
+  Key& operator=(const Key& other) noexcept {
     size_ = other.size_;
     std::memmove(bytes_, other.bytes_, size_);
     return *this;

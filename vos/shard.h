@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -38,7 +39,7 @@ struct Origin {
 struct UpdateRequest {
   ObjectPath object;
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   uint64_t flags = 0;      // model::cond
   model::Epoch epoch = 0;  // 0: the shard picks; else must be above the write floor
   Origin origin;
@@ -58,7 +59,7 @@ struct PunchRequest {
 struct FetchRequest {
   ObjectPath object;
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   uint64_t flags = 0;
   model::Epoch epoch = model::kEpochMax;  // newest; else as Shard says of reads at an epoch
 };
@@ -133,6 +134,10 @@ class Shard {
   /// short buffer is in Fetched::status. @error checksum  the medium gave other bytes than were
   /// written
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
+  /// Many fetches as one call, each as fetch() does it by itself (together they are no snapshot).
+  /// The first error ends it. Where values are in memory, the waits of the CPU for the tree's pages
+  /// overlap: about twice as fast for a dozen random keys. `requests` are borrowed.
+  Task<Result<std::vector<model::Fetched>>> fetch_many(std::span<const FetchRequest> requests);
   Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request,
                                    model::Epoch epoch = model::kEpochMax);
   /// A position for ListRequest::position from which a listing starts at `key` or the next one

@@ -66,8 +66,7 @@ Result<void> Update::check() {
   if ((request.flags & kPerAkey) != 0 && (request.flags & (kAkeyInsert | kAkeyUpdate)) != 0) {
     return fail(Errc::invalid, "update: akey conditions both per akey and for all");
   }
-  TRY(done, check_request(path, request.dkey, request.iods));
-  checked = std::move(done);
+  TRY(done, check_request(path, request.dkey, request.iods, checked));
   for (const CheckedIod& c : checked.iods) {
     const model::Iod& iod = *c.iod;
     if (iod.record_bytes != 0 && total_bytes(iod.buffer) < c.record_count * iod.record_bytes) {

@@ -91,7 +91,7 @@ class FakeContainer final : public Container {
     return FakeSystem::none<model::Epoch>();
   }
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override {
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override {
     CO_TRY(entered, co_await enter());
     Records& records = values_[number(args.dkey)];
     for (const model::Iod& iod : iods) {
@@ -115,7 +115,7 @@ class FakeContainer final : public Container {
     co_return ++epoch_;
   }
 
-  Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) override {
+  Task<Result<model::Fetched>> fetch(ObjectArgs args, model::Iods iods) override {
     CO_TRY(entered, co_await enter());
     model::Fetched fetched;
     for (const model::Iod& iod : iods) fetched.iods.push_back(fetch_one(number(args.dkey), iod));
@@ -213,7 +213,7 @@ class FakeContainer final : public Container {
     }
     return out;
   }
-  static void copy_to(const std::vector<IoVec>& buffer, uint64_t offset, const Bytes& bytes) {
+  static void copy_to(const IoVecs& buffer, uint64_t offset, const Bytes& bytes) {
     for (const std::byte b : bytes) {
       uint64_t at = offset++;
       for (const IoVec& vec : buffer) {
