@@ -212,12 +212,14 @@ Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   CO_TRY(hold, state_->gate.enter());
   Fetch fetch(*state_, request);
   CO_TRY(checked, fetch.check());
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     auto planned = fetch.plan();
     if (planned) break;
     if (planned.error().code() != Errc::page_absent) co_return fail(planned.error());
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
+  attempt.release();
   const media::Lsn seen = state_->store->appended();
   const bool wait = fetch.saw_absence || !state_->is_durable(fetch.newest_seen);
   if (!fetch.reads.empty()) {

@@ -240,12 +240,13 @@ void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
 Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  index::Store::Attempt attempt(*state_->store);
   for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());
     index::Batch batch;
     auto records = plan_destroy(*state_, container, slice, batch);
     if (!records && records.error().code() == Errc::page_absent) {
-      auto loaded = co_await state_->store->load_absent();
+      auto loaded = co_await state_->store->load_absent(attempt);
       if (loaded) continue;
       records = fail(loaded.error());
     }
@@ -257,6 +258,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
       slice /= 8;
       continue;
     }
+    attempt.release();
     if (*records == 0) break;
     const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
     for (const auto& op : batch.ops()) {
