@@ -1,5 +1,6 @@
 #include "vos/shard.h"
 
+#include "index/budget.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -41,6 +42,11 @@ Task<Result<void>> save_sessions(Shard::State& state) {
     if (count == 1 || (code != Errc::no_space && code != Errc::no_memory)) co_return ready;
     count = 1;
   }
+}
+
+/// Half of what the budget has for tables.
+size_t session_entries(const ShardOptions& options) {
+  return index::table_bytes(options.store.memory_bytes) / 2 / kSessionEntryBytes;
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
@@ -195,6 +201,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::create(Reactor& reactor, index::Stor
                                                    Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(pool, options)));
   shard->state_->store = std::move(store);
   attach(*shard->state_, options);
@@ -205,6 +212,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
                                                  Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   State& state = *shard->state_;
   State* const s = &state;
   CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(pool, options),
