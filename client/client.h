@@ -39,6 +39,7 @@ struct PoolInfo {
   uint64_t data_total = 0, data_free = 0;   // bytes, NVMe tier
   uint64_t meta_total = 0, meta_free = 0;   // bytes, SCM tier
   uint64_t meta_used = 0;                   // bytes of live index pages
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: the default
   Props props;                              // DAOS_PROP_PO_* that were set at creation
 };
 
@@ -54,6 +55,8 @@ struct PoolCreateOptions {
   std::string label;                        // validated; see model/label.h
   uint64_t bytes = 0;                       // of metadata and data together; the log comes on top
   uint64_t meta_bytes = 0;                  // of these for metadata; 0: the usual share
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: as memory_ratio says
+  uint32_t memory_ratio = 0;                // hundredths of a percent of the metadata; 0: default
   Props props;
 };
 
@@ -66,7 +69,7 @@ class System {
   virtual Context& context() = 0;
 
   /// @error exists  the label is taken   @error no_space  the device is full
-  /// @error invalid  label, size, property
+  /// @error invalid  label, size, property   @error no_memory  the budget is below the least
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not

@@ -125,7 +125,8 @@ bool nothing_changed(StoreCore& core) {
 Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
   // Write-backs begun before the freeze write pages of this root, too; one that changed meanwhile
   // is dirty again and has to be written once more, after that.
-  while (core->write_backs != 0 && !core->is_stopped()) co_await core->progress.wait();
+  while (core->pages().write_backs_frozen != 0 && !core->is_stopped())
+    co_await core->progress.wait();
   CO_TRY(pages, co_await write_pages(core, std::move(frozen.dirty), frozen.next.generation));
   CO_TRY(bitmaps, co_await write_bitmaps(core, std::move(frozen.bitmaps)));
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");

@@ -4,27 +4,42 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "index/budget.h"
 #include "index/record_format.h"
-#include "index/store_core.h"
+#include "index/store_state.h"
 
 namespace cairn::index {
 
-struct Store::State : StoreCore {
-  using StoreCore::StoreCore;
-};
-
 namespace {
 
-constexpr size_t kFramesMin = 64;
 constexpr uint64_t kMetaPagesMin = 64;
 constexpr uint64_t kGatherBytes = 1u << 20;
 
+Budget budget_of(const StoreDevices& devices, const StoreOptions& options) {
+  return split_budget(options.memory_bytes, devices.meta->size_bytes() / kPageBytes,
+                      devices.data->size_bytes() / media::kBlockBytes);
+}
+
 std::unique_ptr<Pager::State> make_pages(const StoreDevices& devices, const StoreOptions& options) {
   const uint64_t pages = devices.meta->size_bytes() / kPageBytes;
-  const size_t frames = std::max<size_t>(kFramesMin, options.memory_bytes / kPageBytes);
+  const size_t frames = budget_of(devices, options).frames;
   auto state = std::make_unique<Pager::State>(kEdgePages, pages - kEdgePages, frames);
   state->driven = true;
   return state;
+}
+
+Result<void> check_budget(const StoreDevices& devices, const StoreOptions& options) {
+  if (options.memory_bytes < kMemoryBytesMin) {
+    return fail(Errc::invalid,
+                "store: the memory budget is too small for one operation; 4 MiB at least");
+  }
+  if (budget_of(devices, options).frames < kFramesMin) {
+    return fail(
+        Errc::invalid,
+        "store: the memory budget is too small for a blob of this size; a 4,096th of the data "
+        "and 4 MiB will do");
+  }
+  return {};
 }
 
 Result<void> check_sizes(const StoreDevices& devices) {
@@ -222,9 +237,10 @@ Task<Result<void>> admit_update(CorePtr core) {
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     if (core->closing) co_return fail(Errc::shutdown, "store: closing, no new updates");
     if (core->options.checkpoints && core->checkpoint_due()) core->start_checkpoint();
-    if (s.frames_used > s.frames_max) s.evict(s.frames_max - s.frames_max / 32);
-    if (s.frames_used > s.frames_max + s.overcommit() / 2) {
-      CO_TRY(made, co_await make_frames(core, s.overcommit() / 4));
+    if (s.frames_used > s.frames_target) s.evict(s.frames_target);
+    core->keep_clean();
+    if (!s.has_room(s.headroom() / 2)) {
+      CO_TRY(made, co_await make_frames(core, s.headroom() / 2));
       continue;
     }
     const bool short_of_pages = s.free_pages() < s.kept_for_removals();
@@ -234,7 +250,7 @@ Task<Result<void>> admit_update(CorePtr core) {
                      "store: the meta blob is full; remove data or enlarge the pool");
     }
     const bool behind = core->checkpoint_running && core->options.checkpoints &&
-                        (core->predicted_replay_ns() > 2e9 || s.dropped_count > s.frames_max / 4);
+                        (core->predicted_replay_ns() > 2e9 || s.dropped_count > s.frames_limit / 4);
     if (core->data_short_at != 0) {
       CO_TRY(released, co_await wait_for_blocks(core));
       continue;
@@ -251,17 +267,21 @@ Task<Result<void>> close_core(CorePtr core) {
   auto last = co_await checkpoint_now(core);
   core->closing = true;
   auto drained = co_await core->wal->drain();
-  while (core->write_backs != 0 || core->checkpoint_running) co_await core->progress.wait();
+  const Pager::State& s = core->pages();
+  while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
+         core->loads_ahead != 0 || core->checkpoint_running) {
+    co_await core->progress.wait();
+  }
   co_return last ? drained : last;
 }
 
 Task<Result<void>> end_of_step(CorePtr core) {
   Pager::State& s = core->pages();
   if (!core->options.evict_always) {
-    if (s.frames_used > s.frames_max) s.evict(s.frames_max);
+    if (s.frames_used > s.frames_target) s.evict(s.frames_target);
     co_return Result<void>{};
   }
-  if (s.dirty_count != 0 && !core->checkpoint_running && core->write_backs == 0 &&
+  if (s.dirty_count != 0 && !core->checkpoint_running && s.write_backs == 0 &&
       !core->is_stopped()) {
     CO_TRY(written, co_await write_back(core, s.dirty_count));
   }
@@ -318,15 +338,20 @@ double StoreCore::predicted_replay_ns() const {
   const auto bytes = static_cast<double>(wal->used_bytes());
   const auto records = static_cast<double>(records_before + records_since);
   const auto pages_changed = static_cast<double>(pages_before + pages().born.size());
-  return bytes / kBytesPerNs + records * kRecordNs + pages_changed * load_ns / kLoadsAtOnce;
+  double loads = pages_changed;
+  const auto frames = static_cast<double>(pages().frames_target);
+  // Where they do not fit into memory, a record finds its leaf gone again, and each is written,
+  // too.
+  if (loads > frames) loads = 2 * std::max(loads, records * (1 - frames / loads));
+  return bytes / kBytesPerNs + records * kRecordNs + loads * load_ns / kLoadsAtOnce;
 }
 
 bool StoreCore::checkpoint_due() const {
   if (checkpoint_running) return false;
   const Pager::State& s = pages();
   const media::SpaceUsage usage = s.space.usage();
-  return wal->used_bytes() > wal->ring_bytes() / 4 || s.dirty_count > s.frames_max / 2 ||
-         predicted_replay_ns() > 1e9 ||
+  return wal->used_bytes() > wal->ring_bytes() / 4 || s.dirty_count > s.frames_limit / 2 ||
+         predicted_replay_ns() > 1e9 || s.is_generation_large() ||
          (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
 }
 
@@ -337,6 +362,7 @@ Store::~Store() = default;
 
 Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevices devices,
                                                    StoreOptions options) {
+  CO_TRY(enough, check_budget(devices, options));
   CO_TRY(fit, check_sizes(devices));
   const uint64_t meta_pages = devices.meta->size_bytes() / kPageBytes;
   CO_TRY(copies, co_await read_copies(*devices.meta, meta_pages));
@@ -369,6 +395,7 @@ Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevice
 
 Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices devices,
                                                  StoreOptions options, ReplayHook hook) {
+  CO_TRY(enough, check_budget(devices, options));
   if (!check_sizes(devices)) co_return fail(Errc::format_invalid, "store: the blobs are too small");
   // What is seen now may still be in a volatile cache: it must not vanish after it was acted upon.
   CO_TRY(flushed, co_await flush_all(devices));
@@ -414,11 +441,6 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
 Task<Result<void>> Store::close() { return close_core(state_); }
 
 // ---- service ----
-
-Task<Result<void>> Store::load_absent() {
-  Pager::State& s = state_->pages();
-  return wait_for_want(state_, std::exchange(s.want, Want::nothing), s.absent, s.wanted_pages);
-}
 
 Task<Result<void>> Store::admit() { return admit_update(state_); }
 

@@ -27,7 +27,7 @@ struct StoreDevices {
 };
 
 struct StoreOptions {
-  uint64_t memory_bytes = 256ull << 20;  // budget of page frames
+  uint64_t memory_bytes = 256ull << 20;  // budget of the whole store (index/budget.h)
   bool evict_always = false;             // debug: every unpinned page leaves memory after each step
   bool checkpoints = true;         // background checkpoints; false: only checkpoint() makes them
   uint64_t owner_tag[2] = {0, 0};  // e.g. the pool's UUID; open refuses a store of another owner
@@ -67,11 +67,40 @@ class Store {
 
   Tree& tree() { return *tree_; }
 
+  /// One operation's way through the pages that it misses. Pages that were loaded for it stay in
+  /// memory until it ends (up to kAttemptPagesMax), so that planning again gets further each time
+  /// however many others load pages: where memory is short, one of them goes first.
+  class [[nodiscard]] Attempt {
+   public:
+    explicit Attempt(Store& store) : store_(&store) {}
+    ~Attempt() { release(); }
+    Attempt(const Attempt&) = delete;
+    Attempt& operator=(const Attempt&) = delete;
+    /// Lets its pages go: it waits for something else now, or has got further and does not need
+    /// them any more.
+    void release();
+
+   private:
+    friend class Store;
+    struct Pin {
+      uint64_t page = 0;
+      uint32_t birth = 0;
+    };
+    static Task<Result<void>> load(std::shared_ptr<State> state, Attempt& attempt, PageRef ref);
+    Store* store_;
+    std::shared_ptr<State> state_;  // from the first miss on: the store may end before the task
+    std::vector<Pin> pins_;
+    uint64_t loads_ = 0;  // since the last release()
+  };
+  static constexpr size_t kAttemptPagesMax = 64;
+
   /// Does what the last page_absent asked for: loads the page that it named, or waits for free
   /// frames, free pages (a checkpoint) or room in the log. Then plan again from the start.
   /// @error io, checksum
   /// @error no_memory  the budget is too small for this step
   /// @error no_space   the meta blob is full
+  Task<Result<void>> load_absent(Attempt& attempt);
+  /// The same for someone who is alone: background work, tests.
   Task<Result<void>> load_absent();
 
   /// Waits until the log has room and checkpoints keep up; call before planning an update.

@@ -42,7 +42,10 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   bool closing = false;
   bool checkpoint_running = false;
   bool hook_running = false;
-  uint32_t write_backs = 0;  // running
+  bool cleaning = false;          // changed pages are being written, so that frames become free
+  size_t loads_ahead = 0;         // under way for nobody yet
+  size_t pinned_pages = 0;        // by attempts
+  void* first_attempt = nullptr;  // may pin beyond what all others together may
   uint64_t checkpoints_begun = 0;
   uint64_t checkpoints_ended = 0;
   FlatSet<uint64_t> loading;  // page numbers
@@ -78,7 +81,15 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   double predicted_replay_ns() const;
   bool checkpoint_due() const;
   void start_checkpoint();
+  /// Writes changed pages in the background while they take too much of memory.
+  void keep_clean();
+  /// Begins to load those pages, for someone who will ask for them soon; fewer where memory is
+  /// tight.
+  void load_ahead(const std::vector<PageRef>& refs);
 };
+
+/// Pages on their way to memory that nobody waits for yet.
+inline constexpr size_t kLoadsAheadMax = 32;
 
 // frames.cc: pages between memory and medium
 /// Loads one page into a frame; fine if it is there already. @error io, checksum, no_memory
@@ -87,8 +98,8 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref);
 Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pages);
 /// Writes those of `pages` that are in memory, dirty and of `generation_max` or older.
 Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32_t generation_max);
-/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped.
-/// Where a checkpoint runs, waits for its progress instead.
+/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped;
+/// of the running generation only, else waits for the checkpoint that has the others.
 Task<Result<void>> write_back(CorePtr core, size_t count);
 /// Brings frames within the budget less `free`. @error no_memory  everything is pinned
 Task<Result<void>> make_frames(CorePtr core, size_t free);

@@ -84,8 +84,12 @@ class Tree {
 /// An ordered position. Valid until the tree changes or a step ends (eviction); cheap to make anew.
 class Cursor {
  public:
-  explicit Cursor(Tree& tree) : tree_(&tree) {}
-  /// To the first record with key >= `key`; valid() tells if there is one. @error page_absent
+  /// @param leaves_ahead  for a walk forward: where a leaf is missing, so many behind it are loaded
+  ///                      beside it
+  explicit Cursor(Tree& tree, uint32_t leaves_ahead = 0)
+      : tree_(&tree), leaves_ahead_(leaves_ahead) {}
+  /// To the first record with key >= `key`; valid() tells if there is one. Short ways forward are
+  /// cheap. `key` must not be borrowed from the cursor. @error page_absent
   Result<void> seek(ByteView key);
   /// To the last record with key < `key`. @error page_absent
   Result<void> seek_before(ByteView key);
@@ -109,10 +113,13 @@ class Cursor {
   Result<void> prev_leaf();
   /// Goes down from path[depth] to a leaf, always by the first or always by the last child.
   Result<void> descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth, bool last);
+  bool seek_in_leaf(ByteView key);
+  Result<Frame*> child(const Node& node, uint32_t slot);
   void enter_leaf();
   void load();
 
   Tree* tree_;
+  uint32_t leaves_ahead_ = 0;
   bool valid_ = false;
   uint32_t depth_ = 0;  // pages of the path; 0: an empty tree
   uint32_t slot_ = 0;   // in the leaf

@@ -51,12 +51,14 @@ class MapConfig final : public ConfigStore {
 /// Engines that remember what they were told.
 class FakeHost final : public ShardHost {
  public:
-  Task<Result<void>> create_pool(Uuid pool, ShardSizes) override {
+  Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) override {
+    created_with[pool] = sizes.memory_bytes;
     pools.insert(pool);
     if (fail_create) co_return fail(Errc::no_space, "full");
     co_return Result<void>{};
   }
-  Task<Result<void>> open_pool(Uuid pool) override {
+  Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override {
+    opened_with[pool] = memory_bytes;
     if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
     co_return Result<void>{};
   }
@@ -83,6 +85,7 @@ class FakeHost final : public ShardHost {
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
   std::vector<Grant> grants;
+  std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   bool fail_create = false, fail_remove = false;
 };
 
@@ -157,6 +160,31 @@ class ServiceTest : public testing::Test {
   ServiceOptions options_;
   std::unique_ptr<Service> service_;
 };
+
+TEST_F(ServiceTest, A_pool_keeps_the_memory_that_it_was_made_with) {
+  // Goal: the budget is checked once and kept. Method: by ratio and by size, then a restart; below
+  // the least, and above the whole metadata.
+  wire::ControlRequest request{.op = wire::Op::pool_create, .label = "half", .bytes = kBytes};
+  request.memory_ratio = 5'000;
+  ASSERT_TRUE(call(request));
+  request.label = "sized";
+  request.memory_ratio = 0;
+  request.memory_bytes = 5u << 20;
+  ASSERT_TRUE(call(request));
+  const auto listed = call({.op = wire::Op::pool_list});
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->pools[0].memory_bytes, shard_sizes(kBytes, 0)->meta_bytes / 2);
+  EXPECT_EQ(listed->pools[1].memory_bytes, 5u << 20);
+  EXPECT_EQ(host_.created_with[listed->pools[1].uuid], 5u << 20);
+  restart();
+  EXPECT_EQ(host_.opened_with[listed->pools[0].uuid], listed->pools[0].memory_bytes);
+  request.label = "tiny";
+  request.memory_bytes = 1u << 20;
+  EXPECT_EQ(code(call(request)), Errc::no_memory);
+  request.memory_bytes = 0;
+  request.memory_ratio = 10'001;
+  EXPECT_EQ(code(call(request)), Errc::invalid);
+}
 
 TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
   // Goal: bad requests make nothing. Method: each kind, then the good one, twice.

@@ -220,12 +220,14 @@ Result<bool> Fetch::done_at_once() {
 /// The long way.
 Task<Result<void>> run_fetch(Fetch& fetch) {
   Shard::State& state = fetch.state;
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
     auto planned = fetch.plan();
     if (planned) break;
     if (planned.error().code() != Errc::page_absent) co_return planned;
-    CO_TRY(loaded, co_await state.store->load_absent());
+    CO_TRY(loaded, co_await state.store->load_absent(attempt));
   }
+  attempt.release();
   const media::Lsn seen = state.store->appended();
   const bool wait = fetch.must_wait();
   if (!fetch.reads.empty()) {

@@ -1,5 +1,6 @@
 #include "vos/shard.h"
 
+#include "index/budget.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -41,6 +42,11 @@ Task<Result<void>> save_sessions(Shard::State& state) {
     if (count == 1 || (code != Errc::no_space && code != Errc::no_memory)) co_return ready;
     count = 1;
   }
+}
+
+/// Half of what the budget has for tables.
+size_t session_entries(const ShardOptions& options) {
+  return index::table_bytes(options.store.memory_bytes) / 2 / kSessionEntryBytes;
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
@@ -195,6 +201,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::create(Reactor& reactor, index::Stor
                                                    Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(pool, options)));
   shard->state_->store = std::move(store);
   attach(*shard->state_, options);
@@ -205,6 +212,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
                                                  Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   State& state = *shard->state_;
   State* const s = &state;
   CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(pool, options),
@@ -240,12 +248,13 @@ void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
 Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  index::Store::Attempt attempt(*state_->store);
   for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());
     index::Batch batch;
     auto records = plan_destroy(*state_, container, slice, batch);
     if (!records && records.error().code() == Errc::page_absent) {
-      auto loaded = co_await state_->store->load_absent();
+      auto loaded = co_await state_->store->load_absent(attempt);
       if (loaded) continue;
       records = fail(loaded.error());
     }
@@ -257,6 +266,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
       slice /= 8;
       continue;
     }
+    attempt.release();
     if (*records == 0) break;
     const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
     for (const auto& op : batch.ops()) {

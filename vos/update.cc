@@ -339,11 +339,12 @@ Result<void> Update::plan() {
 Task<Result<void>> plan_loaded(Update& update) {
   index::Store& store = *update.state.store;
   const auto pin = store.pin_reads();
+  index::Store::Attempt attempt(store);
   for (;;) {
     auto planned = update.plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
     if (update.cache.wanted.empty()) {
-      CO_TRY(loaded, co_await store.load_absent());
+      CO_TRY(loaded, co_await store.load_absent(attempt));
     } else {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await update.state.settle());

@@ -1,18 +1,46 @@
 #include "cmd/embed/home_shards.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+
 namespace cairn::embed {
+
+namespace {
+
+/// Of a pool that was made without a word about memory: all of its metadata, but no more than an
+/// eighth of the machine's memory.
+uint64_t default_memory(uint64_t meta_bytes) {
+  constexpr uint64_t kLeast = 64ull << 20;
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGESIZE);
+  const uint64_t machine =
+      pages > 0 && page_bytes > 0 ? uint64_t(pages) * uint64_t(page_bytes) : kLeast * 8;
+  return std::clamp(meta_bytes, kLeast, std::max(kLeast, machine / 8));
+}
+
+vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) {
+  vos::ShardOptions options;
+  options.store.memory_bytes =
+      memory_bytes != 0 ? memory_bytes : default_memory(blobs.meta->size_bytes());
+  return options;
+}
+
+}  // namespace
 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::ShardSizes sizes) {
   CO_TRY(blobs, co_await storage_.create(pool, sizes));
-  CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool, {}));
+  CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool,
+                                            options_for(sizes.memory_bytes, blobs)));
   engine_.add_shard(pool, *shard);
   pools_[pool] = Pool{std::move(blobs), std::move(shard)};
   co_return Result<void>{};
 }
 
-Task<Result<void>> HomeShards::open_pool(Uuid pool) {
+Task<Result<void>> HomeShards::open_pool(Uuid pool, uint64_t memory_bytes) {
   CO_TRY(blobs, co_await storage_.open(pool));
-  CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool, {}));
+  CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool,
+                                          options_for(memory_bytes, blobs)));
   engine_.add_shard(pool, *shard);
   pools_[pool] = Pool{std::move(blobs), std::move(shard)};
   co_return Result<void>{};

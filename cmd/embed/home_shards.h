@@ -18,7 +18,7 @@ class HomeShards final : public service::ShardHost {
       : reactor_(reactor), engine_(engine), storage_(storage) {}
 
   Task<Result<void>> create_pool(Uuid pool, service::ShardSizes sizes) override;
-  Task<Result<void>> open_pool(Uuid pool) override;
+  Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Result<service::ShardSpace> space(const Uuid& pool) override;

@@ -254,6 +254,18 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cairn-tools-") as top:
         run = Runner(parser.parse_args().bin, top)
         run.good(["dmg", "pool", "create", "--size", "200M", "tank"])
+        run.good(["dmg", "pool", "create", "--size", "200M", "--mem-ratio", "25%", "small"],
+                 has=b"Memory File Size")
+        query = run.good(["dmg", "-j", "pool", "query", "small"])
+        if json.loads(query)["response"]["mem_file_bytes"] != 16 << 20:
+            run.failures.append("mem_file_bytes is not a quarter of the metadata")
+        run.good(["dmg", "pool", "destroy", "small"])
+        for wrong in (["--mem-ratio", "0"], ["--mem-ratio", "101"], ["--mem-ratio", "x"],
+                      ["--mem-size", "x"], ["--mem-ratio", "50", "--mem-size", "1G"]):
+            run.bad(["dmg", "pool", "create", "--size", "200M", *wrong, "no"], "--mem-")
+        run.bad(["dmg", "pool", "create", "--size", "200M", "--mem-size", "1M", "no"],
+                "requested memory is too small",
+                stdout=None)
         run.good(["daos", "cont", "create", "tank", "docs", "--type", "POSIX"])
         for check in (check_files, check_directories, check_attributes, check_cairn, check_devices,
                       check_homes, check_holder):
