@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "index/record_format.h"
 #include "index/store_core.h"
+#include "index/sweep.h"
 
 namespace cairn::index {
 
@@ -505,6 +506,9 @@ media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp;
 Task<Result<Store::CheckReport>> Store::check(Claims claims) {
   return check_now(state_, std::move(claims));
 }
+
+Sweep Store::sweep() { return Sweep(state_); }
+Task<Result<Store::KeySpan>> Store::span_at(Bytes key) { return find_span(state_, std::move(key)); }
 
 StoreStats Store::stats() const {
   const State& s = *state_;
