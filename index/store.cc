@@ -7,6 +7,7 @@
 #include "index/budget.h"
 #include "index/record_format.h"
 #include "index/store_state.h"
+#include "index/sweep.h"
 
 namespace cairn::index {
 
@@ -527,6 +528,9 @@ media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp;
 Task<Result<Store::CheckReport>> Store::check(Claims claims) {
   return check_now(state_, std::move(claims));
 }
+
+Sweep Store::sweep() { return Sweep(state_); }
+Task<Result<Store::KeySpan>> Store::span_at(Bytes key) { return find_span(state_, std::move(key)); }
 
 StoreStats Store::stats() const {
   const State& s = *state_;

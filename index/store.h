@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,18 @@ struct StoreStats {
   uint64_t wal_used_bytes = 0, wal_bytes = 0;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
+};
+
+struct StoreCore;
+class Sweep;
+
+/// Keys [low, high) whose records cannot be read: what a damaged page holds. `high` empty: to the
+/// end.
+struct LostRange {
+  Bytes low, high;
+  uint64_t page = 0;
+  uint32_t level = 0;         // 0: a leaf
+  const char* cause = nullptr;
 };
 
 class Store {
@@ -102,6 +115,15 @@ class Store {
   Task<Result<void>> load_absent(Attempt& attempt);
   /// The same for someone who is alone: background work, tests.
   Task<Result<void>> load_absent();
+
+  /// The leaf on which a look-up of `key` ends, or the page in its way that cannot be read.
+  struct KeySpan {
+    Bytes low, high;   // its keys; high empty: to the end
+    std::optional<LostRange> lost;
+  };
+  /// After a load failed: what is lost with it, and where to go on. @error as load_absent(), where
+  /// no page is to blame
+  Task<Result<KeySpan>> span_at(Bytes key);
 
   /// Waits until the log has room and checkpoints keep up; call before planning an update.
   /// @error io  the store has stopped   @error no_space  the meta blob is full
@@ -172,15 +194,19 @@ class Store {
   media::WalStamp recovered_stamp() const;
 
   /// Offline check: every page reachable from the root is whole, page and block ownership is exact
-  /// (each owned page reachable once, each owned block claimed once).
+  /// (each owned page reachable once, each owned block claimed once). Where pages are damaged, what
+  /// they may own is not held against anyone.
   /// @param claims  yields the data extents that a record's value claims; the owner knows its
   /// format
   struct CheckReport {
     uint64_t pages = 0, records = 0, blocks = 0;
     std::vector<std::string> problems;
+    std::vector<LostRange> lost;  // ascending; each has its problem, too
   };
   using Claims = std::function<Result<std::vector<media::Extent>>(ByteView key, ByteView value)>;
   Task<Result<CheckReport>> check(Claims claims);
+  /// A walk over the durable state past the page cache. The store outlives it.
+  Sweep sweep();
 
  private:
   explicit Store(std::shared_ptr<State> state);

@@ -123,6 +123,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
 /// Nothing of it may be in memory. @error checksum, io
 Task<Result<void>> walk_medium(CorePtr core, PageRef root);
 Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims);
+Task<Result<Store::KeySpan>> find_span(CorePtr core, Bytes key);
 
 /// Several spawned tasks and one that waits for all of them. Keeps the first error.
 struct Join {

@@ -33,6 +33,15 @@ class Tree {
   /// page_absent
   Result<uint64_t> newest_stamp(ByteView low, ByteView high);
 
+  /// The page on which a look-up of `key` ends: its leaf, or the first page that is not in memory.
+  struct Span {
+    Bytes low, high;  // its keys, as its parents say; high empty: to the end
+    uint32_t level = 0;
+    PageRef absent;   // null: it is the leaf
+  };
+  /// @error checksum  a page in memory is not what its parent says
+  Result<Span> span_at(ByteView key);
+
   /// Makes sure that apply(batch) cannot fail: every page on the way is in memory and there are
   /// free pages and frames for copies and splits. Changes no record.
   /// @param use  what the batch is for; one that only erases counts as a removal anyhow

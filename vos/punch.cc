@@ -222,7 +222,9 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   // A session's punch of nothing is a record, too: a copy of the request that arrives late, also
   // after a restart, must not remove what was written since (store.md rule 13).
   const media::Lsn at =
-      state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+      state.commit({origin.session, origin.sequence, punch.epoch, 0,
+                    punch.markers_added > 0 ? kRecordAddsMarkers : uint16_t{0}},
+                   punch.batch);
   attempt.release();
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();

@@ -16,6 +16,7 @@
 #include "model/ids.h"
 #include "model/io.h"
 #include "runtime/reactor.h"
+#include "vos/loss.h"
 
 namespace cairn::vos {
 
@@ -98,6 +99,7 @@ struct ShardUsage {
 
 struct ShardOptions {
   index::StoreOptions store;
+  bool reclaim = true;  // false: what large punches left behind is not removed in the background
 };
 
 class Shard {
@@ -201,10 +203,11 @@ class Shard {
 
   /// Offline consistency check (no updates meanwhile): index::Store::check, plus every record's
   /// key and value parsed, extents of each akey disjoint, data checksums verified when
-  /// `read_data`.
-  Task<Result<index::Store::CheckReport>> check(bool read_data);
+  /// `read_data`; and what is lost by it (vos/scrub.h, which also does this beside updates).
+  Task<Result<CheckReport>> check(bool read_data);
 
  private:
+  friend class Scrub;
   Shard();
   std::unique_ptr<State> state_;
 };

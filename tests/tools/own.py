@@ -164,10 +164,14 @@ def check_cairn(run):
     run.good(["cairn", "check"], has=b": clean\n")
     if not json.loads(run.good(["cairn", "check", "-q", "--json"]))["response"]["clean"]:
         run.failures.append("cairn check --json: not clean")
-    run.bad(["cairn"], "check, init or status")
+    run.good(["cairn", "check", "--losses"], stdout=b"nothing is lost\n")
+    run.good(["cairn", "scrub"], has=b": clean\n")
+    run.bad(["cairn"], "check, init, scrub or status")
     run.bad(["cairn", "nope"], "Unknown command `nope'")
     run.bad(["cairn", "status", "more"], "too many arguments: more")
     run.bad(["cairn", "check", "--nope"], "unknown flag `nope'")
+    run.bad(["cairn", "scrub", "more"], "too many arguments: more")
+    run.bad(["cairn", "scrub", "--nope"], "unknown flag `nope'")
 
 
 def check_devices(run):
@@ -205,7 +209,8 @@ def check_homes(run):
     os.mkdir(other)
     with open(os.path.join(other, "letter"), "w", encoding="ascii") as file:
         file.write("x")
-    for command in (["cairn", "status"], ["cairn", "check"]):
+    for command in (["cairn", "status"], ["cairn", "check"], ["cairn", "scrub"],
+                    ["ddb", "--pool", "tank", "ls"]):
         run.bad(command, "there is no home", home=none)
     if os.path.exists(none):
         run.failures.append("cairn status made a home")
