@@ -93,6 +93,15 @@ Task<Result<void>> write_back(CorePtr core, size_t count);
 /// Brings frames within the budget less `free`. @error no_memory  everything is pinned
 Task<Result<void>> make_frames(CorePtr core, size_t free);
 
+// data.cc
+/// Begins all of `writes`; each starts in the next turn.
+Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes);
+Task<Result<void>> finish_extents(CorePtr core, Store::DataJobPtr job);
+Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
+                                 std::vector<Store::DataWrite> writes);
+/// Blocks were short and freed ones are on their way back: waits for those (store.md rule 10).
+Task<Result<void>> wait_for_blocks(CorePtr core);
+
 // checkpoint.cc
 Task<Result<void>> checkpoint_now(CorePtr core);
 /// Writes `next` to both of its places, flushes and reads it back.
