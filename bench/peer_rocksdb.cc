@@ -3,6 +3,8 @@
 #include "bench/peers.h"
 
 #if CAIRN_BENCH_ROCKSDB
+#include <algorithm>
+
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/table.h>
@@ -47,8 +49,15 @@ class Rocks final : public UpdatePeer, public FetchPeer {
 
   void fill(uint64_t keys) {
     keys_ = keys;
-    for (uint64_t i = 0; i < keys; ++i) {
-      if (!db_->Put({}, peer_key(i), value_).ok()) die("RocksDB: put failed");
+    rocksdb::WriteOptions unlogged;
+    unlogged.disableWAL = true;
+    constexpr uint64_t kBatch = 1'000;
+    for (uint64_t i = 0; i < keys;) {
+      rocksdb::WriteBatch batch;
+      for (const uint64_t end = std::min(keys, i + kBatch); i < end; ++i) {
+        batch.Put(peer_key(i), value_);
+      }
+      if (!db_->Write(unlogged, &batch).ok()) die("RocksDB: a write failed");
     }
     if (!db_->Flush({}).ok()) die("RocksDB: flush failed");
   }
