@@ -21,6 +21,7 @@ struct WriteJob {
   std::vector<uint64_t> pages;  // ascending
   size_t next = 0;
   uint32_t generation_max = 0;
+  bool paced = false;  // the log goes first
   Join join;
 };
 
@@ -56,6 +57,10 @@ Task<void> writer(CorePtr core, std::shared_ptr<WriteJob> job) {
   media::AlignedBuffer buffer(std::min(kRunPagesMax, job->pages.size()) * kPageBytes);
   Result<void> result;
   while (result && !core->is_stopped()) {
+    if (job->paced) {
+      co_await let_log_go_first(core, static_cast<double>(job->next) /
+                                          static_cast<double>(job->pages.size()));
+    }
     const std::vector<Slot*> run = take_run(*core, *job, buffer);
     if (run.empty()) break;
     const uint64_t offset = run.front()->ref.page_number() * kPageBytes;
@@ -75,6 +80,7 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
   job->pages = std::move(pages);
   job->generation_max = generation_max;
+  job->paced = generation_max < core->pages().generation;
   const size_t writers = std::min(kWritersMax, job->pages.size());
   job->join.pending = writers;
   for (size_t i = 0; i < writers; ++i) core->reactor.spawn(writer(core, job));

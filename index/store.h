@@ -45,6 +45,7 @@ struct StoreStats {
   uint64_t wal_used_bytes = 0, wal_bytes = 0;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
+  bool checkpoint_running = false;
 };
 
 struct StoreCore;
@@ -128,6 +129,8 @@ class Store {
   /// Waits until the log has room and checkpoints keep up; call before planning an update.
   /// @error io  the store has stopped   @error no_space  the meta blob is full
   Task<Result<void>> admit();
+  /// admit() would not wait and has nothing to do: it need not be called.
+  bool admits() const;
 
   /// Blocks for data. In memory only until a commit publishes them; cancel() what is not committed.
   Result<std::vector<media::Extent>> reserve_data(uint64_t bytes);
@@ -151,6 +154,20 @@ class Store {
   /// exactly once for each commit whose batch published data, with the commit's position. The
   /// buffers are borrowed until completion. @error io  the store has stopped
   Task<Result<void>> write_data(media::Lsn position, std::vector<DataWrite> writes);
+  /// As write_data() in three steps, so that data is under way before its checksums are made and
+  /// its record is built: begins to write (under way on return) ...
+  /// The buffers are borrowed until finish_data() is done, and until then the blocks must not be
+  /// cancelled.
+  struct DataJob;
+  using DataJobPtr = std::shared_ptr<DataJob>;
+  Task<DataJobPtr> start_data(std::vector<DataWrite> writes);
+  /// ... waits until all of it is durable; exactly once for each start_data() ...
+  /// @error io  the store has stopped
+  Task<Result<void>> finish_data(DataJobPtr job);
+  /// ... and tells the log so: once for the commit that published it, when both are done.
+  void data_written(media::Lsn position);
+  /// No record is on its way, and no data: nobody would wait behind a large write.
+  bool log_idle() const;
   /// Reads whole blocks [first, first + into.size()/4096) of `extent`.
   Task<Result<void>> read_data(media::Extent extent, uint64_t first_block, ByteSpan into);
 

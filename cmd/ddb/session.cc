@@ -104,6 +104,10 @@ Result<void> Session::find_place(const Place& place) {
     if (!named) return named;
     if (pool_.is_nil()) return no_such_pool(home_, place.pool);
     directory_ = home_ + "/pools/" + to_string(pool_) + "/0";
+    // The pool's blobs may lie on devices.
+    auto storage = run(embed::Storage::open(*reactor_, home_, file->uuid));
+    if (!storage) return fail(storage.error());
+    storage_ = std::move(*storage);
   }
   return {};
 }
@@ -111,7 +115,7 @@ Result<void> Session::find_place(const Place& place) {
 /// The pool's UUID and its containers' names from the config store, which is not changed.
 Task<Result<void>> Session::read_names() {
   CO_TRY(file, embed::load_home(home_));
-  CO_TRY(files, co_await embed::open_blobs(*reactor_, home_ + "/system"));
+  CO_TRY(files, co_await embed::open_blob_files(*reactor_, home_ + "/system"));
   OverlayDevice wal(*files.wal), meta(*files.meta), data(*files.data);
   auto opened =
       co_await service::EmbeddedConfigStore::open(*reactor_, {&wal, &meta, &data}, file->uuid);
@@ -144,8 +148,13 @@ Task<Result<void>> Session::read_names() {
 }
 
 Task<Result<void>> Session::open_files() {
-  CO_TRY(files, co_await embed::open_blobs(*reactor_, directory_));
-  files_ = std::move(files);
+  if (storage_) {
+    CO_TRY(blobs, co_await storage_->open(pool_));
+    files_ = std::move(blobs);
+  } else {
+    CO_TRY(blobs, co_await embed::open_blob_files(*reactor_, directory_));
+    files_ = std::move(blobs);
+  }
   wal_.emplace(*files_.wal);
   meta_.emplace(*files_.meta);
   data_.emplace(*files_.data);

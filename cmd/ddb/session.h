@@ -9,9 +9,9 @@
 #include <string>
 
 #include "cmd/ddb/overlay_device.h"
-#include "cmd/embed/file_shards.h"
 #include "cmd/embed/home_check.h"
 #include "cmd/embed/home_lock.h"
+#include "cmd/embed/storage.h"
 #include "index/superblock_format.h"
 #include "runtime/context.h"
 #include "vos/shard.h"
@@ -65,7 +65,8 @@ class Session {
   embed::HomeLock lock_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Context> context_;
-  embed::BlobFiles files_;
+  std::unique_ptr<embed::Storage> storage_;  // null: the files in directory_
+  embed::Blobs files_;
   std::optional<OverlayDevice> wal_, meta_, data_;
   std::unique_ptr<vos::Shard> shard_;
   std::map<uint32_t, embed::ContainerName> containers_;
