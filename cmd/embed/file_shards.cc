@@ -73,6 +73,25 @@ Task<Result<void>> FileShards::destroy_container(Uuid pool, uint32_t container) 
   co_return co_await shard->destroy_container(container);
 }
 
+// The store keeps no old versions yet: there are no snapshots, and none can be made.
+
+Task<Result<model::Epoch>> FileShards::freeze_container(Uuid, uint32_t) {
+  co_return fail(Errc::no_sys, "snapshot: the store keeps no old versions yet");
+}
+Task<void> FileShards::unfreeze_container(Uuid, uint32_t) { co_return; }
+Task<Result<void>> FileShards::add_snapshot(Uuid, uint32_t, model::Epoch) {
+  co_return fail(Errc::no_sys, "snapshot: the store keeps no old versions yet");
+}
+Task<Result<void>> FileShards::remove_snapshot(Uuid, uint32_t, model::Epoch) {
+  co_return Result<void>{};
+}
+Task<Result<std::vector<model::Epoch>>> FileShards::snapshots(Uuid, uint32_t) {
+  co_return std::vector<model::Epoch>{};
+}
+Task<Result<void>> FileShards::rollback(Uuid, uint32_t, model::Epoch) {
+  co_return fail(Errc::nonexistent, "snapshot: there are none");
+}
+
 Result<service::ShardSpace> FileShards::space(const Uuid& pool) {
   const vos::Shard* shard = engine_.shard(pool);
   if (shard == nullptr) return fail(Errc::nonexistent, "pool: not open");
