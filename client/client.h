@@ -39,6 +39,7 @@ struct PoolInfo {
   uint64_t data_total = 0, data_free = 0;   // bytes, NVMe tier
   uint64_t meta_total = 0, meta_free = 0;   // bytes, SCM tier
   uint64_t meta_used = 0;                   // bytes of live index pages
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: the default
   Props props;                              // DAOS_PROP_PO_* that were set at creation
 };
 
@@ -54,6 +55,8 @@ struct PoolCreateOptions {
   std::string label;                        // validated; see model/label.h
   uint64_t bytes = 0;                       // of metadata and data together; the log comes on top
   uint64_t meta_bytes = 0;                  // of these for metadata; 0: the usual share
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: as memory_ratio says
+  uint32_t memory_ratio = 0;                // hundredths of a percent of the metadata; 0: default
   Props props;
 };
 
@@ -66,7 +69,7 @@ class System {
   virtual Context& context() = 0;
 
   /// @error exists  the label is taken   @error no_space  the device is full
-  /// @error invalid  label, size, property
+  /// @error invalid  label, size, property   @error no_memory  the budget is below the least
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
@@ -129,7 +132,7 @@ struct Change {
   Kind kind = Kind::update;
   model::ObjectId oid;
   ByteView dkey;
-  std::vector<model::Iod> iods;           // update
+  model::Iods iods;           // update
   std::vector<ByteView> akeys;            // punch_akeys
 };
 
@@ -185,9 +188,9 @@ class Container {
   // Object I/O; semantics and errors as vos/shard.h; reads at an epoch that is not kept any more:
   // tx_restart. Iods, keys and buffers are borrowed until the
   // task ends. Writes through a read_only handle: no_perm.
-  virtual Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) = 0;
+  virtual Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) = 0;
   virtual Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
-                                                std::vector<model::Iod> iods) = 0;
+                                                model::Iods iods) = 0;
   virtual Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) = 0;
   virtual Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) = 0;
   virtual Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) = 0;
@@ -204,7 +207,7 @@ class Container {
   virtual Task<Result<model::Epoch>> transact(Changes changes) = 0;
 
   // The newest state.
-  Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) {
+  Task<Result<model::Fetched>> fetch(ObjectArgs args, model::Iods iods) {
     return fetch_at({}, args, std::move(iods));
   }
   Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) {

@@ -69,14 +69,14 @@ Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, bool writes
 
 // No coroutine of their own: the I/O path pays for one frame less.
 
-Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, std::vector<model::Iod> iods) {
+Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, model::Iods iods) {
   const auto where = route(args.oid, true);
   if (!where) return failed<model::Epoch>(where.error());
   return object_update(rpc(), *where, args, std::move(iods));
 }
 
 Task<Result<model::Fetched>> ContainerImpl::fetch_at(ReadAt at, ObjectArgs args,
-                                                     std::vector<model::Iod> iods) {
+                                                     model::Iods iods) {
   const auto where = route(args.oid, false);
   if (!where) return failed<model::Fetched>(where.error());
   return object_fetch(rpc(), *where, args, std::move(iods), at);

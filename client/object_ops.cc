@@ -50,7 +50,7 @@ Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request,
 // call.
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods) {
+                                         model::Iods iods) {
   wire::Request request;
   set_route(request, route);
   auto& update = request.body.emplace<wire::ObjectUpdate>();
@@ -64,7 +64,7 @@ Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs
 }
 
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods, ReadAt at) {
+                                          model::Iods iods, ReadAt at) {
   wire::Request request;
   set_route(request, route);
   set_view(request, at);

@@ -20,9 +20,9 @@ struct ObjectRoute {
 };
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods);
+                                         model::Iods iods);
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods, ReadAt at = {});
+                                          model::Iods iods, ReadAt at = {});
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags);
 Task<Result<model::Epoch>> object_punch_dkey(Rpc& rpc, ObjectRoute route, ObjectArgs args);

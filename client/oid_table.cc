@@ -32,8 +32,8 @@ model::ObjectId entry_oid(ByteView key) {
   return {.lo = load_be64(key.data() + 8), .hi = load_be64(key.data())};
 }
 
-std::vector<model::Iod> marker_iod(Bytes& bytes) {
-  std::vector<model::Iod> iods(1);
+model::Iods marker_iod(Bytes& bytes) {
+  model::Iods iods(1);
   iods[0].akey = kMarkerAkey;
   iods[0].type = model::ValueType::single;
   iods[0].record_bytes = bytes.size();

@@ -96,9 +96,9 @@ class ContainerImpl final : public Container {
   Task<Result<void>> delete_attrs(std::vector<std::string> names) override;
   Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override;
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override;
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
-                                        std::vector<model::Iod> iods) override;
+                                        model::Iods iods) override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;

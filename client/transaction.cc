@@ -59,7 +59,7 @@ uint64_t conditions_of(const model::Iod& iod, uint64_t flags) {
   return (flags & cond::kPerAkey) != 0 ? iod.flags : flags;
 }
 
-bool has_conditions(const std::vector<model::Iod>& iods, uint64_t flags) {
+bool has_conditions(const model::Iods& iods, uint64_t flags) {
   if ((flags & kUpdateConds) != 0) return true;
   return (flags & cond::kPerAkey) != 0 && std::ranges::any_of(iods, [](const model::Iod& iod) {
            return (iod.flags & kUpdateConds) != 0;
@@ -74,13 +74,13 @@ class TransactionView final : public ContainerView {
   TransactionView(std::shared_ptr<Transaction> tx, Transaction::Values values)
       : ContainerView(tx->base()), tx_(std::move(tx)), values_(values) {}
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override;
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;
   Task<Result<model::Epoch>> transact(Changes changes) override;
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
-                                        std::vector<model::Iod> iods) override;
+                                        model::Iods iods) override;
   Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,
                                       model::ListRequest request) override;
   Task<Result<model::QueriedKey>> query_key_at(ReadAt at, model::ObjectId oid,
@@ -88,7 +88,7 @@ class TransactionView final : public ContainerView {
   Task<Result<model::Epoch>> max_epoch_at(ReadAt at, model::ObjectId oid) override;
 
  private:
-  Task<Result<void>> check_conditions(ObjectArgs args, const std::vector<model::Iod>& iods);
+  Task<Result<void>> check_conditions(ObjectArgs args, const model::Iods& iods);
   Task<Result<bool>> dkey_exists(ObjectArgs args);
   Task<Result<bool>> akey_exists(ObjectArgs args, const model::Iod& iod);
 
@@ -249,7 +249,7 @@ Task<Result<bool>> TransactionView::dkey_exists(ObjectArgs args) {
 }
 
 Task<Result<bool>> TransactionView::akey_exists(ObjectArgs args, const model::Iod& iod) {
-  std::vector<model::Iod> one(1);
+  model::Iods one(1);
   one[0].akey = iod.akey;
   one[0].type = iod.type;
   one[0].recxs = iod.recxs;
@@ -260,7 +260,7 @@ Task<Result<bool>> TransactionView::akey_exists(ObjectArgs args, const model::Io
 }
 
 Task<Result<void>> TransactionView::check_conditions(ObjectArgs args,
-                                                     const std::vector<model::Iod>& iods) {
+                                                     const model::Iods& iods) {
   if ((args.flags & (cond::kDkeyInsert | cond::kDkeyUpdate)) != 0) {
     CO_TRY(exists, co_await dkey_exists(args));
     if (exists && (args.flags & cond::kDkeyInsert) != 0) {
@@ -284,7 +284,7 @@ Task<Result<void>> TransactionView::check_conditions(ObjectArgs args,
   co_return Result<void>{};
 }
 
-Task<Result<model::Epoch>> TransactionView::update(ObjectArgs args, std::vector<model::Iod> iods) {
+Task<Result<model::Epoch>> TransactionView::update(ObjectArgs args, model::Iods iods) {
   CO_TRY(may, tx_->check_change());
   if (has_conditions(iods, args.flags)) {
     CO_TRY(fine, co_await check_conditions(args, iods));
@@ -339,7 +339,7 @@ Task<Result<model::Epoch>> TransactionView::transact(Changes) {
 }
 
 Task<Result<model::Fetched>> TransactionView::fetch_at(ReadAt, ObjectArgs args,
-                                                       std::vector<model::Iod> iods) {
+                                                       model::Iods iods) {
   std::vector<Transaction::Read> ranges;
   const Bytes dkey = bytes_of(args.dkey);
   if ((args.flags & cond::kDkeyFetch) != 0) {

@@ -25,8 +25,8 @@ class TransactionTest : public testing::Test {
   ObjectArgs args(uint64_t flags = 0) const {
     return {.oid = oid_, .dkey = view_of(&dkey_, 8), .flags = flags};
   }
-  static std::vector<model::Iod> iod(std::byte* data) {
-    std::vector<model::Iod> iods(1);
+  static model::Iods iod(std::byte* data) {
+    model::Iods iods(1);
     iods[0].akey = kAkey;
     iods[0].type = model::ValueType::array;
     iods[0].record_bytes = 1;

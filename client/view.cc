@@ -14,7 +14,7 @@ class EpochView final : public ContainerView {
       : ContainerView(std::move(base)), at_{.epoch = epoch} {}
 
   Access access() const override { return Access::read_only; }
-  Task<Result<model::Epoch>> update(ObjectArgs, std::vector<model::Iod>) override {
+  Task<Result<model::Epoch>> update(ObjectArgs, model::Iods) override {
     return refused<model::Epoch>();
   }
   Task<Result<model::Epoch>> punch_object(model::ObjectId, uint64_t) override {
@@ -26,7 +26,7 @@ class EpochView final : public ContainerView {
   }
   Task<Result<model::Epoch>> transact(Changes) override { return refused<model::Epoch>(); }
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
-                                        std::vector<model::Iod> iods) override {
+                                        model::Iods iods) override {
     return base_->fetch_at(mine(at), args, std::move(iods));
   }
   Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,

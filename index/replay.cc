@@ -105,7 +105,7 @@ Task<void> load_ahead(CorePtr core, PageRef ref, std::shared_ptr<Join> join) {
 std::vector<PageRef> missing_pages(StoreCore& core, const Window& window) {
   std::vector<PageRef> missing;
   Pager::State& s = core.pages();
-  const size_t limit = std::min(kLoadsMax, s.frames_max / 4);
+  const size_t limit = std::min(kLoadsMax, s.frames_target / 4);
   for (size_t i = 0; i < window.count; ++i) {
     const Batch& batch = window.records[i].batch;
     for (const Batch::Op& op : batch.ops()) {
@@ -162,7 +162,8 @@ Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn c
   CO_TRY(prepared, co_await prepare(core, record.batch));
   CO_TRY(applied, apply(*core, record.batch, record.lsn, complete));
   Pager::State& s = core->pages();
-  if (s.frames_used > s.frames_max) s.evict(s.frames_max);
+  if (s.frames_used > s.frames_target) s.evict(s.frames_target);
+  core->keep_clean();
   ++core->replayed_records;
   core->replayed_bytes += record.bytes;
   co_return true;

@@ -19,9 +19,11 @@ struct PoolRecord {
   uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
   uint32_t next_container = 1;
   std::vector<wire::Prop> props;
+  uint64_t memory_bytes = 0;  // 0: the host's default
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.state), f(3, self.label), f(4, self.wal_bytes);
     f(5, self.meta_bytes), f(6, self.data_bytes), f(7, self.next_container), f(8, self.props);
+    f(9, self.memory_bytes);
   }
 };
 

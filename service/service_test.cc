@@ -9,6 +9,31 @@
 namespace cairn::service {
 namespace {
 
+TEST_F(ServiceTest, A_pool_keeps_the_memory_that_it_was_made_with) {
+  // Goal: the budget is checked once and kept. Method: by ratio and by size, then a restart; below
+  // the least, and above the whole metadata.
+  wire::ControlRequest request{.op = wire::Op::pool_create, .label = "half", .bytes = kPoolBytes};
+  request.memory_ratio = 5'000;
+  ASSERT_TRUE(call(request));
+  request.label = "sized";
+  request.memory_ratio = 0;
+  request.memory_bytes = 5u << 20;
+  ASSERT_TRUE(call(request));
+  const auto listed = call({.op = wire::Op::pool_list});
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->pools[0].memory_bytes, shard_sizes(kPoolBytes, 0)->meta_bytes / 2);
+  EXPECT_EQ(listed->pools[1].memory_bytes, 5u << 20);
+  EXPECT_EQ(host_.created_with[listed->pools[1].uuid], 5u << 20);
+  restart();
+  EXPECT_EQ(host_.opened_with[listed->pools[0].uuid], listed->pools[0].memory_bytes);
+  request.label = "tiny";
+  request.memory_bytes = 1u << 20;
+  EXPECT_EQ(code(call(request)), Errc::no_memory);
+  request.memory_bytes = 0;
+  request.memory_ratio = 10'001;
+  EXPECT_EQ(code(call(request)), Errc::invalid);
+}
+
 TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
   // Goal: bad requests make nothing. Method: each kind, then the good one, twice.
   for (const std::string label : {"", "a b", "01234567-89ab-cdef-0123-456789abcdef",

@@ -50,12 +50,14 @@ class MapConfig final : public ConfigStore {
 /// Engines that remember what they were told.
 class FakeHost final : public ShardHost {
  public:
-  Task<Result<void>> create_pool(Uuid pool, ShardSizes) override {
+  Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) override {
+    created_with[pool] = sizes.memory_bytes;
     pools.insert(pool);
     if (fail_create) co_return fail(Errc::no_space, "full");
     co_return Result<void>{};
   }
-  Task<Result<void>> open_pool(Uuid pool) override {
+  Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override {
+    opened_with[pool] = memory_bytes;
     if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
     co_return Result<void>{};
   }
@@ -117,6 +119,7 @@ class FakeHost final : public ShardHost {
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
   std::vector<Grant> grants;
+  std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead

@@ -13,9 +13,9 @@
 
 namespace cairn::service {
 
-/// Bytes of one shard's three blobs.
+/// Bytes of one shard's three blobs, and its memory budget (0: the host's default).
 struct ShardSizes {
-  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
+  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0, memory_bytes = 0;
 };
 
 struct ShardSpace {
@@ -36,9 +36,9 @@ class ShardHost {
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) = 0;
-  /// Opens the shards and serves them. @error checksum, format_invalid, format_newer, io,
-  /// nonexistent
-  virtual Task<Result<void>> open_pool(Uuid pool) = 0;
+  /// Opens the shards and serves them. @param memory_bytes  as in ShardSizes
+  /// @error checksum, format_invalid, format_newer, io, nonexistent
+  virtual Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
   virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
   /// Removes the container's records; durable when it completes. Idempotent.

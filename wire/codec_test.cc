@@ -136,7 +136,7 @@ TEST(WireCodec, An_update_carries_the_payload_and_no_byte_more) {
   ASSERT_EQ(update.iods[0].buffer.size(), 1u);
   EXPECT_EQ(as_chars({update.iods[0].buffer[0].data, update.iods[0].buffer[0].bytes}), "hello");
   EXPECT_EQ(as_chars(update.iods[1].akey), "array");
-  EXPECT_EQ(update.iods[1].recxs, (std::vector<model::Recx>{{10, 3}, {1, 1}}));
+  EXPECT_EQ(update.iods[1].recxs, (model::Recxs{{10, 3}, {1, 1}}));
   EXPECT_EQ(update.iods[2].record_bytes, 0u);
   EXPECT_TRUE(update.iods[2].buffer.empty());
 }
@@ -160,7 +160,7 @@ TEST(WireCodec, Fetched_pieces_land_in_the_callers_buffers_and_nowhere_else) {
   EXPECT_EQ(as_chars({iods[1].buffer[0].data, 8}), "SSbbSSSS");
   const auto& fetched = std::get<model::Fetched>(reply.body);
   EXPECT_EQ(fetched.iods[1].record_bytes, 2u);
-  EXPECT_EQ(fetched.iods[1].extents, (std::vector<model::Recx>{{10, 1}, {12, 1}, {1, 1}}));
+  EXPECT_EQ(fetched.iods[1].extents, (model::Recxs{{10, 1}, {12, 1}, {1, 1}}));
 }
 
 TEST(WireCodec, Replies_come_back_as_they_went) {

@@ -52,12 +52,14 @@ struct ControlRequest {
   std::vector<Attr> attrs;
   std::vector<std::string> names;
   uint64_t count = 0;
+  uint64_t memory_bytes = 0;
+  uint32_t memory_ratio = 0;
   uint64_t epoch = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.op), f(3, self.name), f(4, self.label), f(5, self.bytes);
     f(6, self.meta_bytes), f(7, self.access), f(8, self.force), f(9, self.pool_handle);
     f(10, self.cont_handle), f(11, self.props), f(12, self.attrs), f(13, self.names);
-    f(14, self.count), f(15, self.epoch);
+    f(14, self.count), f(15, self.memory_bytes), f(16, self.memory_ratio), f(17, self.epoch);
   }
 };
 
@@ -68,11 +70,12 @@ struct PoolReply {
   uint32_t target_count = 0, engine_count = 0, disabled_count = 0, map_version = 0, leader = 0;
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
   std::vector<Prop> props;
+  uint64_t memory_bytes = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.label), f(3, self.target_count), f(4, self.engine_count);
     f(5, self.disabled_count), f(6, self.map_version), f(7, self.leader), f(8, self.data_total);
     f(9, self.data_free), f(10, self.meta_total), f(11, self.meta_free), f(12, self.meta_used);
-    f(13, self.props);
+    f(13, self.props), f(14, self.memory_bytes);
   }
 };
 

@@ -82,7 +82,7 @@ struct ObjectUpdate {
   ObjectAddress object;
   uint64_t flags = 0;  // model::cond
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
 };
 enum class PunchLevel : uint8_t { object = 0, dkey = 1, akeys = 2 };
 struct ObjectPunch {
@@ -97,7 +97,7 @@ struct ObjectFetch {
   ObjectAddress object;
   uint64_t flags = 0;
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
 };
 struct ObjectList {
   ObjectAddress object;

@@ -14,8 +14,8 @@ namespace {
 
 void put_pair(Bytes& out, uint64_t a, uint64_t b) { put(out, RecxPart{.index = a, .count = b}); }
 
-const std::vector<model::Iod>& iods_of(const Request& request) {
-  static const std::vector<model::Iod> kNone;
+const model::Iods& iods_of(const Request& request) {
+  static const model::Iods kNone;
   const auto* const fetch = std::get_if<ObjectFetch>(&request.body);
   return fetch == nullptr ? kNone : fetch->iods;
 }
@@ -37,7 +37,7 @@ struct PutReply {
   void operator()(std::monostate) {}
   void operator()(const Bytes& bytes) { put(out, ByteView(bytes)); }
   void operator()(const model::Fetched& fetched) {
-    const std::vector<model::Iod>& iods = iods_of(request);
+    const model::Iods& iods = iods_of(request);
     CHECK(iods.size() == fetched.iods.size());
     put(out, FetchedHead{.status = static_cast<uint32_t>(fetched.status),
                          .iod_count = static_cast<uint32_t>(fetched.iods.size())});
@@ -121,8 +121,8 @@ Pieces take_pieces(Cursor& in, uint32_t count, uint64_t room, uint64_t* sum) {
   return pieces;
 }
 
-std::vector<model::Recx> take_recxs(Cursor& in, uint32_t count) {
-  std::vector<model::Recx> recxs;
+model::Recxs take_recxs(Cursor& in, uint32_t count) {
+  model::Recxs recxs;
   if (!in.has(count, sizeof(RecxPart))) return recxs;
   recxs.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {

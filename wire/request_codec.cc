@@ -25,7 +25,7 @@ void put_object(Bytes& out, const ObjectAddress& object, uint64_t flags) {
                       .flags = flags});
 }
 
-void put_iods(Bytes& out, ByteView dkey, const std::vector<model::Iod>& iods, bool is_update) {
+void put_iods(Bytes& out, ByteView dkey, const model::Iods& iods, bool is_update) {
   put(out, IoPart{.dkey_bytes = length_of(dkey), .iod_count = static_cast<uint32_t>(iods.size())});
   for (const model::Iod& iod : iods) {
     IodPart part{};
@@ -50,7 +50,7 @@ void put_iods(Bytes& out, ByteView dkey, const std::vector<model::Iod>& iods, bo
 /// Room and payload over the limit are refused before anything is copied.
 /// @param bulk_bytes  of the message so far; grows
 template <class Count>
-Result<void> check_io(const std::vector<model::Iod>& iods, Count count, uint64_t& bulk_bytes) {
+Result<void> check_io(const model::Iods& iods, Count count, uint64_t& bulk_bytes) {
   for (const model::Iod& iod : iods) {
     if (iod.recxs.size() > model::kRecxsMax) {
       return fail(Errc::record_too_big, "wire: too many extents in one call; split it");
@@ -257,7 +257,7 @@ model::Iod iod_of(Cursor& in, const IodPart& part) {
 
 struct TakenIo {
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   std::vector<size_t> buffers;  // bytes of each iod's
   size_t buffer_bytes = 0;      // their sum, within kBulkBytesMax
 };

@@ -54,8 +54,8 @@ inline IoVec keep_buffer(Sample& sample, std::string_view text) {
   return {sample.memory.back().data(), sample.memory.back().size()};
 }
 
-inline std::vector<model::Iod> sample_iods(Sample& sample) {
-  std::vector<model::Iod> iods(3);
+inline model::Iods sample_iods(Sample& sample) {
+  model::Iods iods(3);
   iods[0].akey = keep(sample, "single");
   iods[0].type = model::ValueType::single;
   iods[0].record_bytes = 5;

@@ -106,7 +106,7 @@ class FakeContainer final : public Container {
     return FakeSystem::none<DifferencePage>();
   }
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override {
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override {
     CO_TRY(entered, co_await enter());
     Records& records = values_[number(args.dkey)];
     for (const model::Iod& iod : iods) {
@@ -158,7 +158,7 @@ class FakeContainer final : public Container {
   }
 
   Task<Result<model::Fetched>> fetch_at(ReadAt view, ObjectArgs args,
-                                        std::vector<model::Iod> iods) override {
+                                        model::Iods iods) override {
     CO_TRY(entered, co_await enter(view));
     model::Fetched fetched;
     for (const model::Iod& iod : iods) fetched.iods.push_back(fetch_one(number(args.dkey), iod));
@@ -264,7 +264,7 @@ class FakeContainer final : public Container {
     }
     return out;
   }
-  static void copy_to(const std::vector<IoVec>& buffer, uint64_t offset, const Bytes& bytes) {
+  static void copy_to(const IoVecs& buffer, uint64_t offset, const Bytes& bytes) {
     for (const std::byte b : bytes) {
       uint64_t at = offset++;
       for (const IoVec& vec : buffer) {

@@ -47,7 +47,7 @@ void cut(FakeValue& value, uint64_t first, uint64_t end) {
 /// Walks scattered memory.
 class Cursor {
  public:
-  explicit Cursor(const std::vector<IoVec>& buffer) : buffer_(buffer) {}
+  explicit Cursor(const IoVecs& buffer) : buffer_(buffer) {}
   void take(std::byte* to, uint64_t bytes) { move(bytes, to, nullptr); }
   void put(const std::byte* from, uint64_t bytes) { move(bytes, nullptr, from); }
   void skip(uint64_t bytes) { move(bytes, nullptr, nullptr); }
@@ -64,12 +64,12 @@ class Cursor {
       if (offset_ == buffer_[index_].bytes) offset_ = 0, ++index_;
     }
   }
-  const std::vector<IoVec>& buffer_;
+  const IoVecs& buffer_;
   size_t index_ = 0;
   uint64_t offset_ = 0;
 };
 
-uint64_t room_of(const std::vector<IoVec>& buffer) {
+uint64_t room_of(const IoVecs& buffer) {
   uint64_t room = 0;
   for (const IoVec& piece : buffer) room += piece.bytes;
   return room;
@@ -223,7 +223,7 @@ Task<Result<uint64_t>> FakeContainer::alloc_oids(uint64_t count) {
 }
 
 Task<Result<model::Epoch>> FakeContainer::update(client::ObjectArgs args,
-                                                 std::vector<model::Iod> iods) {
+                                                 model::Iods iods) {
   co_await system_.reactor().yield();
   CO_TRY(begun, begin_write());
   Akeys* akeys = find(args.oid, args.dkey);
@@ -257,7 +257,7 @@ Result<void> FakeContainer::begin_read(client::ReadAt at, model::ObjectId oid) {
 }
 
 Task<Result<model::Fetched>> FakeContainer::fetch_at(client::ReadAt at, client::ObjectArgs args,
-                                                     std::vector<model::Iod> iods) {
+                                                     model::Iods iods) {
   co_await system_.reactor().yield();
   CO_TRY(begun, begin_read(at, args.oid));
   model::Fetched out;

@@ -23,9 +23,9 @@ class FakeContainer final : public client::Container {
   Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
 
   Task<Result<model::Epoch>> update(client::ObjectArgs args,
-                                    std::vector<model::Iod> iods) override;
+                                    model::Iods iods) override;
   Task<Result<model::Fetched>> fetch_at(client::ReadAt at, client::ObjectArgs args,
-                                        std::vector<model::Iod> iods) override;
+                                        model::Iods iods) override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(client::ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(client::ObjectArgs args,
