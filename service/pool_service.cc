@@ -300,6 +300,7 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
     }
   }
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
+  if (cont.record.state == State::ready) co_return co_await start_snapshots(pool, std::move(cont));
   co_return Result<void>{};
 }
 

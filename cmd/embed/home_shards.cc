@@ -62,14 +62,48 @@ Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
 
 Task<Result<void>> HomeShards::destroy_container(Uuid pool, uint32_t container) {
   co_await engine_.evict_container(pool, container);
-  vos::Shard* shard = engine_.shard(pool);
-  if (shard == nullptr) co_return fail(Errc::nonexistent, "pool: not open");
+  CO_TRY(shard, open_shard(pool));
   co_return co_await shard->destroy_container(container);
 }
 
-Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
-  const vos::Shard* shard = engine_.shard(pool);
+Result<vos::Shard*> HomeShards::open_shard(const Uuid& pool) const {
+  vos::Shard* const shard = engine_.shard(pool);
   if (shard == nullptr) return fail(Errc::nonexistent, "pool: not open");
+  return shard;
+}
+
+Task<Result<model::Epoch>> HomeShards::freeze_container(Uuid pool, uint32_t container) {
+  CO_TRY(shard, open_shard(pool));
+  co_return co_await shard->freeze_container(container);
+}
+
+Task<void> HomeShards::unfreeze_container(Uuid pool, uint32_t container) {
+  if (const auto shard = open_shard(pool)) (*shard)->unfreeze_container(container);
+  co_return;
+}
+
+Task<Result<void>> HomeShards::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
+  CO_TRY(shard, open_shard(pool));
+  co_return co_await shard->add_snapshot(container, epoch);
+}
+
+Task<Result<void>> HomeShards::remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
+  CO_TRY(shard, open_shard(pool));
+  co_return co_await shard->remove_snapshot(container, epoch);
+}
+
+Task<Result<std::vector<model::Epoch>>> HomeShards::snapshots(Uuid pool, uint32_t container) {
+  CO_TRY(shard, open_shard(pool));
+  co_return shard->snapshots(container);
+}
+
+Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch) {
+  CO_TRY(shard, open_shard(pool));
+  co_return co_await shard->rollback(container, epoch);
+}
+
+Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
+  TRY(shard, open_shard(pool));
   const vos::ShardUsage usage = shard->usage();
   return service::ShardSpace{.data_total = usage.data_total, .data_free = usage.data_free,
                              .meta_total = usage.meta_total, .meta_free = usage.meta_free,

@@ -21,6 +21,12 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
+  Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
+  Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
+  Task<Result<std::vector<model::Epoch>>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Result<service::ShardSpace> space(const Uuid& pool) override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
   Task<void> revoke(wire::HandleRef handle) override;
@@ -36,6 +42,8 @@ class HomeShards final : public service::ShardHost {
     std::unique_ptr<vos::Shard> shard;
   };
   Task<Result<void>> close_pool(Uuid uuid);
+  /// @error nonexistent  the pool is not open
+  Result<vos::Shard*> open_shard(const Uuid& pool) const;
 
   Reactor& reactor_;
   engine::Engine& engine_;
