@@ -18,6 +18,7 @@ struct WriteJob {
   std::vector<uint64_t> pages;  // ascending
   size_t next = 0;
   uint32_t generation_max = 0;
+  bool paced = false;  // the log goes first
   Join join;
 };
 
@@ -53,6 +54,10 @@ Task<void> writer(CorePtr core, std::shared_ptr<WriteJob> job) {
   media::AlignedBuffer buffer(std::min(kRunPagesMax, job->pages.size()) * kPageBytes);
   Result<void> result;
   while (result && !core->is_stopped()) {
+    if (job->paced) {
+      co_await let_log_go_first(core, static_cast<double>(job->next) /
+                                          static_cast<double>(job->pages.size()));
+    }
     const std::vector<Slot*> run = take_run(*core, *job, buffer);
     if (run.empty()) break;
     const uint64_t offset = run.front()->ref.page_number() * kPageBytes;
@@ -72,6 +77,7 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
   job->pages = std::move(pages);
   job->generation_max = generation_max;
+  job->paced = generation_max < core->pages().generation;
   const size_t writers = std::min(kWritersMax, job->pages.size());
   job->join.pending = writers;
   for (size_t i = 0; i < writers; ++i) core->reactor.spawn(writer(core, job));
@@ -84,7 +90,7 @@ Task<Result<void>> write_back(CorePtr core, size_t count) {
   // The hook before a checkpoint may need frames itself; nothing is frozen yet.
   const bool freezing = core->checkpoint_running && !core->hook_running;
   if (freezing || core->write_backs != 0) {
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     co_return Result<void>{};
   }
@@ -173,7 +179,7 @@ Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pa
   while (core->checkpoints_ended == ended && !core->is_stopped()) {
     if (want == Want::log && !core->pages().log_tight) break;
     core->start_checkpoint();
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
   }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   co_return Result<void>{};

@@ -17,8 +17,9 @@ namespace {
 
 constexpr size_t kFramesMin = 64;
 constexpr uint64_t kMetaPagesMin = 64;
-// Store.md rule 18: updates wait where replay would take this long.
+// Store.md rule 18: updates wait where replay would take this long; a checkpoint begins before.
 constexpr double kReplayMaxNs = 2e9;
+constexpr double kReplayBeginNs = 1.4e9;
 
 std::unique_ptr<Pager::State> make_pages(const StoreDevices& devices, const StoreOptions& options) {
   const uint64_t pages = devices.meta->size_bytes() / kPageBytes;
@@ -175,7 +176,7 @@ Task<Result<void>> admit_update(CorePtr core) {
     }
     if (core->hook_running || (!s.log_tight && !short_now && !behind)) co_return Result<void>{};
     if (s.log_tight || short_now) core->start_checkpoint();
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
   }
 }
 
@@ -254,12 +255,20 @@ double StoreCore::predicted_replay_ns() const {
   return bytes / kBytesPerNs + records * kRecordNs + pages_changed * load_ns / kLoadsAtOnce;
 }
 
+uint64_t StoreCore::log_limit() const {
+  // The less often the better: a checkpoint writes each page that changed, however often. What
+  // comes to the log while it runs must find room; half as much again is a margin.
+  const uint64_t ring = wal->ring_bytes();
+  const uint64_t kept = std::min(record_bytes_max() + checkpoint_log_bytes / 2 * 3, ring);
+  return std::clamp(ring - kept, ring / 4, ring / 8 * 5);
+}
+
 bool StoreCore::checkpoint_due() const {
   if (checkpoint_running) return false;
   const Pager::State& s = pages();
   const media::SpaceUsage usage = s.space.usage();
-  return wal->used_bytes() > wal->ring_bytes() / 4 || s.dirty_count > s.frames_max / 2 ||
-         predicted_replay_ns() > 1e9 ||
+  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_max / 4 * 3 ||
+         predicted_replay_ns() > kReplayBeginNs ||
          (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
 }
 
@@ -476,6 +485,7 @@ StoreStats Store::stats() const {
   stats.replayed_bytes = s.replayed_bytes;
   stats.replay_ns = s.replay_ns;
   stats.checkpoints = s.checkpoints_ended;
+  stats.checkpoint_running = s.checkpoint_running;
   return stats;
 }
 

@@ -44,6 +44,7 @@ struct StoreStats {
   uint64_t wal_used_bytes = 0, wal_bytes = 0;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
+  bool checkpoint_running = false;
 };
 
 class Store {

@@ -51,6 +51,9 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   uint64_t records_since = 0;   // records after the newest freeze
   uint64_t records_before = 0;  // between the durable root and the freeze of a running checkpoint
   uint64_t pages_before = 0;    // pages changed in the same span
+  uint64_t checkpoint_log_bytes = 0;  // that came to the log while one ran, lately
+  media::Lsn checkpoint_begin = 0;    // where the log was when the newest one began
+  uint32_t checkpoint_waiters = 0;    // it must not take its time
   double load_ns = 100'000;     // a page load, averaged
   uint64_t page_loads = 0;
 
@@ -77,6 +80,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void release_data();
   double predicted_replay_ns() const;
   bool checkpoint_due() const;
+  /// The log may grow so far before a checkpoint begins.
+  uint64_t log_limit() const;
   void start_checkpoint();
 };
 
@@ -103,6 +108,11 @@ Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
 Task<Result<void>> wait_for_blocks(CorePtr core);
 
 // checkpoint.cc
+/// Waits for the next change of `progress`; meanwhile a checkpoint that runs hurries.
+Task<void> wait_for_progress(CorePtr core);
+/// A writer of a checkpoint that has come as far as `done` (of 1) waits here while updates use the
+/// log and the checkpoint has time: the device is theirs first.
+Task<void> let_log_go_first(CorePtr core, double done);
 Task<Result<void>> checkpoint_now(CorePtr core);
 /// Writes `next` to both of its places, flushes and reads it back.
 Task<Result<void>> write_superblock(CorePtr core, const Superblock& next);

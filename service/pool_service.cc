@@ -30,7 +30,9 @@ Result<ShardSizes> shard_sizes(uint64_t bytes, uint64_t meta_bytes) {
   if (sizes.meta_bytes < 64 * kMiB || sizes.data_bytes < 16 * kMiB) {
     return fail(Errc::invalid, "pool: needs at least 64 MiB for metadata and 16 MiB for data");
   }
-  sizes.wal_bytes = std::clamp(round_up(bytes / 32, kMiB), 32 * kMiB, 256 * kMiB);
+  // A checkpoint writes what changed since the one before; a log of half of the metadata keeps that
+  // near the bytes of the updates themselves.
+  sizes.wal_bytes = std::clamp(round_up(sizes.meta_bytes / 2, kMiB), 32 * kMiB, 512 * kMiB);
   return sizes;
 }
 
