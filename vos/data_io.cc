@@ -1,6 +1,7 @@
 #include "vos/data_io.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/crc32c.h"
 #include "base/endian.h"
@@ -27,8 +28,18 @@ void checksum_blocks(const std::vector<IoVec>& pieces, std::vector<uint32_t>& cr
   uint64_t in_block = 0;
   for (const IoVec& piece : pieces) {
     for (size_t at = 0; at < piece.bytes;) {
-      const size_t n = std::min<size_t>(piece.bytes - at, kDataBlockBytes - in_block);
-      crc = crc32c(ByteView(piece.data + at, n), crc);
+      const ByteView rest(piece.data + at, piece.bytes - at);
+      const size_t whole = in_block == 0 ? rest.size() / kDataBlockBytes : 0;
+      if (whole != 0) {
+        const size_t made = crcs.size();
+        crcs.resize(made + whole);
+        crc32c_blocks(rest.first(whole * kDataBlockBytes), kDataBlockBytes,
+                      std::span(crcs).subspan(made));
+        at += whole * kDataBlockBytes;
+        continue;
+      }
+      const size_t n = std::min<size_t>(rest.size(), kDataBlockBytes - in_block);
+      crc = crc32c(rest.first(n), crc);
       at += n;
       in_block += n;
       if (in_block == kDataBlockBytes) {
@@ -173,11 +184,10 @@ struct BlockRun {
 
 Task<Result<void>> read_run(index::Store& store, BlockRun run, ByteSpan into) {
   CO_TRY(done, co_await store.read_data(run.extent, 0, into));
-  for (uint32_t i = 0; i < run.extent.count; ++i) {
-    if (crc32c(into.subspan(size_t{i} * kDataBlockBytes, kDataBlockBytes)) != run.crcs[i]) {
-      co_return damaged();
-    }
-  }
+  std::array<uint32_t, kReadBlocksMax> crcs;
+  CHECK(run.extent.count <= crcs.size());
+  crc32c_blocks(into, kDataBlockBytes, std::span(crcs).first(run.extent.count));
+  if (!std::equal(run.crcs, run.crcs + run.extent.count, crcs.begin())) co_return damaged();
   co_return Result<void>{};
 }
 
