@@ -238,8 +238,14 @@ Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey
     return {};
   }
   if (parts[index].empty()) {
-    Bytes value(c.iod->record_bytes);
-    IoVecCursor(c.iod->buffer).copy_out(value);
+    IoVecCursor from(c.iod->buffer);
+    ByteView value = from.take(c.iod->record_bytes);
+    Bytes gathered;
+    if (value.size() != c.iod->record_bytes) {
+      gathered.resize(c.iod->record_bytes);
+      IoVecCursor(c.iod->buffer).copy_out(gathered);
+      value = gathered;
+    }
     put_inlined(plan.scratch(), plan.epoch(), value);
     plan.put(key, plan.scratch());
     return {};
