@@ -33,6 +33,11 @@ void Batch::erase(ByteView key) {
   ops_.push_back(op);
 }
 
+void Batch::add(const Batch& from, const Op& op) {
+  if (op.erase) return erase(from.key(op));
+  put(from.key(op), from.value(op));
+}
+
 void Batch::clear() {
   arena_.clear();
   ops_.clear();

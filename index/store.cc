@@ -293,7 +293,7 @@ bool StoreCore::checkpoint_due() const {
   if (checkpoint_running) return false;
   const Pager::State& s = pages();
   const media::SpaceUsage usage = s.space.usage();
-  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_limit / 4 * 3 ||
+  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_limit / 2 ||
          predicted_replay_ns() > kReplayBeginNs || s.is_generation_large() ||
          (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
 }
