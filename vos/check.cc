@@ -1,4 +1,5 @@
 // The offline check of a shard: pages and ownership (index::Store), then every record's meaning.
+#include <set>
 #include <string>
 
 #include "vos/plan.h"
@@ -9,12 +10,15 @@ namespace {
 
 constexpr size_t kProblemsMax = 100;
 
+/// Sessions and transactions: nothing in blocks.
+bool is_shards_own(ByteView key) { return key.size() > 4 && load_be32(key.data()) == 0; }
+
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
-  if (key.size() > 4 && key[4] == static_cast<std::byte>(Range::session)) return claims;
+  if (is_shards_own(key)) return claims;
   TRY(parsed, parse_key(key));
-  if (parsed.range != Range::live) return claims;
+  if (parsed.range != Range::live && parsed.range != Range::pending) return claims;
   TRY(v, parse_value(parsed.kind, value));
   if (v.form != Form::data) return claims;
   TRY(data, parse_data(v));
@@ -25,6 +29,7 @@ Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
 struct Walk {
   Shard::State& state;
   bool read_data = false;
+  std::set<std::string_view> listed;  // keys that transactions list
   Key next;
   Key last_akey;          // prefix of the extents seen last
   uint64_t last_end = 0;  // and the end of the last one
@@ -36,6 +41,7 @@ struct Walk {
   /// One record; false at the end.
   Result<bool> step();
   Result<void> look_at(ByteView key, ByteView value);
+  Result<void> look_at_pending(ByteView key, const ParsedKey& parsed, ByteView value);
   Result<void> look_at_data(const ParsedKey& parsed, const Key& prefix, const ValueView& value);
   void problem(ByteView key, const char* what);
 };
@@ -65,8 +71,39 @@ Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
   return {};
 }
 
+/// A record that stands aside: listed by its transaction, and of its epoch.
+Result<void> Walk::look_at_pending(ByteView key, const ParsedKey& parsed, ByteView value) {
+  TRY(v, parse_value(parsed.kind, value));
+  if (v.epoch != parsed.epoch)
+    return fail(Errc::checksum, "pending: key and value differ in epoch");
+  if (!listed.contains(as_chars(key))) {
+    return fail(Errc::checksum, "pending: no transaction lists it");
+  }
+  if (parsed.kind == Kind::extent && v.count > parsed.position) {
+    return fail(Errc::checksum, "extent begins before record 0");
+  }
+  if (v.form != Form::data) return {};
+  TRY(data, parse_data(v));
+  return {};
+}
+
 Result<void> Walk::look_at(ByteView key, ByteView value) {
+  if (key[4] == static_cast<std::byte>(Range::transaction)) {
+    TRY(parsed, parse_transaction_key(key));
+    const StandingTx* tx = state.unresolved.find(parsed.id);
+    if (tx == nullptr) return fail(Errc::checksum, "entry: of a transaction that is over");
+    if (parsed.chunk != 0) {
+      TRY(keys, parse_entry_keys(value));
+      return {};
+    }
+    TRY(head, parse_entry_head(value));
+    if (head.state != tx->state || head.epoch != tx->epoch) {
+      return fail(Errc::checksum, "entry: another state than memory has");
+    }
+    return {};
+  }
   TRY(parsed, parse_key(key));
+  if (parsed.range == Range::pending) return look_at_pending(key, parsed, value);
   if (parsed.range == Range::marker) {
     if (value.size() < 9) return fail(Errc::checksum, "malformed marker");
     return {};
@@ -141,6 +178,9 @@ Task<Result<index::Store::CheckReport>> Shard::check(bool read_data) {
   co_await reclaimed();
   CO_TRY(report, co_await state_->store->check(claims_of));
   Walk walk{*state_, read_data};
+  for (const auto& [id, tx] : state_->unresolved.all()) {
+    walk.listed.insert(tx.keys.begin(), tx.keys.end());
+  }
   for (;;) {
     auto stepped = walk.step();
     if (stepped && !*stepped) break;

@@ -2,8 +2,8 @@
 // durable.
 #include <algorithm>
 
-#include "vos/plan.h"
 #include "vos/request.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -27,6 +27,7 @@ struct Fetch {
   const FetchRequest& request;
   KeyPath path;
   CheckedRequest checked;
+  model::Epoch tx_epoch = 0;  // of a transactional fetch
   model::Fetched result;
   std::vector<Found> found;
   std::vector<DataRead> reads;
@@ -35,6 +36,7 @@ struct Fetch {
 
   Result<void> check();
   Result<void> plan();
+  Result<void> check_transaction();
   Result<bool> conditions_hold(Look& look, Floor dkey_floor);
   Result<void> plan_single(Look& look, size_t index, Floor floor);
   Result<void> plan_array(Look& look, size_t index, Floor floor);
@@ -172,15 +174,38 @@ Result<void> Fetch::deliver(Look& look) {
   return {};
 }
 
+/// Is everything that the fetch looks at as it was at the transaction's epoch?
+Result<void> Fetch::check_transaction() {
+  KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
+  if ((request.flags & model::cond::kDkeyFetch) != 0) {
+    return check_unchanged(state, range, tx_epoch);
+  }
+  range.level = Level::akey;
+  for (const CheckedIod& c : checked.iods) {
+    range.akey = c.akey_prefix;
+    TRY(unchanged, check_unchanged(state, range, tx_epoch));
+  }
+  return {};
+}
+
 Result<void> Fetch::plan() {
   // Each time: others may have written while a page was loaded.
-  TRY(kept, state.check_read_epoch(request.epoch));
+  if (request.transactional) {
+    TRY(unchanged, check_transaction());
+  } else {
+    if (state.unresolved.count() != 0) {
+      const KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
+      TRY(free, check_free(state, {&range, 1}, intent_of_read(request.epoch)));
+    }
+    TRY(kept, state.check_read_epoch(request.epoch));
+  }
   result = {};
+  result.epoch = tx_epoch;
   result.iods.resize(checked.iods.size());
   found.clear();
   reads.clear();
   newest_seen = 0;
-  saw_absence = false;
+  saw_absence = request.transactional;  // it saw that nothing is newer
   Look look(state, path);
   TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
   TRY(holds, conditions_hold(look, dkey_floor));
@@ -212,9 +237,18 @@ Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   CO_TRY(hold, state_->gate.enter());
   Fetch fetch(*state_, request);
   CO_TRY(checked, fetch.check());
+  if (request.transactional) {
+    CO_TRY(epoch, co_await read_epoch(*state_, request.epoch));
+    fetch.tx_epoch = epoch;
+  }
+  Patience patience;
   for (;;) {
     auto planned = fetch.plan();
     if (planned) break;
+    if (planned.error().code() == Errc::in_progress) {
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     if (planned.error().code() != Errc::page_absent) co_return fail(planned.error());
     CO_TRY(loaded, co_await state_->store->load_absent());
   }

@@ -209,6 +209,20 @@ Key extent_key(const Key& akey_prefix, uint64_t end) {
   return key;
 }
 
+Key hole_key(const Key& akey_prefix, uint64_t end) {
+  Key key = record_key(akey_prefix, Kind::hole);
+  key.add_ordered(end);
+  return key;
+}
+
+Key punch_key(const Key& level_prefix, Level level) {
+  Key key = level_prefix;
+  if (level == Level::object) add_none(key);
+  if (level != Level::akey) add_none(key);
+  key.add(static_cast<uint8_t>(Kind::punch));
+  return key;
+}
+
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk) {
   Key key = record_key(akey_prefix, Kind::checksums);
   key.add_ordered(end);
@@ -248,13 +262,54 @@ Key session_key(uint64_t session, uint64_t chunk) {
   return key;
 }
 
-Result<RecordTail> parse_tail(ByteView tail) {
-  if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(Kind::touched)) {
+Key pending_key(ByteView live, model::Epoch epoch, uint16_t minor) {
+  CHECK(live[4] == static_cast<std::byte>(Range::live));
+  Key key;
+  key.add(live.first(4));
+  key.add(static_cast<uint8_t>(Range::pending));
+  key.add(live.subspan(kRangePrefixBytes));
+  key.add_be64(~epoch);
+  key.add(static_cast<uint8_t>(~minor >> 8));
+  key.add(static_cast<uint8_t>(~minor));
+  return key;
+}
+
+Key live_key(ByteView pending) {
+  Key key;
+  key.add(pending.first(4));
+  key.add(static_cast<uint8_t>(Range::live));
+  key.add(pending.subspan(kRangePrefixBytes, pending.size() - kRangePrefixBytes - kVersionBytes));
+  return key;
+}
+
+Key transaction_key(const TxId& id, uint64_t chunk) {
+  Key key = range_prefix(0, Range::transaction);
+  key.add_be64(id.high);
+  key.add_be64(id.low);
+  key.add_ordered(chunk);
+  return key;
+}
+
+Result<ParsedTransactionKey> parse_transaction_key(ByteView key) {
+  ParsedTransactionKey parsed;
+  if (key.size() <= kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
+  parsed.id = {load_be64(key.data() + kRangePrefixBytes),
+               load_be64(key.data() + kRangePrefixBytes + 8)};
+  ByteView rest = key.subspan(kRangePrefixBytes + 16);
+  if (!take_ordered(rest, &parsed.chunk) || !rest.empty()) {
+    return fail(Errc::checksum, "key: malformed chunk number of a transaction");
+  }
+  return parsed;
+}
+
+Result<RecordTail> parse_tail(ByteView tail, Kind kind_max) {
+  if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(kind_max)) {
     return fail(Errc::checksum, "key: unknown record kind");
   }
   RecordTail t{static_cast<Kind>(tail[0]), 0, 0};
   tail = tail.subspan(1);
-  const bool positioned = t.kind == Kind::extent || t.kind == Kind::checksums;
+  const bool positioned =
+      t.kind == Kind::extent || t.kind == Kind::hole || t.kind == Kind::checksums;
   if (positioned && !take_ordered(tail, &t.position)) {
     return fail(Errc::checksum, "key: malformed position");
   }
@@ -270,8 +325,18 @@ Result<ParsedKey> parse_key(ByteView key) {
   if (key.size() < kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
   p.container = load_be32(key.data());
   p.range = static_cast<Range>(key[4]);
-  if (p.range != Range::live && p.range != Range::marker) {
+  if (p.range != Range::live && p.range != Range::pending && p.range != Range::marker) {
     return fail(Errc::checksum, "key: unknown range");
+  }
+  if (p.range == Range::pending) {
+    if (key.size() < kRangePrefixBytes + 16 + kVersionBytes) {
+      return fail(Errc::checksum, "key: too short");
+    }
+    const ByteView version = key.last(kVersionBytes);
+    p.epoch = ~load_be64(version.data());
+    p.minor = static_cast<uint16_t>(
+        ~(static_cast<uint16_t>(version[8]) << 8 | static_cast<uint16_t>(version[9])));
+    key = key.first(key.size() - kVersionBytes);
   }
   p.oid.lo = load_be64(key.data() + 5);
   p.oid.hi = uint64_t{load_be32(key.data() + 13)} << 32 | load_be32(key.data() + 17) * kIdStep;
@@ -285,7 +350,7 @@ Result<ParsedKey> parse_key(ByteView key) {
     if (!rest.empty()) return fail(Errc::checksum, "key: bytes after a marker's end");
     return p;
   }
-  TRY(tail, parse_tail(rest));
+  TRY(tail, parse_tail(rest, p.range == Range::pending ? Kind::hole : Kind::touched));
   p.kind = tail.kind;
   p.position = tail.position;
   p.chunk = tail.chunk;

@@ -3,7 +3,8 @@
 //
 //   size  field       meaning
 //      4  container   number of the container in its pool; 0: the shard's own records
-//      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions
+//      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions,
+//                     7 transactions
 //   live, pending, history, markers:
 //      8  oid.lo
 //      4  oid.hi >> 32           type, class and groups
@@ -12,13 +13,16 @@
 //   1..9  shard       ordered integer
 //      n  dkey        component
 //      n  akey        component
-//      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched
-//   1..9  position    extent, checksums: end of the extent in records, ordered integer; else absent
-//   1..9  chunk       checksums: which 1,024 checksums, ordered integer; else absent
+//      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched;
+//                    pending only: 6 punch (of its level), 7 hole
+//   1..9  position    extent, hole, checksums: end of the extent in records, ordered integer
+//   1..9  chunk       checksums: which 1,024 checksums, ordered integer
 //      8  ~epoch      pending and history only
 //      2  ~minor      pending and history only
 //   sessions (container 0):
 //      8  session     1..9  chunk, ordered integer
+//   transactions (container 0):
+//      8  id.high     8  id.low     1..9  chunk, ordered integer
 //
 // A component is one of
 //   none      00 00                     the record belongs to the level above
@@ -41,15 +45,27 @@
 
 namespace cairn::vos {
 
-enum class Range : uint8_t { live = 1, pending = 2, history = 3, marker = 4, session = 5 };
+enum class Range : uint8_t {
+  live = 1,
+  pending = 2,
+  history = 3,
+  marker = 4,
+  session = 5,
+  transaction = 7
+};
 enum class Kind : uint8_t {
   name = 0,
   present = 1,
   single = 2,
   extent = 3,
   checksums = 4,
-  touched = 5
+  touched = 5,
+  punch = 6,
+  hole = 7
 };
+
+/// Levels of an object's keys.
+enum class Level : uint8_t { object, dkey, akey };
 
 inline constexpr size_t kLongKeyBytes = model::kKeyPrefixBytes + model::kKeyHashBytes;
 inline constexpr size_t kComponentBytesMax = 2 * model::kLexicalKeyBytesMax + 2;
@@ -148,6 +164,9 @@ Key record_key(const Key& akey_prefix, Kind kind);
 /// The prefix below which a record without a position (name, single) stands.
 Key prefix_of_record(const Key& record_key);
 Key extent_key(const Key& akey_prefix, uint64_t end);
+/// A pending hole or punch, in the form that pending_key() takes.
+Key hole_key(const Key& akey_prefix, uint64_t end);
+Key punch_key(const Key& level_prefix, Level level);
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
 /// `name` of a dkey; the akey's is record_key(akey_prefix, Kind::name).
 Key dkey_name_key(const Key& dkey_prefix);
@@ -155,20 +174,35 @@ Key dkey_name_key(const Key& dkey_prefix);
 Key touched_key(const Key& object_prefix);
 /// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the
 /// live range.
-enum class Level : uint8_t { object, dkey, akey };
 Key marker_key(const Key& level_prefix, Level level);
 Key session_key(uint64_t session, uint64_t chunk);
 
-/// A live or marker key taken apart. @error checksum  malformed
+/// The key of a record that stands aside: of a live one's, with the range, epoch and number of the
+/// operation exchanged and added.
+Key pending_key(ByteView live, model::Epoch epoch, uint16_t minor);
+/// The live key of a pending one. Precondition: parse_key() took it.
+Key live_key(ByteView pending);
+inline constexpr size_t kVersionBytes = 10;  // epoch and minor epoch at a key's end
+Key transaction_key(const TxId& id, uint64_t chunk);
+struct ParsedTransactionKey {
+  TxId id;
+  uint64_t chunk = 0;
+};
+/// @error checksum  malformed
+Result<ParsedTransactionKey> parse_transaction_key(ByteView key);
+
+/// A live, pending or marker key taken apart. @error checksum  malformed
 struct ParsedKey {
   ContNumber container = 0;
   Range range = Range::live;
   model::ObjectId oid;
   uint64_t shard = 0;
   Component dkey, akey;
-  Kind kind = Kind::name;  // live only
+  Kind kind = Kind::name;  // not of markers
   uint64_t position = 0;
   uint64_t chunk = 0;
+  model::Epoch epoch = 0;  // pending only
+  uint16_t minor = 0;
 };
 Result<ParsedKey> parse_key(ByteView key);
 /// What follows an akey prefix in a live key: kind and position. @error checksum
@@ -177,6 +211,6 @@ struct RecordTail {
   uint64_t position;
   uint64_t chunk;
 };
-Result<RecordTail> parse_tail(ByteView tail);
+Result<RecordTail> parse_tail(ByteView tail, Kind kind_max = Kind::touched);
 
 }  // namespace cairn::vos

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -24,6 +25,7 @@ struct Listing {
   Shard::State& state;
   const model::ListRequest& request;
   model::Epoch epoch;
+  model::Epoch tx_epoch = 0;  // of a transactional listing
   KeyPath path;
   Key prefix;  // of the level whose keys are listed, or of the akey
   model::KeyKind kind = model::KeyKind::hashed;
@@ -38,6 +40,7 @@ struct Listing {
   std::vector<LongName> long_names;
 
   Result<void> check();
+  Result<void> check_epoch() const;
   Result<Key> start() const;
   Result<void> step_keys();
   Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, View::Cursor& cursor);
@@ -69,6 +72,21 @@ Result<void> Listing::check() {
   TRY(akey, path.akey(dkey, request.akey));
   prefix = akey;
   return {};
+}
+
+/// Is what the listing is to show still there, at each step?
+Result<void> Listing::check_epoch() const {
+  using What = model::ListRequest::What;
+  KeyRange range{Level::object, path.object(), {}, {}};
+  if (request.what != What::dkeys) {
+    TRY(dkey, path.dkey(request.dkey));
+    range.dkey = dkey;
+    range.akey = prefix;
+    range.level = request.what == What::akeys ? Level::dkey : Level::akey;
+  }
+  if (request.transactional) return check_unchanged(state, range, tx_epoch);
+  TRY(free, check_free(state, {&range, 1}, intent_of_read(epoch)));
+  return state.check_read_epoch(epoch);
 }
 
 /// Where to go on.
@@ -146,7 +164,7 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
 }
 
 Result<void> Listing::step_keys() {
-  TRY(kept, state.check_read_epoch(epoch));
+  TRY(kept, check_epoch());
   Look look(state, path);
   Floor floor = 0;
   if (request.what == model::ListRequest::What::akeys) {
@@ -200,7 +218,7 @@ void Listing::emit_extent(const FoundExtent& extent) {
 }
 
 Result<void> Listing::step_extents() {
-  TRY(kept, state.check_read_epoch(epoch));
+  TRY(kept, check_epoch());
   Look look(state, path);
   TRY(dkey, path.dkey(request.dkey));
   TRY(dkey_floor, look.dkey_floor(dkey));
@@ -267,15 +285,24 @@ Task<Result<void>> read_long_names(Listing& listing) {
 Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
                                         const model::ListRequest& request, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Listing listing(*state_, object, request, epoch);
+  Listing listing(*state_, object, request, request.transactional ? model::kEpochMax : epoch);
   CO_TRY(checked, listing.check());
+  if (request.transactional) {
+    CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
+    listing.tx_epoch = listing.out.epoch = of_transaction;
+  }
   const bool keys = request.what != model::ListRequest::What::recxs;
   const auto pin = state_->store->pin_reads();
+  Patience patience;
   while (!listing.finished) {
     // Extents are few a call: a missing page starts the step again. Keys go on where they are.
     const model::Listed before = keys ? model::Listed{} : listing.out;
     auto stepped = keys ? listing.step_keys() : listing.step_extents();
     if (stepped) break;
+    if (stepped.error().code() == Errc::in_progress) {
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
     if (!keys) listing.out = before;
     CO_TRY(loaded, co_await state_->store->load_absent());

@@ -25,7 +25,8 @@ void Markers::remove(ByteView object_prefix) {
 
 Result<model::Epoch> Markers::at(const View& view, const Key& object_prefix,
                                  const Key& level_prefix, Level level) const {
-  if (!any(object_prefix)) return 0;
+  // The counters know the tree, not what a transaction has planned.
+  if (view.is_live() && !any(object_prefix)) return 0;
   TRY(value, view.get(marker_key(level_prefix, level)));
   return value ? epoch_of(*value) : 0;
 }

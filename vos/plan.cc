@@ -45,6 +45,11 @@ void Plan::erase(ByteView key) {
   bytes_ += key.size() + 4;
 }
 
+void Plan::move(ByteView from, ByteView to) {
+  batch_.move(from, to);
+  bytes_ += from.size() + to.size() + 8;
+}
+
 void Plan::free(const media::Extent& run) {
   batch_.free(run);
   bytes_ += 14;  // two varints

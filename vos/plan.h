@@ -45,7 +45,10 @@ class Look {
  public:
   Look(Shard::State& state, const KeyPath& path) : Look(state, path, View(state.tree())) {}
   Look(Shard::State& state, const KeyPath& path, const View& view)
-      : state_(state), path_(path), view_(view), marked_(state.markers.any(path.object())) {}
+      : state_(state),
+        path_(path),
+        view_(view),
+        marked_(!view.is_live() || state.markers.any(path.object())) {}
 
   Shard::State& state() { return state_; }
   const KeyPath& path() const { return path_; }
@@ -86,6 +89,7 @@ class Plan {
 
   void put(ByteView key, ByteView value);
   void erase(ByteView key);
+  void move(ByteView from, ByteView to);
   void free(const media::Extent& run);
   void publish(const index::BatchData& data);
   Bytes& scratch() { return scratch_; }

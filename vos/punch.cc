@@ -1,8 +1,10 @@
 // Punches, and the background pass that removes what large ones left behind.
+#include "vos/punch.h"
+
 #include <algorithm>
 
 #include "base/report.h"
-#include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -52,28 +54,26 @@ Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::
   return removal;
 }
 
-struct Punch {
-  Punch(Shard::State& s, const PunchRequest& r) : state(s), request(r), path(r.object) {}
+}  // namespace
 
-  Shard::State& state;
-  const PunchRequest& request;
-  KeyPath path;
-  Key dkey_prefix;
-  std::vector<Key> akeys;
-  BlockCache cache;
-  index::Batch batch;
-  model::Epoch epoch = 0;
-  size_t markers_added = 0;
+Result<bool> remove_slice(Plan& plan, const Key& prefix, model::Epoch until, size_t records_max) {
+  TRY(removal, remove_below(plan, prefix, prefix, until, records_max));
+  return removal.complete;
+}
 
-  Result<void> check();
-  Result<void> plan();
-  Result<void> plan_akeys(Plan& plan);
-  Result<void> plan_dkey(Plan& plan);
-  Result<void> remove_level(Plan& plan, const Key& prefix, Level level);
-
-  /// Records that are removed at once; fewer where memory or pages are short.
-  size_t at_once = kPunchAtOnceMax;
-};
+Result<void> drop_lonely_name(Plan& plan, const Key& dkey_prefix, Floor dkey_floor,
+                              std::span<const Key> except) {
+  TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, except, nullptr));
+  if (others) return {};
+  const Key name = dkey_name_key(dkey_prefix);
+  TRY(named, plan.look().view().get(name));
+  if (!named) return {};
+  TRY(value, parse_value(Kind::name, *named));
+  const Key prefix = prefix_of_record(name);
+  TRY(released, plan.release_data(prefix, 0, value));
+  plan.erase(name);
+  return {};
+}
 
 Result<void> Punch::check() {
   using Request = PunchRequest::Level;
@@ -113,8 +113,26 @@ Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
   const Key marker = marker_key(prefix, level);
   TRY(old, plan.look().view().get(marker));
   if (!old) ++markers_added;
-  put_touched(plan.scratch(), epoch);
+  put_touched(plan.scratch(), overlay != nullptr ? epoch - 1 : epoch);
   plan.put(marker, plan.scratch());
+  return overlay != nullptr ? remove_own(plan, prefix) : Result<void>{};
+}
+
+/// What the transaction itself has put below a level: the marker does not cover it.
+Result<void> Punch::remove_own(Plan& plan, const Key& prefix) {
+  const auto& changes = overlay->changes();
+  for (auto it = changes.lower_bound(as_chars(prefix.view()));
+       it != changes.end() && starts_with(as_bytes(it->first), prefix); ++it) {
+    if (it->second.kind != Overlay::Change::Kind::put) continue;
+    if (epoch_of(it->second.value) != epoch) continue;
+    TRY(parsed, parse_key(as_bytes(it->first)));
+    TRY(value, parse_value(parsed.kind, it->second.value));
+    if (value.form == Form::data) {
+      TRY(data, parse_data(value));
+      for (const media::Extent& run : data.runs) plan.free(run);
+    }
+    plan.erase(as_bytes(it->first));
+  }
   return {};
 }
 
@@ -129,16 +147,7 @@ Result<void> Punch::plan_akeys(Plan& plan) {
     TRY(removed, remove_level(plan, akey, Level::akey));
   }
   if (plan.batch().empty()) return {};
-  TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, akeys, nullptr));
-  if (others) return {};
-  const Key name = dkey_name_key(dkey_prefix);
-  TRY(named, plan.look().view().get(name));
-  if (!named) return {};
-  TRY(value, parse_value(Kind::name, *named));
-  const Key prefix = prefix_of_record(name);
-  TRY(released, plan.release_data(prefix, 0, value));
-  plan.erase(name);
-  return {};
+  return drop_lonely_name(plan, dkey_prefix, dkey_floor, akeys);
 }
 
 Result<void> Punch::plan_dkey(Plan& plan) {
@@ -150,15 +159,33 @@ Result<void> Punch::plan_dkey(Plan& plan) {
   return remove_level(plan, dkey_prefix, Level::dkey);
 }
 
-Result<void> Punch::plan() {
-  markers_added = 0;
-  epoch = request.epoch;
-  if (epoch == 0) {
-    epoch = state.next_epoch();
-  } else {
-    TRY(sound, state.check_given_epoch(epoch));
+void Punch::pend(PendingRecords& out) const {
+  Bytes value;
+  put_touched(value, out.epoch());
+  for (const KeyRange& range : ranges()) out.add(punch_key(range.prefix(), range.level), value);
+}
+
+std::vector<KeyRange> Punch::ranges() const {
+  std::vector<KeyRange> ranges;
+  switch (request.level) {
+    case PunchRequest::Level::object:
+      ranges.push_back({Level::object, path.object(), {}, {}});
+      break;
+    case PunchRequest::Level::dkey:
+      ranges.push_back({Level::dkey, path.object(), dkey_prefix, {}});
+      break;
+    case PunchRequest::Level::akeys:
+      for (const Key& akey : akeys) {
+        ranges.push_back({Level::akey, path.object(), dkey_prefix, akey});
+      }
+      break;
   }
-  Plan plan(state, path, epoch, cache);
+  return ranges;
+}
+
+Result<void> Punch::plan_into(Plan& plan) {
+  markers_added = 0;
+  epoch = plan.epoch();
   Result<void> planned;
   switch (request.level) {
     case PunchRequest::Level::object:
@@ -178,6 +205,22 @@ Result<void> Punch::plan() {
     put_touched(plan.scratch(), epoch);
     plan.put(touched_key(path.object()), plan.scratch());
   }
+  return {};
+}
+
+Result<void> Punch::plan() {
+  if (state.unresolved.count() != 0) {
+    TRY(free, check_free(state, ranges(), Unresolved::Intent::change));
+  }
+  epoch = request.epoch;
+  if (epoch == 0) {
+    epoch = state.next_epoch();
+  } else {
+    TRY(sound, state.check_given_epoch(epoch));
+    TRY(unread, check_unread(state, ranges(), epoch));
+  }
+  Plan plan(state, path, epoch, cache);
+  TRY(planned, plan_into(plan));
   if (plan.bytes() > state.record_bytes_max) {
     return fail(Errc::no_space, "punch: too many pieces for one log record; split the call");
   }
@@ -185,6 +228,8 @@ Result<void> Punch::plan() {
   batch = std::move(plan.batch());
   return {};
 }
+
+namespace {
 
 /// Too much for one step: less of it may fit.
 bool is_short(const Error& error) {
@@ -195,9 +240,14 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   Shard::State& state = punch.state;
   CO_TRY(checked, punch.check());
   CO_TRY(admitted, co_await state.store->admit());
+  Patience patience;
   for (;;) {
     auto planned = punch.plan();
     if (planned) break;
+    if (planned.error().code() == Errc::in_progress) {
+      CO_TRY(waited, co_await wait_for_others(state, patience));
+      continue;
+    }
     if (is_short(planned.error()) && punch.at_once > 0) {
       punch.at_once /= 8;  // with 0, a marker
       continue;
@@ -222,6 +272,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   // after a restart, must not remove what was written since (store.md rule 13).
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+  for (const KeyRange& range : punch.ranges()) state.ended.raise(range, punch.epoch);
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();
   CO_TRY(durable, co_await state.store->durable(at));

@@ -1,5 +1,6 @@
 // Queries: greatest and smallest integer keys and extents, and the newest epoch of an object.
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -12,9 +13,11 @@ struct Query {
   Shard::State& state;
   const model::QueryKeyRequest& request;
   model::Epoch epoch;
+  model::Epoch tx_epoch = 0;  // of a transactional query
   KeyPath path;
 
   Result<void> check() const;
+  Result<void> check_epoch() const;
   Result<model::QueriedKey> run();
   Result<bool> in_dkey(Look& look, const Key& dkey, model::QueriedKey& out);
   Result<bool> in_akey(Look& look, const Key& akey, Floor dkey_floor, model::QueriedKey& out);
@@ -36,6 +39,24 @@ Result<void> Query::check() const {
     return fail(Errc::invalid, "query: the object's akeys are not integers");
   }
   return {};
+}
+
+/// What is looked at is what is below the highest level that is asked for.
+Result<void> Query::check_epoch() const {
+  KeyRange range{Level::object, path.object(), {}, {}};
+  if (!request.want_dkey) {
+    TRY(dkey, given(path.object(), path.dkey_kind(), request.dkey, request.dkey_bytes));
+    range.dkey = dkey;
+    range.level = Level::dkey;
+  }
+  if (!request.want_dkey && !request.want_akey) {
+    TRY(akey, given(range.dkey, path.akey_kind(), request.akey, request.akey_bytes));
+    range.akey = akey;
+    range.level = Level::akey;
+  }
+  if (request.transactional) return check_unchanged(state, range, tx_epoch);
+  TRY(free, check_free(state, {&range, 1}, intent_of_read(epoch)));
+  return state.check_read_epoch(epoch);
 }
 
 Result<std::optional<Component>> Query::next_key(View::Cursor& cursor, const Key& prefix,
@@ -107,9 +128,10 @@ Result<bool> Query::in_dkey(Look& look, const Key& dkey, model::QueriedKey& out)
 }
 
 Result<model::QueriedKey> Query::run() {
-  TRY(kept, state.check_read_epoch(epoch));
+  TRY(kept, check_epoch());
   Look look(state, path);
   model::QueriedKey out;
+  out.epoch = tx_epoch;
   if (!request.want_dkey) {
     TRY(dkey, given(path.object(), path.dkey_kind(), request.dkey, request.dkey_bytes));
     TRY(found, in_dkey(look, dkey, out));
@@ -139,10 +161,19 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
                                                  const model::QueryKeyRequest& request,
                                                  model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Query query(*state_, object, request, epoch);
+  Query query(*state_, object, request, request.transactional ? model::kEpochMax : epoch);
   CO_TRY(checked, query.check());
+  if (request.transactional) {
+    CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
+    query.tx_epoch = of_transaction;
+  }
+  Patience patience;
   for (;;) {
     auto done = query.run();
+    if (!done && done.error().code() == Errc::in_progress) {
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     if (done || done.error().code() != Errc::page_absent) {
       CO_TRY(settled, co_await state_->settle());
       co_return done;
@@ -154,7 +185,13 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
 Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
   const Key prefix = object_prefix(object, Range::live);
+  const KeyRange range{Level::object, prefix, {}, {}};
+  Patience patience;
   for (;;) {
+    if (!check_free(*state_, {&range, 1}, intent_of_read(epoch))) {
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     CO_TRY(kept, state_->check_read_epoch(epoch));
     auto stamp = state_->tree().newest_stamp(prefix, after_prefix(prefix));
     if (stamp || stamp.error().code() != Errc::page_absent) {

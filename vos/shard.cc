@@ -1,5 +1,8 @@
 #include "vos/shard.h"
 
+#include <algorithm>
+
+#include "vos/aside.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -29,7 +32,7 @@ Task<Result<void>> save_sessions(Shard::State& state) {
     if (batch.empty()) co_return Result<void>{};
     auto ready = state.tree().prepare(batch, index::Pager::Use::checkpoint);
     if (ready) {
-      state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
+      state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), state.lease});
       state.sessions.saved(saving);
       continue;
     }
@@ -44,6 +47,7 @@ Task<Result<void>> save_sessions(Shard::State& state) {
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
+  state.hlc.advance(1);  // the epoch of a transaction that reads an empty shard
   state.evicting = options.store.evict_always;
   state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
   Shard::State* const s = &state;
@@ -51,11 +55,11 @@ void attach(Shard::State& state, const ShardOptions& options) {
   state.reactor.spawn(reclaim_marked(state));
 }
 
-/// Reads what the tree keeps for memory: sessions and markers.
+/// Reads what the tree keeps for memory: sessions, transactions and markers.
 struct Reader {
   Shard::State& state;
   Key next = range_prefix(0, Range::session);
-  bool markers = false;
+  bool markers = false;  // the shard's own ranges are done
 
   /// One record a call; false at the end.
   Result<bool> step();
@@ -65,15 +69,19 @@ Result<bool> Reader::step() {
   index::Cursor cursor(state.tree());
   TRY(sought, cursor.seek(next));
   const bool inside = cursor.valid() && cursor.key().size() > kRangePrefixBytes;
-  if (!markers && (!inside || !starts_with(cursor.key(), range_prefix(0, Range::session)))) {
+  if (!markers && (!inside || load_be32(cursor.key().data()) != 0)) {
     markers = true;
     next = range_prefix(1, Range::marker);
     return true;
   }
   if (!inside) return false;
   const ByteView key = cursor.key();
-  if (!markers) {
+  if (!markers && key[4] == static_cast<std::byte>(Range::session)) {
     TRY(loaded, state.sessions.load(key, cursor.value()));
+  } else if (!markers) {
+    if (key[4] == static_cast<std::byte>(Range::transaction)) {
+      TRY(loaded, load_entry(state, key, cursor.value()));
+    }
   } else if (key[4] == static_cast<std::byte>(Range::marker)) {
     TRY(bytes, object_prefix_bytes(key));
     state.markers.add(key.first(bytes));
@@ -113,7 +121,7 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
   while (records < slice && bytes < state.record_bytes_max / 2 && cursor.valid() &&
          starts_with(cursor.key(), be)) {
     TRY(parsed, parse_key(cursor.key()));
-    if (parsed.range == Range::live) {
+    if (parsed.range == Range::live || parsed.range == Range::pending) {
       TRY(value, parse_value(parsed.kind, cursor.value()));
       if (value.form == Form::data) {
         TRY(data, parse_data(value));
@@ -134,14 +142,18 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
 
 media::Lsn Shard::State::commit(const index::RecordHeader& header, const index::Batch& batch) {
   CHECK(header.epoch > newest);
+  return append(header, batch);
+}
+
+media::Lsn Shard::State::append(const index::RecordHeader& header, const index::Batch& batch) {
   hlc.advance(header.epoch);
   // A session that was forgotten while this ran must not come back by replay, with half of what it
   // knew.
   index::RecordHeader kept = header;
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
-  const media::Lsn at = store->commit(kept, batch, {hlc.last(), 0});
-  newest = header.epoch;
-  undurable.push_back({at, header.epoch});
+  const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
+  newest = std::max(newest, header.epoch);
+  undurable.push_back({at, newest});
   // In the same step as the record: a checkpoint from now on covers both.
   if (header.session != 0) sessions.committed(header.session, header.sequence, header.epoch);
   return at;
@@ -218,6 +230,10 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
   const media::WalStamp stamp = state.store->recovered_stamp();
   state.newest = std::max(state.newest, stamp.epoch_highest);
   state.newest_durable = state.newest;
+  state.lease = stamp.read_lease;
+  // Nothing is known of what ended before.
+  state.ended.raise_all(state.newest);
+  state.read.raise_all(std::max(state.newest, state.lease));
   state.hlc.advance(std::max({state.newest, stamp.epoch_highest, stamp.read_lease}));
   auto loaded = co_await load_tables(state);
   if (!loaded) {
@@ -225,13 +241,16 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
     co_return fail(loaded.error());
   }
   attach(state, options);
+  resume_standing(state);
   co_return std::move(shard);
 }
 
 Task<Result<void>> Shard::close() {
   co_await state_->gate.close();
   state_->background_moved.wake_all();
-  while (!state_->background_over) co_await state_->background_moved.wait();
+  while (!state_->background_over || state_->resolvers != 0) {
+    co_await state_->background_moved.wait();
+  }
   co_return co_await state_->store->close();
 }
 
@@ -275,7 +294,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
 }
 
 Task<void> Shard::reclaimed() {
-  while (state_->markers.total() != 0 && !state_->background_over) {
+  while ((state_->markers.total() != 0 && !state_->background_over) || state_->resolvers != 0) {
     co_await state_->background_moved.wait();
   }
 }

@@ -8,14 +8,17 @@
 #include "index/store.h"
 #include "model/hlc.h"
 #include "runtime/parallel.h"
+#include "vos/epoch_table.h"
 #include "vos/markers.h"
 #include "vos/sessions.h"
 #include "vos/shard.h"
+#include "vos/unresolved.h"
 
 namespace cairn::vos {
 
 struct Shard::State {
-  explicit State(Reactor& r) : reactor(r), gate(r), session_moved(r), background_moved(r) {}
+  explicit State(Reactor& r)
+      : reactor(r), gate(r), session_moved(r), background_moved(r), unresolved_moved(r) {}
 
   Reactor& reactor;
   std::unique_ptr<index::Store> store;
@@ -30,10 +33,26 @@ struct Shard::State {
     model::Epoch epoch;
   };
   std::deque<Undurable> undurable;
+  /// Versions that ended and left no newer record in their range: punches.
+  EpochTable ended;
+  /// Transactions read, at this epoch: no change that a caller dates may come below it.
+  EpochTable read;
+  /// No change gets an epoch at or below it, also after a crash, once a log write has carried it.
+  model::Epoch lease = 0;
   Sessions sessions;
   WaitList session_moved;
   Markers markers;
   WaitList background_moved;
+  Unresolved unresolved;
+  WaitList unresolved_moved;
+  /// What the last in_progress was about.
+  struct Met {
+    TxId id;
+    Errc failed = Errc::ok;
+    bool ends_by_itself = false;
+  };
+  Met met;
+  size_t resolvers = 0;  // tasks that fold or drop in the background
   bool reclaiming = false;
   bool background_over = false;
   /// Debug: every unpinned page leaves memory after each step.
@@ -46,11 +65,10 @@ struct Shard::State {
   /// from the far future would shut out every write that follows.
   /// @error tx_restart  at or below the floor   @error invalid  beyond the bound
   Result<void> check_given_epoch(model::Epoch epoch) {
-    constexpr uint64_t kClockBoundNs = kSecond;
     if (epoch <= newest) {
       return fail(Errc::tx_restart, "the epoch is at or below the write floor");
     }
-    if (epoch > model::epoch_of_wall_ns(reactor.clock().wall_ns() + kClockBoundNs)) {
+    if (epoch > epoch_bound()) {
       return fail(Errc::invalid, "the epoch is further in the future than clocks may differ");
     }
     return {};
@@ -62,8 +80,15 @@ struct Shard::State {
     }
     return {};
   }
+  /// Clocks of a system differ by less than this.
+  model::Epoch epoch_bound() const {
+    constexpr uint64_t kClockBoundNs = kSecond;
+    return model::epoch_of_wall_ns(reactor.clock().wall_ns() + kClockBoundNs);
+  }
   model::Epoch next_epoch() { return hlc.next(reactor.clock().wall_ns()); }
 
+  /// As commit(), for what was dated some time ago: nobody has seen it yet.
+  media::Lsn append(const index::RecordHeader& header, const index::Batch& batch);
   /// One plain step: appends, applies, and remembers what is not durable yet.
   media::Lsn commit(const index::RecordHeader& header, const index::Batch& batch);
   /// Is what was written at `epoch` durable? (Forgets what has become so.)

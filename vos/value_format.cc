@@ -127,8 +127,12 @@ Result<void> parse_extent(ByteView in, ValueView& v) {
 
 Result<void> parse_mark(Kind kind, ByteView in, ValueView& v) {
   if (v.form != Form::mark) return malformed();
-  if (kind == Kind::touched) {
+  if (kind == Kind::touched || kind == Kind::punch) {
     if (!in.empty()) return malformed();
+    return {};
+  }
+  if (kind == Kind::hole) {
+    if (!take_varint(in, &v.count) || v.count == 0 || !in.empty()) return malformed();
     return {};
   }
   if (kind == Kind::checksums) {
@@ -265,6 +269,11 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
   put_varint(out, shape.count);
   put_varint(out, shape.record_bytes);
   put_block_data(out, data);
+}
+
+void put_hole(Bytes& out, model::Epoch epoch, uint64_t count) {
+  put_header(out, epoch, Form::mark);
+  put_varint(out, count);
 }
 
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs) {

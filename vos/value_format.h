@@ -13,7 +13,8 @@
 //   then by the record's kind
 //     name       inline: the whole key.  data: varint length, DATA
 //     present    mark: 1 byte value type, varint record bytes (0: not known)
-//     touched    mark: nothing; punch markers too
+//     touched    mark: nothing; punch markers and pending punches too
+//     hole       mark: varint record count
 //     single     inline: the value.  packed: 11 bytes bitmap, then the nonzero ones of 88 bytes.
 //                data: varint length, DATA
 //     extent     varint record count, varint record bytes, then inline: the records; packed: as
@@ -74,7 +75,7 @@ struct ValueView {
   bool checksums_apart = false;
   model::ValueType present_type = model::ValueType::none;  // present
   uint64_t record_bytes = 0;                               // extent, present
-  uint64_t count = 0;                                      // extent: records
+  uint64_t count = 0;                                      // extent, hole: records
   uint64_t payload_bytes = 0;                              // name, single, extent
   ByteView inlined;                                        // inline or packed bytes, checksums
   ByteView data;                                           // DATA, parse_data()
@@ -102,6 +103,7 @@ struct ExtentShape {
 /// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
+void put_hole(Bytes& out, model::Epoch epoch, uint64_t count);
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs);
 
 }  // namespace cairn::vos
