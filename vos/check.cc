@@ -12,9 +12,9 @@ constexpr size_t kProblemsMax = 100;
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
-  if (key.size() > 4 && key[4] == static_cast<std::byte>(Range::session)) return claims;
+  if (in_range(key, Range::session) || in_range(key, Range::snapshot)) return claims;
   TRY(parsed, parse_key(key));
-  if (parsed.range != Range::live) return claims;
+  if (parsed.range == Range::marker) return claims;
   TRY(v, parse_value(parsed.kind, value));
   if (v.form != Form::data) return claims;
   TRY(data, parse_data(v));
@@ -36,6 +36,7 @@ struct Walk {
   /// One record; false at the end.
   Result<bool> step();
   Result<void> look_at(ByteView key, ByteView value);
+  Result<void> look_at_snapshot(ByteView key, ByteView value);
   Result<void> look_at_data(const ParsedKey& parsed, const Key& prefix, const ValueView& value);
   void problem(ByteView key, const char* what);
 };
@@ -58,6 +59,7 @@ Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
                                 const ValueView& value) {
   if (value.form != Form::data) return {};
   KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
+  // The tree as it is: the prefix may be one of a slot.
   Look look(state, path);
   const uint64_t end = parsed.kind == Kind::extent ? parsed.position : 0;
   TRY(data, look.block_data(prefix, end, value));
@@ -65,17 +67,37 @@ Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
   return {};
 }
 
+Result<void> Walk::look_at_snapshot(ByteView key, ByteView value) {
+  TRY(epoch, parse_snapshot_key(key));
+  TRY(parsed, parse_snapshot(value));
+  const Snapshot* const known = state.snapshots.find(load_be32(key.data()), epoch);
+  if (known == nullptr || known->state != parsed) {
+    return fail(Errc::checksum, "a snapshot that memory does not know");
+  }
+  return {};
+}
+
 Result<void> Walk::look_at(ByteView key, ByteView value) {
+  if (in_range(key, Range::snapshot)) return look_at_snapshot(key, value);
   TRY(parsed, parse_key(key));
   if (parsed.range == Range::marker) {
-    if (value.size() < 9) return fail(Errc::checksum, "malformed marker");
+    if (value.size() < 9 || epoch_of(value) != parsed.epoch) {
+      return fail(Errc::checksum, "malformed marker");
+    }
     return {};
   }
   TRY(v, parse_value(parsed.kind, value));
+  if (parsed.range == Range::history) {
+    if (state.snapshots.find(parsed.container, parsed.slot) == nullptr) {
+      return fail(Errc::checksum, "an older version that no snapshot sees");
+    }
+    if (v.epoch > parsed.slot) return fail(Errc::checksum, "a version newer than its snapshot");
+  }
   const size_t tail = key.size() - [&] {
     KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
     const Key dkey = path.dkey(parsed.dkey);
-    return path.akey(dkey, parsed.akey).size();
+    const size_t slot = parsed.range == Range::history ? 8 : 0;
+    return path.akey(dkey, parsed.akey).size() + slot;
   }();
   Key prefix;
   prefix.add(key.first(key.size() - tail));
@@ -139,6 +161,12 @@ Task<Result<index::Store::CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
   // The walk compares one root with who owns what; removals in the background would move both.
   co_await reclaimed();
+  struct Pause {
+    explicit Pause(State& s) : state(s) { ++state.checks; }
+    ~Pause() { --state.checks; }
+    State& state;
+  } pause(*state_);
+  while (state_->merging) co_await state_->merges_moved.wait();
   CO_TRY(report, co_await state_->store->check(claims_of));
   Walk walk{*state_, read_data};
   for (;;) {

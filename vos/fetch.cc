@@ -2,6 +2,7 @@
 // durable.
 #include <algorithm>
 
+#include "vos/epoch_view.h"
 #include "vos/plan.h"
 #include "vos/request.h"
 
@@ -174,14 +175,19 @@ Result<void> Fetch::deliver(Look& look) {
 
 Result<void> Fetch::plan() {
   // Each time: others may have written while a page was loaded.
-  TRY(kept, state.check_read_epoch(request.epoch));
+  const ContNumber container = request.object.container;
+  if (request.epoch != model::kEpochMax) {
+    TRY(kept, state.check_read_epoch(container, request.epoch,
+                                     state.ended.at(checked.dkey_prefix)));
+  }
   result = {};
   result.iods.resize(checked.iods.size());
   found.clear();
   reads.clear();
   newest_seen = 0;
   saw_absence = false;
-  Look look(state, path);
+  const ReadView at(state, container, request.epoch);
+  Look look(state, path, at.view());
   TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
   TRY(holds, conditions_hold(look, dkey_floor));
   if (!holds) {
@@ -213,6 +219,10 @@ Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   Fetch fetch(*state_, request);
   CO_TRY(checked, fetch.check());
   for (;;) {
+    const ContNumber container = request.object.container;
+    if (state_->closures.of(container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, container, Closures::Access::read));
+    }
     auto planned = fetch.plan();
     if (planned) break;
     if (planned.error().code() != Errc::page_absent) co_return fail(planned.error());

@@ -185,6 +185,10 @@ class Shard {
   /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first
   Task<Result<void>> rollback(ContNumber container, model::Epoch epoch);
 
+  /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
+  /// reclaim); the shard does so on its own where many were written. Durable on return.
+  Task<Result<void>> aggregate_container(ContNumber container);
+
   /// Makes a checkpoint now.
   Task<Result<void>> checkpoint();
   ShardUsage usage() const;
