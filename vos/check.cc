@@ -16,9 +16,9 @@ bool is_shards_own(ByteView key) { return key.size() > 4 && load_be32(key.data()
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
-  if (is_shards_own(key)) return claims;
+  if (is_shards_own(key) || in_range(key, Range::snapshot)) return claims;
   TRY(parsed, parse_key(key));
-  if (parsed.range != Range::live && parsed.range != Range::pending) return claims;
+  if (parsed.range == Range::marker) return claims;
   TRY(v, parse_value(parsed.kind, value));
   if (v.form != Form::data) return claims;
   TRY(data, parse_data(v));
@@ -41,7 +41,9 @@ struct Walk {
   /// One record; false at the end.
   Result<bool> step();
   Result<void> look_at(ByteView key, ByteView value);
+  Result<void> look_at_entry(ByteView key, ByteView value);
   Result<void> look_at_pending(ByteView key, const ParsedKey& parsed, ByteView value);
+  Result<void> look_at_snapshot(ByteView key, ByteView value);
   Result<void> look_at_data(const ParsedKey& parsed, const Key& prefix, const ValueView& value);
   void problem(ByteView key, const char* what);
 };
@@ -64,6 +66,7 @@ Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
                                 const ValueView& value) {
   if (value.form != Form::data) return {};
   KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
+  // The tree as it is: the prefix may be one of a slot.
   Look look(state, path);
   const uint64_t end = parsed.kind == Kind::extent ? parsed.position : 0;
   TRY(data, look.block_data(prefix, end, value));
@@ -74,8 +77,9 @@ Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
 /// A record that stands aside: listed by its transaction, and of its epoch.
 Result<void> Walk::look_at_pending(ByteView key, const ParsedKey& parsed, ByteView value) {
   TRY(v, parse_value(parsed.kind, value));
-  if (v.epoch != parsed.epoch)
+  if (v.epoch != parsed.epoch) {
     return fail(Errc::checksum, "pending: key and value differ in epoch");
+  }
   if (!listed.contains(as_chars(key))) {
     return fail(Errc::checksum, "pending: no transaction lists it");
   }
@@ -87,32 +91,55 @@ Result<void> Walk::look_at_pending(ByteView key, const ParsedKey& parsed, ByteVi
   return {};
 }
 
-Result<void> Walk::look_at(ByteView key, ByteView value) {
-  if (key[4] == static_cast<std::byte>(Range::transaction)) {
-    TRY(parsed, parse_transaction_key(key));
-    const StandingTx* tx = state.unresolved.find(parsed.id);
-    if (tx == nullptr) return fail(Errc::checksum, "entry: of a transaction that is over");
-    if (parsed.chunk != 0) {
-      TRY(keys, parse_entry_keys(value));
-      return {};
-    }
-    TRY(head, parse_entry_head(value));
-    if (head.state != tx->state || head.epoch != tx->epoch) {
-      return fail(Errc::checksum, "entry: another state than memory has");
-    }
+/// A head that memory agrees with, or a list of keys.
+Result<void> Walk::look_at_entry(ByteView key, ByteView value) {
+  TRY(parsed, parse_transaction_key(key));
+  const StandingTx* tx = state.unresolved.find(parsed.id);
+  if (tx == nullptr) return fail(Errc::checksum, "entry: of a transaction that is over");
+  if (parsed.chunk != 0) {
+    TRY(keys, parse_entry_keys(value));
     return {};
   }
+  TRY(head, parse_entry_head(value));
+  if (head.state != tx->state || head.epoch != tx->epoch) {
+    return fail(Errc::checksum, "entry: another state than memory has");
+  }
+  return {};
+}
+
+Result<void> Walk::look_at_snapshot(ByteView key, ByteView value) {
+  TRY(epoch, parse_snapshot_key(key));
+  TRY(parsed, parse_snapshot(value));
+  const Snapshot* const known = state.snapshots.find(load_be32(key.data()), epoch);
+  if (known == nullptr || known->state != parsed) {
+    return fail(Errc::checksum, "a snapshot that memory does not know");
+  }
+  return {};
+}
+
+Result<void> Walk::look_at(ByteView key, ByteView value) {
+  if (in_range(key, Range::transaction)) return look_at_entry(key, value);
+  if (in_range(key, Range::snapshot)) return look_at_snapshot(key, value);
   TRY(parsed, parse_key(key));
   if (parsed.range == Range::pending) return look_at_pending(key, parsed, value);
   if (parsed.range == Range::marker) {
-    if (value.size() < 9) return fail(Errc::checksum, "malformed marker");
+    if (value.size() < 9 || epoch_of(value) != parsed.epoch) {
+      return fail(Errc::checksum, "malformed marker");
+    }
     return {};
   }
   TRY(v, parse_value(parsed.kind, value));
+  if (parsed.range == Range::history) {
+    if (state.snapshots.find(parsed.container, parsed.slot) == nullptr) {
+      return fail(Errc::checksum, "an older version that no snapshot sees");
+    }
+    if (v.epoch > parsed.slot) return fail(Errc::checksum, "a version newer than its snapshot");
+  }
   const size_t tail = key.size() - [&] {
     KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
     const Key dkey = path.dkey(parsed.dkey);
-    return path.akey(dkey, parsed.akey).size();
+    const size_t slot = parsed.range == Range::history ? 8 : 0;
+    return path.akey(dkey, parsed.akey).size() + slot;
   }();
   Key prefix;
   prefix.add(key.first(key.size() - tail));
@@ -176,6 +203,12 @@ Task<Result<index::Store::CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
   // The walk compares one root with who owns what; removals in the background would move both.
   co_await reclaimed();
+  struct Pause {
+    explicit Pause(State& s) : state(s) { ++state.checks; }
+    ~Pause() { --state.checks; }
+    State& state;
+  } pause(*state_);
+  while (state_->merging) co_await state_->merges_moved.wait();
   CO_TRY(report, co_await state_->store->check(claims_of));
   Walk walk{*state_, read_data};
   for (const auto& [id, tx] : state_->unresolved.all()) {

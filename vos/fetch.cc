@@ -2,6 +2,7 @@
 // durable.
 #include <algorithm>
 
+#include "vos/epoch_view.h"
 #include "vos/request.h"
 #include "vos/validation.h"
 
@@ -190,14 +191,16 @@ Result<void> Fetch::check_transaction() {
 
 Result<void> Fetch::plan() {
   // Each time: others may have written while a page was loaded.
+  const ContNumber container = request.object.container;
   if (request.transactional) {
     TRY(unchanged, check_transaction());
-  } else {
-    if (state.unresolved.count() != 0) {
-      const KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
-      TRY(free, check_free(state, {&range, 1}, intent_of_read(request.epoch)));
-    }
-    TRY(kept, state.check_read_epoch(request.epoch));
+  } else if (state.unresolved.count() != 0) {
+    const KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
+    TRY(free, check_free_to_read(state, range, request.epoch));
+  }
+  if (!request.transactional && request.epoch != model::kEpochMax) {
+    TRY(kept, state.check_read_epoch(container, request.epoch,
+                                     state.ended.at(checked.dkey_prefix)));
   }
   result = {};
   result.epoch = tx_epoch;
@@ -206,7 +209,8 @@ Result<void> Fetch::plan() {
   reads.clear();
   newest_seen = 0;
   saw_absence = request.transactional;  // it saw that nothing is newer
-  Look look(state, path);
+  const ReadView at(state, container, request.transactional ? model::kEpochMax : request.epoch);
+  Look look(state, path, at.view());
   TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
   TRY(holds, conditions_hold(look, dkey_floor));
   if (!holds) {
@@ -243,6 +247,10 @@ Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   }
   Patience patience;
   for (;;) {
+    const ContNumber container = request.object.container;
+    if (state_->closures.of(container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, container, Closures::Access::read));
+    }
     auto planned = fetch.plan();
     if (planned) break;
     if (planned.error().code() == Errc::in_progress) {

@@ -6,6 +6,7 @@
 #include "vos/aside.h"
 #include "vos/overlay.h"
 #include "vos/punch.h"
+#include "vos/removal.h"
 
 namespace cairn::vos {
 
@@ -70,34 +71,30 @@ Result<void> fold_name(Plan& plan, const Pending& p) {
   TRY(found, plan.look().view().get(p.live));
   if (found && epoch_of(*found) > floor) return drop_name(plan, p);
   if (found) {
-    TRY(dead, parse_value(Kind::name, *found));
-    TRY(released, plan.release_data(p.akey_prefix(), 0, dead));
+    TRY(over, plan.end_value(p.akey_prefix(), 0, p.live, Kind::name, *found, Ending::replaced));
   }
   plan.move(p.key, p.live);
   return {};
 }
 
-Result<void> release_single(Plan& plan, const Pending& p, bool erase) {
+Result<void> end_single(Plan& plan, const Pending& p, Ending ending) {
   const Key key = record_key(p.range.akey, Kind::single);
   TRY(old, plan.look().view().get(key));
   if (!old) return {};
-  TRY(value, parse_value(Kind::single, *old));
-  TRY(released, plan.release_data(p.range.akey, 0, value));
-  if (erase) plan.erase(key);
-  return {};
+  return plan.end_value(p.range.akey, 0, key, Kind::single, *old, ending);
 }
 
 Result<void> fold_present(Plan& plan, const Pending& p) {
   uint64_t record_bytes = 0;
   if (p.value.present_type == model::ValueType::single) {
-    TRY(released, release_single(plan, p, true));
+    TRY(over, end_single(plan, p, Ending::removed));
   } else {
     TRY(floor, floor_of(plan, p));
     TRY(akey, plan.look().akey(p.range.akey, floor));
     record_bytes = akey.record_bytes;
   }
   put_present(plan.scratch(), plan.epoch(), p.value.present_type, record_bytes);
-  plan.put(p.live, plan.scratch());
+  TRY(put, plan.put_mark(p.live, Kind::present, plan.scratch()));
   plan.erase(p.key);
   return {};
 }
@@ -114,16 +111,17 @@ Result<void> clear_for(Plan& plan, const Pending& p) {
 /// Removes a slice of what is there; the record goes with the last one. True: that was it.
 Result<bool> fold_punch(Plan& plan, const Pending& p, size_t max) {
   // Nobody sees the range before the transaction is folded, so no marker is needed.
-  TRY(complete, remove_slice(plan, p.range.prefix(), plan.epoch(), 8 * max));
+  const Key& prefix = p.range.prefix();
+  TRY(removal, remove_below(plan, prefix, prefix, plan.epoch(), 8 * max));
   if (p.range.level != Level::object && !plan.batch().empty()) {
     const Key key = touched_key(p.range.object);
     TRY(old, plan.look().view().get(key));
     if (!old || epoch_of(*old) < plan.epoch()) {
       put_touched(plan.scratch(), plan.epoch());
-      plan.put(key, plan.scratch());
+      TRY(put, plan.put_mark(key, Kind::touched, plan.scratch()));
     }
   }
-  if (!complete) return false;
+  if (!removal.complete) return false;
   if (p.range.level == Level::akey) {
     TRY(floor, plan.look().dkey_floor(p.range.dkey));
     TRY(dropped, drop_lonely_name(plan, p.range.dkey, floor, {&p.range.akey, 1}));
@@ -145,7 +143,7 @@ Result<bool> fold_record(Plan& plan, const Pending& p, size_t max) {
       return true;
     }
     case Kind::single: {
-      TRY(released, release_single(plan, p, false));
+      TRY(over, end_single(plan, p, Ending::replaced));
       break;
     }
     case Kind::extent: {
@@ -228,7 +226,7 @@ Task<Result<void>> fold(Shard::State& state, TxId id) {
     from = slice.next;
     if (slice.batch.empty()) continue;
     state.commit({0, 0, state.next_epoch(), 0, 0}, slice.batch);
-    for (const KeyRange& range : slice.ended) state.ended.raise(range, tx.epoch);
+    for (const KeyRange& range : slice.ended) state.punched.raise(range, tx.epoch);
     if (state.evicting) {
       CO_TRY(ended, co_await state.store->end_step());
     }

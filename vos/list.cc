@@ -3,6 +3,7 @@
 // extent's end) follows.
 #include <algorithm>
 
+#include "vos/epoch_view.h"
 #include "vos/plan.h"
 #include "vos/validation.h"
 
@@ -20,13 +21,15 @@ constexpr size_t kStepRecordsMax = 16'384;
 
 struct Listing {
   Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r, model::Epoch e)
-      : state(s), request(r), epoch(e), path(o) {}
+      : state(s), request(r), epoch(e), object(o), path(o) {}
 
   Shard::State& state;
   const model::ListRequest& request;
   model::Epoch epoch;
   model::Epoch tx_epoch = 0;  // of a transactional listing
+  ObjectPath object;
   KeyPath path;
+  Key level;   // object or dkey, for what ended in it
   Key prefix;  // of the level whose keys are listed, or of the akey
   model::KeyKind kind = model::KeyKind::hashed;
   model::Listed out;
@@ -53,7 +56,7 @@ Result<void> Listing::check() {
   if (request.count_max == 0) return fail(Errc::invalid, "list: room for no key");
   if (request.position.size() > model::kAnchorBytes) return fail(Errc::invalid, "list: bad anchor");
   out.position = request.position;
-  prefix = path.object();
+  level = prefix = path.object();
   kind = path.dkey_kind();
   if (request.what == model::ListRequest::What::dkeys) return {};
   kind = path.akey_kind();
@@ -63,7 +66,7 @@ Result<void> Listing::check() {
     return {};
   }
   TRY(dkey, path.dkey(request.dkey));
-  prefix = dkey;
+  level = prefix = dkey;
   if (request.what == model::ListRequest::What::akeys) return {};
   if (!check_key(path.akey_kind(), request.akey)) {
     out.eof = finished = true;
@@ -85,8 +88,9 @@ Result<void> Listing::check_epoch() const {
     range.level = request.what == What::akeys ? Level::dkey : Level::akey;
   }
   if (request.transactional) return check_unchanged(state, range, tx_epoch);
-  TRY(free, check_free(state, {&range, 1}, intent_of_read(epoch)));
-  return state.check_read_epoch(epoch);
+  TRY(free, check_free_to_read(state, range, epoch));
+  if (epoch == model::kEpochMax) return {};
+  return state.check_read_epoch(object.container, epoch, state.ended.at(level));
 }
 
 /// Where to go on.
@@ -165,7 +169,8 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
 
 Result<void> Listing::step_keys() {
   TRY(kept, check_epoch());
-  Look look(state, path);
+  const ReadView at(state, object.container, epoch);
+  Look look(state, path, at.view());
   Floor floor = 0;
   if (request.what == model::ListRequest::What::akeys) {
     TRY(dkey_floor, look.dkey_floor(prefix));
@@ -219,7 +224,8 @@ void Listing::emit_extent(const FoundExtent& extent) {
 
 Result<void> Listing::step_extents() {
   TRY(kept, check_epoch());
-  Look look(state, path);
+  const ReadView at(state, object.container, epoch);
+  Look look(state, path, at.view());
   TRY(dkey, path.dkey(request.dkey));
   TRY(dkey_floor, look.dkey_floor(dkey));
   TRY(floor, look.akey_floor(prefix, dkey_floor));
@@ -296,6 +302,9 @@ Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
   Patience patience;
   while (!listing.finished) {
     // Extents are few a call: a missing page starts the step again. Keys go on where they are.
+    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    }
     const model::Listed before = keys ? model::Listed{} : listing.out;
     auto stepped = keys ? listing.step_keys() : listing.step_extents();
     if (stepped) break;

@@ -164,9 +164,11 @@ void Overlay::absorb(const index::Batch& batch) {
 }
 
 void Overlay::emit(index::Batch& batch) const {
-  // Moves go first, so that none finds its source changed; each takes its source away.
+  // Moves go first, so that none finds its source changed; each takes its source away. Backwards:
+  // what goes to history leaves the live range before something takes its place there.
   std::set<std::string_view> sources;
-  for (const auto& [key, change] : changes_) {
+  for (auto it = changes_.rbegin(); it != changes_.rend(); ++it) {
+    const auto& [key, change] = *it;
     if (change.kind != Kind::move) continue;
     batch.move(as_bytes(change.moved_from), as_bytes(key));
     sources.insert(change.moved_from);

@@ -44,12 +44,10 @@ struct Punch {
   Result<void> plan_akeys(Plan& plan);
   Result<void> plan_dkey(Plan& plan);
   Result<void> remove_level(Plan& plan, const Key& prefix, Level level);
+  Result<void> put_marker(Plan& plan, const Key& prefix, Level level);
   Result<void> remove_own(Plan& plan, const Key& prefix);
 };
 
-/// One slice of the removal of all records below `prefix` that are not newer than `until`. True:
-/// nothing is left. @error page_absent
-Result<bool> remove_slice(Plan& plan, const Key& prefix, model::Epoch until, size_t records_max);
 /// Removes the name of a dkey of which no visible akey but `except` is left. @error page_absent
 Result<void> drop_lonely_name(Plan& plan, const Key& dkey_prefix, Floor dkey_floor,
                               std::span<const Key> except);

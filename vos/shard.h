@@ -185,8 +185,13 @@ class Shard {
   /// Makes the container what it was at the snapshot, which stays. In slices; operations on the
   /// container wait meanwhile, and an open after a crash ends what was begun. Newest epochs of
   /// objects go back, too. Durable on return.
-  /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first
+  /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first;
+  /// or transactions wait for their outcome: resolve them
   Task<Result<void>> rollback(ContNumber container, model::Epoch epoch);
+
+  /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
+  /// reclaim); the shard does so on its own where many were written. Durable on return.
+  Task<Result<void>> aggregate_container(ContNumber container);
 
   /// Makes a checkpoint now.
   Task<Result<void>> checkpoint();

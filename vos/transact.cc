@@ -180,6 +180,12 @@ Task<Result<void>> Transaction::plan_loaded() {
   const auto pin = store.pin_reads();
   Patience patience;
   for (;;) {
+    for (const Change& change : changes) {
+      const ContNumber container = change.update ? change.update->request.object.container
+                                                 : change.punch->request.object.container;
+      if (state.closures.of(container, Closures::Access::write) == nullptr) continue;
+      CO_TRY(open, co_await wait_open(state, container, Closures::Access::write));
+    }
     auto planned = plan();
     if (!planned && planned.error().code() == Errc::in_progress) {
       CO_TRY(waited, co_await wait_for_others(state, patience));
@@ -217,7 +223,7 @@ void Transaction::committed() {
   bool marked = false;
   for (const Change& change : changes) {
     if (!change.punch) continue;
-    for (const KeyRange& range : change.punch->ranges()) state.ended.raise(range, epoch);
+    for (const KeyRange& range : change.punch->ranges()) state.punched.raise(range, epoch);
     for (size_t i = 0; i < change.punch->markers_added; ++i) {
       state.markers.add(change.punch->path.object());
       marked = true;

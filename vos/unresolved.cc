@@ -9,6 +9,13 @@ StandingTx* Unresolved::find(TxId id) {
   return found == txs_.end() ? nullptr : &found->second;
 }
 
+bool Unresolved::any(ContNumber container) const {
+  const Key prefix = range_prefix(container, Range::live);
+  const std::string_view wanted = as_chars(prefix.view());
+  const auto found = taken_.lower_bound(wanted);
+  return found != taken_.end() && found->first.starts_with(wanted);
+}
+
 StandingTx& Unresolved::add(TxId id, model::Epoch epoch, TxState state) {
   const auto [it, added] = txs_.try_emplace(id);
   CHECK(added);

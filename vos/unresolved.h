@@ -38,6 +38,8 @@ class Unresolved {
   size_t record_count() const { return records_; }
   StandingTx* find(TxId id);
   const std::map<TxId, StandingTx>& all() const { return txs_; }
+  /// Does any have records in the container?
+  bool any(ContNumber container) const;
   /// From now on the keys' ranges are taken. Precondition: no other transaction has the id.
   StandingTx& add(TxId id, model::Epoch epoch, TxState state);
   /// @error checksum  not the key of a pending record

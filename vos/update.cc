@@ -235,9 +235,8 @@ Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView
   TRY(found, plan.look().view().get(key));
   if (found) {
     if (epoch_of(*found) > floor) return {};
-    TRY(dead, parse_value(Kind::name, *found));
-    const Key prefix = prefix_of_record(key);
-    TRY(released, plan.release_data(prefix, 0, dead));
+    TRY(ended, plan.end_value(prefix_of_record(key), 0, key, Kind::name, *found,
+                              Ending::replaced));
   }
   if (name_of[which] == 0) {
     put_inlined(plan.scratch(), plan.epoch(), name);
@@ -260,15 +259,14 @@ Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey
   }
   const Key key = record_key(c.akey_prefix, Kind::single);
   TRY(old, plan.look().view().get(key));
+  const bool punches = c.iod->record_bytes == 0;
   if (old) {
-    TRY(value, parse_value(Kind::single, *old));
-    TRY(released, plan.release_data(c.akey_prefix, 0, value));
+    TRY(ended, plan.end_value(c.akey_prefix, 0, key, Kind::single, *old,
+                              punches ? Ending::removed : Ending::replaced));
   }
-  if (c.iod->record_bytes == 0) {
-    if (old) plan.erase(key);
+  if (punches) {
     put_present(plan.scratch(), plan.epoch(), model::ValueType::single, 0);
-    plan.put(record_key(c.akey_prefix, Kind::present), plan.scratch());
-    return {};
+    return plan.put_mark(record_key(c.akey_prefix, Kind::present), Kind::present, plan.scratch());
   }
   if (parts[index].empty()) {
     Bytes value(c.iod->record_bytes);
@@ -324,6 +322,8 @@ Result<bool> Update::plan_inode(Plan& plan, size_t index, Floor floor) {
     from.skip(r.offset);
     from.copy_out(ByteSpan(inode).subspan(r.span.begin, r.span.end - r.span.begin));
   }
+  TRY(ended, plan.end_value(c.akey_prefix, kPackedBytes, key, Kind::extent, *found,
+                            Ending::replaced));
   put_extent_inlined(plan.scratch(), plan.epoch(), {kPackedBytes, 1, false}, inode);
   plan.put(key, plan.scratch());
   return true;
@@ -346,8 +346,7 @@ Result<void> Update::plan_array(Plan& plan, size_t index, const AkeyState& akey,
     return {};
   }
   put_present(plan.scratch(), plan.epoch(), model::ValueType::array, akey.record_bytes);
-  plan.put(record_key(c.akey_prefix, Kind::present), plan.scratch());
-  return {};
+  return plan.put_mark(record_key(c.akey_prefix, Kind::present), Kind::present, plan.scratch());
 }
 
 Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
@@ -408,6 +407,21 @@ Result<void> Update::plan() {
   return {};
 }
 
+/// Small extents are worth merging once there are many.
+void Update::note_small() {
+  bool any = false;
+  for (const CheckedIod& c : checked.iods) {
+    size_t small = 0;
+    for (const KeptRecx& r : c.recxs) {
+      small += (r.span.end - r.span.begin) * c.iod->record_bytes < kMergedPieceBytesMax ? 1 : 0;
+    }
+    if (c.iod->record_bytes == 0 || small == 0) continue;
+    state.merges.note(c.akey_prefix, small);
+    any = true;
+  }
+  if (any && !state.merges.empty()) state.merges_moved.wake_all();
+}
+
 namespace {
 
 /// Plans until nothing is missing. Holds a read pin, so that blocks in the cache stay what they
@@ -417,6 +431,10 @@ Task<Result<void>> plan_loaded(Update& update) {
   const auto pin = store.pin_reads();
   Patience patience;
   for (;;) {
+    const ContNumber container = update.request.object.container;
+    if (update.state.closures.of(container, Closures::Access::write) != nullptr) {
+      CO_TRY(open, co_await wait_open(update.state, container, Closures::Access::write));
+    }
     auto planned = update.plan();
     if (!planned && planned.error().code() == Errc::in_progress) {
       CO_TRY(waited, co_await wait_for_others(update.state, patience));
@@ -476,6 +494,7 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
   update.cancel_all(true);
+  update.note_small();
   std::vector<index::Store::DataWrite> writes;
   for (const Staged* s : update.used) {
     writes.insert(writes.end(), s->writes.begin(), s->writes.end());

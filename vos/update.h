@@ -51,6 +51,8 @@ struct Update {
   /// As an operation of its own: picks the epoch, and prepares the tree for the batch.
   /// @error no_space  also where it is too large for one log record: `too_large` is set then
   Result<void> plan();
+  /// After the commit: small extents are worth merging once there are many.
+  void note_small();
 
  private:
   void pend_name(PendingRecords& out, const Key& key, ByteView name, size_t which) const;

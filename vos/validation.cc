@@ -17,16 +17,33 @@ constexpr Duration kWait = kMillisecond;
 
 }  // namespace
 
+namespace {
+
+std::unexpected<Error> met(Shard::State& state, const StandingTx& tx) {
+  state.met = {tx.id, tx.failed, tx.state == TxState::committed || tx.id.high == kOwnTxIds};
+  return fail(Errc::in_progress, "another transaction's outcome is awaited");
+}
+
+}  // namespace
+
 Result<void> check_free(Shard::State& state, std::span<const KeyRange> ranges,
                         Unresolved::Intent intent) {
   if (state.unresolved.count() == 0) return {};
   for (const KeyRange& range : ranges) {
     const StandingTx* tx = state.unresolved.meets(range, intent);
-    if (tx == nullptr) continue;
-    state.met = {tx->id, tx->failed, tx->state == TxState::committed || tx->id.high == kOwnTxIds};
-    return fail(Errc::in_progress, "another transaction's outcome is awaited");
+    if (tx != nullptr) return met(state, *tx);
   }
   return {};
+}
+
+Result<void> check_free_to_read(Shard::State& state, const KeyRange& range, model::Epoch epoch) {
+  if (state.unresolved.count() == 0) return {};
+  const auto intent = epoch == model::kEpochMax ? Unresolved::Intent::read
+                                                : Unresolved::Intent::change;
+  const StandingTx* tx = state.unresolved.meets(range, intent);
+  // Older than the transaction: it will not show there.
+  if (tx == nullptr || (tx->epoch > epoch && state.unresolved.count() == 1)) return {};
+  return met(state, *tx);
 }
 
 Task<Result<void>> wait_for_others(Shard::State& state, Patience& patience) {
@@ -62,9 +79,14 @@ Result<void> check_dated(Shard::State& state, std::span<const KeyRange> ranges,
   }
   TRY(unread, check_unread(state, ranges, epoch));
   for (const KeyRange& range : ranges) {
+    // A punch's marker says the epoch before.
+    const auto snapshots = state.snapshots.of(load_be32(range.object.view().data()));
+    if (!snapshots.empty() && epoch <= snapshots.back().epoch + 1) {
+      return fail(Errc::tx_restart, "a snapshot is newer than the epoch");
+    }
     const Key& prefix = range.prefix();
     TRY(stamp, state.tree().newest_stamp(prefix, after_prefix(prefix)));
-    if (stamp >= epoch || state.ended.newest(range) >= epoch) {
+    if (stamp >= epoch || state.punched.newest(range) >= epoch) {
       return fail(Errc::tx_restart, "something newer was written here");
     }
   }
@@ -111,7 +133,7 @@ Result<void> check_unchanged(Shard::State& state, const KeyRange& range, model::
   TRY(free, check_free(state, {&range, 1}, Unresolved::Intent::change));
   const Key& prefix = range.prefix();
   TRY(stamp, state.tree().newest_stamp(prefix, after_prefix(prefix)));
-  if (stamp > epoch || state.ended.newest(range) > epoch) {
+  if (stamp > epoch || state.punched.newest(range) > epoch) {
     return fail(Errc::tx_restart, "transaction: what it reads has changed since its epoch");
   }
   state.read.raise(range, epoch);

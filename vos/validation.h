@@ -15,10 +15,9 @@ Result<std::optional<KeyRange>> range_of(const TxRead& read);
 /// Does no other transaction stand in the way of ranges? @error in_progress
 Result<void> check_free(Shard::State& state, std::span<const KeyRange> ranges,
                         Unresolved::Intent intent);
-/// A plain read passes by what is not committed; one at an epoch must not see it appear later.
-inline Unresolved::Intent intent_of_read(model::Epoch epoch) {
-  return epoch == model::kEpochMax ? Unresolved::Intent::read : Unresolved::Intent::change;
-}
+/// The same for a plain read, which passes by what is not committed; one at an epoch must not see
+/// it appear later. @error in_progress
+Result<void> check_free_to_read(Shard::State& state, const KeyRange& range, model::Epoch epoch);
 /// How long an operation has waited for others.
 struct Patience {
   int waits = 0;

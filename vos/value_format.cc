@@ -238,6 +238,19 @@ void copy_inlined(const ValueView& value, uint64_t begin, ByteSpan into) {
 
 void put_touched(Bytes& out, model::Epoch epoch) { put_header(out, epoch, Form::mark); }
 
+void put_snapshot(Bytes& out, model::Epoch stamp, SnapshotState state) {
+  put_header(out, stamp, Form::mark);
+  out.push_back(static_cast<std::byte>(state));
+}
+
+Result<SnapshotState> parse_snapshot(ByteView value) {
+  if (value.size() != 10 || value[8] != static_cast<std::byte>(Form::mark) ||
+      static_cast<uint8_t>(value[9]) > static_cast<uint8_t>(SnapshotState::restoring)) {
+    return malformed();
+  }
+  return static_cast<SnapshotState>(value[9]);
+}
+
 void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes) {
   put_header(out, epoch, Form::mark);
   out.push_back(static_cast<std::byte>(type));
