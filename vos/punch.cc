@@ -8,9 +8,6 @@
 
 namespace cairn::vos {
 
-namespace {
-
-
 Result<void> drop_lonely_name(Plan& plan, const Key& dkey_prefix, Floor dkey_floor,
                               std::span<const Key> except) {
   TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, except, nullptr));
@@ -50,7 +47,7 @@ Result<void> Punch::check() {
 
 Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
   // A plan with too many records is thrown away, and a marker stands in for it.
-  Plan attempt(state, path, epoch, cache);
+  Plan attempt(state, path, epoch, cache, plan.look().view());
   TRY(removal, remove_below(attempt, prefix, prefix, epoch, at_once));
   if (removal.complete) {
     TRY(again, remove_below(plan, prefix, prefix, epoch, at_once));

@@ -222,6 +222,7 @@ Task<Result<void>> Transaction::stage_admitted() {
 void Transaction::committed() {
   bool marked = false;
   for (const Change& change : changes) {
+    if (change.update) change.update->note_small();
     if (!change.punch) continue;
     for (const KeyRange& range : change.punch->ranges()) state.punched.raise(range, epoch);
     for (size_t i = 0; i < change.punch->markers_added; ++i) {
