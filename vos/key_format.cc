@@ -293,6 +293,8 @@ Key session_key(uint64_t session, uint64_t chunk) {
   return key;
 }
 
+Key marker_count_key() { return session_key(0, 0); }
+
 Result<RecordTail> parse_tail(ByteView tail) {
   if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(Kind::touched)) {
     return fail(Errc::checksum, "key: unknown record kind");
@@ -355,6 +357,12 @@ Result<LevelBytes> level_bytes(ByteView live_key) {
   return levels;
 }
 
+model::ObjectId object_id_of(ByteView bytes) {
+  CHECK(bytes.size() == 16);
+  const uint32_t low = load_be32(bytes.data() + 12) * kIdStep;
+  return {load_be64(bytes.data()), uint64_t{load_be32(bytes.data() + 8)} << 32 | low};
+}
+
 Result<ParsedKey> parse_key(ByteView key) {
   ParsedKey p;
   if (key.size() < kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
@@ -369,8 +377,7 @@ Result<ParsedKey> parse_key(ByteView key) {
     rest = rest.subspan(8);
     if (rest.size() < 16) return fail(Errc::checksum, "key: too short");
   }
-  p.oid.lo = load_be64(rest.data());
-  p.oid.hi = uint64_t{load_be32(rest.data() + 8)} << 32 | load_be32(rest.data() + 12) * kIdStep;
+  p.oid = object_id_of(rest.first(16));
   rest = rest.subspan(16);
   if (!take_ordered(rest, &p.shard)) return fail(Errc::checksum, "key: malformed shard number");
   TRY(dkey, take_component(rest, model::dkey_kind(p.oid.type())));

@@ -184,16 +184,18 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
   CO_TRY(hold, state_->gate.enter());
   Query query(*state_, object, request, epoch);
   CO_TRY(checked, query.check());
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
       CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
     }
     auto done = query.run();
     if (done || done.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return done;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 
@@ -201,6 +203,7 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
   CO_TRY(hold, state_->gate.enter());
   const Key prefix = object_prefix(object, Range::live);
   OldStamps old{*state_, object.container, prefix, epoch, prefix};
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
       CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
@@ -215,10 +218,11 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
       }
     }
     if (stamp || stamp.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return stamp;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 
