@@ -38,7 +38,10 @@ Task<Result<bool>> holds(CorePtr core, BatchData data) {
 Task<Result<bool>> holds_all(CorePtr core, const std::vector<BatchData>& all) {
   for (const BatchData& data : all) {
     CO_TRY(here, co_await holds(core, data));
-    if (!here) co_return false;
+    if (here) continue;
+    // Read again: one wrong read must not take back what was acknowledged.
+    CO_TRY(after_all, co_await holds(core, data));
+    if (!after_all) co_return false;
   }
   co_return true;
 }

@@ -489,6 +489,13 @@ void Store::before_checkpoint(std::function<Task<Result<void>>()> hook) {
 }
 Task<Result<void>> Store::checkpoint() { return checkpoint_now(state_); }
 Task<Result<void>> Store::end_step() { return end_of_step(state_); }
+Task<Result<void>> Store::evict_all() {
+  const std::shared_ptr<State> state = state_;
+  const bool before = std::exchange(state->options.evict_always, true);
+  auto done = co_await end_of_step(state);
+  state->options.evict_always = before;
+  co_return done;
+}
 media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp; }
 
 Task<Result<Store::CheckReport>> Store::check(Claims claims) {

@@ -48,6 +48,11 @@ Result<Frame*> Tree::root_frame() {
 
 Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
   TRY(frame, pager_.get(parent.child(slot)));
+  // The search jumps through the slots; asking for their lines together hides all misses but one.
+  // Branches are warm anyway.
+  for (size_t at = 0; parent.level() == 1 && at < kFetchedBytes; at += 64) {
+    __builtin_prefetch(frame->data + at);
+  }
   return of_level(frame, parent.level() - 1);
 }
 
@@ -57,11 +62,6 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
   Node node(frame->data);
   while (!node.is_leaf()) {
     TRY(child, child_frame(node, node.child_for(key)));
-    // The search jumps through the slots; asking for their lines together hides all misses but one.
-    // Branches are warm anyway.
-    for (size_t at = 0; node.level() == 1 && at < kFetchedBytes; at += 64) {
-      __builtin_prefetch(child->data + at);
-    }
     node = Node(child->data);
   }
   const Node::Found found = node.find(key);

@@ -133,6 +133,8 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind) {
     if (in[i] == std::byte{0}) {
       if (++i == in.size()) break;
       if (in[i] == std::byte{1}) {
+        const bool hashed = kind == model::KeyKind::hashed;
+        if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
         in = in.subspan(i + 1);
         return c;
       }
@@ -379,7 +381,9 @@ Result<ParsedKey> parse_key(ByteView key) {
   }
   p.oid = object_id_of(rest.first(16));
   rest = rest.subspan(16);
-  if (!take_ordered(rest, &p.shard)) return fail(Errc::checksum, "key: malformed shard number");
+  if (!take_ordered(rest, &p.shard) || p.shard > UINT32_MAX) {
+    return fail(Errc::checksum, "key: malformed shard number");
+  }
   TRY(dkey, take_component(rest, model::dkey_kind(p.oid.type())));
   TRY(akey, take_component(rest, model::akey_kind(p.oid.type())));
   p.dkey = dkey;
