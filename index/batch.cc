@@ -9,6 +9,7 @@ namespace cairn::index {
 Batch::Op& Batch::add(Op::Kind kind, ByteView key, ByteView value) {
   CHECK(!key.empty() && key.size() <= kKeyBytesMax);
   CHECK(arena_.size() <= std::numeric_limits<uint32_t>::max() - key.size() - value.size());
+  if (ops_.empty()) arena_.reserve(key.size() + value.size());  // most batches put one record
   Op op;
   op.kind = kind;
   op.key_begin = static_cast<uint32_t>(arena_.size());
@@ -32,6 +33,11 @@ void Batch::move(ByteView from, ByteView to) {
   CHECK(as_chars(from) != as_chars(to));
   add(Op::Kind::move, from, to);
   ++move_count_;
+}
+
+void Batch::add(const Batch& from, const Op& op) {
+  add(op.kind, from.key(op), from.value(op));
+  move_count_ += op.kind == Op::Kind::move ? 1 : 0;
 }
 
 void Batch::clear() {

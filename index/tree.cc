@@ -48,6 +48,11 @@ Result<Frame*> Tree::root_frame() {
 
 Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
   TRY(frame, pager_.get(parent.child(slot)));
+  // The search jumps through the slots; asking for their lines together hides all misses but one.
+  // Branches are warm anyway.
+  for (size_t at = 0; parent.level() == 1 && at < kFetchedBytes; at += 64) {
+    __builtin_prefetch(frame->data + at);
+  }
   return of_level(frame, parent.level() - 1);
 }
 
@@ -57,16 +62,32 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
   Node node(frame->data);
   while (!node.is_leaf()) {
     TRY(child, child_frame(node, node.child_for(key)));
-    // The search jumps through the slots; asking for their lines together hides all misses but one.
-    // Branches are warm anyway.
-    for (size_t at = 0; node.level() == 1 && at < kFetchedBytes; at += 64) {
-      __builtin_prefetch(child->data + at);
-    }
     node = Node(child->data);
   }
   const Node::Found found = node.find(key);
   if (!found.equal) return std::nullopt;
   return node.leaf_value(found.slot);
+}
+
+Result<Tree::Span> Tree::span_at(ByteView key) {
+  Span span;
+  if (pager_.root().is_null()) return span;
+  span.absent = pager_.root();
+  span.level = kLevelMax;
+  for (auto frame = root_frame();;) {
+    if (!frame && frame.error().code() != Errc::page_absent) return fail(frame.error());
+    if (!frame) return span;
+    const Node node((*frame)->data);
+    span.level = node.level();
+    span.absent = {};
+    if (node.is_leaf()) return span;
+    const uint32_t slot = node.child_for(key);
+    if (slot > 0) span.low = whole_key(node, slot);
+    if (slot + 1 < node.count()) span.high = whole_key(node, slot + 1);
+    span.absent = node.child(slot);
+    --span.level;
+    frame = child_frame(node, slot);
+  }
 }
 
 Result<uint64_t> Tree::newest_stamp(ByteView low, ByteView high) {

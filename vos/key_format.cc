@@ -133,6 +133,8 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind) {
     if (in[i] == std::byte{0}) {
       if (++i == in.size()) break;
       if (in[i] == std::byte{1}) {
+        const bool hashed = kind == model::KeyKind::hashed;
+        if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
         in = in.subspan(i + 1);
         return c;
       }
@@ -307,6 +309,8 @@ Key session_key(uint64_t session, uint64_t chunk) {
   return key;
 }
 
+Key marker_count_key() { return session_key(0, 0); }
+
 Key pending_key(ByteView live, model::Epoch epoch, uint16_t minor) {
   CHECK(live[4] == static_cast<std::byte>(Range::live));
   Key key;
@@ -410,6 +414,12 @@ Result<LevelBytes> level_bytes(ByteView live_key) {
   return levels;
 }
 
+model::ObjectId object_id_of(ByteView bytes) {
+  CHECK(bytes.size() == 16);
+  const uint32_t low = load_be32(bytes.data() + 12) * kIdStep;
+  return {load_be64(bytes.data()), uint64_t{load_be32(bytes.data() + 8)} << 32 | low};
+}
+
 Result<ParsedKey> parse_key(ByteView key) {
   ParsedKey p;
   if (key.size() < kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
@@ -435,10 +445,11 @@ Result<ParsedKey> parse_key(ByteView key) {
     rest = rest.subspan(8);
     if (rest.size() < 16) return fail(Errc::checksum, "key: too short");
   }
-  p.oid.lo = load_be64(rest.data());
-  p.oid.hi = uint64_t{load_be32(rest.data() + 8)} << 32 | load_be32(rest.data() + 12) * kIdStep;
+  p.oid = object_id_of(rest.first(16));
   rest = rest.subspan(16);
-  if (!take_ordered(rest, &p.shard)) return fail(Errc::checksum, "key: malformed shard number");
+  if (!take_ordered(rest, &p.shard) || p.shard > UINT32_MAX) {
+    return fail(Errc::checksum, "key: malformed shard number");
+  }
   TRY(dkey, take_component(rest, model::dkey_kind(p.oid.type())));
   TRY(akey, take_component(rest, model::akey_kind(p.oid.type())));
   p.dkey = dkey;

@@ -22,7 +22,7 @@
 //      8  ~epoch      pending only
 //      2  ~minor      pending only
 //   sessions (container 0):
-//      8  session     1..9  chunk, ordered integer
+//      8  session     1..9  chunk, ordered integer; session 0, chunk 0: the number of markers
 //   transactions (container 0):
 //      8  id.high     8  id.low     1..9  chunk, ordered integer
 //   snapshots:
@@ -85,8 +85,8 @@ class Key {
  public:
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
   Key() = default;
-  Key(const Key& other) : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
-  Key& operator=(const Key& other) {
+  Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
+  Key& operator=(const Key& other) noexcept {
     size_ = other.size_;
     std::memmove(bytes_, other.bytes_, size_);
     return *this;
@@ -202,6 +202,8 @@ Key session_key(uint64_t session, uint64_t chunk);
 Key snapshot_key(ContNumber container, model::Epoch epoch);
 /// @error checksum  malformed
 Result<model::Epoch> parse_snapshot_key(ByteView key);
+/// The record that says how many punch markers there are; absent: none.
+Key marker_count_key();
 
 /// The key of a record that stands aside: of a live one's, with the range, epoch and number of the
 /// operation exchanged and added.
@@ -239,6 +241,8 @@ struct ParsedKey {
   uint16_t minor = 0;      // pending
 };
 Result<ParsedKey> parse_key(ByteView key);
+/// The object id in the 16 bytes behind a range. Precondition: 16 bytes.
+model::ObjectId object_id_of(ByteView bytes);
 /// What follows an akey prefix in a live key: kind and position. @error checksum
 struct RecordTail {
   Kind kind;

@@ -213,6 +213,30 @@ TEST(KeyFormat, Damaged_keys_are_refused_and_never_read_beyond_their_end) {
   }
 }
 
+TEST(KeyFormat, Stored_keys_that_no_object_has_are_refused) {
+  // Goal: what parses is what the same parts build again; the check relies on it. Method: a shard
+  // number over 32 bits, and hashed components of lengths that none has.
+  const ObjectPath object{7, {1, 0}, 3};
+  for (const uint64_t shard : {uint64_t{UINT32_MAX}, uint64_t{UINT32_MAX} + 1}) {
+    Key key;
+    key.add(object_prefix(object, Range::live).view().first(kRangePrefixBytes + 16));
+    key.add_ordered(shard);
+    add_none(key);
+    add_none(key);
+    key.add(static_cast<uint8_t>(Kind::touched));
+    EXPECT_EQ(parse_key(key).has_value(), shard == UINT32_MAX) << shard;
+  }
+  for (const size_t bytes : {64, 65, 79, 80, 81, 96}) {
+    Key key;
+    for (size_t i = 0; i < bytes; ++i) key.add('k');
+    key.add(0);
+    key.add(1);
+    ByteView in = key;
+    EXPECT_EQ(take_component(in, model::KeyKind::hashed).has_value(), bytes == 64 || bytes == 80)
+        << bytes;
+  }
+}
+
 TEST(KeyFormat, Keys_over_the_limits_are_refused) {
   // Goal: each limit of model/limits.h holds, at the limit and one above.
   EXPECT_TRUE(check_key(model::KeyKind::lexical, Bytes(96)));

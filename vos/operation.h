@@ -29,7 +29,7 @@ struct Origin {
 struct UpdateRequest {
   ObjectPath object;
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   uint64_t flags = 0;      // model::cond
   model::Epoch epoch = 0;  // 0: the shard picks; else must be above the write floor
   Origin origin;

@@ -189,6 +189,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   CO_TRY(checked, punch.check());
   CO_TRY(admitted, co_await state.store->admit());
   Patience patience;
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
     const ContNumber container = punch.request.object.container;
     if (state.closures.of(container, Closures::Access::write) != nullptr) {
@@ -197,6 +198,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
     auto planned = punch.plan();
     if (planned) break;
     if (planned.error().code() == Errc::in_progress) {
+      attempt.release();
       CO_TRY(waited, co_await wait_for_others(state, patience));
       continue;
     }
@@ -208,7 +210,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
       CO_TRY(settled, co_await state.settle());
       co_return fail(planned.error());
     }
-    auto loaded = co_await state.store->load_absent();
+    auto loaded = co_await state.store->load_absent(attempt);
     if (!loaded && is_short(loaded.error()) && punch.at_once > 0) {
       punch.at_once /= 8;
       continue;
@@ -223,7 +225,10 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   // A session's punch of nothing is a record, too: a copy of the request that arrives late, also
   // after a restart, must not remove what was written since (store.md rule 13).
   const media::Lsn at =
-      state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+      state.commit({origin.session, origin.sequence, punch.epoch, 0,
+                    punch.markers_added > 0 ? kRecordAddsMarkers : uint16_t{0}},
+                   punch.batch);
+  attempt.release();
   for (const KeyRange& range : punch.ranges()) state.punched.raise(range, punch.epoch);
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();

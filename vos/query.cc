@@ -211,20 +211,23 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
     query.tx_epoch = of_transaction;
   }
   Patience patience;
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
       CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
     }
     auto done = query.run();
     if (!done && done.error().code() == Errc::in_progress) {
+      attempt.release();
       CO_TRY(waited, co_await wait_for_others(*state_, patience));
       continue;
     }
     if (done || done.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return done;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 
@@ -234,11 +237,13 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
   const KeyRange range{Level::object, prefix, {}, {}};
   Patience patience;
   OldStamps old{*state_, object.container, prefix, epoch, prefix};
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
       CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
     }
     if (!check_free_to_read(*state_, range, epoch)) {
+      attempt.release();
       CO_TRY(waited, co_await wait_for_others(*state_, patience));
       continue;
     }
@@ -252,10 +257,11 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
       }
     }
     if (stamp || stamp.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return stamp;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 

@@ -18,6 +18,9 @@
 
 namespace cairn::vos {
 
+/// In RecordHeader::kind: the record adds punch markers.
+inline constexpr uint16_t kRecordAddsMarkers = 0x8000;
+
 struct Shard::State {
   explicit State(Reactor& r)
       : reactor(r),
@@ -63,6 +66,10 @@ struct Shard::State {
   };
   Met met;
   size_t resolvers = 0;  // tasks that fold or drop in the background
+  /// The number of markers that the newest checkpoint has on record, and whether replay met a
+  /// record that adds some: what proves that a page that cannot be read held none.
+  uint64_t markers_saved = 0;
+  bool markers_replayed = false;
   bool background_over = false;
   MergeQueue merges;
   WaitList merges_moved;

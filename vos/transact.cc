@@ -64,6 +64,7 @@ Result<void> Transaction::stage_all() {
   for (const Change& change : changes) {
     if (!change.update) continue;
     TRY(staged, change.update->stage_all());
+    change.update->make_all_checksums();
   }
   return {};
 }
@@ -178,6 +179,7 @@ void Transaction::fill_own_blocks() {
 Task<Result<void>> Transaction::plan_loaded() {
   index::Store& store = *state.store;
   const auto pin = store.pin_reads();
+  index::Store::Attempt attempt(store);
   Patience patience;
   for (;;) {
     for (const Change& change : changes) {
@@ -188,6 +190,7 @@ Task<Result<void>> Transaction::plan_loaded() {
     }
     auto planned = plan();
     if (!planned && planned.error().code() == Errc::in_progress) {
+      attempt.release();
       CO_TRY(waited, co_await wait_for_others(state, patience));
       continue;
     }
@@ -195,7 +198,7 @@ Task<Result<void>> Transaction::plan_loaded() {
     const bool blocks = !cache.wanted.empty();
     fill_own_blocks();
     if (!blocks) {
-      CO_TRY(loaded, co_await store.load_absent());
+      CO_TRY(loaded, co_await store.load_absent(attempt));
     } else if (!cache.wanted.empty()) {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await state.settle());
@@ -231,6 +234,13 @@ void Transaction::committed() {
     }
   }
   if (marked) state.background_moved.wake_all();
+}
+
+uint16_t Transaction::record_kind() const {
+  const bool marks = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+    return change.punch != nullptr && change.punch->markers_added > 0;
+  });
+  return marks ? kRecordAddsMarkers : uint16_t{0};
 }
 
 std::vector<index::Store::DataWrite> Transaction::writes() const {
@@ -278,7 +288,8 @@ Task<Result<model::Epoch>> run_transaction(Transaction& tx) {
     CO_TRY(settled, co_await state.settle());
     co_return tx.epoch;
   }
-  const media::Lsn at = state.commit({origin.session, origin.sequence, tx.epoch, 0, 0}, tx.batch);
+  const media::Lsn at =
+      state.commit({origin.session, origin.sequence, tx.epoch, 0, tx.record_kind()}, tx.batch);
   tx.committed();
   tx.mark_reads();
   tx.cancel_all(true);

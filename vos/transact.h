@@ -53,6 +53,8 @@ struct Transaction {
   void mark_reads();
   /// In the step of the commit: what memory knows of it.
   void committed();
+  /// Of its log record.
+  uint16_t record_kind() const;
   /// The data to be written beside the record.
   std::vector<index::Store::DataWrite> writes() const;
   /// What is answered.

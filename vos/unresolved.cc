@@ -1,5 +1,7 @@
 #include "vos/unresolved.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace cairn::vos {
@@ -7,6 +9,14 @@ namespace cairn::vos {
 StandingTx* Unresolved::find(TxId id) {
   const auto found = txs_.find(id);
   return found == txs_.end() ? nullptr : &found->second;
+}
+
+bool Unresolved::lists(ByteView key, model::Epoch epoch) const {
+  return std::any_of(txs_.begin(), txs_.end(), [&](const auto& entry) {
+    const StandingTx& tx = entry.second;
+    return tx.epoch == epoch &&
+           std::find(tx.keys.begin(), tx.keys.end(), as_chars(key)) != tx.keys.end();
+  });
 }
 
 bool Unresolved::any(ContNumber container) const {

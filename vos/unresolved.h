@@ -38,6 +38,8 @@ class Unresolved {
   size_t record_count() const { return records_; }
   StandingTx* find(TxId id);
   const std::map<TxId, StandingTx>& all() const { return txs_; }
+  /// Is it the key of a record of the transaction (or one of those) of that epoch?
+  bool lists(ByteView key, model::Epoch epoch) const;
   /// Does any have records in the container?
   bool any(ContNumber container) const;
   /// From now on the keys' ranges are taken. Precondition: no other transaction has the id.

@@ -38,6 +38,11 @@ struct Update {
   /// Reserves blocks for what does not ride in the record. After an error some may be reserved.
   /// @error no_space
   Result<void> stage_all();
+  /// Of what is staged, names apart.
+  uint64_t data_bytes() const;
+  std::vector<index::Store::DataWrite> data_writes() const;
+  /// Before planning; the writes may be under way.
+  void make_all_checksums();
   /// Gives reserved blocks back: all, or those that the last plan did not publish.
   void cancel_all(bool only_unused);
   /// Everything that is staged.
