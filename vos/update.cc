@@ -485,6 +485,18 @@ Task<Result<void>> plan_loaded(Update& update) {
   }
 }
 
+/// What is usual goes by plain calls: a coroutine costs as much as a look-up.
+/// @returns true  planned   false: go the long way
+Result<bool> planned_at_once(Update& update) {
+  const ContNumber container = update.request.object.container;
+  if (update.state.closures.of(container, Closures::Access::write) != nullptr) return false;
+  const auto planned = update.plan();
+  if (planned) return true;
+  const Errc code = planned.error().code();
+  if (code == Errc::page_absent || code == Errc::in_progress) return false;
+  return fail(planned.error());
+}
+
 /// Reserves blocks for all data once more after there were too few: admit() waits for those that
 /// were freed last.
 Task<Result<void>> stage_patiently(Update& update, Result<void> staged) {
@@ -562,7 +574,6 @@ Task<Result<model::Epoch>> run_in_pieces(Update& update, EarlyData& early) {
   co_return update.epoch;
 }
 
-/// What is usual goes by plain calls: a coroutine costs as much as a look-up.
 Task<Result<model::Epoch>> run_update(Update& update) {
   Shard::State& state = update.state;
   index::Store& store = *state.store;
@@ -580,10 +591,10 @@ Task<Result<model::Epoch>> run_update(Update& update) {
       update.make_all_checksums();
     }
   }
-  if (ready) ready = update.plan();
-  if (!ready && (ready.error().code() == Errc::page_absent ||
-                 ready.error().code() == Errc::in_progress)) {
-    ready = co_await plan_loaded(update);
+  if (ready) {
+    const auto at_once = planned_at_once(update);
+    if (!at_once) ready = fail(at_once.error());
+    if (at_once && !*at_once) ready = co_await plan_loaded(update);
   }
   if (!ready && update.too_large) co_return co_await run_in_pieces(update, early);
   if (!ready) {
