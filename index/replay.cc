@@ -149,11 +149,15 @@ std::vector<PageRef> missing_pages(StoreCore& core, const Window& window, Slice 
   for (size_t i = slice.begin; i < slice.end; ++i) {
     const Batch& batch = window.records[i].batch;
     for (const Batch::Op& op : batch.ops()) {
-      if (core.tree.get(batch.key(op)) || s.want != Want::page) continue;
-      s.want = Want::nothing;
-      if (std::find(missing.begin(), missing.end(), s.absent) != missing.end()) continue;
-      missing.push_back(s.absent);
-      if (missing.size() == limit) return missing;
+      const ByteView keys[] = {batch.key(op), batch.value(op)};
+      const size_t count = op.kind == Batch::Op::Kind::move ? 2 : 1;
+      for (const ByteView key : std::span(keys, count)) {
+        if (core.tree.get(key) || s.want != Want::page) continue;
+        s.want = Want::nothing;
+        if (std::find(missing.begin(), missing.end(), s.absent) != missing.end()) continue;
+        missing.push_back(s.absent);
+        if (missing.size() == limit) return missing;
+      }
     }
   }
   return missing;
