@@ -36,8 +36,8 @@ class VersionsTest : public testing::Test {
     EXPECT_TRUE(wire::decode_reply(answer, r, reply).has_value());
     return reply;
   }
-  static std::vector<model::Iod> iods(std::string& buffer) {
-    std::vector<model::Iod> iods(1);
+  static model::Iods iods(std::string& buffer) {
+    model::Iods iods(1);
     iods[0].akey = as_bytes("a");
     iods[0].type = model::ValueType::single;
     iods[0].record_bytes = buffer.size();
