@@ -174,10 +174,16 @@ Task<void> checkpoint_task(CorePtr core) {
 
 }  // namespace
 
+Task<void> wait_for_progress(CorePtr core) {
+  ++core->checkpoint_waiters;
+  co_await core->progress.wait();
+  --core->checkpoint_waiters;
+}
+
 Task<void> let_log_go_first(CorePtr core, double done) {
-  constexpr double kRoomShare = 0.25;  // of what the log has left; a slow device needs the rest
-  constexpr Duration kPause = 100 * kMicrosecond;
-  constexpr int kPausesMax = 100;
+  constexpr double kRoomShare = 0.5;  // of what the log has left; a slow device needs the rest
+  constexpr Duration kPause = 200 * kMicrosecond;
+  constexpr int kPausesMax = 2'500;
   for (int pauses = 0; pauses < kPausesMax; ++pauses) {
     const Pager::State& s = core->pages();
     const bool hurried = core->is_stopped() || core->checkpoint_waiters != 0 || s.log_tight ||
@@ -223,15 +229,11 @@ void StoreCore::start_checkpoint() {
 
 Task<Result<void>> checkpoint_now(CorePtr core) {
   // One that runs already may have frozen an older state.
-  ++core->checkpoint_waiters;
-  while (core->checkpoint_running) co_await core->progress.wait();
-  --core->checkpoint_waiters;
+  while (core->checkpoint_running) co_await wait_for_progress(core);
   core->start_checkpoint();
   const uint64_t wanted = core->checkpoints_begun;
-  ++core->checkpoint_waiters;
-  while (core->checkpoints_ended < wanted && !core->is_stopped()) co_await core->progress.wait();
-  --core->checkpoint_waiters;
-  while (core->checkpoint_running) co_await core->progress.wait();
+  while (core->checkpoints_ended < wanted && !core->is_stopped()) co_await wait_for_progress(core);
+  while (core->checkpoint_running) co_await wait_for_progress(core);
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   co_return Result<void>{};
 }

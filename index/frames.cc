@@ -92,7 +92,7 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
 Task<Result<void>> write_back(CorePtr core, size_t count) {
   Pager::State& s = core->pages();
   if (s.write_backs != 0) {
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     co_return Result<void>{};
   }
@@ -238,7 +238,7 @@ Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pa
   while (core->checkpoints_ended == ended && !core->is_stopped()) {
     if (want == Want::log && !core->pages().log_tight) break;
     core->start_checkpoint();
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
   }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   co_return Result<void>{};

@@ -193,7 +193,7 @@ Task<Result<void>> admit_update(CorePtr core) {
     }
     if (core->hook_running || (!s.log_tight && !short_now && !behind)) co_return Result<void>{};
     if (s.log_tight || short_now) core->start_checkpoint();
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
   }
 }
 

@@ -119,6 +119,8 @@ Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
 Task<Result<void>> wait_for_blocks(CorePtr core);
 
 // checkpoint.cc
+/// Waits for the next change of `progress`; meanwhile a checkpoint that runs hurries.
+Task<void> wait_for_progress(CorePtr core);
 /// A writer of a checkpoint that has come as far as `done` (of 1) waits here while updates use the
 /// log and the checkpoint has time: the device is theirs first.
 Task<void> let_log_go_first(CorePtr core, double done);

@@ -1,5 +1,6 @@
 // Damage on purpose: what check and scrub list as lost is exactly what cannot be read, and all the
 // rest is still there.
+#include "index/budget.h"
 #include "vos/scrub.h"
 
 #include <gtest/gtest.h>
@@ -364,9 +365,9 @@ TEST_F(ScrubTest, Hot_pages_stay_in_memory) {
   // Goal: a scrub of far more than the budget pushes nothing out. Method: keys are read until they
   // cost no request; after a scrub they still cost none.
   ASSERT_TRUE(*rig_.start(true));
-  for (int d = 0; d < 150; ++d) ASSERT_TRUE(*rig_.world.run(put_singles(*rig_.shard, d, 2000)));
+  for (int d = 0; d < 300; ++d) ASSERT_TRUE(*rig_.world.run(put_singles(*rig_.shard, d, 2000)));
   ASSERT_NO_FATAL_FAILURE(rig_.close_cleanly());
-  rig_.options.store.memory_bytes = 2u << 20;
+  rig_.options.store.memory_bytes = index::kMemoryBytesMin;
   ASSERT_TRUE(*rig_.start(false));
   const auto requests_of_hot_keys = [&] {
     const uint64_t before = rig_.world.requests();
@@ -381,7 +382,7 @@ TEST_F(ScrubTest, Hot_pages_stay_in_memory) {
   const ScrubReport report = scrub();
   EXPECT_TRUE(report.clean());
   EXPECT_GT(report.pages * index::kPageBytes, 2 * rig_.options.store.memory_bytes);
-  EXPECT_EQ(report.records, 150u * kAkeys);
+  EXPECT_EQ(report.records, 300u * kAkeys);
   EXPECT_EQ(requests_of_hot_keys(), 0u);
 }
 
