@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/small_vector.h"
+
 namespace cairn {
 
 using Bytes = std::vector<std::byte>;
@@ -19,6 +21,8 @@ struct IoVec {
   std::byte* data = nullptr;
   size_t bytes = 0;
 };
+/// A whole scattered buffer; mostly it is in one piece.
+using IoVecs = SmallVector<IoVec, 1>;
 
 inline ByteView as_bytes(std::string_view s) {
   return {reinterpret_cast<const std::byte*>(s.data()), s.size()};

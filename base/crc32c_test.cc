@@ -34,6 +34,21 @@ TEST(Crc32c, Every_length_agrees_with_the_definition) {
   }
 }
 
+TEST(Crc32c, Blocks_agree_with_one_at_a_time) {
+  // Goal: fetching ahead changes no result and reads nothing beyond the end.
+  for (const size_t count : {0u, 1u, 2u, 3u, 4u, 40u}) {
+    for (const size_t block : {512u, 4096u, 10'000u}) {
+      Bytes data(count * block);
+      for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 31 + i / 251);
+      std::vector<uint32_t> crcs(count);
+      crc32c_blocks(data, block, crcs);
+      for (size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(crcs[i], crc32c(ByteView(data).subspan(i * block, block))) << count << " " << i;
+      }
+    }
+  }
+}
+
 TEST(Crc32c, Pieces_chain) {
   // Goal: a seed continues an earlier result. Method: every cut of one input.
   Bytes data(1500, std::byte{0x5a});

@@ -39,6 +39,7 @@ const char* errc_name(Errc code) noexcept {
     case Errc::tx_restart: return "tx_restart";
     case Errc::data_loss: return "data_loss";
     case Errc::not_supported: return "not_supported";
+    case Errc::in_progress: return "in_progress";
     case Errc::overload: return "overload";
     case Errc::unknown: return "unknown";
     case Errc::page_absent: return "page_absent";

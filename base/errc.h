@@ -35,6 +35,7 @@ enum class Errc : int32_t {
   record_too_big = 2013,  // a value does not fit the buffer
   io_invalid = 2014,
   shutdown = 2017,        // the engine is stopping
+  in_progress = 2018,     // another transaction's outcome is awaited: retry
   checksum = 2021,        // bytes on the medium or the wire are damaged
   format_invalid = 2022,  // not a file of ours, or damaged beyond recognition
   format_newer = 2023,    // written by a newer version: upgrade this program

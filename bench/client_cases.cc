@@ -118,9 +118,12 @@ class Values {
 
 void update_case(Run& run, size_t value_bytes, size_t in_flight) {
   Values ours(run.directory, value_bytes, in_flight);
-  auto peer = make_rocksdb_updates(run.directory + "/rocksdb", value_bytes);
+  const uint64_t keys = run.smoke ? 2'000 : update_keys(value_bytes);
+  auto peer = make_rocksdb_updates(run.directory + "/rocksdb", {value_bytes, keys});
+  uint64_t filled = 0;
+  while (filled < keys) (void)ours.update_many(0, [&] { return filled++ % keys; });
   SeededRandom random(1);
-  const auto key = [&] { return random.below(kKeys); };
+  const auto key = [&] { return random.below(keys); };
   run.compare(
       [&] {
         if (in_flight > 1) return ours.update_many(run.seconds, key);

@@ -40,12 +40,19 @@ struct Run {
   /// Beside it stand what both sides used of CPU, memory allocations and disk for each operation.
   /// @param extra  gives more JSON members for so many operations of ours
   void compare(const Side& ours, const Peer& peer, const Extra& extra = {});
+  /// As compare() with several peers, each in its turn of every round: a line for each, of the
+  /// case's name for the first and with ".vs-" and the peer's name behind it for the others.
+  void compare_all(const Side& ours, const std::vector<Peer>& peers, const Extra& extra = {});
   /// Prints a figure that has a fixed number to compare with.
   void report(double ours, const std::string& peer, double theirs, const std::string& extra = {});
+  /// Prints a count that has nothing to be compared with; `part` goes behind the case's name.
+  void report_count(const std::string& part, double ours, const std::string& unit_of_it,
+                    const std::string& extra = {});
 };
 
 void add_store_cases(std::vector<Case>& cases);
 void add_data_cases(std::vector<Case>& cases);
+void add_store_time_cases(std::vector<Case>& cases);
 void add_client_cases(std::vector<Case>& cases);
 void add_file_cases(std::vector<Case>& cases);
 

@@ -98,40 +98,70 @@ struct Tally {
 
 }  // namespace
 
+namespace {
+
+/// What rounds say about the ratio of two sides.
+struct Verdict {
+  std::vector<double> ratios;
+  double middle = 0;  // of their rates
+  int dropped = 0;
+
+  Verdict(const Tally& our, const Tally& their) : middle(median(their.rates)) {
+    for (size_t k = 0; k < our.rates.size(); ++k) {
+      if (std::abs(their.rates[k] - middle) > 0.25 * middle) {
+        ++dropped;
+      } else {
+        ratios.push_back(our.rates[k] / their.rates[k]);
+      }
+    }
+    if (!ratios.empty()) return;
+    // An even count of rounds, none near the middle.
+    for (size_t k = 0; k < our.rates.size(); ++k) ratios.push_back(our.rates[k] / their.rates[k]);
+  }
+};
+
+}  // namespace
+
 void Run::compare(const Side& ours, const Peer& peer, const Extra& extra) {
+  compare_all(ours, {peer}, extra);
+}
+
+void Run::compare_all(const Side& ours, const std::vector<Peer>& peers, const Extra& extra) {
   Tally our;
-  Tally their;
+  std::vector<Tally> their(peers.size());
   const int n = smoke ? 1 : rounds;
   for (int i = 0; i < n; ++i) {
     our.round(ours);
-    their.round(peer.run);
+    for (size_t p = 0; p < peers.size(); ++p) their[p].round(peers[p].run);
   }
-  const double middle = median(their.rates);
-  std::vector<double> ratios;
-  int dropped = 0;
-  for (size_t k = 0; k < our.rates.size(); ++k) {
-    if (std::abs(their.rates[k] - middle) > 0.25 * middle) {
-      ++dropped;
-    } else {
-      ratios.push_back(our.rates[k] / their.rates[k]);
-    }
+  const std::string beside = extra ? ", " + extra(our.operations) : "";
+  const std::string whole_name = name;
+  for (size_t p = 0; p < peers.size(); ++p) {
+    const Verdict verdict(our, their[p]);
+    const auto [low, high] = std::minmax_element(verdict.ratios.begin(), verdict.ratios.end());
+    char more[160];
+    std::snprintf(more, sizeof more,
+                  "\"ratio_min\": %.3f, \"ratio_max\": %.3f, \"rounds\": %d, "
+                  "\"rounds_dropped\": %d, ",
+                  *low, *high, n, verdict.dropped);
+    const std::string members = more + our.members("") + ", " + their[p].members("peer_");
+    if (p != 0) name = whole_name + ".vs-" + peers[p].name;
+    print_line(*this, median(our.rates), peers[p].name, verdict.middle, median(verdict.ratios),
+               p == 0 ? members + beside : members);
   }
-  if (ratios.empty()) {  // an even count of rounds, none near the middle
-    for (size_t k = 0; k < our.rates.size(); ++k) ratios.push_back(our.rates[k] / their.rates[k]);
-  }
-  const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
-  char more[160];
-  std::snprintf(more, sizeof more,
-                "\"ratio_min\": %.3f, \"ratio_max\": %.3f, \"rounds\": %d, "
-                "\"rounds_dropped\": %d, ",
-                *low, *high, n, dropped);
-  std::string members = more + our.members("") + ", " + their.members("peer_");
-  if (extra) members += ", " + extra(our.operations);
-  print_line(*this, median(our.rates), peer.name, middle, median(ratios), members);
+  name = whole_name;
 }
 
 void Run::report(double ours, const std::string& peer, double theirs, const std::string& extra) {
   print_line(*this, ours, peer, theirs, ours / theirs, extra);
+}
+
+void Run::report_count(const std::string& part, double ours, const std::string& unit_of_it,
+                       const std::string& extra) {
+  std::printf("{\"case\": \"%s%s\", \"ours\": %.4g, \"unit\": \"%s\", \"ratio\": null%s%s}\n",
+              name.c_str(), part.c_str(), ours, unit_of_it.c_str(), extra.empty() ? "" : ", ",
+              extra.c_str());
+  std::fflush(stdout);
 }
 
 namespace {
@@ -174,6 +204,7 @@ int run_all(const Arguments& a) {
   std::vector<Case> cases;
   add_store_cases(cases);
   add_data_cases(cases);
+  add_store_time_cases(cases);
   add_client_cases(cases);
   add_file_cases(cases);
   bool found = a.wanted.empty();

@@ -22,8 +22,8 @@ void check(int status) {
 
 class Lmdb final : public FetchPeer {
  public:
-  Lmdb(const std::string& directory, uint64_t keys, size_t value_bytes)
-      : into_(value_bytes, 'x'), keys_(keys) {
+  Lmdb(const std::string& directory, uint64_t keys, size_t value_bytes, size_t batch)
+      : into_(value_bytes, 'x'), keys_(keys), batch_(batch) {
     check(mkdir(directory.c_str(), 0700));
     check(mdb_env_create(&env_));
     check(mdb_env_set_mapsize(env_, 1u << 30));
@@ -36,19 +36,22 @@ class Lmdb final : public FetchPeer {
   }
 
   void get(size_t count) override {
-    for (size_t i = 0; i < count; ++i) {
-      // One read transaction an operation, as each of ours sees the newest state.
+    // One read transaction an operation, as each of ours sees the newest state.
+    for (size_t done = 0; done < count; done += batch_) {
       check(mdb_txn_renew(reader_));
-      std::string key = peer_key(random_.below(keys_));
-      MDB_val k{key.size(), key.data()};
-      MDB_val v{};
-      check(mdb_get(reader_, dbi_, &k, &v));
-      std::memcpy(into_.data(), v.mv_data, v.mv_size);
+      for (size_t i = 0; i < batch_; ++i) get_one();
       mdb_txn_reset(reader_);
     }
   }
 
  private:
+  void get_one() {
+    std::string key = peer_key(random_.below(keys_));
+    MDB_val k{key.size(), key.data()};
+    MDB_val v{};
+    check(mdb_get(reader_, dbi_, &k, &v));
+    std::memcpy(into_.data(), v.mv_data, v.mv_size);
+  }
   void fill() {
     MDB_txn* txn = nullptr;
     check(mdb_txn_begin(env_, nullptr, 0, &txn));
@@ -69,20 +72,21 @@ class Lmdb final : public FetchPeer {
   MDB_txn* reader_ = nullptr;
   std::string into_;
   uint64_t keys_ = 0;
+  size_t batch_ = 1;
   SeededRandom random_{1};
 };
 
 }  // namespace
 
 std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string& directory, uint64_t keys,
-                                             size_t value_bytes) {
-  return std::make_unique<Lmdb>(directory, keys, value_bytes);
+                                             size_t value_bytes, size_t batch) {
+  return std::make_unique<Lmdb>(directory, keys, value_bytes, batch);
 }
 
 #else
 
 const bool kHaveLmdb = false;
-std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string&, uint64_t, size_t) {
+std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string&, uint64_t, size_t, size_t) {
   return nullptr;
 }
 

@@ -1,8 +1,13 @@
-// RocksDB with its default options; a part of the build only where its package is installed.
+// RocksDB: direct I/O for what is not its log, no compression, a block cache of the size of our
+// page cache, else its defaults; a part of the build only where its package is installed.
 #include "bench/peers.h"
 
 #if CAIRN_BENCH_ROCKSDB
+#include <algorithm>
+
+#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #endif
 
@@ -19,6 +24,12 @@ class Rocks final : public UpdatePeer, public FetchPeer {
   Rocks(const std::string& directory, size_t value_bytes) : value_(value_bytes, 'x') {
     rocksdb::Options options;
     options.create_if_missing = true;
+    options.compression = rocksdb::kNoCompression;
+    options.use_direct_reads = true;
+    options.use_direct_io_for_flush_and_compaction = true;
+    rocksdb::BlockBasedTableOptions table;
+    table.block_cache = rocksdb::NewLRUCache(kCacheBytes);
+    options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
     rocksdb::DB* db = nullptr;
     const auto status = rocksdb::DB::Open(options, directory, &db);
     if (!status.ok()) die("RocksDB: " + status.ToString());
@@ -27,17 +38,26 @@ class Rocks final : public UpdatePeer, public FetchPeer {
 
   void put(size_t count) override {
     rocksdb::WriteBatch batch;
-    for (size_t i = 0; i < count; ++i) batch.Put(peer_key(random_.below(kKeys)), value_);
+    for (size_t i = 0; i < count; ++i) batch.Put(peer_key(random_.below(keys_)), value_);
     rocksdb::WriteOptions options;
-    options.sync = true;
+    options.sync = sync_;
     const auto status = db_->Write(options, &batch);
     if (!status.ok()) die("RocksDB: " + status.ToString());
   }
 
+  void go_unsynced() { sync_ = false; }
+
   void fill(uint64_t keys) {
     keys_ = keys;
-    for (uint64_t i = 0; i < keys; ++i) {
-      if (!db_->Put({}, peer_key(i), value_).ok()) die("RocksDB: put failed");
+    rocksdb::WriteOptions unlogged;
+    unlogged.disableWAL = true;
+    constexpr uint64_t kBatch = 1'000;
+    for (uint64_t i = 0; i < keys;) {
+      rocksdb::WriteBatch batch;
+      for (const uint64_t end = std::min(keys, i + kBatch); i < end; ++i) {
+        batch.Put(peer_key(i), value_);
+      }
+      if (!db_->Write(unlogged, &batch).ok()) die("RocksDB: a write failed");
     }
     if (!db_->Flush({}).ok()) die("RocksDB: flush failed");
   }
@@ -54,13 +74,18 @@ class Rocks final : public UpdatePeer, public FetchPeer {
   std::unique_ptr<rocksdb::DB> db_;
   std::string value_;
   uint64_t keys_ = 0;
+  bool sync_ = true;
   SeededRandom random_{1};
 };
 
 }  // namespace
 
-std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string& directory, size_t value_bytes) {
-  return std::make_unique<Rocks>(directory, value_bytes);
+std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string& directory,
+                                                 RocksdbUpdates options) {
+  auto rocks = std::make_unique<Rocks>(directory, options.value_bytes);
+  rocks->fill(options.keys);
+  if (!options.sync) rocks->go_unsynced();
+  return rocks;
 }
 
 std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string& directory, uint64_t keys,
@@ -73,7 +98,9 @@ std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string& directory, ui
 #else
 
 const bool kHaveRocksdb = false;
-std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string&, size_t) { return nullptr; }
+std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string&, RocksdbUpdates) {
+  return nullptr;
+}
 std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string&, uint64_t, size_t) {
   return nullptr;
 }

@@ -4,6 +4,7 @@
 
 #include "media/file_device.h"
 #include "runtime/context.h"
+#include "runtime/parallel.h"
 
 namespace cairn::bench {
 
@@ -23,12 +24,13 @@ struct RawFile::State {
   std::unique_ptr<media::Device> device;
 };
 
-RawFile::RawFile(const std::string& path, uint64_t slots) : state_(std::make_unique<State>()) {
+RawFile::RawFile(const std::string& path, uint64_t slots, uint64_t slot_bytes)
+    : state_(std::make_unique<State>()), slots_(slots), slot_bytes_(slot_bytes) {
   State& s = *state_;
   s.reactor = std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend());
   s.context = std::make_unique<Context>(*s.reactor);
   auto opened = s.context->run(
-      media::open_file_device(*s.reactor, path, {.create = true, .bytes = slots * kSlotBytes}));
+      media::open_file_device(*s.reactor, path, {.create = true, .bytes = slots * slot_bytes}));
   if (!opened) die("cannot make the raw file: " + std::string(opened.error().what()));
   s.device = std::move(*opened);
 }
@@ -37,16 +39,54 @@ RawFile::~RawFile() = default;
 
 void RawFile::write(uint64_t slot, const std::byte* data) {
   State& s = *state_;
-  if (!s.context->run(s.device->write_durable(slot * kSlotBytes, {data, kSlotBytes}))) {
+  if (!s.context->run(s.device->write_durable(slot * slot_bytes_, {data, slot_bytes_}))) {
     die("a raw write failed");
   }
 }
 
 void RawFile::read(uint64_t slot, std::byte* data) {
   State& s = *state_;
-  if (!s.context->run(s.device->read(slot * kSlotBytes, {data, kSlotBytes}))) {
+  if (!s.context->run(s.device->read(slot * slot_bytes_, {data, slot_bytes_}))) {
     die("a raw read failed");
   }
+}
+
+namespace {
+
+struct Transfers {
+  media::Device& device;
+  const std::function<uint64_t()>& next;
+  uint64_t slot_bytes;
+  uint64_t left;
+  bool reading;
+};
+
+Task<Result<void>> transfer_some(Transfers& all, std::byte* buffer) {
+  while (all.left != 0) {
+    --all.left;
+    const uint64_t offset = all.next() * all.slot_bytes;
+    auto done = all.reading
+                    ? co_await all.device.read(offset, {buffer, all.slot_bytes})
+                    : co_await all.device.write_durable(offset, {buffer, all.slot_bytes});
+    if (!done) co_return done;
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+void RawFile::transfer(Many many, const std::function<uint64_t()>& next, std::byte* buffers) {
+  State& s = *state_;
+  Transfers all{*s.device, next, slot_bytes_, many.count, many.reading};
+  std::vector<Task<Result<void>>> tasks;
+  for (size_t i = 0; i < many.depth; ++i) {
+    tasks.push_back(transfer_some(all, buffers + i * slot_bytes_));
+  }
+  if (!s.context->run(run_all(*s.reactor, std::move(tasks), many.depth))) die("raw I/O failed");
+}
+
+void RawFile::fill(const std::byte* data) {
+  for (uint64_t slot = 0; slot < slots_; ++slot) write(slot, data);
 }
 
 }  // namespace cairn::bench

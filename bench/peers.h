@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,7 +11,12 @@
 
 namespace cairn::bench {
 
-inline constexpr uint64_t kKeys = 1'000'000;     // of an update case
+/// Of an update case: so many that the metadata is a few hundred MiB whatever the value.
+constexpr uint64_t update_keys(size_t value_bytes) {
+  return value_bytes < 512 ? 1'000'000 : 200'000;
+}
+/// Budget of the page cache, ours and RocksDB's.
+inline constexpr uint64_t kCacheBytes = 512u << 20;
 inline constexpr uint64_t kFetchKeys = 200'000;  // of a fetch case; fewer in a smoke run
 inline constexpr size_t kKeyBytes = 16;
 
@@ -25,7 +31,13 @@ struct UpdatePeer {
   virtual ~UpdatePeer() = default;
   virtual void put(size_t count) = 0;
 };
-std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string& directory, size_t value_bytes);
+struct RocksdbUpdates {
+  size_t value_bytes;
+  uint64_t keys;      // all there already
+  bool sync = true;   // false: the write-ahead log is not awaited
+};
+std::unique_ptr<UpdatePeer> make_rocksdb_updates(const std::string& directory,
+                                                 RocksdbUpdates options);
 
 /// A peer of a fetch case, filled with `keys` values.
 struct FetchPeer {
@@ -34,24 +46,37 @@ struct FetchPeer {
 };
 std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string& directory, uint64_t keys,
                                                 size_t value_bytes);
+/// `batch`: gets in one read transaction.
 std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string& directory, uint64_t keys,
-                                             size_t value_bytes);
+                                             size_t value_bytes, size_t batch = 1);
 
 extern const bool kHaveRocksdb, kHaveLmdb;
 
-/// The control of the 1 MiB cases: O_DIRECT, one I/O at a time, through our device code but without
-/// a store. The first write of each slot allocates blocks in the file system.
+/// The control of device cases: O_DIRECT through our device code but without a store, overwriting
+/// slots that were written before. Driven by the calling thread.
 class RawFile {
  public:
-  static constexpr uint64_t kSlotBytes = 1u << 20;
-  RawFile(const std::string& path, uint64_t slots);
+  RawFile(const std::string& path, uint64_t slots, uint64_t slot_bytes = 1u << 20);
   ~RawFile();
+  uint64_t slot_bytes() const { return slot_bytes_; }
+  /// One request, with RWF_DSYNC.
   void write(uint64_t slot, const std::byte* data);
   void read(uint64_t slot, std::byte* data);
+  /// `count` requests, `depth` of them in flight, to slots that `next` names; each of the depth has
+  /// its own buffer of slot_bytes.
+  struct Many {
+    bool reading;
+    size_t depth;
+    uint64_t count;
+  };
+  void transfer(Many many, const std::function<uint64_t()>& next, std::byte* buffers);
+  /// Writes every slot once, so that blocks of the file system are there.
+  void fill(const std::byte* data);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
+  uint64_t slots_, slot_bytes_;
 };
 
 }  // namespace cairn::bench

@@ -11,17 +11,30 @@
 
 namespace cairn::bench {
 
+/// The blobs of a shard: those of a pool of 8 GiB, less half of its data.
+struct ShardSizes {
+  uint64_t wal_bytes = 512u << 20;
+  uint64_t meta_bytes = 1u << 30;
+  uint64_t data_bytes = 4ull << 30;
+  uint64_t memory_bytes = 512u << 20;  // budget of the page cache
+  std::string wal_directory;           // empty: that of the others
+  bool checkpoints = true;
+};
+
 class ShardSide {
  public:
-  explicit ShardSide(const std::string& directory, uint64_t wal_bytes = 256u << 20,
-                     uint64_t meta_bytes = 1u << 30, uint64_t data_bytes = 4ull << 30);
+  explicit ShardSide(const std::string& directory, ShardSizes sizes = {});
   ~ShardSide();
 
   Context& context() { return *context_; }
   Reactor& reactor() { return *reactor_; }
   vos::Shard& shard() { return *shard_; }
-  /// Runs `count` tasks made by `make(i)`, all in flight at once.
-  void run_all_at_once(size_t count, const std::function<Task<Result<void>>(size_t)>& make);
+  /// Runs `count` tasks made by `make(i)`, at most `depth` of them in flight at once.
+  void run_many(size_t count, size_t depth, const std::function<Task<Result<void>>(size_t)>& make);
+  /// Ends the side as a crash of the process would: nothing is written any more.
+  void abandon();
+  /// The same files once more, after abandon().
+  void reopen();
 
   /// Requests to the three devices since this call, for each operation of ours, as JSON members.
   /// Peers' rounds make none, so the difference over a whole case is ours.
@@ -30,6 +43,10 @@ class ShardSide {
   static vos::ObjectPath object(uint64_t number);
 
  private:
+  void open_devices(bool create);
+
+  std::string directory_;
+  ShardSizes sizes_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<CountingDevice> wal_, meta_, data_;

@@ -25,9 +25,9 @@ ByteView array_akey() { return {&kAkeyByte, 1}; }
 
 Reactor& reactor_of(Container& container) { return container.pool().system().context().reactor(); }
 
-std::vector<model::Iod> one_iod(const ArrayShape& shape, std::vector<model::Recx> recxs,
-                                std::vector<IoVec> buffer) {
-  std::vector<model::Iod> iods(1);
+model::Iods one_iod(const ArrayShape& shape, model::Recxs recxs,
+                                IoVecs buffer) {
+  model::Iods iods(1);
   iods[0].akey = array_akey();
   iods[0].type = model::ValueType::array;
   iods[0].record_bytes = shape.cell_bytes;
@@ -60,7 +60,7 @@ Task<Result<void>> read_chunk(Container& container, model::ObjectId oid, ArraySh
 }
 
 Task<Result<void>> punch_extents(Container& container, model::ObjectId oid, uint64_t dkey,
-                                 std::vector<model::Recx> recxs) {
+                                 model::Recxs recxs) {
   const ObjectArgs args{.oid = oid, .dkey = view_of(&dkey, sizeof(dkey))};
   CO_TRY(epoch, co_await container.update(args, one_iod({.cell_bytes = 0}, std::move(recxs), {})));
   co_return Result<void>{};
@@ -190,7 +190,7 @@ Task<Result<void>> punch_range(Container& container, model::ObjectId oid, ArrayS
 }  // namespace
 
 Task<Result<void>> array_write(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                               std::vector<CellRange> ranges, std::vector<IoVec> buffer) {
+                               CellRanges ranges, IoVecs buffer) {
   CO_TRY(checked, check_ranges(shape, ranges));
   CO_TRY(chunks, cut_into_chunks(shape, ranges, buffer));
   if (chunks.size() == 1) co_return co_await write_chunk(*container, oid, shape, chunks[0]);
@@ -205,11 +205,11 @@ Task<Result<void>> array_write(ContainerPtr container, model::ObjectId oid, Arra
 }
 
 Task<Result<ArrayRead>> array_read(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                                   std::vector<CellRange> ranges, std::vector<IoVec> buffer,
+                                   CellRanges ranges, IoVecs buffer,
                                    bool zero_holes) {
   CO_TRY(checked, check_ranges(shape, ranges));
   CO_TRY(chunks, cut_into_chunks(shape, ranges, buffer));
-  std::vector<Pieces> filled(chunks.size());
+  SmallVector<Pieces, 1> filled(chunks.size());
   for (size_t begin = 0; begin < chunks.size(); begin += kTasksMax) {
     std::vector<Task<Result<void>>> reads;
     for (size_t i = begin; i < std::min(chunks.size(), begin + kTasksMax); ++i) {
@@ -269,7 +269,7 @@ Task<Result<void>> array_set_size(ContainerPtr container, model::ObjectId oid, A
 }
 
 Task<Result<void>> array_punch(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                               std::vector<CellRange> ranges) {
+                               CellRanges ranges) {
   CO_TRY(checked, check_ranges(shape, ranges));
   for (const CellRange& range : ranges) {
     if (range.count == 0) continue;

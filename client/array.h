@@ -2,8 +2,6 @@
 // i / chunk_cells + 1 under akey "0" at index i % chunk_cells). For libdaos arrays and dfs files.
 #pragma once
 
-#include <vector>
-
 #include "client/client.h"
 
 namespace cairn::client {
@@ -17,6 +15,7 @@ struct CellRange {
   uint64_t index = 0;
   uint64_t count = 0;
 };
+using CellRanges = SmallVector<CellRange, 1>;
 struct ArrayRead {
   uint64_t cells_read = 0;        // requested cells before the end of the array
   uint64_t cells_short = 0;       // requested cells beyond it
@@ -25,12 +24,11 @@ struct ArrayRead {
 /// Writes ranges from `buffer` in order; chunks go in parallel, each chunk atomic by itself.
 /// @error invalid  the buffer's length is not the ranges' or ranges overlap
 Task<Result<void>> array_write(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                               std::vector<CellRange> ranges, std::vector<IoVec> buffer);
+                               CellRanges ranges, IoVecs buffer);
 /// Reads; `zero_holes` (byte arrays): holes before the end become zeros and ArrayRead is filled,
 /// bytes past the end stay untouched. Otherwise holes stay untouched and ArrayRead stays zero.
 Task<Result<ArrayRead>> array_read(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                                   std::vector<CellRange> ranges, std::vector<IoVec> buffer,
-                                   bool zero_holes);
+                                   CellRanges ranges, IoVecs buffer, bool zero_holes);
 /// Highest written cell + 1.
 Task<Result<uint64_t>> array_size(ContainerPtr container, model::ObjectId oid, ArrayShape shape);
 /// Shrinks or grows as daos_array_set_size does (see reference object.md section 3).
@@ -38,6 +36,6 @@ Task<Result<void>> array_set_size(ContainerPtr container, model::ObjectId oid, A
                                   uint64_t cells);
 /// Makes the ranges holes.
 Task<Result<void>> array_punch(ContainerPtr container, model::ObjectId oid, ArrayShape shape,
-                               std::vector<CellRange> ranges);
+                               CellRanges ranges);
 
 }  // namespace cairn::client

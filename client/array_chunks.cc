@@ -10,9 +10,9 @@ namespace {
 /// Deals out a scattered buffer from its front.
 class BufferCursor {
  public:
-  explicit BufferCursor(const std::vector<IoVec>& buffer) : buffer_(buffer) {}
+  explicit BufferCursor(const IoVecs& buffer) : buffer_(buffer) {}
   /// There are at least `bytes` left.
-  void move_to(std::vector<IoVec>& out, uint64_t bytes) {
+  void move_to(IoVecs& out, uint64_t bytes) {
     while (bytes > 0) {
       const IoVec& vec = buffer_[index_];
       const uint64_t part = std::min<uint64_t>(bytes, vec.bytes - used_);
@@ -27,13 +27,13 @@ class BufferCursor {
   }
 
  private:
-  const std::vector<IoVec>& buffer_;
+  const IoVecs& buffer_;
   size_t index_ = 0;
   size_t used_ = 0;
 };
 
 /// Makes neighbours with one dkey into one.
-void sort_and_join(std::vector<Chunk>& chunks) {
+void sort_and_join(Chunks& chunks) {
   const auto by_dkey = [](const Chunk& a, const Chunk& b) { return a.dkey < b.dkey; };
   std::ranges::sort(chunks, by_dkey);
   size_t last = 0;
@@ -43,14 +43,14 @@ void sort_and_join(std::vector<Chunk>& chunks) {
       if (++last != i) chunks[last] = std::move(chunks[i]);
       continue;
     }
-    into.recxs.insert(into.recxs.end(), chunks[i].recxs.begin(), chunks[i].recxs.end());
-    into.buffer.insert(into.buffer.end(), chunks[i].buffer.begin(), chunks[i].buffer.end());
+    into.recxs.append(chunks[i].recxs.begin(), chunks[i].recxs.end());
+    into.buffer.append(chunks[i].buffer.begin(), chunks[i].buffer.end());
     into.bytes += chunks[i].bytes;
   }
   chunks.resize(std::min(chunks.size(), last + 1));
 }
 
-void zero_part(const std::vector<IoVec>& buffer, uint64_t offset, uint64_t bytes) {
+void zero_part(const IoVecs& buffer, uint64_t offset, uint64_t bytes) {
   for (const IoVec& vec : buffer) {
     if (bytes == 0) return;
     if (offset >= vec.bytes) {
@@ -66,7 +66,7 @@ void zero_part(const std::vector<IoVec>& buffer, uint64_t offset, uint64_t bytes
 
 }  // namespace
 
-Result<void> check_ranges(const ArrayShape& shape, const std::vector<CellRange>& ranges) {
+Result<void> check_ranges(const ArrayShape& shape, const CellRanges& ranges) {
   if (shape.cell_bytes == 0 || shape.chunk_cells == 0) {
     return fail(Errc::invalid, "array: a cell or chunk size of zero");
   }
@@ -79,8 +79,8 @@ Result<void> check_ranges(const ArrayShape& shape, const std::vector<CellRange>&
     if (i > 0 && ranges[i].index < ranges[i - 1].index + ranges[i - 1].count) ascending = false;
   }
   if (ascending) return {};
-  std::vector<CellRange> sorted(ranges);
-  std::erase_if(sorted, [](const CellRange& range) { return range.count == 0; });
+  CellRanges sorted(ranges);
+  erase_if(sorted, [](const CellRange& range) { return range.count == 0; });
   std::ranges::sort(sorted, {}, &CellRange::index);
   for (size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i].index < sorted[i - 1].index + sorted[i - 1].count) {
@@ -90,9 +90,9 @@ Result<void> check_ranges(const ArrayShape& shape, const std::vector<CellRange>&
   return {};
 }
 
-Result<std::vector<Chunk>> cut_into_chunks(const ArrayShape& shape,
-                                           const std::vector<CellRange>& ranges,
-                                           const std::vector<IoVec>& buffer) {
+Result<Chunks> cut_into_chunks(const ArrayShape& shape,
+                                           const CellRanges& ranges,
+                                           const IoVecs& buffer) {
   uint64_t cells = 0, wanted = 0, room = 0;
   bool fits = true;
   for (const CellRange& range : ranges) fits &= !__builtin_add_overflow(cells, range.count, &cells);
@@ -102,7 +102,7 @@ Result<std::vector<Chunk>> cut_into_chunks(const ArrayShape& shape,
     return fail(Errc::invalid, "array: the buffer is not as long as the ranges");
   }
   BufferCursor cursor(buffer);
-  std::vector<Chunk> chunks;
+  Chunks chunks;
   bool ascending = true;
   for (const CellRange& range : ranges) {
     for (uint64_t at = range.index, left = range.count; left > 0;) {

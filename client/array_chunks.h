@@ -2,22 +2,21 @@
 // to client/.
 #pragma once
 
-#include <vector>
-
 #include "client/array.h"
 
 namespace cairn::client {
 
-using Pieces = std::vector<model::FetchedIod::Piece>;
+using Pieces = model::FetchedIod::Pieces;
 
 /// What one call moves: extents of one dkey and the parts of the caller's buffer that belong to
 /// them.
 struct Chunk {
   uint64_t dkey = 0;
-  std::vector<model::Recx> recxs;
-  std::vector<IoVec> buffer;
+  model::Recxs recxs;
+  IoVecs buffer;
   uint64_t bytes = 0;
 };
+using Chunks = SmallVector<Chunk, 1>;
 
 /// Cell index 0 of the chunk with this dkey (> 0).
 inline uint64_t first_cell(const ArrayShape& shape, uint64_t dkey) {
@@ -28,12 +27,12 @@ inline uint64_t dkey_of(const ArrayShape& shape, uint64_t cell) {
 }
 
 /// @error invalid  a shape of zero, ranges that overlap or pass the end of what can be addressed
-Result<void> check_ranges(const ArrayShape& shape, const std::vector<CellRange>& ranges);
+Result<void> check_ranges(const ArrayShape& shape, const CellRanges& ranges);
 /// Cuts checked ranges, one Chunk per dkey, ascending; empty ranges vanish.
 /// @error invalid  the buffer's length is not the ranges'
-Result<std::vector<Chunk>> cut_into_chunks(const ArrayShape& shape,
-                                           const std::vector<CellRange>& ranges,
-                                           const std::vector<IoVec>& buffer);
+Result<Chunks> cut_into_chunks(const ArrayShape& shape,
+                                           const CellRanges& ranges,
+                                           const IoVecs& buffer);
 /// Zeroes what a read left out (`filled`: the parts that it did fill) of the cells before
 /// `cells_end`.
 void zero_holes(const ArrayShape& shape, const Chunk& chunk, const Pieces& filled,

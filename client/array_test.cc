@@ -28,10 +28,10 @@ struct World {
   T run(Task<T> task) {
     return system.context().run(std::move(task));
   }
-  static std::vector<IoVec> vec(std::string& text) {
+  static IoVecs vec(std::string& text) {
     return {{reinterpret_cast<std::byte*>(text.data()), text.size()}};
   }
-  Errc write(std::vector<CellRange> ranges, std::string text) {
+  Errc write(CellRanges ranges, std::string text) {
     const auto done = run(array_write(container, {}, shape, std::move(ranges), vec(text)));
     return done ? Errc::ok : done.error().code();
   }
@@ -41,7 +41,7 @@ struct World {
     uint64_t cells_read = 0, cells_short = 0;
   };
   /// Two bytes '#' stand behind the buffer.
-  Read read(std::vector<CellRange> ranges, size_t bytes, bool zero_holes = true) {
+  Read read(CellRanges ranges, size_t bytes, bool zero_holes = true) {
     std::string text(bytes + 2, '#');
     const auto done =
         run(array_read(container, {}, shape, std::move(ranges),
@@ -59,7 +59,7 @@ struct World {
     const auto done = run(array_set_size(container, {}, shape, cells));
     return done ? Errc::ok : done.error().code();
   }
-  Errc punch(std::vector<CellRange> ranges) {
+  Errc punch(CellRanges ranges) {
     const auto done = run(array_punch(container, {}, shape, std::move(ranges)));
     return done ? Errc::ok : done.error().code();
   }

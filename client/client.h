@@ -39,6 +39,7 @@ struct PoolInfo {
   uint64_t data_total = 0, data_free = 0;   // bytes, NVMe tier
   uint64_t meta_total = 0, meta_free = 0;   // bytes, SCM tier
   uint64_t meta_used = 0;                   // bytes of live index pages
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: the default
   Props props;                              // DAOS_PROP_PO_* that were set at creation
 };
 
@@ -54,6 +55,8 @@ struct PoolCreateOptions {
   std::string label;                        // validated; see model/label.h
   uint64_t bytes = 0;                       // of metadata and data together; the log comes on top
   uint64_t meta_bytes = 0;                  // of these for metadata; 0: the usual share
+  uint64_t memory_bytes = 0;                // budget of one shard; 0: as memory_ratio says
+  uint32_t memory_ratio = 0;                // hundredths of a percent of the metadata; 0: default
   Props props;
 };
 
@@ -66,7 +69,7 @@ class System {
   virtual Context& context() = 0;
 
   /// @error exists  the label is taken   @error no_space  the device is full
-  /// @error invalid  label, size, property
+  /// @error invalid  label, size, property   @error no_memory  the budget is below the least
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
@@ -107,6 +110,63 @@ struct ObjectArgs {
   uint64_t flags = 0;      // model::cond
 };
 
+/// How a read sees a container.
+struct ReadAt {
+  model::Epoch epoch = model::kEpochMax;  // newest; a snapshot's; or any, as long as it is kept
+  /// A version above the epoch is tx_restart. With kEpochMax the store picks the epoch.
+  bool in_transaction = false;
+  model::Epoch* chosen = nullptr;         // gets the epoch that was read at; borrowed
+};
+
+/// What a transaction has read. Borrows.
+struct ReadRange {
+  enum class Level : uint8_t { object, dkey, akey };
+  model::ObjectId oid;
+  Level level = Level::object;
+  ByteView dkey, akey;                    // as far as the level goes
+};
+
+/// One change of a transaction; conditions are not looked at. Borrows.
+struct Change {
+  enum class Kind : uint8_t { update, punch_object, punch_dkey, punch_akeys };
+  Kind kind = Kind::update;
+  model::ObjectId oid;
+  ByteView dkey;
+  model::Iods iods;           // update
+  std::vector<ByteView> akeys;            // punch_akeys
+};
+
+struct Changes {
+  std::vector<Change> changes;
+  model::Epoch read_epoch = 0;            // of all `reads`; 0: there are none
+  std::vector<ReadRange> reads;
+};
+
+struct Snapshot {
+  model::Epoch epoch = 0;
+  bool has_table = false;                 // its object id table is whole
+};
+
+/// Some objects of a container.
+struct ObjectPage {
+  std::vector<model::ObjectId> oids;
+  Bytes position;
+  bool eof = false;
+};
+
+/// What differs between two snapshots.
+struct Difference {
+  enum class Kind : uint8_t { added, removed, changed };  // from the older to the newer
+  model::ObjectId oid;
+  Bytes dkey, akey;
+  Kind kind = Kind::changed;
+};
+struct DifferencePage {
+  std::vector<Difference> differences;
+  Bytes position;
+  bool eof = false;
+};
+
 /// A container handle. Object operations need no open: identify the object by its id.
 /// Every operation on a closed or evicted handle gives no_handle.
 class Container {
@@ -125,19 +185,59 @@ class Container {
   /// The first of `count` numbers that nobody else gets; from 0 in a new container, never reused.
   virtual Task<Result<uint64_t>> alloc_oids(uint64_t count) = 0;
 
-  // Object I/O; semantics and errors as vos/shard.h. Iods, keys and buffers are borrowed until the
+  // Object I/O; semantics and errors as vos/shard.h; reads at an epoch that is not kept any more:
+  // tx_restart. Iods, keys and buffers are borrowed until the
   // task ends. Writes through a read_only handle: no_perm.
-  virtual Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) = 0;
-  virtual Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) = 0;
+  virtual Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) = 0;
+  virtual Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
+                                                model::Iods iods) = 0;
   virtual Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) = 0;
   virtual Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) = 0;
   virtual Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) = 0;
-  virtual Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) = 0;
+  virtual Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,
+                                              model::ListRequest request) = 0;
   virtual Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                           ByteView key) = 0;
-  virtual Task<Result<model::QueriedKey>> query_key(model::ObjectId oid,
-                                                    model::QueryKeyRequest request) = 0;
-  virtual Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) = 0;
+  virtual Task<Result<model::QueriedKey>> query_key_at(ReadAt at, model::ObjectId oid,
+                                                       model::QueryKeyRequest request) = 0;
+  virtual Task<Result<model::Epoch>> max_epoch_at(ReadAt at, model::ObjectId oid) = 0;
+  /// Makes all changes, in their order and at one epoch, if nothing of what was read has changed
+  /// since. Most programs use a Transaction (transaction.h).
+  /// @error tx_restart  it has; nothing was changed   @error not_supported  several shards
+  virtual Task<Result<model::Epoch>> transact(Changes changes) = 0;
+
+  // The newest state.
+  Task<Result<model::Fetched>> fetch(ObjectArgs args, model::Iods iods) {
+    return fetch_at({}, args, std::move(iods));
+  }
+  Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) {
+    return list_at({}, oid, std::move(request));
+  }
+  Task<Result<model::QueriedKey>> query_key(model::ObjectId oid, model::QueryKeyRequest request) {
+    return query_key_at({}, oid, request);
+  }
+  Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) { return max_epoch_at({}, oid); }
+
+  // Snapshots: one point of time over all shards. Changes through a read_only handle: no_perm.
+
+  /// @returns its epoch; everything acknowledged before is in it, everything begun later is not
+  /// @error busy  the store is too slow now   @error no_space  too many
+  virtual Task<Result<model::Epoch>> snap_create() = 0;
+  /// Ascending.
+  virtual Task<Result<std::vector<Snapshot>>> snap_list() = 0;
+  /// @error nonexistent
+  virtual Task<Result<void>> snap_destroy(model::Epoch epoch) = 0;
+  /// Notes that the snapshot's object id table is whole, or that it goes. @error nonexistent
+  virtual Task<Result<void>> snap_set_table(model::Epoch epoch, bool whole) = 0;
+  /// Makes the container what it was at its newest snapshot, which stays; others wait meanwhile.
+  /// @error nonexistent   @error busy  a newer snapshot exists
+  virtual Task<Result<void>> rollback(model::Epoch epoch) = 0;
+  /// Objects of which anything is visible, each once. @param position  of the page before, or empty
+  virtual Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
+                                                uint32_t count_max) = 0;
+  /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
+  virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
+                                                 Bytes position, uint32_t count_max) = 0;
 };
 
 }  // namespace cairn::client

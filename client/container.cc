@@ -69,16 +69,17 @@ Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, bool writes
 
 // No coroutine of their own: the I/O path pays for one frame less.
 
-Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, std::vector<model::Iod> iods) {
+Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, model::Iods iods) {
   const auto where = route(args.oid, true);
   if (!where) return failed<model::Epoch>(where.error());
   return object_update(rpc(), *where, args, std::move(iods));
 }
 
-Task<Result<model::Fetched>> ContainerImpl::fetch(ObjectArgs args, std::vector<model::Iod> iods) {
+Task<Result<model::Fetched>> ContainerImpl::fetch_at(ReadAt at, ObjectArgs args,
+                                                     model::Iods iods) {
   const auto where = route(args.oid, false);
   if (!where) return failed<model::Fetched>(where.error());
-  return object_fetch(rpc(), *where, args, std::move(iods));
+  return object_fetch(rpc(), *where, args, std::move(iods), at);
 }
 
 Task<Result<model::Epoch>> ContainerImpl::punch_object(model::ObjectId oid, uint64_t flags) {
@@ -100,10 +101,11 @@ Task<Result<model::Epoch>> ContainerImpl::punch_akeys(ObjectArgs args,
   return object_punch_akeys(rpc(), *where, args, std::move(akeys));
 }
 
-Task<Result<model::Listed>> ContainerImpl::list(model::ObjectId oid, model::ListRequest request) {
+Task<Result<model::Listed>> ContainerImpl::list_at(ReadAt at, model::ObjectId oid,
+                                                   model::ListRequest request) {
   const auto where = route(oid, false);
   if (!where) return failed<model::Listed>(where.error());
-  return object_list(rpc(), *where, oid, std::move(request));
+  return object_list(rpc(), *where, oid, std::move(request), at);
 }
 
 Task<Result<Bytes>> ContainerImpl::position_of(model::ObjectId oid, model::ListRequest::What what,
@@ -113,17 +115,90 @@ Task<Result<Bytes>> ContainerImpl::position_of(model::ObjectId oid, model::ListR
   return object_position_of(rpc(), *where, oid, what, key);
 }
 
-Task<Result<model::QueriedKey>> ContainerImpl::query_key(model::ObjectId oid,
-                                                         model::QueryKeyRequest request) {
+Task<Result<model::QueriedKey>> ContainerImpl::query_key_at(ReadAt at, model::ObjectId oid,
+                                                            model::QueryKeyRequest request) {
   const auto where = route(oid, false);
   if (!where) return failed<model::QueriedKey>(where.error());
-  return object_query_key(rpc(), *where, oid, request);
+  return object_query_key(rpc(), *where, oid, request, at);
 }
 
-Task<Result<model::Epoch>> ContainerImpl::max_epoch(model::ObjectId oid) {
+Task<Result<model::Epoch>> ContainerImpl::max_epoch_at(ReadAt at, model::ObjectId oid) {
   const auto where = route(oid, false);
   if (!where) return failed<model::Epoch>(where.error());
-  return object_max_epoch(rpc(), *where, oid);
+  return object_max_epoch(rpc(), *where, oid, at);
+}
+
+Result<ObjectRoute> ContainerImpl::route_all() const {
+  if (!open_) return fail(Errc::no_handle, "container: the handle is closed");
+  // One target (layout/place.h).
+  return ObjectRoute{.handle = opened_.io,
+                     .map_version = opened_.map.version,
+                     .placement_generation = opened_.map.generation};
+}
+
+Task<Result<model::Epoch>> ContainerImpl::transact(Changes changes) {
+  if (changes.changes.empty()) co_return fail(Errc::invalid, "transaction: no changes");
+  CO_TRY(first, route(changes.changes.front().oid, true));
+  const auto elsewhere = [&first](const ObjectRoute& other) {
+    return other.endpoint.rank != first.endpoint.rank || other.target != first.target ||
+           other.shard != first.shard;
+  };
+  for (const Change& change : changes.changes) {
+    CO_TRY(where, route(change.oid, true));
+    if (elsewhere(where)) co_return fail(Errc::not_supported, "transaction: over several shards");
+  }
+  for (const ReadRange& read : changes.reads) {
+    CO_TRY(where, route(read.oid, false));
+    if (elsewhere(where)) co_return fail(Errc::not_supported, "transaction: over several shards");
+  }
+  co_return co_await object_transact(rpc(), first, std::move(changes));
+}
+
+Task<Result<model::Epoch>> ContainerImpl::snap_create() {
+  CO_TRY(reply, co_await pool_->impl().control(request(wire::Op::snap_create)));
+  co_return reply.first;
+}
+
+Task<Result<std::vector<Snapshot>>> ContainerImpl::snap_list() {
+  CO_TRY(reply, co_await pool_->impl().control(request(wire::Op::snap_list)));
+  std::vector<Snapshot> out;
+  for (const wire::SnapReply& snapshot : reply.snapshots) {
+    out.push_back({.epoch = snapshot.epoch, .has_table = snapshot.has_table != 0});
+  }
+  co_return out;
+}
+
+Task<Result<void>> ContainerImpl::snap_destroy(model::Epoch epoch) {
+  auto wanted = request(wire::Op::snap_destroy);
+  wanted.epoch = epoch;
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<void>> ContainerImpl::snap_set_table(model::Epoch epoch, bool whole) {
+  auto wanted = request(wire::Op::snap_set_table);
+  wanted.epoch = epoch;
+  wanted.count = whole ? 1 : 0;
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<void>> ContainerImpl::rollback(model::Epoch epoch) {
+  auto wanted = request(wire::Op::snap_rollback);
+  wanted.epoch = epoch;
+  return pool_->impl().command(std::move(wanted));
+}
+
+Task<Result<ObjectPage>> ContainerImpl::list_objects(model::Epoch epoch, Bytes position,
+                                                     uint32_t count_max) {
+  const auto where = route_all();
+  if (!where) return failed<ObjectPage>(where.error());
+  return objects_list(rpc(), *where, epoch, std::move(position), count_max);
+}
+
+Task<Result<DifferencePage>> ContainerImpl::snap_diff(model::Epoch older, model::Epoch newer,
+                                                      Bytes position, uint32_t count_max) {
+  const auto where = route_all();
+  if (!where) return failed<DifferencePage>(where.error());
+  return snapshots_diff(rpc(), *where, older, newer, std::move(position), count_max);
 }
 
 }  // namespace cairn::client

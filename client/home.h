@@ -10,6 +10,13 @@
 
 namespace cairn::client {
 
+/// Where blobs of a home go, beside or instead of files below the home.
+struct HomeDevice {
+  std::string path;    // absolute: a directory, a block device or a large file
+  std::string roles;   // "wal,meta,data", or some of them
+  bool wipe = false;   // take a device that holds something
+};
+
 struct HomeOptions {
   std::string path;             // empty: CAIRN_HOME, else ~/.cairn
   bool create = true;           // make the home (mode 0700) if it is not there
@@ -39,6 +46,19 @@ Result<std::unique_ptr<System>> open_home(HomeOptions options);
 inline void forget_after_fork(std::unique_ptr<System> system) {
   [[maybe_unused]] const System* left = system.release();
 }
+
+/// Makes a home on these devices (none: in its directory) and closes it again.
+/// @error already  there is a home   @error exists  a device holds something
+/// @error invalid  roles that do not fit   Others as open_home(). Each with a line on stderr.
+Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices);
+
+struct HomeDeviceSpace {
+  std::string path, roles;
+  uint64_t total_bytes = 0, free_bytes = 0;
+};
+/// The devices of a home (without any of its own: the home's directory). Opens it; errors as
+/// open_home().
+Result<std::vector<HomeDeviceSpace>> home_devices(const std::string& path);
 
 /// What `cairn check` says.
 struct HomeReport {

@@ -15,6 +15,14 @@ wire::ObjectAddress address_of(const ObjectRoute& route, model::ObjectId oid) {
   return {.oid = oid, .shard = route.shard};
 }
 
+// A read that belongs to a transaction says so by an id; one target needs no more of it.
+constexpr uint64_t kInTransaction = 1;
+
+void set_view(wire::Request& request, const ReadAt& at) {
+  request.header.epoch = at.epoch == model::kEpochMax ? 0 : at.epoch;
+  request.header.transaction_lo = at.in_transaction ? kInTransaction : 0;
+}
+
 /// For requests whose reply is an epoch.
 Task<Result<model::Epoch>> call_for_epoch(Rpc& rpc, ObjectRoute route, wire::Request request) {
   set_route(request, route);
@@ -23,12 +31,14 @@ Task<Result<model::Epoch>> call_for_epoch(Rpc& rpc, ObjectRoute route, wire::Req
   co_return reply.header.epoch;
 }
 
-/// For requests whose reply is a T.
+/// For requests whose reply is a T. @param chosen  gets the epoch that was read at
 template <class T>
-Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request) {
+Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request,
+                         model::Epoch* chosen = nullptr) {
   set_route(request, route);
   wire::Reply reply;
   CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  if (chosen != nullptr) *chosen = reply.header.epoch;
   T* const answer = std::get_if<T>(&reply.body);
   if (answer == nullptr) co_return fail(Errc::protocol, "rpc: an answer of another kind");
   co_return std::move(*answer);
@@ -40,7 +50,7 @@ Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request) {
 // call.
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods) {
+                                         model::Iods iods) {
   wire::Request request;
   set_route(request, route);
   auto& update = request.body.emplace<wire::ObjectUpdate>();
@@ -54,10 +64,10 @@ Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs
 }
 
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods, model::Epoch epoch) {
+                                          model::Iods iods, ReadAt at) {
   wire::Request request;
   set_route(request, route);
-  request.header.epoch = epoch == model::kEpochMax ? 0 : epoch;
+  set_view(request, at);
   auto& fetch = request.body.emplace<wire::ObjectFetch>();
   fetch.object = address_of(route, args.oid);
   fetch.flags = args.flags;
@@ -65,6 +75,7 @@ Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArg
   fetch.iods = std::move(iods);
   wire::Reply reply;
   CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  if (at.chosen != nullptr) *at.chosen = reply.header.epoch;
   auto* const fetched = std::get_if<model::Fetched>(&reply.body);
   if (fetched == nullptr) co_return fail(Errc::protocol, "rpc: an answer of another kind");
   co_return std::move(*fetched);
@@ -100,10 +111,11 @@ Task<Result<model::Epoch>> object_punch_akeys(Rpc& rpc, ObjectRoute route, Objec
 }
 
 Task<Result<model::Listed>> object_list(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
-                                        model::ListRequest list) {
+                                        model::ListRequest list, ReadAt at) {
   wire::Request request;
+  set_view(request, at);
   request.body = wire::ObjectList{.object = address_of(route, oid), .request = std::move(list)};
-  return call_for<model::Listed>(rpc, route, std::move(request));
+  return call_for<model::Listed>(rpc, route, std::move(request), at.chosen);
 }
 
 Task<Result<Bytes>> object_position_of(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
@@ -114,16 +126,95 @@ Task<Result<Bytes>> object_position_of(Rpc& rpc, ObjectRoute route, model::Objec
 }
 
 Task<Result<model::QueriedKey>> object_query_key(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
-                                                 model::QueryKeyRequest query) {
+                                                 model::QueryKeyRequest query, ReadAt at) {
   wire::Request request;
+  set_view(request, at);
   request.body = wire::ObjectQueryKey{.object = address_of(route, oid), .request = query};
-  return call_for<model::QueriedKey>(rpc, route, std::move(request));
+  return call_for<model::QueriedKey>(rpc, route, std::move(request), at.chosen);
 }
 
-Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid) {
+/// The reply's epoch is the answer, so a transaction must know its epoch before.
+Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                            ReadAt at) {
   wire::Request request;
+  set_view(request, at);
   request.body = wire::ObjectMaxEpoch{.object = address_of(route, oid)};
   return call_for_epoch(rpc, route, std::move(request));
 }
+
+namespace {
+
+wire::TransactOp op_of(const ObjectRoute& route, Change& change) {
+  const wire::ObjectAddress object = address_of(route, change.oid);
+  if (change.kind == Change::Kind::update) {
+    return wire::ObjectUpdate{
+        .object = object, .dkey = change.dkey, .iods = std::move(change.iods)};
+  }
+  wire::ObjectPunch punch{.object = object, .dkey = change.dkey, .akeys = std::move(change.akeys)};
+  punch.level = change.kind == Change::Kind::punch_object ? wire::PunchLevel::object
+                : change.kind == Change::Kind::punch_dkey ? wire::PunchLevel::dkey
+                                                          : wire::PunchLevel::akeys;
+  return punch;
+}
+
+}  // namespace
+
+Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, Changes changes) {
+  wire::Request request;
+  set_route(request, route);
+  auto& transact = request.body.emplace<wire::ObjectTransact>();
+  transact.read_epoch = changes.read_epoch;
+  transact.ops.reserve(changes.changes.size());
+  for (Change& change : changes.changes) transact.ops.push_back(op_of(route, change));
+  transact.reads.reserve(changes.reads.size());
+  for (const ReadRange& read : changes.reads) {
+    transact.reads.push_back({.object = address_of(route, read.oid),
+                              .level = static_cast<wire::ReadLevel>(read.level),
+                              .dkey = read.dkey,
+                              .akey = read.akey});
+  }
+  wire::Reply reply;
+  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  co_return reply.header.epoch;
+}
+static_assert(static_cast<int>(ReadRange::Level::dkey) == static_cast<int>(wire::ReadLevel::dkey));
+static_assert(static_cast<int>(ReadRange::Level::akey) == static_cast<int>(wire::ReadLevel::akey));
+
+Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch epoch,
+                                      Bytes position, uint32_t count_max) {
+  wire::Request request;
+  set_view(request, {.epoch = epoch});
+  request.body = wire::ListObjects{.count_max = count_max, .position = position};
+  CO_TRY(listed, co_await call_for<wire::ListedObjects>(rpc, route, std::move(request)));
+  co_return ObjectPage{std::move(listed.oids), std::move(listed.position), listed.eof};
+}
+
+Task<Result<DifferencePage>> snapshots_diff(Rpc& rpc, ObjectRoute route, model::Epoch older,
+                                            model::Epoch newer, Bytes position,
+                                            uint32_t count_max) {
+  for (;;) {
+    wire::Request request;
+    request.body = wire::DiffSnapshots{
+        .older = older, .newer = newer, .count_max = count_max, .position = position};
+    auto found = co_await call_for<wire::Differences>(rpc, route, std::move(request));
+    if (!found && found.error().code() == Errc::record_too_big && count_max > 1) {
+      count_max /= 2;  // long keys: fewer fit a message
+      continue;
+    }
+    if (!found) co_return fail(found.error());
+    DifferencePage page{.position = std::move(found->position), .eof = found->eof};
+    for (wire::Difference& difference : found->differences) {
+      page.differences.push_back({.oid = difference.object.oid,
+                                  .dkey = std::move(difference.dkey),
+                                  .akey = std::move(difference.akey),
+                                  .kind = static_cast<Difference::Kind>(difference.kind)});
+    }
+    co_return page;
+  }
+}
+static_assert(static_cast<int>(Difference::Kind::removed) ==
+              static_cast<int>(wire::Difference::Kind::removed));
+static_assert(static_cast<int>(Difference::Kind::changed) ==
+              static_cast<int>(wire::Difference::Kind::changed));
 
 }  // namespace cairn::client

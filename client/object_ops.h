@@ -20,22 +20,28 @@ struct ObjectRoute {
 };
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                         std::vector<model::Iod> iods);
-/// `epoch`: kEpochMax reads the newest.
+                                         model::Iods iods);
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
-                                          std::vector<model::Iod> iods,
-                                          model::Epoch epoch = model::kEpochMax);
+                                          model::Iods iods, ReadAt at = {});
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags);
 Task<Result<model::Epoch>> object_punch_dkey(Rpc& rpc, ObjectRoute route, ObjectArgs args);
 Task<Result<model::Epoch>> object_punch_akeys(Rpc& rpc, ObjectRoute route, ObjectArgs args,
                                               std::vector<ByteView> akeys);
 Task<Result<model::Listed>> object_list(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
-                                        model::ListRequest request);
+                                        model::ListRequest request, ReadAt at = {});
 Task<Result<Bytes>> object_position_of(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                        model::ListRequest::What what, ByteView key);
 Task<Result<model::QueriedKey>> object_query_key(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
-                                                 model::QueryKeyRequest request);
-Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid);
+                                                 model::QueryKeyRequest request, ReadAt at = {});
+Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
+                                            ReadAt at = {});
+/// All objects are on the route's target; `changes` stays until the task ends.
+Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, Changes changes);
+Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch epoch,
+                                      Bytes position, uint32_t count_max);
+Task<Result<DifferencePage>> snapshots_diff(Rpc& rpc, ObjectRoute route, model::Epoch older,
+                                            model::Epoch newer, Bytes position,
+                                            uint32_t count_max);
 
 }  // namespace cairn::client

@@ -35,7 +35,7 @@ uint64_t random_session(Random& random) {
 
 bool changes_something(wire::Opcode opcode) {
   return opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
-         opcode == wire::Opcode::control;
+         opcode == wire::Opcode::transact || opcode == wire::Opcode::control;
 }
 
 /// The answer was lost or damaged; the server may or may not have acted.

@@ -119,7 +119,7 @@ struct World {
     return object_update(rpc, route, {.oid = {1, 2}, .dkey = as_bytes("d")}, {});
   }
   Task<Result<model::Fetched>> fetch(uint64_t& into) {
-    std::vector<model::Iod> iods(1);
+    model::Iods iods(1);
     iods[0].akey = as_bytes("a");
     iods[0].buffer = {{reinterpret_cast<std::byte*>(&into), sizeof(into)}};
     return object_fetch(rpc, route, {.oid = {1, 2}, .dkey = as_bytes("d")}, std::move(iods));

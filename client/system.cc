@@ -60,6 +60,7 @@ PoolInfo from_wire(const wire::PoolReply& reply) {
   out.meta_total = reply.meta_total;
   out.meta_free = reply.meta_free;
   out.meta_used = reply.meta_used;
+  out.memory_bytes = reply.memory_bytes;
   out.props = from_wire(reply.props);
   return out;
 }
@@ -107,6 +108,8 @@ Task<Result<Uuid>> SystemImpl::pool_create(PoolCreateOptions options) {
   request.label = std::move(options.label);
   request.bytes = options.bytes;
   request.meta_bytes = options.meta_bytes;
+  request.memory_bytes = options.memory_bytes;
+  request.memory_ratio = options.memory_ratio;
   request.props = to_wire(options.props);
   CO_TRY(reply, co_await control(std::move(request)));
   co_return reply.uuid;

@@ -96,17 +96,30 @@ class ContainerImpl final : public Container {
   Task<Result<void>> delete_attrs(std::vector<std::string> names) override;
   Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override;
-  Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) override;
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override;
+  Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
+                                        model::Iods iods) override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;
-  Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) override;
+  Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,
+                                      model::ListRequest request) override;
   Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                   ByteView key) override;
-  Task<Result<model::QueriedKey>> query_key(model::ObjectId oid,
-                                            model::QueryKeyRequest request) override;
-  Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) override;
+  Task<Result<model::QueriedKey>> query_key_at(ReadAt at, model::ObjectId oid,
+                                               model::QueryKeyRequest request) override;
+  Task<Result<model::Epoch>> max_epoch_at(ReadAt at, model::ObjectId oid) override;
+  Task<Result<model::Epoch>> transact(Changes changes) override;
+
+  Task<Result<model::Epoch>> snap_create() override;
+  Task<Result<std::vector<Snapshot>>> snap_list() override;
+  Task<Result<void>> snap_destroy(model::Epoch epoch) override;
+  Task<Result<void>> snap_set_table(model::Epoch epoch, bool whole) override;
+  Task<Result<void>> rollback(model::Epoch epoch) override;
+  Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
+                                        uint32_t count_max) override;
+  Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,
+                                         uint32_t count_max) override;
 
  private:
   wire::ControlRequest request(wire::Op op) const {
@@ -118,6 +131,8 @@ class ContainerImpl final : public Container {
   /// Where an object is, if the handle may do that. @error no_handle, no_perm, invalid,
   /// not_supported
   Result<ObjectRoute> route(const model::ObjectId& oid, bool writes) const;
+  /// The one target that holds all objects. @error no_handle
+  Result<ObjectRoute> route_all() const;
   Rpc& rpc() const { return pool_->impl().rpc(); }
 
   const std::shared_ptr<PoolImpl> pool_;

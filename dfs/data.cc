@@ -7,12 +7,13 @@ namespace cairn::dfs {
 namespace {
 
 using client::CellRange;
+using client::CellRanges;
 
 /// Leaves the ranges that are not empty, in the caller's order; checks them against the buffer.
-FsResult<void> check_ranges(std::vector<CellRange>& ranges, const std::vector<IoVec>& buffer) {
+FsResult<void> check_ranges(CellRanges& ranges, const IoVecs& buffer) {
   uint64_t room = 0, wanted = 0;
   for (const IoVec& piece : buffer) room += piece.bytes;
-  std::erase_if(ranges, [](const CellRange& r) { return r.count == 0; });
+  erase_if(ranges, [](const CellRange& r) { return r.count == 0; });
   for (const CellRange& range : ranges) {
     if (__builtin_add_overflow(wanted, range.count, &wanted)) {
       return fs_fail(EINVAL, "dfs: byte ranges are longer than memory");
@@ -23,7 +24,7 @@ FsResult<void> check_ranges(std::vector<CellRange>& ranges, const std::vector<Io
   }
   if (wanted != room) return fs_fail(EINVAL, "dfs: byte ranges and buffers differ in length");
   if (ranges.size() < 2) return done();
-  std::vector<CellRange> sorted = ranges;
+  CellRanges sorted = ranges;
   std::sort(sorted.begin(), sorted.end(),
             [](const CellRange& a, const CellRange& b) { return a.index < b.index; });
   for (size_t i = 1; i < sorted.size(); ++i) {
@@ -41,8 +42,8 @@ FsResult<void> check_file(const Node& file) {
 
 }  // namespace
 
-Task<FsResult<uint64_t>> Mount::read(const Node& file, std::vector<CellRange> ranges,
-                                     std::vector<IoVec> buffer) {
+Task<FsResult<uint64_t>> Mount::read(const Node& file, CellRanges ranges,
+                                     IoVecs buffer) {
   CO_TRY(typed, check_file(file));
   if (!file.readable()) co_return fs_fail(EPERM, "dfs: the file was opened for writing only");
   CO_TRY(checked, check_ranges(ranges, buffer));
@@ -52,8 +53,8 @@ Task<FsResult<uint64_t>> Mount::read(const Node& file, std::vector<CellRange> ra
   co_return got.cells_read;
 }
 
-Task<FsResult<void>> Mount::write(const Node& file, std::vector<CellRange> ranges,
-                                  std::vector<IoVec> buffer) {
+Task<FsResult<void>> Mount::write(const Node& file, CellRanges ranges,
+                                  IoVecs buffer) {
   CO_TRY(allowed, check_writable());
   CO_TRY(typed, check_file(file));
   if (!file.writable()) co_return fs_fail(EPERM, "dfs: the file was opened read-only");
@@ -98,7 +99,7 @@ Task<FsResult<void>> Mount::punch(const Node& file, uint64_t offset, uint64_t by
     CO_TRY(resized, co_await client::array_set_size(container_, file.oid, shape, offset));
     co_return done();
   }
-  std::vector<CellRange> hole{{offset, bytes}};
+  CellRanges hole{{offset, bytes}};
   CO_TRY(punched, co_await client::array_punch(container_, file.oid, shape, std::move(hole)));
   co_return done();
 }

@@ -98,7 +98,7 @@ FsResult<void> check_name(const std::string& name) {
 Task<FsResult<Entry>> fetch_entry(client::Container& container, EntryPlace place) {
   if (place.name == ".") co_return fs_fail(EOPNOTSUPP, "dfs: '.' is no entry");
   InodeRecord record;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   iods.push_back(whole_inode_iod(record));
   CO_TRY(fetched, co_await container.fetch(args_of(place, 0), std::move(iods)));
   if (fetched.status != Errc::ok) co_return fail(fetched.status, "dfs: an entry could not be read");
@@ -106,7 +106,8 @@ Task<FsResult<Entry>> fetch_entry(client::Container& container, EntryPlace place
     co_return fs_fail(ENOENT, "dfs: no such entry");
   }
   const model::FetchedIod& found = fetched.iods[0];
-  if (found.pieces != std::vector<model::FetchedIod::Piece>{{0, kInodeBytes}}) {
+  if (found.pieces.size() != 1 ||
+      found.pieces[0] != model::FetchedIod::Piece{0, kInodeBytes}) {
     co_return fs_fail(EIO, "dfs: an entry's inode has holes: damaged");
   }
   CO_TRY(entry, decode_inode(view_of(&record, sizeof(record))));
@@ -153,7 +154,7 @@ Task<FsResult<std::vector<Xattr>>> fetch_xattrs(client::Container& container, En
   for (size_t i = 0; i < akeys.size(); ++i) {
     xattrs[i].name = akeys[i].substr(kXattrPrefix.size());
     xattrs[i].value.resize(kXattrValueBytesMax);
-    std::vector<model::Iod> iods;
+    model::Iods iods;
     iods.push_back(single_iod(as_bytes(akeys[i]), xattrs[i].value));
     CO_TRY(got, co_await container.fetch(args_of(place, 0), std::move(iods)));
     if (got.status != Errc::ok || got.iods.size() != 1) {
@@ -171,7 +172,7 @@ Task<FsResult<void>> write_entry(client::Container& container, EntryPlace place,
   InodeRecord record = encode_inode(entry);
   std::vector<std::string> akeys;
   akeys.reserve(xattrs.size());
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   iods.reserve(2 + xattrs.size());
   iods.push_back(whole_inode_iod(record));
   if (!entry.target.empty()) {
@@ -214,7 +215,7 @@ model::Iod inode_parts_iod(InodeRecord& record, uint32_t parts) {
 Task<FsResult<void>> write_inode_parts(client::Container& container, EntryPlace place,
                                        const Entry& entry, uint32_t parts) {
   InodeRecord record = encode_inode(entry);
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   iods.push_back(inode_parts_iod(record, parts));
   CO_TRY(epoch, co_await container.update(args_of(place, model::cond::kDkeyUpdate),
                                           std::move(iods)));

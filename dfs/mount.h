@@ -215,11 +215,11 @@ class Mount {
 
   /// Bytes up to the end of the file; holes are zeros, memory beyond the end stays untouched.
   /// @error EINVAL  lengths differ, ranges overlap   @error EPERM  write-only
-  Task<FsResult<uint64_t>> read(const Node& file, std::vector<client::CellRange> ranges,
-                                std::vector<IoVec> buffer);
+  Task<FsResult<uint64_t>> read(const Node& file, client::CellRanges ranges,
+                                IoVecs buffer);
   /// All or an error; durable when it completes. Parts in different chunks are separate updates.
-  Task<FsResult<void>> write(const Node& file, std::vector<client::CellRange> ranges,
-                             std::vector<IoVec> buffer);
+  Task<FsResult<void>> write(const Node& file, client::CellRanges ranges,
+                             IoVecs buffer);
   Task<FsResult<uint64_t>> size(const Node& file);
   Task<FsResult<uint64_t>> size_of(model::ObjectId oid, uint64_t chunk_bytes);
   /// A hole; `bytes` ~0: truncate or extend to `offset`.

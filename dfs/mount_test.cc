@@ -92,7 +92,7 @@ TEST(DfsMount, Foreign_containers_are_refused) {
     return number_of(world.run(Mount::open(world.container, {.writable = true})));
   };
   const auto set = [](World& world, std::string_view akey, Bytes value) {
-    std::vector<model::Iod> iods(1);
+    model::Iods iods(1);
     iods[0] = {.akey = as_bytes(akey), .type = model::ValueType::single,
                .record_bytes = value.size(), .buffer = {{value.data(), value.size()}}};
     const client::ObjectArgs args{.oid = world.mount->roots().super, .dkey = as_bytes(kSuperDkey)};
@@ -136,8 +136,8 @@ TEST(DfsEntry, Damaged_entries_on_the_medium_are_errors_and_nothing_worse) {
   World world;
   const Node& root = world.mount->root();
   const auto put = [&](const std::string& name, std::string_view akey, model::ValueType type,
-                       std::vector<model::Recx> recxs, std::string value) {
-    std::vector<model::Iod> iods(1);
+                       model::Recxs recxs, std::string value) {
+    model::Iods iods(1);
     iods[0] = {.akey = as_bytes(akey), .type = type,
                .record_bytes = type == model::ValueType::array ? 1 : value.size(),
                .recxs = std::move(recxs),
@@ -533,7 +533,7 @@ TEST(DfsData, Wrong_ranges_and_handles_are_refused) {
   EXPECT_EQ(world.read(*writer), "!" + std::to_string(EPERM));
   EXPECT_EQ(world.read(world.mount->root()), "!" + std::to_string(EINVAL));
   std::byte bytes[8];
-  const auto read = [&](std::vector<client::CellRange> ranges) {
+  const auto read = [&](client::CellRanges ranges) {
     return number_of(world.run(world.mount->read(*file, std::move(ranges), {{bytes, 8}})));
   };
   EXPECT_EQ(read({{0, 4}}), EINVAL);

@@ -27,8 +27,8 @@ model::Iod value_iod(std::string_view akey, T& value) {
 }
 
 /// All but the hints, which may be absent and of any length.
-std::vector<model::Iod> value_iods(SuperValues& values) {
-  std::vector<model::Iod> iods;
+model::Iods value_iods(SuperValues& values) {
+  model::Iods iods;
   iods.reserve(9);
   iods.push_back(value_iod(kMagicAkey, values.magic));
   iods.push_back(value_iod(kSuperVersionAkey, values.super_version));
@@ -184,7 +184,7 @@ Task<FsResult<void>> Mount::format(client::Container& container, Roots roots,
   values.dir_class_id = settings.dir_class_id;
   values.file_class_id = settings.file_class_id;
   values.consistency = settings.consistency;
-  std::vector<model::Iod> iods = value_iods(values);
+  model::Iods iods = value_iods(values);
   std::copy_n(settings.hints.c_str(), settings.hints.size() + 1, values.hints);
   if (!settings.hints.empty()) {
     iods.push_back(value_iod(kHintsAkey, values.hints, settings.hints.size() + 1));
@@ -215,7 +215,7 @@ Task<FsResult<void>> Mount::load_superblock() {
   CO_TRY(roots, parse_roots(info.props));
   roots_ = roots;
   SuperValues values;
-  std::vector<model::Iod> iods = value_iods(values);
+  model::Iods iods = value_iods(values);
   iods.push_back(value_iod(kHintsAkey, values.hints));
   const client::ObjectArgs args{.oid = roots_.super, .dkey = as_bytes(kSuperDkey)};
   CO_TRY(fetched, co_await container_->fetch(args, std::move(iods)));

@@ -25,7 +25,7 @@ Task<FsResult<void>> Mount::set_xattr(const Node& node, const std::string& name,
   CO_TRY(entry, co_await entry_of(node));
   entry.ctime = now();
   InodeRecord record = encode_inode(entry);
-  std::vector<model::Iod> iods(2);
+  model::Iods iods(2);
   iods[0] = {.akey = as_bytes(akey), .type = model::ValueType::single,
              .record_bytes = value.size()};
   // Both flags together ask for nothing, as in the reference.
@@ -45,7 +45,7 @@ Task<FsResult<uint64_t>> Mount::get_xattr(const Node& node, const std::string& n
                                           ByteSpan room) {
   CO_TRY(akey, akey_of(name));
   CO_TRY(entry, co_await entry_of(node));
-  std::vector<model::Iod> iods(1);
+  model::Iods iods(1);
   iods[0] = {.akey = as_bytes(akey), .type = model::ValueType::single};
   if (room.empty()) {
     iods[0].size_only = true;

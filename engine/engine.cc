@@ -284,6 +284,10 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
       return run_max_epoch(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::position_of:
       return run_position_of(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::transact:
+    case wire::Opcode::list_objects:
+    case wire::Opcode::diff:
+      return refuse(reply, {Errc::not_supported, "engine: the store keeps no old versions yet"});
     case wire::Opcode::control:
       break;
   }

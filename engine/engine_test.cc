@@ -30,8 +30,8 @@ struct Client {
     r.header.acknowledged_below = acknowledged;
     return r;
   }
-  static std::vector<model::Iod> iods(std::string& buffer) {
-    std::vector<model::Iod> iods(1);
+  static model::Iods iods(std::string& buffer) {
+    model::Iods iods(1);
     iods[0].akey = as_bytes("a");
     iods[0].type = model::ValueType::single;
     iods[0].record_bytes = buffer.size();

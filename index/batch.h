@@ -41,6 +41,8 @@ class Batch {
   void put(ByteView key, ByteView value);
   /// Removes; absent is fine.
   void erase(ByteView key);
+  /// One change of another batch.
+  void add(const Batch& from, const Op& op);
   /// A reserved extent becomes owned, with its data beside this record.
   void publish(const BatchData& data) { data_.push_back(data); }
   /// An owned extent becomes free.

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "index/node.h"
 #include "index/store_core.h"
+#include "index/sweep.h"
 
 namespace cairn::index {
 namespace {
@@ -78,8 +79,6 @@ struct Checker {
   StoreCore& core;
   const Store::Claims& claims;
   Store::CheckReport report{};
-  std::vector<Step> to_do{};
-  std::vector<uint64_t> newest{};  // as each step's parent says, beside to_do
   std::vector<bool> pages_seen{};
   std::vector<bool> blocks_seen{};
   Bytes last_key{};
@@ -89,7 +88,7 @@ struct Checker {
   }
   /// False: the page is not to be looked into.
   bool enter_page(PageRef ref, const char* what);
-  void look(ByteView page, const Step& step, uint64_t newest_said);
+  void lose(const Sweep::Visit& visit);
   void look_at_leaf(const Node& node, uint64_t number);
   void claim(ByteView key, const media::Extent& extent);
   void compare_owners();
@@ -123,6 +122,12 @@ bool Checker::enter_page(PageRef ref, const char* what) {
     problem(name_of(number) + ": in use as " + what + ", but the bitmap says it is free");
   }
   return true;
+}
+
+void Checker::lose(const Sweep::Visit& visit) {
+  problem(name_of(visit.ref.page_number()) + ": " + visit.lost);
+  report.lost.push_back({visit.low, visit.high, visit.ref.page_number(),
+                         visit.level <= kLevelMax ? visit.level : kLevelMax, visit.lost});
 }
 
 void Checker::claim(ByteView key, const media::Extent& extent) {
@@ -162,33 +167,15 @@ void Checker::look_at_leaf(const Node& node, uint64_t number) {
   }
 }
 
-void Checker::look(ByteView page, const Step& step, uint64_t newest_said) {
-  const uint64_t number = step.ref.page_number();
-  auto whole = check_page(page, step.ref);
-  if (whole) whole = validate_node(page);
-  if (!whole) return problem(name_of(number) + ": " + whole.error().what());
-  const Node node(const_cast<std::byte*>(page.data()));
-  if (step.level <= kLevelMax && node.level() != step.level) {
-    return problem(name_of(number) + ": not of the level that its parent says");
-  }
-  if (node.newest() > newest_said) {
-    problem(name_of(number) + ": holds a newer stamp than its parent says");
-  }
-  if (node.is_leaf()) return look_at_leaf(node, number);
-  for (uint32_t slot = node.count(); slot-- > 0;) {
-    to_do.push_back({node.child(slot), node.level() - 1});
-    newest.push_back(node.child_newest(slot));
-  }
-}
-
 void Checker::compare_owners() {
+  const bool all_known = report.lost.empty();
   const Pager::State& pages = core.pages();
-  for (uint64_t page = pages.first_page; page < pages.page_end; ++page) {
+  for (uint64_t page = pages.first_page; all_known && page < pages.page_end; ++page) {
     if (!pages_seen[page] && pages.space.is_owned(page)) {
       problem(name_of(page) + ": owned, but nothing leads to it");
     }
   }
-  if (!claims) return;
+  if (!claims || !all_known) return;
   for (uint64_t block = 0; block < blocks_seen.size(); ++block) {
     if (!blocks_seen[block] && core.data.is_owned(block)) {
       problem("block " + std::to_string(block) + ": owned, but no record claims it");
@@ -214,29 +201,54 @@ Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims) {
   Checker checker{*core, claims};
   checker.pages_seen.resize(core->meta_pages);
   checker.blocks_seen.resize(core->super.data_blocks);
+  Sweep sweep(core);
+  for (std::string& problem : co_await sweep.check_fixed_pages()) {
+    checker.problem(std::move(problem));
+  }
   for (const PageRef ref : core->super.page_chunks) {
     if (!ref.is_null()) checker.enter_page(ref, "a bitmap of pages");
   }
   for (const PageRef ref : core->super.data_chunks) {
     if (!ref.is_null()) checker.enter_page(ref, "a bitmap of blocks");
   }
-  if (!core->super.root.is_null()) {
-    checker.to_do.push_back({core->super.root, kLevelMax + 1});
-    checker.newest.push_back(~uint64_t{0});
-  }
-  media::AlignedBuffer page(kPageBytes);
-  while (!checker.to_do.empty()) {
-    const Step step = checker.to_do.back();
-    const uint64_t newest = checker.newest.back();
-    checker.to_do.pop_back();
-    checker.newest.pop_back();
-    if (!checker.enter_page(step.ref, "a page of the tree")) continue;
-    const uint64_t offset = step.ref.page_number() * kPageBytes;
-    CO_TRY(read, co_await core->devices.meta->read(offset, page.span()));
-    checker.look(page.view(), step, newest);
+  for (;;) {
+    const auto visit = co_await sweep.next();
+    if (!visit) break;
+    if (visit->moved) co_return fail(Errc::busy, "store: it was changed while it was checked");
+    const bool fresh = checker.enter_page(visit->ref, "a page of the tree");
+    if (visit->lost != nullptr) {
+      checker.lose(*visit);
+      continue;
+    }
+    if (!fresh) {
+      sweep.skip_children();
+      continue;
+    }
+    const Node node = sweep.node();
+    if (node.newest() > visit->newest_said) {
+      checker.problem(name_of(visit->ref.page_number()) +
+                      ": holds a newer stamp than its parent says");
+    }
+    if (node.is_leaf()) checker.look_at_leaf(node, visit->ref.page_number());
   }
   checker.compare_owners();
   co_return std::move(checker.report);
+}
+
+Task<Result<Store::KeySpan>> find_span(CorePtr core, Bytes key) {
+  for (;;) {
+    CO_TRY(span, core->tree.span_at(key));
+    if (span.absent.is_null()) co_return Store::KeySpan{span.low, span.high, std::nullopt};
+    const auto loaded = co_await load_page(core, span.absent);
+    if (loaded) continue;
+    const Errc code = loaded.error().code();
+    if (core->is_stopped() || (code != Errc::checksum && code != Errc::io)) {
+      co_return fail(loaded.error());
+    }
+    co_return Store::KeySpan{span.low, span.high,
+                             LostRange{span.low, span.high, span.absent.page_number(), span.level,
+                                       loaded.error().what()}};
+  }
 }
 
 }  // namespace cairn::index

@@ -11,6 +11,7 @@ namespace cairn::index {
 namespace {
 
 constexpr size_t kBitmapWritesMax = 16;
+constexpr double kReplayHurryNs = 1.6e9;  // between what begins a checkpoint and what stops updates
 
 struct BitmapWrite {
   uint64_t page = 0;
@@ -125,7 +126,8 @@ bool nothing_changed(StoreCore& core) {
 Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
   // Write-backs begun before the freeze write pages of this root, too; one that changed meanwhile
   // is dirty again and has to be written once more, after that.
-  while (core->write_backs != 0 && !core->is_stopped()) co_await core->progress.wait();
+  while (core->pages().write_backs_frozen != 0 && !core->is_stopped())
+    co_await core->progress.wait();
   CO_TRY(pages, co_await write_pages(core, std::move(frozen.dirty), frozen.next.generation));
   CO_TRY(bitmaps, co_await write_bitmaps(core, std::move(frozen.bitmaps)));
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
@@ -156,7 +158,10 @@ Task<Result<void>> run(CorePtr core) {
 }
 
 Task<void> checkpoint_task(CorePtr core) {
+  core->checkpoint_begin = core->wal->appended();
   auto result = co_await run(core);
+  const uint64_t log_bytes = core->wal->appended() - core->checkpoint_begin;
+  core->checkpoint_log_bytes = std::max(log_bytes, core->checkpoint_log_bytes / 2);
   if (!result) {
     if (!core->is_stopped()) report(Severity::error, "store: a checkpoint failed; the shard stops");
     core->stop();
@@ -168,6 +173,29 @@ Task<void> checkpoint_task(CorePtr core) {
 }
 
 }  // namespace
+
+Task<void> wait_for_progress(CorePtr core) {
+  ++core->checkpoint_waiters;
+  co_await core->progress.wait();
+  --core->checkpoint_waiters;
+}
+
+Task<void> let_log_go_first(CorePtr core, double done) {
+  constexpr double kRoomShare = 0.5;  // of what the log has left; a slow device needs the rest
+  constexpr Duration kPause = 200 * kMicrosecond;
+  constexpr int kPausesMax = 2'500;
+  for (int pauses = 0; pauses < kPausesMax; ++pauses) {
+    const Pager::State& s = core->pages();
+    const bool hurried = core->is_stopped() || core->checkpoint_waiters != 0 || s.log_tight ||
+                         s.dropped_count > s.frames_limit / 8 || core->wal->idle() ||
+                         core->predicted_replay_ns() > kReplayHurryNs;
+    if (hurried) co_return;
+    const auto room = static_cast<double>(core->wal->ring_bytes() / 8 * 7 - core->log_limit());
+    const auto came = static_cast<double>(core->wal->appended() - core->checkpoint_begin);
+    if (done <= came / (room * kRoomShare)) co_return;
+    co_await core->reactor.sleep(kPause);
+  }
+}
 
 Task<Result<void>> write_superblock(CorePtr core, const Superblock& next) {
   const Bytes bytes = encode_superblock(next);
@@ -201,11 +229,11 @@ void StoreCore::start_checkpoint() {
 
 Task<Result<void>> checkpoint_now(CorePtr core) {
   // One that runs already may have frozen an older state.
-  while (core->checkpoint_running) co_await core->progress.wait();
+  while (core->checkpoint_running) co_await wait_for_progress(core);
   core->start_checkpoint();
   const uint64_t wanted = core->checkpoints_begun;
-  while (core->checkpoints_ended < wanted && !core->is_stopped()) co_await core->progress.wait();
-  while (core->checkpoint_running) co_await core->progress.wait();
+  while (core->checkpoints_ended < wanted && !core->is_stopped()) co_await wait_for_progress(core);
+  while (core->checkpoint_running) co_await wait_for_progress(core);
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   co_return Result<void>{};
 }

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
+#include "index/pager_state.h"
 #include "index/tree.h"
 
 namespace cairn::index {
@@ -22,6 +24,17 @@ void Cursor::load() {
   valid_ = true;
 }
 
+Result<Frame*> Cursor::child(const Node& node, uint32_t slot) {
+  auto frame = tree_->child_frame(node, slot);
+  if (frame || leaves_ahead_ == 0 || node.level() != 1) return frame;
+  if (frame.error().code() != Errc::page_absent) return frame;
+  std::vector<PageRef>& ahead = tree_->pager_.state().ahead;
+  ahead.clear();
+  const uint32_t end = std::min(node.count(), slot + 1 + leaves_ahead_);
+  for (uint32_t next = slot + 1; next < end; ++next) ahead.push_back(node.child(next));
+  return frame;
+}
+
 Result<void> Cursor::descend(ByteView key) {
   valid_ = false;
   depth_ = 0;
@@ -37,12 +50,26 @@ Result<void> Cursor::descend(ByteView key) {
       return {};
     }
     path_[depth].slot = node.child_for(key);
-    TRY(child, tree_->child_frame(node, path_[depth].slot));
-    frame = child;
+    TRY(below, child(node, path_[depth].slot));
+    frame = below;
   }
 }
 
+/// A seek forward that ends in the same leaf needs no way down from the root.
+bool Cursor::seek_in_leaf(ByteView key) {
+  if (as_chars(key) <= as_chars(this->key()) || slot_ + 1 >= leaf_count_) return false;
+  ++slot_;
+  load();
+  if (as_chars(this->key()) >= as_chars(key)) return true;
+  const uint32_t slot = Node(leaf_).find(key).slot;
+  if (slot >= leaf_count_) return false;
+  slot_ = slot;
+  load();
+  return true;
+}
+
 Result<void> Cursor::seek(ByteView key) {
+  if (valid_ && seek_in_leaf(key)) return {};
   TRY(done, descend(key));
   if (depth_ == 0) return {};
   if (slot_ < leaf_count_) {
@@ -89,9 +116,9 @@ Result<void> Cursor::descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_
   for (;;) {
     const Node node(path[depth].frame->data);
     if (node.is_leaf()) break;
-    TRY(child, tree_->child_frame(node, path[depth].slot));
-    const Node below(child->data);
-    path[++depth] = {child, last && !below.is_leaf() ? below.count() - 1 : 0};
+    TRY(frame, child(node, path[depth].slot));
+    const Node below(frame->data);
+    path[++depth] = {frame, last && !below.is_leaf() ? below.count() - 1 : 0};
   }
   path_ = path;
   enter_leaf();

@@ -10,7 +10,10 @@ namespace {
 
 constexpr size_t kWritersMax = 8;
 constexpr size_t kRunPagesMax = 16;  // adjacent pages in one device write
-constexpr size_t kWriteBackPages = 256;
+/// Pages of one write-back: a share of memory, so that those who wait for it do not wait long.
+size_t write_back_pages(const Pager::State& s) {
+  return std::clamp<size_t>(s.frames_target / 16, 8, 128);
+}
 
 /// One write_pages() call, shared by its writers.
 struct WriteJob {
@@ -18,6 +21,7 @@ struct WriteJob {
   std::vector<uint64_t> pages;  // ascending
   size_t next = 0;
   uint32_t generation_max = 0;
+  bool paced = false;  // the log goes first
   Join join;
 };
 
@@ -53,6 +57,10 @@ Task<void> writer(CorePtr core, std::shared_ptr<WriteJob> job) {
   media::AlignedBuffer buffer(std::min(kRunPagesMax, job->pages.size()) * kPageBytes);
   Result<void> result;
   while (result && !core->is_stopped()) {
+    if (job->paced) {
+      co_await let_log_go_first(core, static_cast<double>(job->next) /
+                                          static_cast<double>(job->pages.size()));
+    }
     const std::vector<Slot*> run = take_run(*core, *job, buffer);
     if (run.empty()) break;
     const uint64_t offset = run.front()->ref.page_number() * kPageBytes;
@@ -72,6 +80,7 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
   job->pages = std::move(pages);
   job->generation_max = generation_max;
+  job->paced = generation_max < core->pages().generation;
   const size_t writers = std::min(kWritersMax, job->pages.size());
   job->join.pending = writers;
   for (size_t i = 0; i < writers; ++i) core->reactor.spawn(writer(core, job));
@@ -81,39 +90,99 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
 }
 
 Task<Result<void>> write_back(CorePtr core, size_t count) {
-  // The hook before a checkpoint may need frames itself; nothing is frozen yet.
-  const bool freezing = core->checkpoint_running && !core->hook_running;
-  if (freezing || core->write_backs != 0) {
-    co_await core->progress.wait();
+  Pager::State& s = core->pages();
+  if (s.write_backs != 0) {
+    co_await wait_for_progress(core);
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     co_return Result<void>{};
   }
-  std::vector<uint64_t> chosen;
-  for (const Slot& slot : core->pages().slots) {
-    if (chosen.size() == count) break;
-    if (slot.used && slot.dirty && !slot.writing) chosen.push_back(slot.ref.page_number());
+  // Pages of a frozen generation are the checkpoint's: it must know when they are on the medium.
+  const uint32_t generation = s.generation;
+  std::vector<uint64_t> chosen = s.choose_dirty(count, generation);
+  // The hook before a checkpoint may need frames itself; nothing is frozen yet.
+  if (chosen.empty() && core->checkpoint_running && !core->hook_running) {
+    co_await core->progress.wait();
+    co_return Result<void>{};
   }
-  ++core->write_backs;
-  auto written = co_await write_pages(core, std::move(chosen), core->pages().generation);
-  --core->write_backs;
+  ++s.write_backs;
+  auto written = co_await write_pages(core, std::move(chosen), generation);
+  --(generation == s.generation ? s.write_backs : s.write_backs_frozen);
   core->progress.wake_all();
   co_return written;
 }
 
+namespace {
+
+Task<void> clean(CorePtr core) {
+  while (core->pages().is_too_dirty() && !core->is_stopped()) {
+    // An error stops the store; whoever waits for frames tells it.
+    const auto written = co_await write_back(core, write_back_pages(core->pages()));
+    if (!written) break;
+  }
+  core->cleaning = false;
+  core->progress.wake_all();
+}
+
+}  // namespace
+
+void StoreCore::keep_clean() {
+  if (cleaning || closing || is_stopped() || !pages().is_too_dirty()) return;
+  cleaning = true;
+  reactor.spawn(clean(shared_from_this()));
+}
+
 Task<Result<void>> make_frames(CorePtr core, size_t free) {
   Pager::State& s = core->pages();
-  if (free > s.frames_max / 2) {
+  if (free > s.frames_limit / 2) {
     co_return fail(Errc::no_memory, "store: one step changes too many pages; raise memory_bytes");
   }
-  const size_t target = s.frames_max + s.overcommit() / 2 - free;
+  const size_t target = s.frames_limit - free;
   for (;;) {
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     if (s.frames_used > target) s.evict(target);
     if (s.frames_used <= target) co_return Result<void>{};
     if (s.dirty_count == 0 && s.writes_in_flight == 0) {
-      co_return fail(Errc::no_memory, "store: every page in memory is in use; raise memory_bytes");
+      if (core->loading.empty() && core->pinned_pages == 0) {
+        co_return fail(Errc::no_memory,
+                       "store: every page in memory is in use; raise memory_bytes");
+      }
+      co_await core->progress.wait();
+      continue;
     }
-    CO_TRY(written, co_await write_back(core, kWriteBackPages));
+    CO_TRY(written, co_await write_back(core, write_back_pages(s)));
+  }
+}
+
+namespace {
+
+/// The page's bytes into `slot`, checked.
+Task<Result<void>> read_page(CorePtr core, PageRef ref, Slot* slot) {
+  const Instant begin = core->reactor.clock().now();
+  CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, slot->span()));
+  const auto took = static_cast<double>(core->reactor.clock().now() - begin);
+  core->load_ns += (took - core->load_ns) / 16;
+  CO_TRY(whole, check_page(slot->view(), ref));
+  if (core->pages().validator == nullptr) co_return Result<void>{};
+  co_return core->pages().validator(slot->view());
+}
+
+/// One that fails fails again where the page is needed, and is reported there.
+Task<void> load_beside(CorePtr core, PageRef ref) {
+  [[maybe_unused]] const auto loaded = co_await load_page(core, ref);
+  --core->loads_ahead;
+  core->progress.wake_all();
+}
+
+}  // namespace
+
+void StoreCore::load_ahead(const std::vector<PageRef>& refs) {
+  Pager::State& s = pages();
+  const size_t most = std::min(kLoadsAheadMax, s.replacement.probation_max() / 4);
+  for (const PageRef ref : refs) {
+    if (loads_ahead >= most || !s.has_room_to_load()) return;
+    if (s.find(ref.page_number()) != nullptr || loading.contains(ref.page_number())) continue;
+    ++loads_ahead;
+    reactor.spawn(load_beside(shared_from_this(), ref));
   }
 }
 
@@ -128,21 +197,17 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref) {
   if (page < s.first_page || page >= s.page_end) {
     co_return fail(Errc::checksum, "page: a reference points outside of the blob");
   }
-  if (s.frames_used >= s.frames_max) s.evict(s.frames_max - std::min<size_t>(s.frames_max, 16));
-  if (s.frames_used >= s.frames_max + s.overcommit() / 2) {
-    CO_TRY(made, co_await make_frames(core, 16));
+  if (s.frames_used >= s.frames_target) s.evict(s.frames_target - 1);
+  core->keep_clean();
+  if (!s.has_room_to_load()) {
+    CO_TRY(made, co_await make_frames(core, s.headroom() / 2 + 1));
     // The world moved: from the start, once there is room.
     co_return Result<void>{};
   }
   core->loading.insert(page);
   ++core->page_loads;
   Slot* slot = s.take_slot();
-  const Instant begin = core->reactor.clock().now();
-  auto loaded = co_await core->devices.meta->read(page * kPageBytes, slot->span());
-  const auto took = static_cast<double>(core->reactor.clock().now() - begin);
-  core->load_ns += (took - core->load_ns) / 16;
-  if (loaded) loaded = check_page(slot->view(), ref);
-  if (loaded && s.validator != nullptr) loaded = s.validator(slot->view());
+  const auto loaded = co_await read_page(core, ref, slot);
   if (loaded) {
     s.install(slot, ref, slot->header().birth.get());
   } else {
@@ -173,7 +238,7 @@ Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pa
   while (core->checkpoints_ended == ended && !core->is_stopped()) {
     if (want == Want::log && !core->pages().log_tight) break;
     core->start_checkpoint();
-    co_await core->progress.wait();
+    co_await wait_for_progress(core);
   }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   co_return Result<void>{};

@@ -87,6 +87,8 @@ class Node {
     const size_t skip = kValueLengthBytes + (suffix > kHeadBytes ? suffix - kHeadBytes : 0);
     return {p_ + entry + skip, load16(entry)};
   }
+  /// Where a slot's entry begins in the page.
+  const std::byte* entry(uint32_t slot) const { return p_ + load16(at(slot) + 4); }
   NodeItem item(uint32_t slot) const { return {key(slot), value(slot)}; }
 
   PageRef child(uint32_t slot) const { return {load_le64(branch_value(slot))}; }

@@ -15,6 +15,11 @@ constexpr uint32_t kRunPages =
     64;  // addresses taken at once, so that neighbours in time are neighbours
 constexpr size_t kReservePagesMax = 16'384;
 
+/// A step of middling size needs no wait, whatever the budget.
+size_t headroom_of(size_t frames) {
+  return std::max(std::min<size_t>(frames / 16, 512), std::min<size_t>(64, frames / 2));
+}
+
 Slot* slot_of(Frame* frame) { return static_cast<Slot*>(frame); }
 
 }  // namespace
@@ -42,11 +47,13 @@ Result<void> check_page(ByteView page, PageRef ref) {
 
 // ---- frames ----
 
-Pager::State::State(uint64_t first_page_in, uint64_t page_end_in, size_t frames_max_in)
+Pager::State::State(uint64_t first_page_in, uint64_t page_end_in, size_t frames_limit_in)
     : space(page_end_in, first_page_in),
       first_page(first_page_in),
       page_end(page_end_in),
-      frames_max(frames_max_in) {}
+      frames_limit(frames_limit_in),
+      frames_target(frames_limit - headroom_of(frames_limit)),
+      replacement(frames_target) {}
 
 Slot* Pager::State::find(uint64_t page_number) {
   const auto found = table.find(page_number);
@@ -54,6 +61,7 @@ Slot* Pager::State::find(uint64_t page_number) {
 }
 
 Slot* Pager::State::take_slot() {
+  CHECK(has_room(1));
   if (free_buffers.empty()) {
     std::byte* base = slabs.emplace_back(kSlabFrames * kPageBytes).data();
     for (size_t i = kSlabFrames; i-- > 0;) free_buffers.push_back(base + i * kPageBytes);
@@ -69,12 +77,16 @@ Slot* Pager::State::take_slot() {
   return slot;
 }
 
-void Pager::State::install(Slot* slot, PageRef ref, uint32_t birth) {
+void Pager::State::install(Slot* slot, PageRef ref, uint32_t birth, const Slot* original) {
   DCHECK(slot->used);
   slot->ref = ref;
   slot->birth = birth;
-  slot->referenced = true;
   --slot->pins;
+  if (original != nullptr) {
+    replacement.add_like(*slot, *original);
+  } else {
+    replacement.add(*slot, ref.page_number());
+  }
   const bool fresh = table.try_emplace(ref.page_number(), slot).second;
   CHECK(fresh);
 }
@@ -83,6 +95,7 @@ void Pager::State::free_slot(Slot* slot) {
   DCHECK(slot->used);
   DCHECK(!slot->writing);
   if (slot->dirty) mark_clean(slot);
+  replacement.remove(*slot);
   if (!slot->ref.is_null()) table.erase(slot->ref.page_number());
   if (slot->data != nullptr) {
     free_buffers.push_back(slot->data);
@@ -97,27 +110,67 @@ void Pager::State::mark_dirty(Slot* slot) {
   if (slot->dirty) return;
   slot->dirty = true;
   ++dirty_count;
+  replacement.changed(*slot);
+  if (dirty_pages.size() > 2 * frames_limit) forget_clean_pages();
   dirty_pages.push_back(slot->ref.page_number());
+}
+
+/// Pages that were written back meanwhile need not be remembered.
+void Pager::State::forget_clean_pages() {
+  std::sort(dirty_pages.begin(), dirty_pages.end());
+  const auto clean = [&](uint64_t page) {
+    const Slot* slot = find(page);
+    return slot == nullptr || !slot->dirty;
+  };
+  dirty_pages.erase(std::unique(dirty_pages.begin(), dirty_pages.end()), dirty_pages.end());
+  std::erase_if(dirty_pages, clean);
 }
 
 void Pager::State::mark_clean(Slot* slot) {
   if (!slot->dirty) return;
   slot->dirty = false;
   --dirty_count;
+  if (slot->dropped || slot->writing) {
+    replacement.park(*slot);
+  } else {
+    replacement.cleaned(*slot);
+  }
 }
 
 size_t Pager::State::evict(size_t target) {
   size_t evicted = 0;
-  // Two rounds: the first may only take marks away.
-  for (size_t looked = 0; frames_used > target && looked < 2 * slots.size(); ++looked) {
-    if (hand >= slots.size()) hand = 0;
-    Slot& slot = slots[hand++];
-    if (!slot.used || slot.dirty || slot.writing || slot.pins != 0) continue;
-    if (std::exchange(slot.referenced, false) && target != 0) continue;
-    free_slot(&slot);
+  while (frames_used > target) {
+    auto* slot = static_cast<Slot*>(replacement.candidate());
+    if (slot == nullptr) break;
+    if (slot->pins != 0) {
+      // Out of the way, or it would be the candidate again before all others were.
+      replacement.park(*slot);
+      passed_over.push_back(slot);
+      continue;
+    }
+    DCHECK(!slot->dirty);
+    DCHECK(!slot->writing);
+    replacement.evicted(*slot, slot->ref.page_number());
+    free_slot(slot);
     ++evicted;
   }
+  for (Slot* slot : passed_over) replacement.spared(*slot);
+  passed_over.clear();
   return evicted;
+}
+
+std::vector<uint64_t> Pager::State::choose_dirty(size_t count, uint32_t birth_min) {
+  std::vector<uint64_t> chosen;
+  const auto look = [&](bool patient) {
+    for (size_t n = replacement.dirty_count(); n > 0 && chosen.size() < count; --n) {
+      auto* slot = static_cast<Slot*>(replacement.next_dirty(patient));
+      if (slot == nullptr) return;
+      if (!slot->writing && slot->birth >= birth_min) chosen.push_back(slot->ref.page_number());
+    }
+  };
+  look(true);
+  if (chosen.empty()) look(false);
+  return chosen;
 }
 
 void Pager::State::write_begins(Slot* slot) {
@@ -131,7 +184,10 @@ void Pager::State::write_ended(Slot* slot) {
   DCHECK(slot->writing);
   slot->writing = false;
   --writes_in_flight;
-  if (!slot->dropped) return;
+  if (!slot->dropped) {
+    if (!slot->dirty) replacement.cleaned(*slot);
+    return;
+  }
   // It changed while it was written, then a checkpoint took it over: that writes it once more.
   if (slot->dirty && !slot->interim) return;
   if (slot->interim) space.cancel({slot->ref.page_number(), 1});
@@ -199,6 +255,8 @@ void Pager::State::publish_born() {
 
 std::vector<uint64_t> Pager::State::next_generation() {
   CHECK(born.empty());
+  CHECK(write_backs_frozen == 0);
+  write_backs_frozen = std::exchange(write_backs, 0);
   ++generation;
   return std::exchange(dirty_pages, {});
 }
@@ -240,7 +298,7 @@ Frame* Pager::writable(Frame* frame) {
   } else {
     std::memcpy(copy->data, old->data, kPageBytes);
   }
-  s.install(copy, ref, s.generation);
+  s.install(copy, ref, s.generation, old);
   s.born.insert(ref.page_number());
   s.mark_dirty(copy);
   copy->header().page_number = ref.page_number();
@@ -282,6 +340,8 @@ void Pager::drop(Frame* frame) {
     slot->interim = interim;
     ++s.dropped_count;
     if (interim) s.mark_clean(slot);
+    // Only the checkpoint that needs it looks for it.
+    s.replacement.park(*slot);
     return;
   }
   s.free_slot(slot);
@@ -293,13 +353,17 @@ Result<void> Pager::reserve(size_t pages, Use use) {
   if (pages > kReservePagesMax) {
     return fail(Errc::no_memory, "pager: one step changes too many pages; split the call");
   }
+  // Replay must be able to do whatever was done: it may use all of memory, others half.
+  if (s.driven && !s.urgent && pages > s.frames_limit / 2) {
+    return fail(Errc::no_memory, "pager: one step changes too many pages; raise memory_bytes");
+  }
   s.wanted_pages = pages;
   s.wanted_urgent = s.urgent || use == Use::checkpoint;
   if (s.wanted_urgent ? s.log_full : s.log_tight) {
     s.want = Want::log;
     return fail(Errc::page_absent, "pager: the log has no room now");
   }
-  if (s.frames_used + pages > s.frames_max + s.overcommit()) {
+  if (!s.has_room(pages)) {
     if (!s.driven) return fail(Errc::no_memory, "pager: the memory budget is used up");
     s.want = Want::frames;
     return fail(Errc::page_absent, "pager: no free frames now");

@@ -1,7 +1,9 @@
 // The inside of Pager, shared by pager, checkpoint and store; nobody else includes it.
 // Frames: one 16 KiB buffer each, from slabs that are never given back. `table` finds a frame by
 // page number; a page number stands there at most once, because an address is handed out again only
-// after every frame and every write that used it has ended.
+// after every frame and every write that used it has ended. Frames in use never exceed
+// `frames_limit`: a step reserves what it takes beforehand, a load waits while there is no room for
+// it; between steps they are brought back to `frames_target`, so that steps find room.
 // Addresses: media::Space over pages. Born pages are reserved there until freeze() publishes them;
 // a page of an earlier generation that is dropped is freed with the running generation as its
 // "lsn". Home: the shard's reactor.
@@ -14,43 +16,57 @@
 #include "base/flat_map.h"
 
 #include "index/pager.h"
+#include "index/replacement.h"
 #include "media/device.h"
 #include "media/space.h"
 
 namespace cairn::index {
 
 /// A frame with what the pager keeps about it.
-struct Slot : Frame {
-  bool used = false;        // in the table, or being loaded
-  bool referenced = false;  // since the clock hand passed
-  bool dropped = false;     // not of the live tree; lives on until its write ended
-  bool writing = false;     // a device write of its page is under way
-  bool interim = false;     // with `dropped`: its address is to be given back, too
+struct Slot : Frame, CacheEntry {
+  bool used = false;     // in the table, or being loaded
+  bool dropped = false;  // not of the live tree; lives on until its write ended
+  bool writing = false;  // a device write of its page is under way
+  bool interim = false;  // with `dropped`: its address is to be given back, too
 };
 
 /// Why a plain call returned page_absent; what Store::load_absent has to wait for.
 enum class Want : uint8_t { nothing, page, frames, addresses, log };
 
 struct Pager::State {
-  /// Pages [first_page, page_end) belong to the pager. `frames_max`: the budget, in frames.
-  State(uint64_t first_page, uint64_t page_end, size_t frames_max);
+  /// Pages [first_page, page_end) belong to the pager. `frames_limit`: the budget, in frames.
+  State(uint64_t first_page, uint64_t page_end, size_t frames_limit);
 
   // ---- frames ----
   Slot* find(uint64_t page_number);
-  /// A slot with a buffer, pinned once, not in the table. May exceed the budget (see overcommit).
+  /// A slot with a buffer, pinned once, not in the table. Precondition: has_room(1).
   Slot* take_slot();
   /// Puts a slot of take_slot() into the table as page `ref` and takes the pin away.
-  void install(Slot* slot, PageRef ref, uint32_t birth);
+  /// @param original  the page that it replaces, null: it was loaded or is new
+  void install(Slot* slot, PageRef ref, uint32_t birth, const Slot* original = nullptr);
   void free_slot(Slot* slot);
   void mark_dirty(Slot* slot);
+  void forget_clean_pages();
   void mark_clean(Slot* slot);
   /// Drops clean unpinned frames until at most `target` are in use or none is left. Returns how
   /// many.
   size_t evict(size_t target);
+  /// The dirty pages that should be written next, at most `count`, of generation `birth_min` or
+  /// later.
+  std::vector<uint64_t> choose_dirty(size_t count, uint32_t birth_min);
   /// A device write of the slot's page begins (the slot is clean from now on) or has ended.
   void write_begins(Slot* slot);
   void write_ended(Slot* slot);
-  size_t overcommit() const { return frames_max / 8 + 64; }
+  bool has_room(size_t pages) const { return frames_used + pages <= frames_limit; }
+  /// What a step may take beyond `frames_target`; loads leave half of it alone.
+  size_t headroom() const { return frames_limit - frames_target; }
+  bool has_room_to_load() const { return has_room(headroom() / 2 + 1); }
+  /// The tables of what this generation changed have outgrown their part of memory.
+  bool is_generation_large() const { return born.size() > 4 * frames_limit; }
+  /// So many frames hold changes that what is clean would be pushed out: write some.
+  bool is_too_dirty() const {
+    return frames_used + frames_target / 16 >= frames_target && dirty_count > frames_target / 4;
+  }
 
   // ---- addresses ----
   /// Sees to `pages` addresses in the pool; false if the blob has not so many above `kept`.
@@ -74,7 +90,8 @@ struct Pager::State {
   media::Space space;
   uint64_t first_page;
   uint64_t page_end;
-  size_t frames_max;
+  size_t frames_limit;
+  size_t frames_target;
   uint32_t generation = 1;
   PageRef root;
   Pager::Validator validator = nullptr;
@@ -84,14 +101,17 @@ struct Pager::State {
   std::vector<Slot*> free_slots;
   std::vector<media::AlignedBuffer> slabs;
   std::vector<std::byte*> free_buffers;
-  size_t hand = 0;  // of the clock
+  Replacement replacement;
+  std::vector<Slot*> passed_over;  // scratch of evict()
   size_t frames_used = 0;
   size_t dirty_count = 0;
   size_t dropped_count = 0;  // frames that only wait for their write
   size_t writes_in_flight = 0;
+  uint32_t write_backs = 0;         // running, of pages of this generation
+  uint32_t write_backs_frozen = 0;  // running, begun before the newest freeze
 
-  FlatSet<uint64_t> born;  // live pages of this generation
-  std::vector<uint64_t> pool;          // reserved addresses, next one at the back
+  FlatSet<uint64_t> born;      // live pages of this generation
+  std::vector<uint64_t> pool;  // reserved addresses, next one at the back
   std::vector<uint64_t>
       dirty_pages;  // became dirty in this generation; may repeat, may be clean again
   uint64_t kept_for_bitmaps = 0;
@@ -103,6 +123,7 @@ struct Pager::State {
   bool log_full = false;   // not even in what is kept back for a checkpoint's hook
   Want want = Want::nothing;
   PageRef absent;
+  std::vector<PageRef> ahead;  // with Want::page: what a walk will ask for next
   size_t wanted_pages = 0;
   bool wanted_urgent = false;  // by someone who must not wait for a checkpoint
 };

@@ -8,12 +8,12 @@
 namespace cairn::index {
 
 std::unique_ptr<Pager> make_memory_pager(size_t pages) {
-  return std::make_unique<Pager>(std::make_unique<Pager::State>(1, pages + 1 + 64, pages));
+  return std::make_unique<Pager>(std::make_unique<Pager::State>(1, pages + 1 + 64, pages + 64));
 }
 
-MemoryPager::MemoryPager(size_t pages, size_t frames_max)
-    : pager_(std::make_unique<Pager>(
-          std::make_unique<Pager::State>(1, pages + 1, frames_max == 0 ? pages : frames_max))) {}
+MemoryPager::MemoryPager(size_t pages, size_t frames_limit)
+    : pager_(std::make_unique<Pager>(std::make_unique<Pager::State>(
+          1, pages + 1, frames_limit == 0 ? pages + 1 : frames_limit))) {}
 
 Result<void> MemoryPager::load_absent() {
   Pager::State& s = pager_->state();

@@ -16,8 +16,8 @@ std::unique_ptr<Pager> make_memory_pager(size_t pages);
 /// The same with a medium, so that pages can leave and come back.
 class MemoryPager {
  public:
-  /// `frames_max`: the budget of frames, 0: as many as pages.
-  explicit MemoryPager(size_t pages, size_t frames_max = 0);
+  /// `frames_limit`: the budget of frames, 0: as many as pages.
+  explicit MemoryPager(size_t pages, size_t frames_limit = 0);
   Pager& pager() { return *pager_; }
   /// Loads the page that the last page_absent named. @error checksum, as the validator says
   Result<void> load_absent();

@@ -4,27 +4,45 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "index/budget.h"
 #include "index/record_format.h"
-#include "index/store_core.h"
+#include "index/store_state.h"
+#include "index/sweep.h"
 
 namespace cairn::index {
 
-struct Store::State : StoreCore {
-  using StoreCore::StoreCore;
-};
-
 namespace {
 
-constexpr size_t kFramesMin = 64;
 constexpr uint64_t kMetaPagesMin = 64;
-constexpr uint64_t kGatherBytes = 1u << 20;
+// Store.md rule 18: updates wait where replay would take this long; a checkpoint begins before.
+constexpr double kReplayMaxNs = 2e9;
+constexpr double kReplayBeginNs = 1.4e9;
+
+Budget budget_of(const StoreDevices& devices, const StoreOptions& options) {
+  return split_budget(options.memory_bytes, devices.meta->size_bytes() / kPageBytes,
+                      devices.data->size_bytes() / media::kBlockBytes);
+}
 
 std::unique_ptr<Pager::State> make_pages(const StoreDevices& devices, const StoreOptions& options) {
   const uint64_t pages = devices.meta->size_bytes() / kPageBytes;
-  const size_t frames = std::max<size_t>(kFramesMin, options.memory_bytes / kPageBytes);
+  const size_t frames = budget_of(devices, options).frames;
   auto state = std::make_unique<Pager::State>(kEdgePages, pages - kEdgePages, frames);
   state->driven = true;
   return state;
+}
+
+Result<void> check_budget(const StoreDevices& devices, const StoreOptions& options) {
+  if (options.memory_bytes < kMemoryBytesMin) {
+    return fail(Errc::invalid,
+                "store: the memory budget is too small for one operation; 4 MiB at least");
+  }
+  if (budget_of(devices, options).frames < kFramesMin) {
+    return fail(
+        Errc::invalid,
+        "store: the memory budget is too small for a blob of this size; a 4,096th of the data "
+        "and 4 MiB will do");
+  }
+  return {};
 }
 
 Result<void> check_sizes(const StoreDevices& devices) {
@@ -141,79 +159,13 @@ void start_log(StoreCore& core, const media::WalReader::Summary& tail) {
   core.look_at_log();
 }
 
-/// Copies the pieces from a position on; zeros behind their end.
-struct Gather {
-  const std::vector<IoVec>& pieces;
-  size_t piece = 0;
-  size_t used = 0;
+bool short_of_pages(const Pager::State& s) { return s.free_pages() < s.kept_for_removals(); }
 
-  void take(ByteSpan into) {
-    size_t at = 0;
-    while (at < into.size() && piece < pieces.size()) {
-      const size_t bytes = std::min(into.size() - at, pieces[piece].bytes - used);
-      if (bytes != 0) std::memcpy(into.data() + at, pieces[piece].data + used, bytes);
-      at += bytes;
-      used += bytes;
-      if (used != pieces[piece].bytes) continue;
-      ++piece;
-      used = 0;
-    }
-    if (at < into.size()) std::memset(into.data() + at, 0, into.size() - at);
-  }
-};
-
-Task<Result<void>> write_extent(CorePtr core, Store::DataWrite write) {
-  const uint64_t bytes = uint64_t{write.extent.count} * media::kBlockBytes;
-  const uint64_t offset = write.extent.block * media::kBlockBytes;
-  if (write.pieces.size() == 1 && write.pieces[0].bytes == bytes &&
-      reinterpret_cast<uintptr_t>(write.pieces[0].data) % media::kBlockBytes == 0) {
-    co_return co_await core->devices.data->write_durable(offset, {write.pieces[0].data, bytes});
-  }
-  Gather gather{write.pieces};
-  media::AlignedBuffer buffer(std::min(bytes, kGatherBytes));
-  for (uint64_t at = 0; at < bytes; at += buffer.size()) {
-    const ByteSpan part = buffer.span().first(std::min<uint64_t>(buffer.size(), bytes - at));
-    gather.take(part);
-    CO_TRY(done, co_await core->devices.data->write_durable(offset + at, part));
-  }
-  co_return Result<void>{};
-}
-
-Task<void> write_one_of(CorePtr core, Store::DataWrite write, std::shared_ptr<Join> join) {
-  auto done = co_await write_extent(core, std::move(write));
-  join->end(done);
-}
-
-Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
-                                 std::vector<Store::DataWrite> writes) {
-  Result<void> result;
-  if (writes.size() == 1) {
-    result = co_await write_extent(core, std::move(writes[0]));
-  } else {
-    auto join = std::make_shared<Join>(core->reactor);
-    join->pending = writes.size();
-    for (auto& write : writes) {
-      core->reactor.spawn(write_one_of(core, std::move(write), join));
-    }
-    while (join->pending != 0) co_await join->ended.wait();
-    result = join->result;
-  }
-  core->wal->data_done(position, result.has_value());
-  if (!result) core->stop();
-  co_return result;
-}
-
-/// Blocks were short and freed ones are on their way back: waits for those (store.md rule 10).
-Task<Result<void>> wait_for_blocks(CorePtr core) {
-  // Others who are short meanwhile wait for the same.
-  const media::Lsn freed_at = core->data_short_at;
-  CO_TRY(freed, co_await core->wal->durable(freed_at));
-  core->wal->record_complete(freed_at);
-  const media::WalStart end = core->wal->seal();
-  CO_TRY(recorded, co_await core->wal->durable(end.position));
-  core->release_data();
-  core->data_short_at = 0;
-  co_return Result<void>{};
+/// A checkpoint runs and cannot keep up: updates wait for it.
+bool is_behind(const StoreCore& core) {
+  const Pager::State& s = core.pages();
+  return core.checkpoint_running && core.options.checkpoints &&
+         (core.predicted_replay_ns() > kReplayMaxNs || s.dropped_count > s.frames_limit / 4);
 }
 
 Task<Result<void>> admit_update(CorePtr core) {
@@ -222,27 +174,26 @@ Task<Result<void>> admit_update(CorePtr core) {
     if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
     if (core->closing) co_return fail(Errc::shutdown, "store: closing, no new updates");
     if (core->options.checkpoints && core->checkpoint_due()) core->start_checkpoint();
-    if (s.frames_used > s.frames_max) s.evict(s.frames_max - s.frames_max / 32);
-    if (s.frames_used > s.frames_max + s.overcommit() / 2) {
-      CO_TRY(made, co_await make_frames(core, s.overcommit() / 4));
+    if (s.frames_used > s.frames_target) s.evict(s.frames_target);
+    core->keep_clean();
+    if (!s.has_room(s.headroom() / 2)) {
+      CO_TRY(made, co_await make_frames(core, s.headroom() / 2));
       continue;
     }
-    const bool short_of_pages = s.free_pages() < s.kept_for_removals();
-    if (short_of_pages && s.space.usage().deferred == 0 && !core->checkpoint_running) {
+    const bool short_now = short_of_pages(s);
+    if (short_now && s.space.usage().deferred == 0 && !core->checkpoint_running) {
       if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
       co_return fail(Errc::no_space,
                      "store: the meta blob is full; remove data or enlarge the pool");
     }
-    const bool behind = core->checkpoint_running && core->options.checkpoints &&
-                        (core->predicted_replay_ns() > 2e9 || s.dropped_count > s.frames_max / 4);
+    const bool behind = is_behind(*core);
     if (core->data_short_at != 0) {
       CO_TRY(released, co_await wait_for_blocks(core));
       continue;
     }
-    if (core->hook_running || (!s.log_tight && !short_of_pages && !behind))
-      co_return Result<void>{};
-    if (s.log_tight || short_of_pages) core->start_checkpoint();
-    co_await core->progress.wait();
+    if (core->hook_running || (!s.log_tight && !short_now && !behind)) co_return Result<void>{};
+    if (s.log_tight || short_now) core->start_checkpoint();
+    co_await wait_for_progress(core);
   }
 }
 
@@ -251,17 +202,21 @@ Task<Result<void>> close_core(CorePtr core) {
   auto last = co_await checkpoint_now(core);
   core->closing = true;
   auto drained = co_await core->wal->drain();
-  while (core->write_backs != 0 || core->checkpoint_running) co_await core->progress.wait();
+  const Pager::State& s = core->pages();
+  while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
+         core->loads_ahead != 0 || core->checkpoint_running) {
+    co_await core->progress.wait();
+  }
   co_return last ? drained : last;
 }
 
 Task<Result<void>> end_of_step(CorePtr core) {
   Pager::State& s = core->pages();
   if (!core->options.evict_always) {
-    if (s.frames_used > s.frames_max) s.evict(s.frames_max);
+    if (s.frames_used > s.frames_target) s.evict(s.frames_target);
     co_return Result<void>{};
   }
-  if (s.dirty_count != 0 && !core->checkpoint_running && core->write_backs == 0 &&
+  if (s.dirty_count != 0 && !core->checkpoint_running && s.write_backs == 0 &&
       !core->is_stopped()) {
     CO_TRY(written, co_await write_back(core, s.dirty_count));
   }
@@ -318,15 +273,28 @@ double StoreCore::predicted_replay_ns() const {
   const auto bytes = static_cast<double>(wal->used_bytes());
   const auto records = static_cast<double>(records_before + records_since);
   const auto pages_changed = static_cast<double>(pages_before + pages().born.size());
-  return bytes / kBytesPerNs + records * kRecordNs + pages_changed * load_ns / kLoadsAtOnce;
+  double loads = pages_changed;
+  const auto frames = static_cast<double>(pages().frames_target);
+  // Where they do not fit into memory, a record finds its leaf gone again, and each is written,
+  // too.
+  if (loads > frames) loads = 2 * std::max(loads, records * (1 - frames / loads));
+  return bytes / kBytesPerNs + records * kRecordNs + loads * load_ns / kLoadsAtOnce;
+}
+
+uint64_t StoreCore::log_limit() const {
+  // The less often the better: a checkpoint writes each page that changed, however often. What
+  // comes to the log while it runs must find room; half as much again is a margin.
+  const uint64_t ring = wal->ring_bytes();
+  const uint64_t kept = std::min(record_bytes_max() + checkpoint_log_bytes / 2 * 3, ring);
+  return std::clamp(ring - kept, ring / 4, ring / 8 * 5);
 }
 
 bool StoreCore::checkpoint_due() const {
   if (checkpoint_running) return false;
   const Pager::State& s = pages();
   const media::SpaceUsage usage = s.space.usage();
-  return wal->used_bytes() > wal->ring_bytes() / 4 || s.dirty_count > s.frames_max / 2 ||
-         predicted_replay_ns() > 1e9 ||
+  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_limit / 2 ||
+         predicted_replay_ns() > kReplayBeginNs || s.is_generation_large() ||
          (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
 }
 
@@ -337,6 +305,7 @@ Store::~Store() = default;
 
 Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevices devices,
                                                    StoreOptions options) {
+  CO_TRY(enough, check_budget(devices, options));
   CO_TRY(fit, check_sizes(devices));
   const uint64_t meta_pages = devices.meta->size_bytes() / kPageBytes;
   CO_TRY(copies, co_await read_copies(*devices.meta, meta_pages));
@@ -369,6 +338,7 @@ Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevice
 
 Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices devices,
                                                  StoreOptions options, ReplayHook hook) {
+  CO_TRY(enough, check_budget(devices, options));
   if (!check_sizes(devices)) co_return fail(Errc::format_invalid, "store: the blobs are too small");
   // What is seen now may still be in a volatile cache: it must not vanish after it was acted upon.
   CO_TRY(flushed, co_await flush_all(devices));
@@ -415,9 +385,13 @@ Task<Result<void>> Store::close() { return close_core(state_); }
 
 // ---- service ----
 
-Task<Result<void>> Store::load_absent() {
-  Pager::State& s = state_->pages();
-  return wait_for_want(state_, std::exchange(s.want, Want::nothing), s.absent, s.wanted_pages);
+bool Store::admits() const {
+  const State& core = *state_;
+  const Pager::State& s = core.pages();
+  return !core.is_stopped() && !core.closing && core.data_short_at == 0 && !s.log_tight &&
+         s.frames_used <= s.frames_target && s.has_room(s.headroom() / 2) &&
+         !short_of_pages(s) && !is_behind(core) &&
+         !(core.options.checkpoints && core.checkpoint_due());
 }
 
 Task<Result<void>> Store::admit() { return admit_update(state_); }
@@ -459,6 +433,21 @@ media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::
 Task<Result<void>> Store::write_data(media::Lsn position, std::vector<DataWrite> writes) {
   return write_extents(state_, position, std::move(writes));
 }
+
+Task<Store::DataJobPtr> Store::start_data(std::vector<DataWrite> writes) {
+  auto job = start_extents(state_, std::move(writes));
+  // The writes run first in the next turn; what they ask for starts now and not at its end.
+  co_await state_->reactor.yield();
+  if (state_->reactor.io() != nullptr) state_->reactor.io()->kick();
+  co_return job;
+}
+
+Task<Result<void>> Store::finish_data(DataJobPtr job) {
+  return finish_extents(state_, std::move(job));
+}
+
+void Store::data_written(media::Lsn position) { state_->wal->data_done(position, true); }
+bool Store::log_idle() const { return state_->wal->idle(); }
 
 Task<Result<void>> Store::read_data(media::Extent extent, uint64_t first_block, ByteSpan into) {
   DCHECK(first_block + into.size() / media::kBlockBytes <= extent.count);
@@ -513,6 +502,9 @@ Task<Result<Store::CheckReport>> Store::check(Claims claims) {
   return check_now(state_, std::move(claims));
 }
 
+Sweep Store::sweep() { return Sweep(state_); }
+Task<Result<Store::KeySpan>> Store::span_at(Bytes key) { return find_span(state_, std::move(key)); }
+
 StoreStats Store::stats() const {
   const State& s = *state_;
   const Pager::State& pages = s.pages();
@@ -527,6 +519,7 @@ StoreStats Store::stats() const {
   stats.replayed_bytes = s.replayed_bytes;
   stats.replay_ns = s.replay_ns;
   stats.checkpoints = s.checkpoints_ended;
+  stats.checkpoint_running = s.checkpoint_running;
   return stats;
 }
 

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ struct StoreDevices {
 };
 
 struct StoreOptions {
-  uint64_t memory_bytes = 256ull << 20;  // budget of page frames
+  uint64_t memory_bytes = 256ull << 20;  // budget of the whole store (index/budget.h)
   bool evict_always = false;             // debug: every unpinned page leaves memory after each step
   bool checkpoints = true;         // background checkpoints; false: only checkpoint() makes them
   uint64_t owner_tag[2] = {0, 0};  // e.g. the pool's UUID; open refuses a store of another owner
@@ -44,6 +45,19 @@ struct StoreStats {
   uint64_t wal_used_bytes = 0, wal_bytes = 0;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
+  bool checkpoint_running = false;
+};
+
+struct StoreCore;
+class Sweep;
+
+/// Keys [low, high) whose records cannot be read: what a damaged page holds. `high` empty: to the
+/// end.
+struct LostRange {
+  Bytes low, high;
+  uint64_t page = 0;
+  uint32_t level = 0;         // 0: a leaf
+  const char* cause = nullptr;
 };
 
 class Store {
@@ -67,16 +81,56 @@ class Store {
 
   Tree& tree() { return *tree_; }
 
+  /// One operation's way through the pages that it misses. Pages that were loaded for it stay in
+  /// memory until it ends (up to kAttemptPagesMax), so that planning again gets further each time
+  /// however many others load pages: where memory is short, one of them goes first.
+  class [[nodiscard]] Attempt {
+   public:
+    explicit Attempt(Store& store) : store_(&store) {}
+    ~Attempt() { release(); }
+    Attempt(const Attempt&) = delete;
+    Attempt& operator=(const Attempt&) = delete;
+    /// Lets its pages go: it waits for something else now, or has got further and does not need
+    /// them any more.
+    void release();
+
+   private:
+    friend class Store;
+    struct Pin {
+      uint64_t page = 0;
+      uint32_t birth = 0;
+    };
+    static Task<Result<void>> load(std::shared_ptr<State> state, Attempt& attempt, PageRef ref);
+    Store* store_;
+    std::shared_ptr<State> state_;  // from the first miss on: the store may end before the task
+    std::vector<Pin> pins_;
+    uint64_t loads_ = 0;  // since the last release()
+  };
+  static constexpr size_t kAttemptPagesMax = 64;
+
   /// Does what the last page_absent asked for: loads the page that it named, or waits for free
   /// frames, free pages (a checkpoint) or room in the log. Then plan again from the start.
   /// @error io, checksum
   /// @error no_memory  the budget is too small for this step
   /// @error no_space   the meta blob is full
+  Task<Result<void>> load_absent(Attempt& attempt);
+  /// The same for someone who is alone: background work, tests.
   Task<Result<void>> load_absent();
+
+  /// The leaf on which a look-up of `key` ends, or the page in its way that cannot be read.
+  struct KeySpan {
+    Bytes low, high;   // its keys; high empty: to the end
+    std::optional<LostRange> lost;
+  };
+  /// After a load failed: what is lost with it, and where to go on. @error as load_absent(), where
+  /// no page is to blame
+  Task<Result<KeySpan>> span_at(Bytes key);
 
   /// Waits until the log has room and checkpoints keep up; call before planning an update.
   /// @error io  the store has stopped   @error no_space  the meta blob is full
   Task<Result<void>> admit();
+  /// admit() would not wait and has nothing to do: it need not be called.
+  bool admits() const;
 
   /// Blocks for data. In memory only until a commit publishes them; cancel() what is not committed.
   Result<std::vector<media::Extent>> reserve_data(uint64_t bytes);
@@ -100,6 +154,20 @@ class Store {
   /// exactly once for each commit whose batch published data, with the commit's position. The
   /// buffers are borrowed until completion. @error io  the store has stopped
   Task<Result<void>> write_data(media::Lsn position, std::vector<DataWrite> writes);
+  /// As write_data() in three steps, so that data is under way before its checksums are made and
+  /// its record is built: begins to write (under way on return) ...
+  /// The buffers are borrowed until finish_data() is done, and until then the blocks must not be
+  /// cancelled.
+  struct DataJob;
+  using DataJobPtr = std::shared_ptr<DataJob>;
+  Task<DataJobPtr> start_data(std::vector<DataWrite> writes);
+  /// ... waits until all of it is durable; exactly once for each start_data() ...
+  /// @error io  the store has stopped
+  Task<Result<void>> finish_data(DataJobPtr job);
+  /// ... and tells the log so: once for the commit that published it, when both are done.
+  void data_written(media::Lsn position);
+  /// No record is on its way, and no data: nobody would wait behind a large write.
+  bool log_idle() const;
   /// Reads whole blocks [first, first + into.size()/4096) of `extent`.
   Task<Result<void>> read_data(media::Extent extent, uint64_t first_block, ByteSpan into);
 
@@ -145,15 +213,19 @@ class Store {
   media::WalStamp recovered_stamp() const;
 
   /// Offline check: every page reachable from the root is whole, page and block ownership is exact
-  /// (each owned page reachable once, each owned block claimed once).
+  /// (each owned page reachable once, each owned block claimed once). Where pages are damaged, what
+  /// they may own is not held against anyone.
   /// @param claims  yields the data extents that a record's value claims; the owner knows its
   /// format
   struct CheckReport {
     uint64_t pages = 0, records = 0, blocks = 0;
     std::vector<std::string> problems;
+    std::vector<LostRange> lost;  // ascending; each has its problem, too
   };
   using Claims = std::function<Result<std::vector<media::Extent>>(ByteView key, ByteView value)>;
   Task<Result<CheckReport>> check(Claims claims);
+  /// A walk over the durable state past the page cache. The store outlives it.
+  Sweep sweep();
 
  private:
   explicit Store(std::shared_ptr<State> state);

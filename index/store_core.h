@@ -42,7 +42,10 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   bool closing = false;
   bool checkpoint_running = false;
   bool hook_running = false;
-  uint32_t write_backs = 0;  // running
+  bool cleaning = false;          // changed pages are being written, so that frames become free
+  size_t loads_ahead = 0;         // under way for nobody yet
+  size_t pinned_pages = 0;        // by attempts
+  void* first_attempt = nullptr;  // may pin beyond what all others together may
   uint64_t checkpoints_begun = 0;
   uint64_t checkpoints_ended = 0;
   FlatSet<uint64_t> loading;  // page numbers
@@ -51,6 +54,9 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   uint64_t records_since = 0;   // records after the newest freeze
   uint64_t records_before = 0;  // between the durable root and the freeze of a running checkpoint
   uint64_t pages_before = 0;    // pages changed in the same span
+  uint64_t checkpoint_log_bytes = 0;  // that came to the log while one ran, lately
+  media::Lsn checkpoint_begin = 0;    // where the log was when the newest one began
+  uint32_t checkpoint_waiters = 0;    // it must not take its time
   double load_ns = 100'000;     // a page load, averaged
   uint64_t page_loads = 0;
 
@@ -77,8 +83,18 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void release_data();
   double predicted_replay_ns() const;
   bool checkpoint_due() const;
+  /// The log may grow so far before a checkpoint begins.
+  uint64_t log_limit() const;
   void start_checkpoint();
+  /// Writes changed pages in the background while they take too much of memory.
+  void keep_clean();
+  /// Begins to load those pages, for someone who will ask for them soon; fewer where memory is
+  /// tight.
+  void load_ahead(const std::vector<PageRef>& refs);
 };
+
+/// Pages on their way to memory that nobody waits for yet.
+inline constexpr size_t kLoadsAheadMax = 32;
 
 // frames.cc: pages between memory and medium
 /// Loads one page into a frame; fine if it is there already. @error io, checksum, no_memory
@@ -87,13 +103,27 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref);
 Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pages);
 /// Writes those of `pages` that are in memory, dirty and of `generation_max` or older.
 Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32_t generation_max);
-/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped.
-/// Where a checkpoint runs, waits for its progress instead.
+/// Writes at most `count` dirty pages at their own addresses, so that their frames can be dropped;
+/// of the running generation only, else waits for the checkpoint that has the others.
 Task<Result<void>> write_back(CorePtr core, size_t count);
 /// Brings frames within the budget less `free`. @error no_memory  everything is pinned
 Task<Result<void>> make_frames(CorePtr core, size_t free);
 
+// data.cc
+/// Begins all of `writes`; each starts in the next turn.
+Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes);
+Task<Result<void>> finish_extents(CorePtr core, Store::DataJobPtr job);
+Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
+                                 std::vector<Store::DataWrite> writes);
+/// Blocks were short and freed ones are on their way back: waits for those (store.md rule 10).
+Task<Result<void>> wait_for_blocks(CorePtr core);
+
 // checkpoint.cc
+/// Waits for the next change of `progress`; meanwhile a checkpoint that runs hurries.
+Task<void> wait_for_progress(CorePtr core);
+/// A writer of a checkpoint that has come as far as `done` (of 1) waits here while updates use the
+/// log and the checkpoint has time: the device is theirs first.
+Task<void> let_log_go_first(CorePtr core, double done);
 Task<Result<void>> checkpoint_now(CorePtr core);
 /// Writes `next` to both of its places, flushes and reads it back.
 Task<Result<void>> write_superblock(CorePtr core, const Superblock& next);
@@ -112,6 +142,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
 /// Nothing of it may be in memory. @error checksum, io
 Task<Result<void>> walk_medium(CorePtr core, PageRef root);
 Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims);
+Task<Result<Store::KeySpan>> find_span(CorePtr core, Bytes key);
 
 /// Several spawned tasks and one that waits for all of them. Keeps the first error.
 struct Join {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "index/store.h"
+#include "index/budget.h"
 #include "index/store_testing.h"
 
 namespace cairn::index::testing {
@@ -85,7 +86,7 @@ TEST(StoreRace, Checkpoints_go_on_beside_updates) {
 TEST(StoreRace, Checkpoints_eviction_and_updates_share_a_few_frames) {
   // Goal: the same with the least memory, where pages are written back and loaded all the time.
   TestWorld world(test_seed(), 256u << 10, 32u << 20);
-  run_crowd(world, options_for(false, 1), 16, 100, 3);
+  run_crowd(world, options_for(false, kMemoryBytesMin), 16, 100, 3);
 }
 
 TEST(StoreRace, Everything_leaves_memory_after_every_step_beside_checkpoints) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "index/budget.h"
 #include "index/store_testing.h"
 
 namespace cairn::index::testing {
@@ -48,7 +49,7 @@ TEST(Store, Every_page_may_leave_memory_after_every_step) {
 
 TEST(Store, A_budget_of_a_few_frames_is_enough) {
   // Goal: bounded memory. Method: the same with the least budget, far below the size of the tree.
-  run_restart_model(false, 4, 400, 1);
+  run_restart_model(false, 4, 400, kMemoryBytesMin);
 }
 
 TEST(Store, An_empty_store_opens_empty) {

@@ -69,6 +69,27 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
   return node.leaf_value(found.slot);
 }
 
+Result<Tree::Span> Tree::span_at(ByteView key) {
+  Span span;
+  if (pager_.root().is_null()) return span;
+  span.absent = pager_.root();
+  span.level = kLevelMax;
+  for (auto frame = root_frame();;) {
+    if (!frame && frame.error().code() != Errc::page_absent) return fail(frame.error());
+    if (!frame) return span;
+    const Node node((*frame)->data);
+    span.level = node.level();
+    span.absent = {};
+    if (node.is_leaf()) return span;
+    const uint32_t slot = node.child_for(key);
+    if (slot > 0) span.low = whole_key(node, slot);
+    if (slot + 1 < node.count()) span.high = whole_key(node, slot + 1);
+    span.absent = node.child(slot);
+    --span.level;
+    frame = child_frame(node, slot);
+  }
+}
+
 Result<uint64_t> Tree::newest_stamp(ByteView low, ByteView high) {
   // Pages still to look at: at most the two at the borders of each level. An empty low or high
   // means that the page has nothing beyond that side.

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "index/batch.h"
@@ -23,10 +24,23 @@ class Tree {
   /// @error page_absent
   Result<std::optional<ByteView>> get(ByteView key);
 
+  /// A hint: get() of these keys comes next. The CPU fetches what they will look at, for all keys
+  /// side by side instead of one after another. Pages that are not in memory stay away.
+  void prefetch(std::span<const ByteView> keys);
+
   /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none.
   /// May be a removed record's stamp where its page lies wholly inside the range. @error
   /// page_absent
   Result<uint64_t> newest_stamp(ByteView low, ByteView high);
+
+  /// The page on which a look-up of `key` ends: its leaf, or the first page that is not in memory.
+  struct Span {
+    Bytes low, high;  // its keys, as its parents say; high empty: to the end
+    uint32_t level = 0;
+    PageRef absent;   // null: it is the leaf
+  };
+  /// @error checksum  a page in memory is not what its parent says
+  Result<Span> span_at(ByteView key);
 
   /// Makes sure that apply(batch) cannot fail: every page on the way is in memory and there are
   /// free pages and frames for copies and splits. Changes no record.
@@ -79,8 +93,12 @@ class Tree {
 /// An ordered position. Valid until the tree changes or a step ends (eviction); cheap to make anew.
 class Cursor {
  public:
-  explicit Cursor(Tree& tree) : tree_(&tree) {}
-  /// To the first record with key >= `key`; valid() tells if there is one. @error page_absent
+  /// @param leaves_ahead  for a walk forward: where a leaf is missing, so many behind it are loaded
+  ///                      beside it
+  explicit Cursor(Tree& tree, uint32_t leaves_ahead = 0)
+      : tree_(&tree), leaves_ahead_(leaves_ahead) {}
+  /// To the first record with key >= `key`; valid() tells if there is one. Short ways forward are
+  /// cheap. `key` must not be borrowed from the cursor. @error page_absent
   Result<void> seek(ByteView key);
   /// To the last record with key < `key`. @error page_absent
   Result<void> seek_before(ByteView key);
@@ -104,10 +122,13 @@ class Cursor {
   Result<void> prev_leaf();
   /// Goes down from path[depth] to a leaf, always by the first or always by the last child.
   Result<void> descend_edge(std::array<Step, kLevelMax + 1>& path, uint32_t depth, bool last);
+  bool seek_in_leaf(ByteView key);
+  Result<Frame*> child(const Node& node, uint32_t slot);
   void enter_leaf();
   void load();
 
   Tree* tree_;
+  uint32_t leaves_ahead_ = 0;
   bool valid_ = false;
   uint32_t depth_ = 0;  // pages of the path; 0: an empty tree
   uint32_t slot_ = 0;   // in the leaf

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,6 +174,20 @@ int reserve(int fd, uint64_t bytes) {
   return rc == 0 ? 0 : errno;
 }
 
+bool is_block_device(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
+}
+
+/// False: not a file (with `whole`: nor a block device).
+bool length_of(int fd, bool whole, uint64_t& bytes) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return false;
+  bytes = static_cast<uint64_t>(status.st_size);
+  if (S_ISREG(status.st_mode)) return true;
+  return whole && S_ISBLK(status.st_mode) && ioctl(fd, BLKGETSIZE64, &bytes) == 0;
+}
+
 /// Makes the directory entry durable. Returns 0 or errno.
 int sync_directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -229,15 +245,19 @@ Task<Result<std::unique_ptr<Device>>> open_file_device(Reactor& reactor, std::st
   if (options.create) {
     co_return co_await create_file_device(reactor, std::move(path), options);
   }
-  const int fd = ::open(path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+  // O_EXCL on a block device: refused while it is mounted or a part of something else.
+  const int exclusive = options.whole && is_block_device(path) ? O_EXCL : 0;
+  const int fd =
+      ::open(path.c_str(), (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | exclusive);
   if (fd < 0) co_return refuse(path, "open it", errno);
-  struct stat status;
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+  uint64_t bytes = 0;
+  if (!length_of(fd, options.whole, bytes)) {
     ::close(fd);
-    report(Severity::error, path + ": is not a regular file");
+    report(Severity::error, path + (options.whole ? ": is neither a regular file nor a block device"
+                                                  : ": is not a regular file"));
     co_return fail(Errc::format_invalid, "file device: not a regular file");
   }
-  const auto bytes = static_cast<uint64_t>(status.st_size);
+  if (options.whole) bytes = round_down(bytes, kBlockBytes);
   if (bytes == 0 || bytes % kBlockBytes != 0) {
     ::close(fd);
     report(Severity::error,

@@ -12,6 +12,9 @@ struct FileDeviceOptions {
   bool fill = false;    // with create: every block is written once with zeros (logs)
   uint64_t bytes = 0;   // with create
   bool read_only = false;
+  // A device that holds many blobs (media/blob_store.h): a block device, too, taken for this
+  // process alone; a length that is no multiple of kBlockBytes is rounded down.
+  bool whole = false;
 };
 
 /// @error exists, nonexistent, no_perm, no_space, io  as the file system says; a line on stderr

@@ -415,6 +415,7 @@ Lsn Wal::complete() const { return state_->complete; }
 Lsn Wal::complete_recorded() const { return state_->complete_recorded; }
 Lsn Wal::appended() const { return state_->appended; }
 bool Wal::stopped() const { return state_->stopped; }
+bool Wal::idle() const { return !state_->open && state_->sealed.empty() && state_->data.empty(); }
 uint64_t Wal::write_count() const { return state_->write_count; }
 void Wal::on_complete(std::function<void(Lsn)> fn) { state_->on_complete = std::move(fn); }
 Task<Result<void>> Wal::durable(Lsn lsn) { return State::durable(state_, lsn); }

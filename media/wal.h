@@ -140,6 +140,8 @@ class Wal {
   /// promised
   Task<Result<void>> durable(Lsn lsn);
   bool stopped() const;
+  /// No record waits for the medium, and no data of one.
+  bool idle() const;
   /// Called (on the reactor) whenever complete() moved. May append; must not destroy the log.
   void on_complete(std::function<void(Lsn)> fn);
 

@@ -18,6 +18,8 @@ struct Recx {
   uint64_t count = 0;
   friend bool operator==(const Recx&, const Recx&) = default;
 };
+/// Mostly one, and then nothing is allocated.
+using Recxs = SmallVector<Recx, 1>;
 
 /// Conditional flags, the values of DAOS_COND_*.
 namespace cond {
@@ -42,10 +44,12 @@ struct Iod {
   ValueType type = ValueType::none;
   uint64_t record_bytes = 0;
   uint64_t flags = 0;
-  std::vector<Recx> recxs;  // array only; ascending or not, not overlapping
-  std::vector<IoVec> buffer;
+  Recxs recxs;  // array only; ascending or not, not overlapping
+  IoVecs buffer;
   bool size_only = false;  // fetch: the caller has no buffer and wants sizes
 };
+// On the heap: it is handed from floor to floor, and that must be cheap.
+using Iods = std::vector<Iod>;
 
 /// What a fetch found for one akey.
 struct FetchedIod {
@@ -57,9 +61,10 @@ struct FetchedIod {
     uint64_t bytes = 0;
     friend bool operator==(const Piece&, const Piece&) = default;
   };
-  std::vector<Piece> pieces;
+  using Pieces = SmallVector<Piece, 1>;
+  Pieces pieces;
   /// Array: the visible extents inside the request, ascending per recx.
-  std::vector<Recx> extents;
+  Recxs extents;
 };
 
 /// The result of a fetch. `status` record_too_big: some buffer was too small, nothing was copied,
@@ -86,7 +91,7 @@ struct ListRequest {
 struct Listed {
   Bytes keys;
   std::vector<uint64_t> lengths;
-  std::vector<Recx> recxs;
+  Recxs recxs;
   std::vector<Epoch> epochs;  // of each recx
   uint64_t record_bytes = 0;  // recxs: bytes per record, 0 if nothing is there
   bool too_small = false;

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -15,6 +17,8 @@ namespace {
 constexpr Duration kHelperNap = kMillisecond;
 // start() gives background work that stays ready this many turns, then leaves it.
 constexpr int kStartTurnsMax = 64;
+// A woken thread wakes so many others before it goes on; the driver wakes as many of a crowd.
+constexpr size_t kWakesEach = 2;
 
 enum class Signal : uint32_t { none, finished, baton };
 
@@ -30,7 +34,16 @@ struct Waiter {
   std::move_only_function<bool()>* done = nullptr;
   bool answer = false;  // what *done said last
   bool once = false;    // answer after the next look, whatever it says
+  std::array<Waiter*, kWakesEach> wakes{};  // written before this one is woken
   ParkingSpot spot;
+
+  void end_wait() { spot.unpark(static_cast<uint32_t>(Signal::finished)); }
+  /// By its own thread, once it is woken.
+  void wake_next() const {
+    for (Waiter* const next : wakes) {
+      if (next != nullptr) next->end_wait();
+    }
+  }
 };
 
 struct Context::State {
@@ -44,8 +57,11 @@ struct Context::State {
   bool held = false;        // somebody has the baton
   Waiter* first = nullptr;  // threads parked until their work is done or they get the baton
   Waiter* last = nullptr;
-  size_t lookers = 0;           // waiters with `done`
+  // Waiters with `done`; changed with the mutex. A looker posts mail after it has linked itself, so
+  // the turn that delivers this sees it.
+  std::atomic<size_t> lookers = 0;
   std::vector<Call*> finished;  // baton holder only
+  std::vector<Waiter*> woken;   // scratch of wake_finished()
 
   std::thread helper;
   ParkingSpot helper_spot;
@@ -101,35 +117,43 @@ bool Context::State::turn() {
   return ran;
 }
 
+/// A group commit ends dozens of calls at once, and waking a thread costs as much as its call. So
+/// the driver wakes only the first of them, and they wake the others, as a tree: that also goes on
+/// in parallel, and no thread that is slow to run holds up many.
 void Context::State::wake_finished() {
-  // Frames go here, on the driving thread: their parameters may refer to the reactor's things.
-  for (Call* call : finished) call->root = {};
-  std::unique_lock lock(mutex);
+  woken.clear();
   for (Call* call : finished) {
-    auto* waiter = static_cast<Waiter*>(call->waiter);
+    // Frames go here, on the driving thread: their parameters may refer to the reactor's things.
+    call->root = {};
     call->done = true;
-    if (waiter == nullptr) continue;  // the driver's own
-    unlink(*waiter);
-  }
-  lock.unlock();
-  for (Call* call : finished) {
-    auto* waiter = static_cast<Waiter*>(call->waiter);
-    // The last touch of `call`: its thread may be gone after it.
-    if (waiter != nullptr) waiter->spot.unpark(static_cast<uint32_t>(Signal::finished));
+    // None: the driver's own.
+    if (call->waiter != nullptr) woken.push_back(static_cast<Waiter*>(call->waiter));
   }
   finished.clear();
+  if (woken.empty()) return;
+  {
+    std::lock_guard lock(mutex);
+    for (Waiter* waiter : woken) unlink(*waiter);
+  }
+  for (size_t i = 0, next = kWakesEach; next < woken.size(); ++next) {
+    woken[i]->wakes[next % kWakesEach] = woken[next];
+    if (next % kWakesEach == kWakesEach - 1) ++i;
+  }
+  // The last touch of each: its thread may be gone after it.
+  const size_t count = std::min(kWakesEach, woken.size());
+  for (size_t i = 0; i < count; ++i) woken[i]->end_wait();
 }
 
 void Context::State::look_for_others() {
+  if (lookers.load(std::memory_order_relaxed) == 0) return;
   std::lock_guard lock(mutex);
-  if (lookers == 0) return;
   for (Waiter* w = first; w != nullptr;) {
     Waiter* const next = w->next;
     if (w->done != nullptr) {
       w->answer = (*w->done)();
       if (w->answer || w->once) {
         unlink(*w);
-        w->spot.unpark(static_cast<uint32_t>(Signal::finished));
+        w->end_wait();
       }
     }
     w = next;
@@ -268,7 +292,10 @@ void Context::run_call(Call& call) {
       s.link(waiter);
       lock.unlock();
       reactor_.post([this, &call] { reactor_.schedule(call.root.handle()); });
-      if (waiter.spot.park(kNever) == static_cast<uint32_t>(Signal::finished)) return;
+      if (waiter.spot.park(kNever) == static_cast<uint32_t>(Signal::finished)) {
+        waiter.wake_next();
+        return;
+      }
       call.waiter = nullptr;  // we have the baton now
     }
   }

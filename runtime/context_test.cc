@@ -62,6 +62,40 @@ TEST(Context, Many_threads_share_one_reactor_without_a_lock_of_their_own) {
   }
 }
 
+/// Waits until `crowd` calls are inside; all of them go on in one turn.
+Task<int> meet(Reactor& reactor, WaitList& met, int& inside, int crowd) {
+  const int number = ++inside;
+  if (inside == crowd) {
+    inside = 0;
+    met.wake_all();
+  } else {
+    co_await met.wait();
+  }
+  co_await reactor.yield();
+  co_return number;
+}
+
+TEST(Context, A_crowd_whose_calls_end_in_one_turn_is_woken_whole) {
+  // Goal: threads that wake one another leave nobody asleep. Method: crowds of many sizes; all of
+  // one can only end together, and the next round starts with all of them. The time limit judges.
+  for (const int crowd : {1, 2, 3, 4, 5, 7, 16, 33}) {
+    auto reactor = make_reactor();
+    Context context(*reactor);
+    WaitList met(*reactor);
+    constexpr int kRounds = 50;
+    int inside = 0;
+    std::atomic<int> sum{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < crowd; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < kRounds; ++i) sum += context.run(meet(*reactor, met, inside, crowd));
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(sum.load(), kRounds * crowd * (crowd + 1) / 2);
+  }
+}
+
 TEST(Context, Drive_until_ends_with_the_condition_or_the_time) {
   // Goal: the three ends of drive_until. Method: never true; true after a timer; one look; alone,
   // then with another thread that drives.

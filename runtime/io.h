@@ -28,10 +28,12 @@ struct IoRequest {
   IoRequest* next = nullptr;
   uint32_t moved = 0;  // bytes done by earlier short transfers
   uint32_t retries = 0;
+  bool alone = false;  // not to be joined with others
 };
 
 /// Short transfers, EINTR, EAGAIN and ECANCELED are repeated inside; `result` is all of `bytes`, or
-/// fewer at the end of the file (a read) or on a full file system (a write), or -errno.
+/// fewer at the end of the file (a read) or on a full file system (a write), or -errno. Writes that
+/// were submitted one after another and continue each other in the file may reach it as one.
 /// Home: the thread that drives the reactor, except where a member says "any thread".
 class IoBackend {
  public:

@@ -105,6 +105,55 @@ TEST_P(Io, More_requests_than_any_queue_holds_all_finish) {
   for (const IoRequest& request : requests) EXPECT_EQ(request.result, 512);
 }
 
+TEST_P(Io, Neighbouring_writes_bring_each_its_own_bytes_and_its_own_outcome) {
+  // Goal: writes that may be joined end as if each had gone alone. Method: rows of blocks that
+  // continue each other, with gaps, other kinds between and lengths that differ; read back. Then a
+  // row on a file that takes nothing, whose joined attempt fails: nobody sleeps over the rest.
+  constexpr size_t kCount = 300;
+  std::vector<std::byte> out(kCount * 1024);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(i * 7 + (i >> 9));
+  std::vector<IoRequest> requests(kCount);
+  size_t finished = 0;
+  const auto run_all = [&](int file) {
+    finished = 0;
+    uint64_t offset = 0;
+    for (size_t i = 0; i < kCount; ++i) {
+      const uint32_t bytes = i % 5 == 0 ? 1024 : 512;
+      if (i % 37 == 0) offset += 512;
+      const auto op = i % 50 < 3 ? IoRequest::Op::write : IoRequest::Op::write_durable;
+      requests[i] = {
+          .op = op, .fd = file, .data = &out[i * 1024], .bytes = bytes, .offset = offset};
+      offset += bytes;
+      requests[i].owner = &finished;
+      requests[i].done = [](IoRequest& r) { ++*static_cast<size_t*>(r.owner); };
+      io->submit(requests[i]);
+    }
+    io->kick();
+    while (finished < kCount) {
+      if (io->reap() == 0) io->wait(kNever);
+    }
+    EXPECT_EQ(io->in_flight(), 0u);
+  };
+  run_all(fd);
+  for (const IoRequest& r : requests) {
+    EXPECT_EQ(r.result, r.bytes);
+    std::vector<std::byte> in(r.bytes);
+    ASSERT_EQ(pread(fd, in.data(), r.bytes, static_cast<off_t>(r.offset)), r.bytes);
+    EXPECT_EQ(std::memcmp(in.data(), r.data, r.bytes), 0);
+  }
+  const int full_fd = open("/dev/full", O_RDWR | O_CLOEXEC);
+  ASSERT_GE(full_fd, 0);
+  using Op = IoRequest::Op;
+  const int64_t plain = run({.op = Op::write, .fd = full_fd, .data = out.data(), .bytes = 512});
+  const int64_t durable =
+      run({.op = Op::write_durable, .fd = full_fd, .data = out.data(), .bytes = 512});
+  EXPECT_EQ(plain, -ENOSPC);
+  EXPECT_LT(durable, 0);
+  run_all(full_fd);
+  for (const IoRequest& r : requests) EXPECT_EQ(r.result, r.op == Op::write ? plain : durable);
+  close(full_fd);
+}
+
 TEST_P(Io, A_wake_of_another_thread_ends_the_wait) {
   // Goal: no lost wake. Method: 200 times, before or while the wait goes on; the test's time limit
   // judges.

@@ -6,10 +6,12 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "base/check.h"
 #include "runtime/io_backends.h"
@@ -18,6 +20,39 @@ namespace cairn {
 namespace {
 
 constexpr unsigned kRingEntries = 256;
+// Writes that go as one. More in one would gain little and hold up the first.
+constexpr size_t kJoinedMax = 64;
+constexpr uint64_t kJoinedBytesMax = 512u << 10;
+
+/// Neighbouring writes under way as one request: many callers at once each bring a block, and their
+/// blocks stand in a row. One durable write costs a disk as much as the next.
+struct Joined {
+  IoRequest* first = nullptr;  // chained by `next`
+  uint64_t bytes = 0;
+  std::vector<iovec> pieces;
+};
+
+bool can_join(const IoRequest& r) {
+  using Op = IoRequest::Op;
+  return (r.op == Op::write || r.op == Op::write_durable) && !r.alone && r.moved == 0;
+}
+
+/// How many requests from `first` on go as one.
+size_t joined_count(const IoRequest& first) {
+  if (!can_join(first)) return 1;
+  size_t count = 1;
+  uint64_t bytes = first.bytes;
+  for (const IoRequest* last = &first; count < kJoinedMax; ++count) {
+    const IoRequest* const r = last->next;
+    if (r == nullptr || !can_join(*r) || r->op != first.op || r->fd != first.fd ||
+        r->offset != last->offset + last->bytes || bytes + r->bytes > kJoinedBytesMax) {
+      break;
+    }
+    bytes += r->bytes;
+    last = r;
+  }
+  return count;
+}
 
 class UringBackend final : public IoBackend {
  public:
@@ -49,6 +84,7 @@ class UringBackend final : public IoBackend {
 
   void submit(IoRequest& request) override {
     request.moved = request.retries = 0;
+    request.alone = false;
     ++in_flight_;
     enqueue(request);
   }
@@ -81,17 +117,14 @@ class UringBackend final : public IoBackend {
     size_t finished = 0;
     io_uring_cqe* cqe = nullptr;
     while (io_uring_peek_cqe(&ring_, &cqe) == 0 && cqe != nullptr) {
-      auto* request = static_cast<IoRequest*>(io_uring_cqe_get_data(cqe));
+      const uint64_t data = io_uring_cqe_get_data64(cqe);
       const int64_t outcome = cqe->res;
       io_uring_cqe_seen(&ring_, cqe);
-      if (io_retry(*request, outcome)) {
-        enqueue(*request);
-        continue;
-      }
-      --in_flight_;
-      ++finished;
-      request->done(*request);
+      finished += (data & kJoinedTag) != 0
+                      ? end_joined(*reinterpret_cast<Joined*>(data & ~kJoinedTag), outcome)
+                      : end(*reinterpret_cast<IoRequest*>(data), outcome);
     }
+    if (head_ != nullptr) kick();  // to be tried again; nobody else may have a reason to
     return finished;
   }
 
@@ -99,8 +132,11 @@ class UringBackend final : public IoBackend {
     if (backlog_.load(std::memory_order_relaxed)) max = std::min(max, kMillisecond);
     pollfd fds[2] = {{ring_.ring_fd, POLLIN, 0}, {event_fd_, POLLIN, 0}};
     timespec limit{static_cast<time_t>(max / kSecond), static_cast<long>(max % kSecond)};
-    // The event counter is left alone: this thread may not be the one that the wake is for.
     ppoll(fds, 2, max == kNever ? nullptr : &limit, nullptr);
+    // The event counter is left alone: this thread may not be the one that the wake is for. But
+    // reap() is to empty it now: the waker may have lost its processor to us before it could say
+    // so, and until it gets it back every wait() would end at once.
+    if ((fds[1].revents & POLLIN) != 0) woken_.store(true, std::memory_order_release);
   }
 
   void wake() override {
@@ -110,6 +146,39 @@ class UringBackend final : public IoBackend {
   }
 
  private:
+  static constexpr uint64_t kJoinedTag = 1;
+  static_assert(alignof(Joined) > kJoinedTag);
+  static_assert(alignof(IoRequest) > kJoinedTag);
+
+  /// One attempt has ended; returns how many requests have.
+  size_t end(IoRequest& request, int64_t outcome) {
+    if (io_retry(request, outcome)) {
+      enqueue(request);
+      return 0;
+    }
+    --in_flight_;
+    request.done(request);
+    return 1;
+  }
+  /// After anything but a whole write each request is tried alone and gets its own outcome.
+  size_t end_joined(Joined& joined, int64_t outcome) {
+    const bool whole = outcome >= 0 && static_cast<uint64_t>(outcome) == joined.bytes;
+    IoRequest* request = joined.first;
+    spare_.emplace_back(&joined);
+    size_t finished = 0;
+    while (request != nullptr) {
+      IoRequest& r = *request;
+      request = r.next;  // `done` may be its end
+      if (whole) {
+        finished += end(r, r.bytes);
+      } else {
+        r.alone = true;
+        enqueue(r);
+      }
+    }
+    return finished;
+  }
+
   void enqueue(IoRequest& request) {
     request.next = nullptr;
     (head_ == nullptr ? head_ : tail_->next) = &request;
@@ -122,11 +191,44 @@ class UringBackend final : public IoBackend {
       io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
       if (sqe == nullptr) return;
       IoRequest& request = *head_;
-      head_ = request.next;
-      prepare(sqe, request);
-      io_uring_sqe_set_data(sqe, &request);
+      const size_t count = joined_count(request);
+      if (count == 1) {
+        head_ = request.next;
+        prepare(sqe, request);
+        io_uring_sqe_set_data(sqe, &request);
+      } else {
+        Joined& joined = take_joined(count);
+        prepare_joined(sqe, joined);
+        io_uring_sqe_set_data64(sqe, reinterpret_cast<uintptr_t>(&joined) | kJoinedTag);
+      }
       ++staged_;
     }
+  }
+
+  /// Takes `count` requests from the head of the queue.
+  Joined& take_joined(size_t count) {
+    if (spare_.empty()) spare_.push_back(std::make_unique<Joined>());
+    Joined& joined = *spare_.back().release();  // the kernel's until end_joined()
+    spare_.pop_back();
+    joined.first = head_;
+    joined.bytes = 0;
+    joined.pieces.clear();
+    for (IoRequest* last = nullptr; count > 0; --count) {
+      if (last != nullptr) last->next = head_;
+      last = head_;
+      head_ = last->next;
+      last->next = nullptr;
+      joined.pieces.push_back({last->data, last->bytes});
+      joined.bytes += last->bytes;
+    }
+    return joined;
+  }
+
+  static void prepare_joined(io_uring_sqe* sqe, const Joined& joined) {
+    const IoRequest& first = *joined.first;
+    io_uring_prep_writev(sqe, first.fd, joined.pieces.data(),
+                         static_cast<unsigned>(joined.pieces.size()), first.offset);
+    if (first.op == IoRequest::Op::write_durable) sqe->rw_flags = RWF_DSYNC;
   }
 
   static void prepare(io_uring_sqe* sqe, const IoRequest& r) {
@@ -158,6 +260,7 @@ class UringBackend final : public IoBackend {
   IoRequest* tail_ = nullptr;
   unsigned staged_ = 0;  // in the ring, not yet given to the kernel
   size_t in_flight_ = 0;
+  std::vector<std::unique_ptr<Joined>> spare_;
   std::atomic<bool> woken_{false};
   std::atomic<bool> backlog_{false};  // the kernel refused some for now: try again soon
 };

@@ -50,7 +50,7 @@ namespace {
 
 /// The outermost frame of a spawned task: owns it, counts it, and frees itself at the end.
 struct SpawnedTask {
-  struct promise_type {
+  struct promise_type : PooledFrame {
     SpawnedNode node;
     promise_type(Reactor& reactor, Task<void>&)
         : node(reactor, std::coroutine_handle<promise_type>::from_promise(*this)) {}

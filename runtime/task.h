@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "runtime/frame_pool.h"
 
 namespace cairn {
 
@@ -18,7 +19,7 @@ class Task;
 
 namespace detail {
 
-struct TaskPromiseBase {
+struct TaskPromiseBase : PooledFrame {
   std::coroutine_handle<> awaiter;
 
   struct FinalAwaiter {

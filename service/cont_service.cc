@@ -3,7 +3,7 @@
 #include "base/report.h"
 #include "model/label.h"
 #include "service/props.h"
-#include "service/service.h"
+#include "service/snap_lock.h"
 
 namespace cairn::service {
 namespace {
@@ -119,6 +119,9 @@ Task<Result<wire::ContReply>> Service::describe_cont(Uuid pool, HeldCont cont) {
     CO_TRY(record, parse_record<OidRecord>(oid->value));
     set_prop(out.props, {.number = prop::kContAllocedOid, .integer = record.next});
   }
+  CO_TRY(snapshots, co_await load_snapshots(pool, cont.uuid));
+  out.snapshot_count = static_cast<uint32_t>(snapshots.size());
+  if (!snapshots.empty()) out.last_snapshot = snapshots.back().epoch;
   for (const auto& [id, handle] : cont_handles_) {
     if (handle.pool == pool && handle.cont == cont.uuid && !handle.evicted) ++out.handle_count;
   }
@@ -235,6 +238,8 @@ Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
   }
   step("cont.destroy.tombstone");
   co_await evict_conts(pool, cont.uuid);
+  // A snapshot that is being made ends first: it must not come after the records have gone.
+  const SnapLock alone = co_await lock_snapshots(cont.uuid);
   const auto finished = co_await finish_cont_destroy(pool, cont.uuid, cont.record);
   going_.erase(cont.uuid);
   if (!finished) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/report.h"
+#include "index/budget.h"
 #include "model/label.h"
 #include "service/props.h"
 #include "service/service.h"
@@ -30,8 +31,29 @@ Result<ShardSizes> shard_sizes(uint64_t bytes, uint64_t meta_bytes) {
   if (sizes.meta_bytes < 64 * kMiB || sizes.data_bytes < 16 * kMiB) {
     return fail(Errc::invalid, "pool: needs at least 64 MiB for metadata and 16 MiB for data");
   }
-  sizes.wal_bytes = std::clamp(round_up(bytes / 32, kMiB), 32 * kMiB, 256 * kMiB);
+  // A checkpoint writes what changed since the one before; a log of half of the metadata keeps that
+  // near the bytes of the updates themselves.
+  sizes.wal_bytes = std::clamp(round_up(sizes.meta_bytes / 2, kMiB), 32 * kMiB, 512 * kMiB);
   return sizes;
+}
+
+/// What the request says about memory. @error no_memory  too little for one operation
+Result<uint64_t> memory_of(const wire::ControlRequest& request, uint64_t meta_bytes) {
+  constexpr uint64_t kWhole = 10'000;
+  uint64_t bytes = request.memory_bytes;
+  if (bytes == 0 && request.memory_ratio == 0) return uint64_t{0};
+  if (bytes == 0) {
+    if (request.memory_ratio > kWhole) {
+      return fail(Errc::invalid, "pool: more memory than metadata");
+    }
+    bytes = meta_bytes / kWhole * request.memory_ratio +
+            meta_bytes % kWhole * request.memory_ratio / kWhole;
+  }
+  if (bytes < index::kMemoryBytesMin) {
+    return fail(Errc::no_memory,
+                "pool: the memory budget is too small for one operation; ask for 4 MiB at least");
+  }
+  return bytes;
 }
 
 Task<Result<Service::HeldPool>> Service::load_pool(Uuid uuid) {
@@ -65,7 +87,7 @@ Result<Service::PoolHandle*> Service::pool_handle(uint64_t id) {
 
 Task<Result<void>> Service::build_pool(Uuid uuid, PoolRecord record) {
   const auto made = co_await host_.create_pool(
-      uuid, {record.wal_bytes, record.meta_bytes, record.data_bytes});
+      uuid, {record.wal_bytes, record.meta_bytes, record.data_bytes, record.memory_bytes});
   if (!made) {
     // Its own failure changes nothing: start() removes what is left.
     if (!co_await finish_pool_destroy(uuid)) {
@@ -95,6 +117,8 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   record.wal_bytes = sizes.wal_bytes;
   record.meta_bytes = sizes.meta_bytes;
   record.data_bytes = sizes.data_bytes;
+  CO_TRY(memory_bytes, memory_of(request, sizes.meta_bytes));
+  record.memory_bytes = memory_bytes;
 
   const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
   ConfigTxn txn;
@@ -121,6 +145,7 @@ wire::PoolReply Service::describe(const HeldPool& pool) {
   out.engine_count = options_.engine_count;
   out.map_version = 1;
   out.props = pool.record.props;
+  out.memory_bytes = pool.record.memory_bytes;
   if (const auto space = host_.space(pool.uuid)) {
     out.data_total = space->data_total;
     out.data_free = space->data_free;
@@ -275,6 +300,7 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
     }
   }
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
+  if (cont.record.state == State::ready) co_return co_await start_snapshots(pool, std::move(cont));
   co_return Result<void>{};
 }
 
@@ -287,7 +313,7 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     co_return Result<void>{};
   }
   if (pool.record.state != State::ready) co_return Result<void>{};
-  const auto opened = co_await host_.open_pool(pool.uuid);
+  const auto opened = co_await host_.open_pool(pool.uuid, pool.record.memory_bytes);
   if (!opened) {
     report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
                                 "): cannot be opened: " + opened.error().what() +

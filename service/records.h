@@ -19,9 +19,11 @@ struct PoolRecord {
   uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
   uint32_t next_container = 1;
   std::vector<wire::Prop> props;
+  uint64_t memory_bytes = 0;  // 0: the host's default
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.state), f(3, self.label), f(4, self.wal_bytes);
     f(5, self.meta_bytes), f(6, self.data_bytes), f(7, self.next_container), f(8, self.props);
+    f(9, self.memory_bytes);
   }
 };
 
@@ -37,6 +39,14 @@ struct ContRecord {
     f(1, self.version), f(2, self.state), f(3, self.number), f(4, self.label);
     f(5, self.open_time), f(6, self.modify_time), f(7, self.props);
   }
+};
+
+/// A snapshot, by its epoch; the key says which.
+struct SnapRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  uint32_t has_table = 0;  // its object id table is whole
+  static void fields(auto& f, auto& self) { f(1, self.version), f(2, self.has_table); }
 };
 
 struct OidRecord {
@@ -66,6 +76,16 @@ inline std::string cont_oid_key(const Uuid& pool, const Uuid& cont) {
 }
 inline std::string cont_attr_prefix(const Uuid& pool, const Uuid& cont) {
   return cont_prefix(pool, cont) + "attr/";
+}
+
+inline std::string snaps_prefix(const Uuid& pool, const Uuid& cont) {
+  return cont_prefix(pool, cont) + "snap/";
+}
+/// The epoch as 16 hexadecimal digits: keys ascend as epochs do.
+inline std::string snap_key(const Uuid& pool, const Uuid& cont, uint64_t epoch) {
+  std::string digits(16, '0');
+  for (size_t i = 0; i < 16; ++i) digits[15 - i] = "0123456789abcdef"[epoch >> (4 * i) & 15];
+  return snaps_prefix(pool, cont) + digits;
 }
 
 /// @error format_newer  written by a newer version   @error checksum  no record of ours

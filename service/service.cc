@@ -16,7 +16,11 @@ bool changes_something(wire::Op op) {
     case wire::Op::cont_set_props:
     case wire::Op::cont_set_attrs:
     case wire::Op::cont_delete_attrs:
-    case wire::Op::cont_alloc_oids: return true;
+    case wire::Op::cont_alloc_oids:
+    case wire::Op::snap_create:
+    case wire::Op::snap_destroy:
+    case wire::Op::snap_set_table:
+    case wire::Op::snap_rollback: return true;
     default: return false;
   }
 }
@@ -28,7 +32,8 @@ Service::Service(Reactor& reactor, ConfigStore& config, ShardHost& host, Service
       config_(config),
       host_(host),
       options_(std::move(options)),
-      gate_(reactor) {}
+      gate_(reactor),
+      snapped_(reactor) {}
 
 Service::~Service() = default;
 
@@ -66,6 +71,11 @@ Task<Result<Service::Reply>> Service::dispatch_cont(uint64_t session, const Requ
     case wire::Op::cont_attrs:
     case wire::Op::cont_set_attrs:
     case wire::Op::cont_delete_attrs: co_return co_await dispatch_attrs(request);
+    case wire::Op::snap_create:
+    case wire::Op::snap_list:
+    case wire::Op::snap_destroy:
+    case wire::Op::snap_set_table:
+    case wire::Op::snap_rollback: co_return co_await dispatch_snapshots(request);
     default: co_return fail(Errc::no_sys, "service: an operation that this version does not know");
   }
 }

@@ -116,6 +116,22 @@ class Service {
   Result<void> check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const;
   Task<void> evict_conts(Uuid pool, Uuid cont);
 
+  // snapshot_service.cc
+  /// One at a time works on a container's snapshots.
+  class SnapLock;
+  Task<SnapLock> lock_snapshots(Uuid cont);
+  Task<Result<Reply>> dispatch_snapshots(const Request& request);
+  Task<Result<Reply>> snap_create(ContHandle handle);
+  Task<Result<model::Epoch>> snap_on_shards(Uuid pool, uint32_t container);
+  Task<Result<model::Epoch>> try_snap_on_shards(Uuid pool, uint32_t container);
+  Task<void> drop_from_shards(Uuid pool, uint32_t container, model::Epoch epoch);
+  Task<Result<Reply>> snap_list(ContHandle handle);
+  Task<Result<Reply>> snap_destroy(ContHandle handle, model::Epoch epoch);
+  Task<Result<Reply>> snap_rollback(ContHandle handle, model::Epoch epoch);
+  Task<Result<Reply>> snap_set_table(ContHandle handle, model::Epoch epoch, bool whole);
+  Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
+  Task<Result<void>> start_snapshots(Uuid pool, HeldCont cont);
+
   // attr_service.cc
   Task<Result<Reply>> attrs(std::string prefix);
   Task<Result<void>> commit_in_cont(Uuid pool, Uuid cont, ConfigTxn changes);
@@ -141,6 +157,8 @@ class Service {
   std::map<uint64_t, ContHandle> cont_handles_;
   std::map<Uuid, Error> broken_;                      // pools that could not be opened
   std::set<Uuid> going_;                              // pools and containers being destroyed
+  std::set<Uuid> snapping_;                           // containers whose snapshots change
+  WaitList snapped_;                                  // snapping_ lost one
   std::map<std::pair<Uuid, Uuid>, OidRange> oids_;    // handed out by this process
 };
 

@@ -2,161 +2,37 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "model/label.h"
 #include "service/props.h"
-#include "sim/world.h"
+#include "service/service_testing.h"
 
 namespace cairn::service {
 namespace {
 
-constexpr uint64_t kBytes = 256u << 20;
-
-/// A ConfigStore in memory.
-class MapConfig final : public ConfigStore {
- public:
-  Task<Result<std::optional<ConfigEntry>>> get(std::string key) override {
-    const auto found = entries.find(key);
-    if (found == entries.end()) co_return std::optional<ConfigEntry>();
-    co_return std::optional<ConfigEntry>(found->second);
-  }
-  Task<Result<std::vector<ConfigEntry>>> range(std::string prefix) override {
-    std::vector<ConfigEntry> out;
-    for (const auto& [key, entry] : entries) {
-      if (key.starts_with(prefix)) out.push_back(entry);
-    }
-    co_return out;
-  }
-  Task<Result<Revision>> commit(ConfigTxn txn) override {
-    for (const auto& required : txn.require) {
-      const auto found = entries.find(required.key);
-      if ((found == entries.end() ? 0 : found->second.modified) != required.modified) {
-        co_return fail(Errc::again, "changed");
-      }
-    }
-    if (fail_commits) co_return fail(Errc::no_space, "full");
-    ++revision;
-    for (auto& put : txn.puts) entries[put.key] = {put.key, std::move(put.value), revision};
-    for (const auto& key : txn.deletes) entries.erase(key);
-    co_return revision;
-  }
-  void watch(std::string, std::function<void(Revision)>) override {}
-
-  std::map<std::string, ConfigEntry> entries;
-  Revision revision = 0;
-  bool fail_commits = false;
-};
-
-/// Engines that remember what they were told.
-class FakeHost final : public ShardHost {
- public:
-  Task<Result<void>> create_pool(Uuid pool, ShardSizes) override {
-    pools.insert(pool);
-    if (fail_create) co_return fail(Errc::no_space, "full");
-    co_return Result<void>{};
-  }
-  Task<Result<void>> open_pool(Uuid pool) override {
-    if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
-    co_return Result<void>{};
-  }
-  Task<Result<void>> remove_pool(Uuid pool) override {
-    if (fail_remove) co_return fail(Errc::io, "cannot remove");
-    pools.erase(pool);
-    co_return Result<void>{};
-  }
-  Task<Result<void>> destroy_container(Uuid, uint32_t container) override {
-    if (fail_remove) co_return fail(Errc::io, "cannot remove");
-    destroyed.push_back(container);
-    co_return Result<void>{};
-  }
-  Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
-  Result<wire::HandleRef> grant(const Grant& grant) override {
-    grants.push_back(grant);
-    return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
-  }
-  Task<void> revoke(wire::HandleRef handle) override {
-    revoked.push_back(handle.index);
-    co_return;
-  }
-
-  std::set<Uuid> pools;
-  std::vector<uint32_t> destroyed, revoked;
-  std::vector<Grant> grants;
-  bool fail_create = false, fail_remove = false;
-};
-
-class ServiceTest : public testing::Test {
- protected:
-  void SetUp() override {
-    setenv("CAIRN_LOG", "off", 1);
-    start();
-  }
-  void TearDown() override { stop(); }
-  void start() {
-    service_ = std::make_unique<Service>(world_.reactor(), config_, host_, options_);
-    const auto started = world_.run(service_->start());
-    ASSERT_TRUE(started && *started);
-  }
-  void stop() {
-    if (service_) world_.run(finish(*service_));
-    service_.reset();
-  }
-  static Task<bool> finish(Service& service) {
-    co_await service.stop();
-    co_return true;
-  }
-  void restart() {
-    stop();
-    start();
-  }
-
-  Result<wire::ControlReply> call(wire::ControlRequest request) {
-    auto bytes = world_.run(service_->handle(77, wire::proto_encode(request)));
-    CHECK(bytes.has_value());
-    if (!*bytes) return fail(bytes->error());
-    return wire::proto_decode<wire::ControlReply>(**bytes);
-  }
-  static Errc code(const Result<wire::ControlReply>& reply) {
-    return reply ? Errc::ok : reply.error().code();
-  }
-  Result<wire::ControlReply> create_pool(std::string label, uint64_t bytes = kBytes) {
-    return call({.op = wire::Op::pool_create, .label = std::move(label), .bytes = bytes});
-  }
-  Result<wire::ControlReply> connect(std::string name, uint32_t access = 2) {
-    return call({.op = wire::Op::pool_connect, .name = std::move(name), .access = access});
-  }
-  Result<wire::ControlReply> create_cont(uint64_t pool, std::string label,
-                                         std::vector<wire::Prop> props = {}) {
-    return call({.op = wire::Op::cont_create, .label = std::move(label), .pool_handle = pool,
-                 .props = std::move(props)});
-  }
-  Result<wire::ControlReply> open_cont(uint64_t pool, std::string name, uint32_t access = 2) {
-    return call({.op = wire::Op::cont_open, .name = std::move(name), .access = access,
-                 .pool_handle = pool});
-  }
-  Result<wire::ControlReply> of_cont(wire::Op op, uint64_t handle) {
-    return call({.op = op, .cont_handle = handle});
-  }
-  Result<wire::ControlReply> destroy_cont(uint64_t pool, std::string name, bool force) {
-    return call({.op = wire::Op::cont_destroy, .name = std::move(name), .force = force,
-                 .pool_handle = pool});
-  }
-  Result<wire::ControlReply> destroy_pool(std::string name, bool force) {
-    return call({.op = wire::Op::pool_destroy, .name = std::move(name), .force = force});
-  }
-  /// A connected pool.
-  uint64_t pool() {
-    EXPECT_TRUE(create_pool("tank"));
-    return connect("tank")->handle;
-  }
-
-  sim::World world_{1};
-  MapConfig config_;
-  FakeHost host_;
-  ServiceOptions options_;
-  std::unique_ptr<Service> service_;
-};
+TEST_F(ServiceTest, A_pool_keeps_the_memory_that_it_was_made_with) {
+  // Goal: the budget is checked once and kept. Method: by ratio and by size, then a restart; below
+  // the least, and above the whole metadata.
+  wire::ControlRequest request{.op = wire::Op::pool_create, .label = "half", .bytes = kPoolBytes};
+  request.memory_ratio = 5'000;
+  ASSERT_TRUE(call(request));
+  request.label = "sized";
+  request.memory_ratio = 0;
+  request.memory_bytes = 5u << 20;
+  ASSERT_TRUE(call(request));
+  const auto listed = call({.op = wire::Op::pool_list});
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->pools[0].memory_bytes, shard_sizes(kPoolBytes, 0)->meta_bytes / 2);
+  EXPECT_EQ(listed->pools[1].memory_bytes, 5u << 20);
+  EXPECT_EQ(host_.created_with[listed->pools[1].uuid], 5u << 20);
+  restart();
+  EXPECT_EQ(host_.opened_with[listed->pools[0].uuid], listed->pools[0].memory_bytes);
+  request.label = "tiny";
+  request.memory_bytes = 1u << 20;
+  EXPECT_EQ(code(call(request)), Errc::no_memory);
+  request.memory_bytes = 0;
+  request.memory_ratio = 10'001;
+  EXPECT_EQ(code(call(request)), Errc::invalid);
+}
 
 TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
   // Goal: bad requests make nothing. Method: each kind, then the good one, twice.
@@ -166,7 +42,7 @@ TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
   }
   EXPECT_EQ(code(create_pool(std::string(128, 'x'))), Errc::invalid);
   EXPECT_EQ(code(create_pool("small", 1000)), Errc::invalid);
-  EXPECT_EQ(code(call({.op = wire::Op::pool_create, .label = "rf", .bytes = kBytes,
+  EXPECT_EQ(code(call({.op = wire::Op::pool_create, .label = "rf", .bytes = kPoolBytes,
                        .props = {{.number = prop::kPoolRedunFac, .integer = 3}}})),
             Errc::invalid);
   EXPECT_TRUE(config_.entries.empty());

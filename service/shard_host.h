@@ -3,16 +3,19 @@
 // services' reactor.
 #pragma once
 
+#include <vector>
+
 #include "base/result.h"
 #include "base/uuid.h"
+#include "model/ids.h"
 #include "runtime/task.h"
 #include "wire/message.h"
 
 namespace cairn::service {
 
-/// Bytes of one shard's three blobs.
+/// Bytes of one shard's three blobs, and its memory budget (0: the host's default).
 struct ShardSizes {
-  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
+  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0, memory_bytes = 0;
 };
 
 struct ShardSpace {
@@ -33,14 +36,31 @@ class ShardHost {
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) = 0;
-  /// Opens the shards and serves them. @error checksum, format_invalid, format_newer, io,
-  /// nonexistent
-  virtual Task<Result<void>> open_pool(Uuid pool) = 0;
+  /// Opens the shards and serves them. @param memory_bytes  as in ShardSizes
+  /// @error checksum, format_invalid, format_newer, io, nonexistent
+  virtual Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
   virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
   /// Removes the container's records; durable when it completes. Idempotent.
   virtual Task<Result<void>> destroy_container(Uuid pool, uint32_t container) = 0;
   /// @error nonexistent  not served
+  /// First step of a snapshot: on every shard of the pool, new writes of the container wait until
+  /// add_snapshot() or until the shard gives up waiting for it. @returns the newest epoch issued
+  virtual Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) = 0;
+  virtual Task<void> unfreeze_container(Uuid pool, uint32_t container) = 0;
+  /// Second step: the snapshot is durable on every shard, later writes get epochs above it, the
+  /// freeze ends. On error some shards may hold it: remove_snapshot().
+  /// @error timed_out  a freeze has ended before   @error no_space  too many snapshots
+  virtual Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) = 0;
+  /// What only it needed is freed in the background. Idempotent; durable when it completes.
+  virtual Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container,
+                                             model::Epoch epoch) = 0;
+  /// Snapshots that any shard of the pool holds, ascending.
+  virtual Task<Result<std::vector<model::Epoch>>> snapshots(Uuid pool, uint32_t container) = 0;
+  /// Makes the container what it was at that snapshot, its newest one; operations on it wait
+  /// meanwhile. Durable when it completes, ended at the next open after a crash.
+  /// @error nonexistent, busy (a newer one exists)
+  virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch) = 0;
   virtual Result<ShardSpace> space(const Uuid& pool) = 0;
 
   /// Object requests with this handle are served from now on. @error nonexistent  the pool is not

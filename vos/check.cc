@@ -1,13 +1,15 @@
-// The offline check of a shard: pages and ownership (index::Store), then every record's meaning.
-#include <string>
-
-#include "vos/plan.h"
+// The offline check of a shard: pages and ownership (index::Store), then every record's meaning and
+// data (Scrub).
+#include "vos/scrub.h"
+#include "vos/shard_state.h"
+#include "vos/value_format.h"
 
 namespace cairn::vos {
 
 namespace {
 
-constexpr size_t kProblemsMax = 100;
+constexpr uint64_t kSliceBytes = 16u << 20;
+constexpr size_t kProblemsMax = 1000;
 
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
@@ -21,142 +23,27 @@ Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
   return data.runs;
 }
 
-/// Walks the records in key order.
-struct Walk {
-  Shard::State& state;
-  bool read_data = false;
-  Key next;
-  Key last_akey;          // prefix of the extents seen last
-  uint64_t last_end = 0;  // and the end of the last one
-  uint64_t last_record_bytes = 0;
-  std::vector<std::string> problems;
-  std::vector<DataRead> reads;
-  Bytes buffer;
-
-  /// One record; false at the end.
-  Result<bool> step();
-  Result<void> look_at(ByteView key, ByteView value);
-  Result<void> look_at_data(const ParsedKey& parsed, const Key& prefix, const ValueView& value);
-  void problem(ByteView key, const char* what);
-};
-
-std::string hex_of(ByteView bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const std::byte b : bytes) {
-    out += kDigits[static_cast<uint8_t>(b) >> 4];
-    out += kDigits[static_cast<uint8_t>(b) & 15];
-  }
-  return out;
-}
-
-void Walk::problem(ByteView key, const char* what) {
-  if (problems.size() < kProblemsMax) problems.push_back("record " + hex_of(key) + ": " + what);
-}
-
-Result<void> Walk::look_at_data(const ParsedKey& parsed, const Key& prefix,
-                                const ValueView& value) {
-  if (value.form != Form::data) return {};
-  KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
-  Look look(state, path);
-  const uint64_t end = parsed.kind == Kind::extent ? parsed.position : 0;
-  TRY(data, look.block_data(prefix, end, value));
-  if (read_data) reads.push_back({std::move(data), 0, {{nullptr, value.payload_bytes}}});
-  return {};
-}
-
-Result<void> Walk::look_at(ByteView key, ByteView value) {
-  TRY(parsed, parse_key(key));
-  if (parsed.range == Range::marker) {
-    if (value.size() < 9) return fail(Errc::checksum, "malformed marker");
-    return {};
-  }
-  TRY(v, parse_value(parsed.kind, value));
-  const size_t tail = key.size() - [&] {
-    KeyPath path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
-    const Key dkey = path.dkey(parsed.dkey);
-    return path.akey(dkey, parsed.akey).size();
-  }();
-  Key prefix;
-  prefix.add(key.first(key.size() - tail));
-  if (parsed.kind == Kind::extent) {
-    if (v.count > parsed.position) return fail(Errc::checksum, "extent begins before record 0");
-    const bool same = as_chars(last_akey) == as_chars(prefix);
-    if (same && parsed.position - v.count < last_end) {
-      return fail(Errc::checksum, "extents overlap");
-    }
-  }
-  TRY(looked, look_at_data(parsed, prefix, v));
-  // Only now: a missing page makes this record be looked at again.
-  if (parsed.kind == Kind::extent) {
-    last_akey = prefix;
-    last_end = parsed.position;
-  }
-  return {};
-}
-
-Result<bool> Walk::step() {
-  index::Cursor cursor(state.tree());
-  TRY(sought, cursor.seek(next));
-  if (!cursor.valid()) return false;
-  Key key;
-  if (cursor.key().size() >= Key::kRoom) {
-    return fail(Errc::checksum, "a key is longer than any of ours");
-  }
-  key.add(cursor.key());
-  if (key.size() > 4 && key.view()[4] != static_cast<std::byte>(Range::session)) {
-    auto looked = look_at(key, cursor.value());
-    if (!looked && looked.error().code() == Errc::page_absent) return fail(looked.error());
-    if (!looked) problem(key, looked.error().what());
-  }
-  next = key;
-  next.add(0);
-  return true;
-}
-
-Task<Result<void>> verify_data(Walk& walk) {
-  for (DataRead& read : std::exchange(walk.reads, {})) {
-    // In windows, so that a huge value needs little memory.
-    const uint64_t bytes = read.into[0].bytes;
-    constexpr uint64_t kWindow = 4u << 20;
-    walk.buffer.resize(std::min(bytes, kWindow));
-    for (uint64_t at = 0; at < bytes; at += kWindow) {
-      const uint64_t n = std::min(kWindow, bytes - at);
-      auto done = co_await cairn::vos::read_data(walk.state.reactor, *walk.state.store,
-                                                 {read.data, at, {{walk.buffer.data(), n}}});
-      if (!done) {
-        walk.problem(walk.next, done.error().what());
-        break;
-      }
-    }
-  }
-  co_return Result<void>{};
-}
-
 }  // namespace
 
-Task<Result<index::Store::CheckReport>> Shard::check(bool read_data) {
+Task<Result<CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
   // The walk compares one root with who owns what; removals in the background would move both.
   co_await reclaimed();
-  CO_TRY(report, co_await state_->store->check(claims_of));
-  Walk walk{*state_, read_data};
+  CO_TRY(found, co_await state_->store->check(claims_of));
+  CheckReport report;
+  static_cast<index::Store::CheckReport&>(report) = std::move(found);
+  Scrub scrub(*this, {.read_data = read_data});
   for (;;) {
-    auto stepped = walk.step();
-    if (stepped && !*stepped) break;
-    if (!stepped && stepped.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state_->store->load_absent());
-      continue;
-    }
-    if (!stepped) {
-      walk.problem(walk.next, stepped.error().what());
-      break;
-    }
-    if (!walk.reads.empty()) {
-      CO_TRY(verified, co_await verify_data(walk));
-    }
+    CO_TRY(more, co_await scrub.slice(kSliceBytes));
+    if (!more) break;
   }
-  for (std::string& p : walk.problems) report.problems.push_back(std::move(p));
+  report.losses = scrub.report().losses;
+  report.loss_count = scrub.report().loss_count;
+  for (const Loss& loss : report.losses) {
+    // A damaged page has its problem already.
+    if (loss.what == Loss::What::page || report.problems.size() >= kProblemsMax) continue;
+    report.problems.push_back(loss_text(loss));
+  }
   co_return std::move(report);
 }
 

@@ -1,6 +1,7 @@
 #include "vos/data_io.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/crc32c.h"
 #include "base/endian.h"
@@ -21,21 +22,24 @@ std::unexpected<Error> damaged() {
   return fail(Errc::checksum, "data: the medium gave other bytes than were written");
 }
 
-/// CRCs of `bytes` from `from` in whole zero-filled blocks; the pieces go to `pieces`.
-std::vector<uint32_t> checksum_blocks(IoVecCursor& from, uint64_t bytes,
-                                      std::vector<IoVec>& pieces) {
-  std::vector<uint32_t> crcs;
-  crcs.reserve((bytes + kDataBlockBytes - 1) / kDataBlockBytes);
+/// Appends the CRCs of the pieces in whole blocks, the last one filled with zeros.
+void checksum_blocks(const std::vector<IoVec>& pieces, std::vector<uint32_t>& crcs) {
   uint32_t crc = 0;
   uint64_t in_block = 0;
-  while (bytes > 0) {
-    const ByteSpan piece = from.take(bytes);
-    CHECK(!piece.empty());
-    pieces.push_back({piece.data(), piece.size()});
-    bytes -= piece.size();
-    for (size_t at = 0; at < piece.size();) {
-      const size_t n = std::min<size_t>(piece.size() - at, kDataBlockBytes - in_block);
-      crc = crc32c(ByteView(piece.data() + at, n), crc);
+  for (const IoVec& piece : pieces) {
+    for (size_t at = 0; at < piece.bytes;) {
+      const ByteView rest(piece.data + at, piece.bytes - at);
+      const size_t whole = in_block == 0 ? rest.size() / kDataBlockBytes : 0;
+      if (whole != 0) {
+        const size_t made = crcs.size();
+        crcs.resize(made + whole);
+        crc32c_blocks(rest.first(whole * kDataBlockBytes), kDataBlockBytes,
+                      std::span(crcs).subspan(made));
+        at += whole * kDataBlockBytes;
+        continue;
+      }
+      const size_t n = std::min<size_t>(rest.size(), kDataBlockBytes - in_block);
+      crc = crc32c(rest.first(n), crc);
       at += n;
       in_block += n;
       if (in_block == kDataBlockBytes) {
@@ -46,7 +50,6 @@ std::vector<uint32_t> checksum_blocks(IoVecCursor& from, uint64_t bytes,
     }
   }
   if (in_block != 0) crcs.push_back(crc32c(ByteView(kZeros, kDataBlockBytes - in_block), crc));
-  return crcs;
 }
 
 uint32_t digest_of(std::span<const uint32_t> crcs) {
@@ -62,8 +65,8 @@ uint32_t digest_of(std::span<const uint32_t> crcs) {
 }  // namespace
 
 ByteSpan IoVecCursor::take(uint64_t max) {
-  while (index_ < pieces_->size()) {
-    const IoVec& v = (*pieces_)[index_];
+  while (index_ < pieces_.size()) {
+    const IoVec& v = pieces_[index_];
     if (offset_ == v.bytes) {
       ++index_;
       offset_ = 0;
@@ -103,11 +106,27 @@ void IoVecCursor::copy_in(ByteView from) {
   }
 }
 
-uint64_t total_bytes(const std::vector<IoVec>& pieces) {
+uint64_t total_bytes(std::span<const IoVec> pieces) {
   uint64_t sum = 0;
   for (const IoVec& v : pieces) sum += v.bytes;
   return sum;
 }
+
+namespace {
+
+bool goes_down_directly(const std::vector<IoVec>& pieces, uint64_t bytes) {
+  return pieces.size() == 1 && bytes % kDataBlockBytes == 0 &&
+         reinterpret_cast<uintptr_t>(pieces[0].data) % kDataBlockBytes == 0;
+}
+
+/// Copies the payload; the rest of its last block is zero and belongs to the piece.
+IoVec copy_payload(Staged& staged, const std::vector<IoVec>& pieces) {
+  staged.copy = media::AlignedBuffer(round_up(staged.bytes, kDataBlockBytes));
+  IoVecCursor(pieces).copy_out(staged.copy.span().first(staged.bytes));
+  return {staged.copy.data(), staged.copy.size()};
+}
+
+}  // namespace
 
 Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
   CHECK(bytes > 0);
@@ -118,27 +137,40 @@ Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
   }
   Staged staged;
   staged.bytes = bytes;
-  std::vector<IoVec> pieces;
-  staged.data.crcs = checksum_blocks(from, bytes, pieces);
   staged.data.runs = std::move(runs);
-  CHECK(staged.data.crcs.size() == staged.data.block_count());
-  IoVecCursor again(pieces);
-  size_t first = 0;
+  std::vector<IoVec> pieces;
+  for (uint64_t left = bytes; left > 0; left -= pieces.back().bytes) {
+    const ByteSpan piece = from.take(left);
+    CHECK(!piece.empty());
+    pieces.push_back({piece.data(), piece.size()});
+  }
+  if (bytes <= kAlwaysCopiedBytesMax ||
+      (bytes <= kCopiedBytesMax && !goes_down_directly(pieces, bytes))) {
+    pieces = {copy_payload(staged, pieces)};
+  }
+  IoVecCursor cut(pieces);
   for (const media::Extent& run : staged.data.runs) {
-    const std::span<const uint32_t> crcs(staged.data.crcs.data() + first, run.count);
-    staged.published.push_back({run, digest_of(crcs)});
     index::Store::DataWrite write{run, {}};
-    uint64_t left = std::min<uint64_t>(uint64_t{run.count} * kDataBlockBytes,
-                                       bytes - uint64_t{first} * kDataBlockBytes);
-    while (left > 0) {
-      const ByteSpan piece = again.take(left);
+    for (uint64_t left = uint64_t{run.count} * kDataBlockBytes; left > 0;) {
+      const ByteSpan piece = cut.take(left);
+      if (piece.empty()) break;  // the rest of the last block
       write.pieces.push_back({piece.data(), piece.size()});
       left -= piece.size();
     }
     staged.writes.push_back(std::move(write));
-    first += run.count;
   }
   return staged;
+}
+
+void make_checksums(Staged& staged) {
+  std::vector<uint32_t>& crcs = staged.data.crcs;
+  crcs.reserve(staged.data.block_count());
+  for (const index::Store::DataWrite& write : staged.writes) {
+    const size_t first = crcs.size();
+    checksum_blocks(write.pieces, crcs);
+    CHECK(crcs.size() - first == write.extent.count);
+    staged.published.push_back({write.extent, digest_of(std::span(crcs).subspan(first))});
+  }
 }
 
 namespace {
@@ -152,11 +184,10 @@ struct BlockRun {
 
 Task<Result<void>> read_run(index::Store& store, BlockRun run, ByteSpan into) {
   CO_TRY(done, co_await store.read_data(run.extent, 0, into));
-  for (uint32_t i = 0; i < run.extent.count; ++i) {
-    if (crc32c(into.subspan(size_t{i} * kDataBlockBytes, kDataBlockBytes)) != run.crcs[i]) {
-      co_return damaged();
-    }
-  }
+  std::array<uint32_t, kReadBlocksMax> crcs;
+  CHECK(run.extent.count <= crcs.size());
+  crc32c_blocks(into, kDataBlockBytes, std::span(crcs).first(run.extent.count));
+  if (!std::equal(run.crcs, run.crcs + run.extent.count, crcs.begin())) co_return damaged();
   co_return Result<void>{};
 }
 

@@ -2,10 +2,12 @@
 // after a plan. Home: the shard's reactor.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "base/flat_map.h"
 #include "index/store.h"
+#include "media/device.h"
 #include "vos/value_format.h"
 
 namespace cairn::vos {
@@ -14,13 +16,23 @@ namespace cairn::vos {
 inline constexpr uint64_t kInlineBytesMax = 4096 - 1;
 /// Array data is cut into extents of at most this many bytes, at record borders.
 inline constexpr uint64_t kExtentBytesMax = 4u << 20;
+/// Payload up to this size is copied before it is written, whatever its place.
+inline constexpr uint64_t kAlwaysCopiedBytesMax = 32u << 10;
+/// Larger payload that is not aligned to blocks is copied as a whole up to this size; above it, it
+/// is copied a part at a time while it is written.
+inline constexpr uint64_t kCopiedBytesMax = 1u << 20;
+/// Data of at least this size is under way before its checksums are made.
+inline constexpr uint64_t kEarlyBytesMin = 64u << 10;
+/// Data beside its log record; above this the record follows the data unless the log is idle
+/// (store.md rule 10).
+inline constexpr uint64_t kBesideBytesMax = 256u << 10;
 /// Reads of one fetch that are under way at once.
 inline constexpr size_t kReadsMax = 32;
 
-/// Walks a caller's scattered buffer.
+/// Walks a caller's scattered buffer, which it borrows.
 class IoVecCursor {
  public:
-  explicit IoVecCursor(const std::vector<IoVec>& pieces) : pieces_(&pieces) {}
+  explicit IoVecCursor(std::span<const IoVec> pieces) : pieces_(pieces) {}
   /// The next run of adjacent bytes, at most `max`; empty at the end.
   ByteSpan take(uint64_t max);
   void skip(uint64_t bytes);
@@ -28,22 +40,26 @@ class IoVecCursor {
   void copy_in(ByteView from);
 
  private:
-  const std::vector<IoVec>* pieces_;
+  std::span<const IoVec> pieces_;
   size_t index_ = 0;
   size_t offset_ = 0;
 };
 
-uint64_t total_bytes(const std::vector<IoVec>& pieces);
+uint64_t total_bytes(std::span<const IoVec> pieces);
 
-/// Payload with its blocks reserved and its checksums made; not yet owned by anything.
+/// Payload with its blocks reserved; not yet owned by anything.
 struct Staged {
   uint64_t bytes = 0;
-  BlockData data;
-  std::vector<index::BatchData> published;      // one a run
+  BlockData data;                               // `crcs` by make_checksums()
+  std::vector<index::BatchData> published;      // one a run, by make_checksums()
   std::vector<index::Store::DataWrite> writes;  // one a run
+  media::AlignedBuffer copy;                    // what `writes` point to, if it was copied
 };
-/// Takes `bytes` from `from`. @error no_space  nothing is reserved
+/// Takes `bytes` from `from`; copies what is small or not aligned, so that nobody changes it under
+/// a write. @error no_space  nothing is reserved
 Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes);
+/// Makes the checksums; the writes may be under way.
+void make_checksums(Staged& staged);
 
 /// Bytes [begin, begin + into bytes) of the payload in `data`, to be read into a caller's buffer.
 struct DataRead {

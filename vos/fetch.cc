@@ -28,7 +28,7 @@ struct Fetch {
   KeyPath path;
   CheckedRequest checked;
   model::Fetched result;
-  std::vector<Found> found;
+  SmallVector<Found, 1> found;
   std::vector<DataRead> reads;
   model::Epoch newest_seen = 0;
   bool saw_absence = false;
@@ -41,6 +41,8 @@ struct Fetch {
   void add_piece(size_t index, uint64_t offset, uint64_t bytes);
   bool fits(size_t index) const;
   Result<void> deliver(Look& look);
+  bool must_wait() const { return saw_absence || !state.is_durable(newest_seen); }
+  Result<bool> done_at_once();
 };
 
 Result<void> Fetch::check() {
@@ -51,9 +53,7 @@ Result<void> Fetch::check() {
   if ((request.flags & kPerAkey) != 0 && (request.flags & kAkeyFetch) != 0) {
     return fail(Errc::invalid, "fetch: akey conditions both per akey and for all");
   }
-  TRY(done, check_request(path, request.dkey, request.iods));
-  checked = std::move(done);
-  return {};
+  return check_request(path, request.dkey, request.iods, checked);
 }
 
 Result<bool> Fetch::conditions_hold(Look& look, Floor dkey_floor) {
@@ -206,38 +206,106 @@ Result<void> Fetch::plan() {
   return deliver(look);
 }
 
+/// The common case in one plain step: everything is in memory, whole and durable. False: go the
+/// long way, from the start.
+Result<bool> Fetch::done_at_once() {
+  const auto planned = plan();
+  if (!planned) {
+    if (planned.error().code() == Errc::page_absent) return false;
+    return fail(planned.error());
+  }
+  return reads.empty() && !must_wait() && !state.evicting;
+}
+
+/// The long way.
+Task<Result<void>> run_fetch(Fetch& fetch) {
+  Shard::State& state = fetch.state;
+  index::Store::Attempt attempt(*state.store);
+  for (;;) {
+    auto planned = fetch.plan();
+    if (planned) break;
+    if (planned.error().code() != Errc::page_absent) co_return planned;
+    CO_TRY(loaded, co_await state.store->load_absent(attempt));
+  }
+  attempt.release();
+  const media::Lsn seen = state.store->appended();
+  const bool wait = fetch.must_wait();
+  if (!fetch.reads.empty()) {
+    const auto pin = state.store->pin_reads();
+    // Data of an update that is not durable yet may not be on the medium: wait first.
+    if (wait) {
+      CO_TRY(durable, co_await state.store->durable(seen));
+    }
+    std::vector<Task<Result<void>>> tasks;
+    for (DataRead& read : fetch.reads) {
+      tasks.push_back(read_data(state.reactor, *state.store, std::move(read)));
+    }
+    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+  } else if (wait) {
+    CO_TRY(durable, co_await state.store->durable(seen));
+  }
+  if (state.evicting) {
+    CO_TRY(ended, co_await state.store->end_step());
+  }
+  co_return Result<void>{};
+}
+
+/// Has the CPU bring what the first iods of these single-value fetches will look at.
+void prefetch(index::Tree& tree, std::span<const Fetch> fetches) {
+  std::vector<Key> keys;
+  std::vector<ByteView> views;
+  keys.reserve(fetches.size());
+  views.reserve(fetches.size());
+  for (const Fetch& fetch : fetches) {
+    const CheckedIod& c = fetch.checked.iods.front();
+    const bool single = c.iod->type == model::ValueType::single;
+    views.push_back(keys.emplace_back(
+        single ? record_key(c.akey_prefix, Kind::single)
+               : extent_key(c.akey_prefix, c.recxs.front().span.begin + 1)));
+  }
+  tree.prefetch(views);
+}
+
+/// Fetches that fetch_many() has under way in one plain step.
+constexpr size_t kFetchesAtOnce = 32;
+
 }  // namespace
 
 Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   CO_TRY(hold, state_->gate.enter());
   Fetch fetch(*state_, request);
   CO_TRY(checked, fetch.check());
-  for (;;) {
-    auto planned = fetch.plan();
-    if (planned) break;
-    if (planned.error().code() != Errc::page_absent) co_return fail(planned.error());
-    CO_TRY(loaded, co_await state_->store->load_absent());
-  }
-  const media::Lsn seen = state_->store->appended();
-  const bool wait = fetch.saw_absence || !state_->is_durable(fetch.newest_seen);
-  if (!fetch.reads.empty()) {
-    const auto pin = state_->store->pin_reads();
-    // Data of an update that is not durable yet may not be on the medium: wait first.
-    if (wait) {
-      CO_TRY(durable, co_await state_->store->durable(seen));
-    }
-    std::vector<Task<Result<void>>> tasks;
-    for (DataRead& read : fetch.reads) {
-      tasks.push_back(read_data(state_->reactor, *state_->store, std::move(read)));
-    }
-    CO_TRY(done, co_await run_all(state_->reactor, std::move(tasks), kReadsMax));
-  } else if (wait) {
-    CO_TRY(durable, co_await state_->store->durable(seen));
-  }
-  if (state_->evicting) {
-    CO_TRY(ended, co_await state_->store->end_step());
+  CO_TRY(done, fetch.done_at_once());
+  if (!done) {
+    CO_TRY(ran, co_await run_fetch(fetch));
   }
   co_return std::move(fetch.result);
+}
+
+Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
+    std::span<const FetchRequest> requests) {
+  CO_TRY(hold, state_->gate.enter());
+  std::vector<model::Fetched> results;
+  results.reserve(requests.size());
+  std::vector<Fetch> fetches;
+  fetches.reserve(std::min(requests.size(), kFetchesAtOnce));
+  while (!requests.empty()) {
+    const auto group = requests.first(std::min(requests.size(), kFetchesAtOnce));
+    requests = requests.subspan(group.size());
+    fetches.clear();
+    for (const FetchRequest& request : group) {
+      CO_TRY(checked, fetches.emplace_back(*state_, request).check());
+    }
+    prefetch(state_->tree(), fetches);
+    for (Fetch& fetch : fetches) {
+      CO_TRY(done, fetch.done_at_once());
+      if (!done) {
+        CO_TRY(ran, co_await run_fetch(fetch));
+      }
+      results.push_back(std::move(fetch.result));
+    }
+  }
+  co_return std::move(results);
 }
 
 }  // namespace cairn::vos

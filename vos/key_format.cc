@@ -250,6 +250,8 @@ Key session_key(uint64_t session, uint64_t chunk) {
   return key;
 }
 
+Key marker_count_key() { return session_key(0, 0); }
+
 Result<RecordTail> parse_tail(ByteView tail) {
   if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(Kind::touched)) {
     return fail(Errc::checksum, "key: unknown record kind");
@@ -267,6 +269,12 @@ Result<RecordTail> parse_tail(ByteView tail) {
   return t;
 }
 
+model::ObjectId object_id_of(ByteView bytes) {
+  CHECK(bytes.size() == 16);
+  const uint32_t low = load_be32(bytes.data() + 12) * kIdStep;
+  return {load_be64(bytes.data()), uint64_t{load_be32(bytes.data() + 8)} << 32 | low};
+}
+
 Result<ParsedKey> parse_key(ByteView key) {
   ParsedKey p;
   if (key.size() < kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
@@ -275,8 +283,7 @@ Result<ParsedKey> parse_key(ByteView key) {
   if (p.range != Range::live && p.range != Range::marker) {
     return fail(Errc::checksum, "key: unknown range");
   }
-  p.oid.lo = load_be64(key.data() + 5);
-  p.oid.hi = uint64_t{load_be32(key.data() + 13)} << 32 | load_be32(key.data() + 17) * kIdStep;
+  p.oid = object_id_of(key.subspan(kRangePrefixBytes, 16));
   ByteView rest = key.subspan(kRangePrefixBytes + 16);
   if (!take_ordered(rest, &p.shard) || p.shard > UINT32_MAX) {
     return fail(Errc::checksum, "key: malformed shard number");

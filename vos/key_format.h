@@ -18,7 +18,7 @@
 //      8  ~epoch      pending and history only
 //      2  ~minor      pending and history only
 //   sessions (container 0):
-//      8  session     1..9  chunk, ordered integer
+//      8  session     1..9  chunk, ordered integer; session 0, chunk 0: the number of markers
 //
 // A component is one of
 //   none      00 00                     the record belongs to the level above
@@ -62,8 +62,8 @@ class Key {
  public:
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
   Key() = default;
-  Key(const Key& other) : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
-  Key& operator=(const Key& other) {
+  Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
+  Key& operator=(const Key& other) noexcept {
     size_ = other.size_;
     std::memmove(bytes_, other.bytes_, size_);
     return *this;
@@ -158,6 +158,8 @@ Key touched_key(const Key& object_prefix);
 enum class Level : uint8_t { object, dkey, akey };
 Key marker_key(const Key& level_prefix, Level level);
 Key session_key(uint64_t session, uint64_t chunk);
+/// The record that says how many punch markers there are; absent: none.
+Key marker_count_key();
 
 /// A live or marker key taken apart. @error checksum  malformed
 struct ParsedKey {
@@ -171,6 +173,8 @@ struct ParsedKey {
   uint64_t chunk = 0;
 };
 Result<ParsedKey> parse_key(ByteView key);
+/// The object id in the 16 bytes behind a range. Precondition: 16 bytes.
+model::ObjectId object_id_of(ByteView bytes);
 /// What follows an akey prefix in a live key: kind and position. @error checksum
 struct RecordTail {
   Kind kind;

@@ -16,6 +16,9 @@ constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) the ex
 /// Records that one step looks at; after that the answer is given as it is, so that a listing over
 /// dead records does not hold up others.
 constexpr size_t kStepRecordsMax = 16'384;
+/// Leaves that a listing loads beside the one that it misses; fewer at first, because most listings
+/// are short.
+constexpr uint32_t kLeavesAheadMax = 31;
 
 struct Listing {
   Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r, model::Epoch e)
@@ -29,6 +32,7 @@ struct Listing {
   model::KeyKind kind = model::KeyKind::hashed;
   model::Listed out;
   bool finished = false;  // full, or at the end
+  uint32_t leaves_ahead = 0;
   size_t looked_at = 0;
   /// A long key whose name stands in blocks: where its bytes go.
   struct LongName {
@@ -154,7 +158,7 @@ Result<void> Listing::step_keys() {
     floor = dkey_floor;
   }
   TRY(from, start());
-  View::Cursor cursor(look.view(), prefix);
+  View::Cursor cursor(look.view(), prefix, leaves_ahead);
   TRY(sought, cursor.seek(from));
   while (!finished) {
     if (!cursor.valid() || !starts_with(cursor.key(), prefix)) {
@@ -215,7 +219,7 @@ Result<void> Listing::step_extents() {
     if (end == UINT64_MAX) return fail(Errc::invalid, "list: not an anchor of this listing");
     from = extent_key(prefix, request.descending ? end : end + 1);
   }
-  View::Cursor cursor(look.view(), prefix);
+  View::Cursor cursor(look.view(), prefix, request.descending ? 0 : leaves_ahead);
   TRY(sought, request.descending ? cursor.seek_before(from) : cursor.seek(from));
   bool joins_next = false;  // descending: the extent looked at last continues the one before it
   while (cursor.valid() && starts_with(cursor.key(), extents)) {
@@ -271,15 +275,20 @@ Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
   CO_TRY(checked, listing.check());
   const bool keys = request.what != model::ListRequest::What::recxs;
   const auto pin = state_->store->pin_reads();
+  index::Store::Attempt attempt(*state_->store);
   while (!listing.finished) {
     // Extents are few a call: a missing page starts the step again. Keys go on where they are.
     const model::Listed before = keys ? model::Listed{} : listing.out;
+    const Bytes position = listing.out.position;
     auto stepped = keys ? listing.step_keys() : listing.step_extents();
     if (stepped) break;
     if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
     if (!keys) listing.out = before;
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    if (listing.out.position != position) attempt.release();
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    listing.leaves_ahead = std::min(kLeavesAheadMax, 2 * listing.leaves_ahead + 1);
   }
+  attempt.release();
   CO_TRY(settled, co_await state_->settle());
   if (!listing.long_names.empty()) {
     CO_TRY(read, co_await read_long_names(listing));

@@ -18,6 +18,8 @@ void Markers::add(ByteView object_prefix) {
 }
 
 void Markers::remove(ByteView object_prefix) {
+  // One that could not be read when they were counted, and can be now.
+  if (unknown_ && counters_[slot(object_prefix)] == 0) return;
   CHECK(counters_[slot(object_prefix)] > 0);
   --counters_[slot(object_prefix)];
   --total_;

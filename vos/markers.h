@@ -18,10 +18,15 @@ class Markers {
  public:
   Markers() : counters_(4096) {}
 
-  bool any(const Key& object_prefix) const { return counters_[slot(object_prefix)] != 0; }
+  bool any(const Key& object_prefix) const {
+    return unknown_ || counters_[slot(object_prefix)] != 0;
+  }
   size_t total() const { return total_; }
   void add(ByteView object_prefix);
   void remove(ByteView object_prefix);
+  /// Some page that may hold markers cannot be read: from now on every look-up asks the tree, so
+  /// that those whose markers stood there get its error, and nobody sees what was punched.
+  void forget() { unknown_ = true; }
 
   /// The epoch of the marker of exactly this level, 0 if none. Cheap when any() is false.
   /// @error page_absent
@@ -32,6 +37,7 @@ class Markers {
   static size_t slot(ByteView object_prefix);
   std::vector<uint32_t> counters_;
   size_t total_ = 0;
+  bool unknown_ = false;
 };
 
 /// Length of the object part of a live or marker key. @error checksum

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "index/budget.h"
 #include "runtime/clock.h"
 #include "vos/testing/rig.h"
 
@@ -393,7 +394,7 @@ void live_for_a_while(const Breadth& breadth, uint64_t seed_offset) {
   do {
     SCOPED_TRACE("CAIRN_TEST_SEED " + std::to_string(seed - seed_offset));
     const bool evict = seed % 3 == 0;
-    const uint64_t memory = seed % 4 == 1 ? 16u << 20 : 128u << 20;
+    const uint64_t memory = seed % 4 == 1 ? index::kMemoryBytesMin : 128u << 20;
     Life life(seed, breadth, evict, memory);
     ASSERT_NO_FATAL_FAILURE(live(life, 6));
     ASSERT_NO_FATAL_FAILURE(expect_all_space_returns(life));

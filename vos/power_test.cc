@@ -74,6 +74,14 @@ TEST(ShardPower, Every_cut_point_of_data_updates_that_trim_keeps_what_was_acknow
   }
 }
 
+TEST(ShardPower, Every_cut_point_of_large_updates_keeps_what_was_acknowledged) {
+  // Goal: data that is under way before its record is built, refused updates among it.
+  for (uint64_t seed = test_seed(); seed < test_seed() + 4; ++seed) {
+    ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
+        seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 500'000, .punch_percent = 20}, 14));
+  }
+}
+
 TEST(ShardPower, Every_cut_point_of_punches_with_markers_keeps_what_was_acknowledged) {
   // Goal: punches of more records than go at once, and the pass that removes them behind the
   // scenes. Method: updates of 140 records each, long keys, many punches.

@@ -195,6 +195,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   Shard::State& state = punch.state;
   CO_TRY(checked, punch.check());
   CO_TRY(admitted, co_await state.store->admit());
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
     auto planned = punch.plan();
     if (planned) break;
@@ -206,7 +207,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
       CO_TRY(settled, co_await state.settle());
       co_return fail(planned.error());
     }
-    auto loaded = co_await state.store->load_absent();
+    auto loaded = co_await state.store->load_absent(attempt);
     if (!loaded && is_short(loaded.error()) && punch.at_once > 0) {
       punch.at_once /= 8;
       continue;
@@ -221,7 +222,10 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   // A session's punch of nothing is a record, too: a copy of the request that arrives late, also
   // after a restart, must not remove what was written since (store.md rule 13).
   const media::Lsn at =
-      state.commit({origin.session, origin.sequence, punch.epoch, 0, 0}, punch.batch);
+      state.commit({origin.session, origin.sequence, punch.epoch, 0,
+                    punch.markers_added > 0 ? kRecordAddsMarkers : uint16_t{0}},
+                   punch.batch);
+  attempt.release();
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();
   CO_TRY(durable, co_await state.store->durable(at));
@@ -305,11 +309,12 @@ Task<Result<model::Epoch>> Shard::punch(const PunchRequest& request) {
 /// False: no marker is left at or after the position.
 Task<Result<bool>> reclaim_slice(Shard::State& state, Position& position) {
   CO_TRY(admitted, co_await state.store->admit());
+  index::Store::Attempt attempt(*state.store);
   for (size_t slice = kReclaimSlice;;) {
     auto planned = plan_reclaim(state, position, slice);
     Result<void> loaded;
     if (!planned && planned.error().code() == Errc::page_absent) {
-      loaded = co_await state.store->load_absent();
+      loaded = co_await state.store->load_absent(attempt);
       if (loaded) continue;
     }
     if (!planned && slice > 1 && is_short(loaded ? planned.error() : loaded.error())) {

@@ -141,27 +141,31 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
   CO_TRY(hold, state_->gate.enter());
   Query query(*state_, object, request, epoch);
   CO_TRY(checked, query.check());
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     auto done = query.run();
     if (done || done.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return done;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 
 Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
   const Key prefix = object_prefix(object, Range::live);
+  index::Store::Attempt attempt(*state_->store);
   for (;;) {
     CO_TRY(kept, state_->check_read_epoch(epoch));
     auto stamp = state_->tree().newest_stamp(prefix, after_prefix(prefix));
     if (stamp || stamp.error().code() != Errc::page_absent) {
+      attempt.release();
       CO_TRY(settled, co_await state_->settle());
       co_return stamp;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
 }
 

@@ -41,13 +41,12 @@ Result<void> check_recxs(const model::Iod& iod, CheckedIod& out) {
 
 }  // namespace
 
-Result<CheckedRequest> check_request(const KeyPath& path, ByteView dkey,
-                                     const std::vector<model::Iod>& iods) {
+Result<void> check_request(const KeyPath& path, ByteView dkey, const model::Iods& iods,
+                           CheckedRequest& checked) {
   if (dkey.empty()) return fail(Errc::invalid, "dkey: empty");
   if (iods.empty() || iods.size() > model::kIodsMax) {
     return fail(Errc::invalid, "iods: none, or more than 65,536");
   }
-  CheckedRequest checked;
   TRY(dkey_prefix, path.dkey(dkey));
   checked.dkey_prefix = dkey_prefix;
   checked.iods.reserve(iods.size());
@@ -68,7 +67,7 @@ Result<CheckedRequest> check_request(const KeyPath& path, ByteView dkey,
         return fail(Errc::invalid, "iod: neither a single value nor an array");
     }
   }
-  return checked;
+  return {};
 }
 
 }  // namespace cairn::vos

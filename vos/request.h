@@ -1,8 +1,6 @@
 // What updates and fetches check about a request before they look at anything. Internal to vos/.
 #pragma once
 
-#include <vector>
-
 #include "base/result.h"
 #include "vos/key_format.h"
 #include "vos/plan.h"
@@ -18,19 +16,20 @@ struct KeptRecx {
 struct CheckedIod {
   const model::Iod* iod = nullptr;
   Key akey_prefix;
-  std::vector<KeptRecx> recxs;     // in the caller's order, empty ones left out; array only
-  std::vector<Span> spans;         // ascending
+  SmallVector<KeptRecx, 1> recxs;  // in the caller's order, empty ones left out; array only
+  SmallVector<Span, 1> spans;      // ascending
   uint64_t record_count = 0;
 };
 
 struct CheckedRequest {
   Key dkey_prefix;
-  std::vector<CheckedIod> iods;
+  SmallVector<CheckedIod, 1> iods;
 };
 
 /// @error invalid   no dkey, malformed ranges, ranges that overlap, wrong key length
 /// @error key_too_big
-Result<CheckedRequest> check_request(const KeyPath& path, ByteView dkey,
-                                     const std::vector<model::Iod>& iods);
+/// @param checked  as new; filled in place, where it stays
+Result<void> check_request(const KeyPath& path, ByteView dkey, const model::Iods& iods,
+                           CheckedRequest& checked);
 
 }  // namespace cairn::vos

@@ -20,18 +20,25 @@ Sessions::Session& Sessions::touch(uint64_t session) {
   auto [it, added] = sessions_.try_emplace(session);
   it->second.used = ++uses_;
   if (added && sessions_.size() > kSessionsMax) {
-    forget_oldest();
+    forget_oldest(session);
     return sessions_.find(session)->second;
   }
   return it->second;
 }
 
-void Sessions::forget_oldest() {
-  auto oldest =
-      std::min_element(sessions_.begin(), sessions_.end(),
-                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
-  forgotten_.emplace_back(oldest->first, oldest->second.saved_chunks);
+void Sessions::forget_oldest(uint64_t keep) {
+  const auto age = [keep](const auto& s) { return s.first == keep ? UINT64_MAX : s.second.used; };
+  auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
+                                 [&](const auto& a, const auto& b) { return age(a) < age(b); });
+  entries_ -= oldest->second.window.size();
+  // What was never saved leaves nothing to erase.
+  const uint64_t chunks = oldest->second.saved_chunks;
+  if (chunks != 0) forgotten_.emplace_back(oldest->first, chunks);
   sessions_.erase(oldest);
+}
+
+void Sessions::make_room(uint64_t keep) {
+  while (entries_ > entries_max_ && sessions_.size() > 1) forget_oldest(keep);
 }
 
 void Sessions::open(uint64_t session) { touch(session); }
@@ -43,7 +50,9 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
   s.used = ++uses_;
   if (acknowledged_below > s.floor) {
     s.floor = acknowledged_below;
+    const size_t before = s.window.size();
     s.window.erase(s.window.begin(), s.window.lower_bound(s.floor));
+    entries_ -= before - s.window.size();
     s.changed = true;
   }
   if (sequence < s.floor) return {Verdict::unknown, 0};
@@ -51,10 +60,14 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
   if (!added) {
     return it->second == 0 ? Answer{Verdict::running, 0} : Answer{Verdict::done, it->second};
   }
-  if (s.window.size() > kSessionWindowMax) {
+  const size_t share = std::min(kSessionWindowMax, entries_max_ / sessions_.size());
+  if (s.window.size() > kSessionWindowMax ||
+      (entries_ >= entries_max_ && s.window.size() > share)) {
     s.window.erase(it);
     return {Verdict::unknown, 0};
   }
+  ++entries_;
+  make_room(session);
   return {Verdict::fresh, 0};
 }
 
@@ -68,13 +81,14 @@ void Sessions::committed(uint64_t session, uint64_t sequence, model::Epoch epoch
 
 void Sessions::failed(uint64_t session, uint64_t sequence) {
   auto found = sessions_.find(session);
-  if (found != sessions_.end()) found->second.window.erase(sequence);
+  if (found != sessions_.end()) entries_ -= found->second.window.erase(sequence);
 }
 
 void Sessions::replayed(uint64_t session, uint64_t sequence, model::Epoch epoch) {
   Session& s = touch(session);
-  s.window[sequence] = epoch;
+  entries_ += s.window.insert_or_assign(sequence, epoch).second ? 1 : 0;
   s.changed = true;
+  make_room(session);
 }
 
 bool Sessions::runs(uint64_t session, uint64_t sequence) const {
@@ -149,8 +163,9 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
     uint64_t sequence = 0;
     model::Epoch epoch = 0;
     if (!take_varint(in, &sequence) || !take_varint(in, &epoch) || epoch == 0) return bad;
-    s.window.try_emplace(sequence, epoch);
+    entries_ += s.window.try_emplace(sequence, epoch).second ? 1 : 0;
   }
+  make_room(id);
   return in.empty() ? Result<void>{} : Result<void>(bad);
 }
 

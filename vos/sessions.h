@@ -17,6 +17,8 @@ namespace cairn::vos {
 inline constexpr size_t kSessionsMax = 4096;
 /// Updates of one session whose answers were not acknowledged; a client keeps far fewer under way.
 inline constexpr size_t kSessionWindowMax = 65'536;
+/// Memory of one of these, in a node of a std::map.
+inline constexpr size_t kSessionEntryBytes = 64;
 
 class Sessions {
  public:
@@ -31,6 +33,9 @@ class Sessions {
     model::Epoch epoch = 0;
   };
 
+  /// How many updates all windows together may hold; beyond it the session that was silent longest
+  /// is forgotten, or a session that has more than its share is told to acknowledge first.
+  void limit_entries(size_t entries) { entries_max_ = entries; }
   void open(uint64_t session);
   /// Looks the update up and, if it is fresh, notes that it runs. Drops what `acknowledged_below`
   /// covers.
@@ -57,6 +62,7 @@ class Sessions {
   /// Takes one saved record. @error checksum
   Result<void> load(ByteView key, ByteView value);
   size_t count() const { return sessions_.size(); }
+  size_t entry_count() const { return entries_; }
 
  private:
   struct Session {
@@ -67,11 +73,15 @@ class Sessions {
     bool changed = true;
   };
   Session& touch(uint64_t session);
-  void forget_oldest();
+  /// Forgets sessions other than `keep` until the windows fit.
+  void make_room(uint64_t keep);
+  void forget_oldest(uint64_t keep);
 
   FlatMap<uint64_t, Session> sessions_;
   std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
   uint64_t uses_ = 0;
+  size_t entries_ = 0;  // in all windows
+  size_t entries_max_ = 16 * kSessionWindowMax;
 };
 
 }  // namespace cairn::vos

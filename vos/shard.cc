@@ -1,5 +1,7 @@
 #include "vos/shard.h"
 
+#include "base/report.h"
+#include "index/budget.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -18,19 +20,27 @@ index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options)
   return store;
 }
 
-/// Saves every session that changed, a few in one record. The last look, the last commit and the
-/// freeze that follows are one step: an update of a session in between would be neither in the
-/// table nor in what is left of the log, and could be executed twice.
+/// Saves every session that changed, a few in one record, and the number of markers. The last look,
+/// the last commit and the freeze that follows are one step: an update of a session in between
+/// would be neither in the table nor in what is left of the log, and could be executed twice.
 Task<Result<void>> save_sessions(Shard::State& state) {
   index::Batch batch;
   for (size_t count = kSessionsAtOnce;;) {
     batch.clear();
     const Sessions::Saving saving = state.sessions.save(batch, state.newest, count);
+    const uint64_t markers = state.markers.total();
+    if (markers != state.markers_saved && markers == 0) batch.erase(marker_count_key());
+    if (markers != state.markers_saved && markers != 0) {
+      Bytes value;
+      put_marker_count(value, state.newest, markers);
+      batch.put(marker_count_key(), value);
+    }
     if (batch.empty()) co_return Result<void>{};
     auto ready = state.tree().prepare(batch, index::Pager::Use::checkpoint);
     if (ready) {
       state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
       state.sessions.saved(saving);
+      state.markers_saved = markers;
       continue;
     }
     if (ready.error().code() == Errc::page_absent) {
@@ -43,12 +53,18 @@ Task<Result<void>> save_sessions(Shard::State& state) {
   }
 }
 
+/// Half of what the budget has for tables.
+size_t session_entries(const ShardOptions& options) {
+  return index::table_bytes(options.store.memory_bytes) / 2 / kSessionEntryBytes;
+}
+
 void attach(Shard::State& state, const ShardOptions& options) {
   state.evicting = options.store.evict_always;
   state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
   Shard::State* const s = &state;
   state.store->before_checkpoint([s] { return save_sessions(*s); });
-  state.reactor.spawn(reclaim_marked(state));
+  state.background_over = !options.reclaim;
+  if (options.reclaim) state.reactor.spawn(reclaim_marked(state));
 }
 
 /// Reads what the tree keeps for memory: sessions and markers.
@@ -56,6 +72,8 @@ struct Reader {
   Shard::State& state;
   Key next = range_prefix(0, Range::session);
   bool markers = false;
+  bool passed = false;      // a page that cannot be read was passed over
+  bool count_lost = false;  // and the number of markers may have stood in it
 
   /// One record a call; false at the end.
   Result<bool> step();
@@ -72,7 +90,10 @@ Result<bool> Reader::step() {
   }
   if (!inside) return false;
   const ByteView key = cursor.key();
-  if (!markers) {
+  if (!markers && as_chars(key) == as_chars(marker_count_key())) {
+    TRY(count, parse_marker_count(cursor.value()));
+    state.markers_saved = count;
+  } else if (!markers) {
     TRY(loaded, state.sessions.load(key, cursor.value()));
   } else if (key[4] == static_cast<std::byte>(Range::marker)) {
     TRY(bytes, object_prefix_bytes(key));
@@ -90,15 +111,51 @@ Result<bool> Reader::step() {
   return true;
 }
 
+/// Goes on behind a page that cannot be read: it hides sessions, whose updates are then answered
+/// with "unknown", and markers; everything else is still there.
+/// @returns false: there is nothing behind it
+Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
+  CO_TRY(span, co_await state.store->span_at(
+                   Bytes(reader.next.view().begin(), reader.next.view().end())));
+  // The leaf is whole: it had no such record, and the next one is the lost one. Or a read failed
+  // once only: again, then.
+  const bool again = as_chars(tried) != as_chars(reader.next);
+  tried = reader.next;
+  if (!span.lost && again) co_return true;
+  if (span.lost) {
+    reader.passed = true;
+    const Key count = marker_count_key();
+    reader.count_lost = reader.count_lost || as_chars(ByteView(span.low)) <= as_chars(count);
+    report(Severity::error, "shard: page " + std::to_string(span.lost->page) + ": " +
+                                span.lost->cause + "; `cairn check --losses` lists what it held");
+  }
+  if (span.high.empty() || span.high.size() > Key::kRoom) co_return false;
+  const Key first = range_prefix(1, Range::live);
+  reader.markers = reader.markers || as_chars(ByteView(span.high)) >= as_chars(first);
+  reader.next = {};
+  reader.next.add(ByteView(span.high));
+  co_return true;
+}
+
 Task<Result<void>> load_tables(Shard::State& state) {
   Reader reader{state};
+  Key tried;
   for (;;) {
     auto stepped = reader.step();
-    if (stepped && !*stepped) co_return Result<void>{};
+    if (stepped && !*stepped) break;
     if (stepped) continue;
     if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
-    CO_TRY(loaded, co_await state.store->load_absent());
+    const auto loaded = co_await state.store->load_absent();
+    if (loaded) continue;
+    const Errc code = loaded.error().code();
+    if (code != Errc::checksum && code != Errc::io) co_return loaded;
+    CO_TRY(more, co_await pass_lost(state, reader, tried));
+    if (!more) break;
   }
+  const bool all_known =
+      !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
+  if (reader.passed && !all_known) state.markers.forget();
+  co_return Result<void>{};
 }
 
 /// The first records of a container, at most a slice.
@@ -195,6 +252,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::create(Reactor& reactor, index::Stor
                                                    Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(pool, options)));
   shard->state_->store = std::move(store);
   attach(*shard->state_, options);
@@ -205,11 +263,14 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
                                                  Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
+  shard->state_->sessions.limit_entries(session_entries(options));
   State& state = *shard->state_;
   State* const s = &state;
   CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(pool, options),
                                             [s](const index::RecordHeader& h) {
                                               s->newest = std::max(s->newest, h.epoch);
+                                              if ((h.kind & kRecordAddsMarkers) != 0)
+                                                s->markers_replayed = true;
                                               if (h.session != 0)
                                                 s->sessions.replayed(h.session, h.sequence,
                                                                      h.epoch);
@@ -240,12 +301,13 @@ void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
 Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  index::Store::Attempt attempt(*state_->store);
   for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());
     index::Batch batch;
     auto records = plan_destroy(*state_, container, slice, batch);
     if (!records && records.error().code() == Errc::page_absent) {
-      auto loaded = co_await state_->store->load_absent();
+      auto loaded = co_await state_->store->load_absent(attempt);
       if (loaded) continue;
       records = fail(loaded.error());
     }
@@ -257,6 +319,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
       slice /= 8;
       continue;
     }
+    attempt.release();
     if (*records == 0) break;
     const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
     for (const auto& op : batch.ops()) {

@@ -14,6 +14,9 @@
 
 namespace cairn::vos {
 
+/// In RecordHeader::kind: the record adds punch markers.
+inline constexpr uint16_t kRecordAddsMarkers = 0x8000;
+
 struct Shard::State {
   explicit State(Reactor& r) : reactor(r), gate(r), session_moved(r), background_moved(r) {}
 
@@ -34,6 +37,10 @@ struct Shard::State {
   WaitList session_moved;
   Markers markers;
   WaitList background_moved;
+  /// The number of markers that the newest checkpoint has on record, and whether replay met a
+  /// record that adds some: what proves that a page that cannot be read held none.
+  uint64_t markers_saved = 0;
+  bool markers_replayed = false;
   bool reclaiming = false;
   bool background_over = false;
   /// Debug: every unpinned page leaves memory after each step.

@@ -16,7 +16,7 @@ using model::ValueType;
 
 Bytes bytes_of(std::string_view s) { return {as_bytes(s).begin(), as_bytes(s).end()}; }
 std::string text_of(ByteView b) { return std::string(as_chars(b)); }
-std::vector<IoVec> buffer_of(Bytes& b) { return {{b.data(), b.size()}}; }
+IoVecs buffer_of(Bytes& b) { return {{b.data(), b.size()}}; }
 
 /// A shard on files in a directory of its own.
 class ShardTest : public ::testing::Test {
@@ -483,6 +483,51 @@ TEST_F(ShardTest, An_epoch_that_a_caller_gives_is_above_the_floor_and_within_the
   EXPECT_EQ(get(o, "d", "a"), "w");
   PunchRequest p{.object = o, .epoch = *first};
   EXPECT_EQ(context_->run(shard_->punch(p)).error().code(), Errc::tx_restart);
+}
+
+TEST_F(ShardTest, Many_fetches_in_one_call_answer_as_single_ones_do_also_from_the_disk) {
+  // Goal: fetch_many(). Method: more keys than one group, of every kind: small, in blocks, an array
+  // and absent ones; compared with fetch(), warm, and after a restart with no page in memory.
+  const auto o = object();
+  constexpr uint32_t kKeys = 100;
+  const auto value = [](uint32_t i) { return pattern(i % 10 == 3 ? 9000 : 5 + i, i); };
+  for (uint32_t i = 0; i < kKeys; ++i) {
+    if (i % 7 != 0) ASSERT_TRUE(put(o, "key" + std::to_string(i), "a", value(i)));
+  }
+  ASSERT_TRUE(write(o, "array", 10, pattern(20, 1)));
+  for (const bool warm : {true, false}) {
+    if (!warm) restart();
+    std::vector<std::string> names(kKeys);
+    std::vector<Bytes> rooms(kKeys + 1, Bytes(9000));
+    std::vector<FetchRequest> requests(kKeys + 1);
+    for (uint32_t i = 0; i < kKeys; ++i) {
+      names[i] = "key" + std::to_string(i);
+      requests[i] = {.object = o, .dkey = as_bytes(names[i])};
+      requests[i].iods.push_back(
+          {as_bytes("a"), ValueType::single, 0, 0, {}, buffer_of(rooms[i]), false});
+    }
+    requests[kKeys] = {.object = o, .dkey = as_bytes("d")};
+    requests[kKeys].iods.push_back(
+        {as_bytes("array"), ValueType::array, 1, 0, {{0, 30}}, buffer_of(rooms[kKeys]), false});
+    auto fetched = context_->run(shard_->fetch_many(requests));
+    ASSERT_TRUE(fetched) << fetched.error().what();
+    ASSERT_EQ(fetched->size(), requests.size());
+    for (uint32_t i = 0; i < kKeys; ++i) {
+      const model::FetchedIod& found = (*fetched)[i].iods[0];
+      const Bytes wanted = i % 7 == 0 ? Bytes() : value(i);
+      ASSERT_EQ(found.record_bytes, wanted.size()) << i;
+      EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), rooms[i].begin())) << i;
+    }
+    const model::FetchedIod& array = (*fetched)[kKeys].iods[0];
+    EXPECT_EQ(array.extents, (model::Recxs{{10, 20}}));
+    EXPECT_EQ(array.pieces, (model::FetchedIod::Pieces{{10, 20}}));
+  }
+  FetchRequest bad{.object = o, .dkey = {}};
+  bad.iods.push_back({as_bytes("a"), ValueType::single, 0, 0, {}, {}, true});
+  const auto refused = context_->run(shard_->fetch_many({&bad, 1}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::invalid);
+  EXPECT_TRUE(context_->run(shard_->fetch_many({}))->empty());
 }
 
 TEST_F(ShardTest, A_destroyed_container_leaves_nothing) {

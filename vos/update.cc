@@ -38,6 +38,9 @@ struct Update {
   Result<void> stage_all();
   Result<void> stage_iod(const CheckedIod& iod, std::vector<StagedPart>& out);
   Result<void> stage_name(ByteView key, model::KeyKind kind);
+  uint64_t data_bytes() const;
+  std::vector<index::Store::DataWrite> data_writes() const;
+  void make_all_checksums();
   void cancel_all(bool only_unused);
   Result<void> plan();
   Result<void> plan_conditions(Plan& plan, Floor dkey_floor);
@@ -66,8 +69,7 @@ Result<void> Update::check() {
   if ((request.flags & kPerAkey) != 0 && (request.flags & (kAkeyInsert | kAkeyUpdate)) != 0) {
     return fail(Errc::invalid, "update: akey conditions both per akey and for all");
   }
-  TRY(done, check_request(path, request.dkey, request.iods));
-  checked = std::move(done);
+  TRY(done, check_request(path, request.dkey, request.iods, checked));
   for (const CheckedIod& c : checked.iods) {
     const model::Iod& iod = *c.iod;
     if (iod.record_bytes != 0 && total_bytes(iod.buffer) < c.record_count * iod.record_bytes) {
@@ -144,6 +146,32 @@ Result<void> Update::stage_all() {
   return {};
 }
 
+/// Bytes of all data but the names'.
+uint64_t Update::data_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& list : parts) {
+    for (const StagedPart& part : list) bytes += part.staged.bytes;
+  }
+  return bytes;
+}
+
+std::vector<index::Store::DataWrite> Update::data_writes() const {
+  std::vector<index::Store::DataWrite> writes;
+  for (const auto& list : parts) {
+    for (const StagedPart& part : list) {
+      writes.insert(writes.end(), part.staged.writes.begin(), part.staged.writes.end());
+    }
+  }
+  return writes;
+}
+
+void Update::make_all_checksums() {
+  for (auto& list : parts) {
+    for (StagedPart& part : list) make_checksums(part.staged);
+  }
+  for (StagedPart& part : names) make_checksums(part.staged);
+}
+
 void Update::cancel_all(bool only_unused) {
   const auto cancel = [&](const StagedPart& part) {
     const bool is_used = std::find(used.begin(), used.end(), &part.staged) != used.end();
@@ -209,8 +237,14 @@ Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey
     return {};
   }
   if (parts[index].empty()) {
-    Bytes value(c.iod->record_bytes);
-    IoVecCursor(c.iod->buffer).copy_out(value);
+    IoVecCursor from(c.iod->buffer);
+    ByteView value = from.take(c.iod->record_bytes);
+    Bytes gathered;
+    if (value.size() != c.iod->record_bytes) {
+      gathered.resize(c.iod->record_bytes);
+      IoVecCursor(c.iod->buffer).copy_out(gathered);
+      value = gathered;
+    }
     put_inlined(plan.scratch(), plan.epoch(), value);
     plan.put(key, plan.scratch());
     return {};
@@ -340,11 +374,13 @@ Result<void> Update::plan() {
 Task<Result<void>> plan_loaded(Update& update) {
   index::Store& store = *update.state.store;
   const auto pin = store.pin_reads();
+  index::Store::Attempt attempt(store);
+  update.cache.wanted.clear();  // noted before the pin
   for (;;) {
     auto planned = update.plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
     if (update.cache.wanted.empty()) {
-      CO_TRY(loaded, co_await store.load_absent());
+      CO_TRY(loaded, co_await store.load_absent(attempt));
     } else {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await update.state.settle());
@@ -353,40 +389,98 @@ Task<Result<void>> plan_loaded(Update& update) {
   }
 }
 
-Task<Result<model::Epoch>> run_update(Update& update) {
-  Shard::State& state = update.state;
-  CO_TRY(checked, update.check());
-  CO_TRY(admitted, co_await state.store->admit());
-  auto staged = update.stage_all();
-  // Blocks that were freed last are waited for by admit().
-  for (int tries = 0;
-       tries < kStageTriesMax && !staged && staged.error().code() == Errc::no_space &&
-       state.store->stats().data.deferred != 0;
+/// Reserves blocks for all data once more after there were too few: admit() waits for those that
+/// were freed last.
+Task<Result<void>> stage_patiently(Update& update, Result<void> staged) {
+  index::Store& store = *update.state.store;
+  for (int tries = 0; tries < kStageTriesMax && !staged &&
+                      staged.error().code() == Errc::no_space && store.stats().data.deferred != 0;
        ++tries) {
     update.cancel_all(false);
-    CO_TRY(again, co_await state.store->admit());
+    CO_TRY(again, co_await store.admit());
     staged = update.stage_all();
   }
-  auto planned = staged ? co_await plan_loaded(update) : staged;
-  if (!planned) {
+  co_return staged;
+}
+
+/// Large data that is under way before its record is built. Waited for exactly once, whatever
+/// becomes of the update: blocks under a write must not be given to others.
+struct EarlyData {
+  index::Store& store;
+  index::Store::DataJobPtr job;
+
+  Task<Result<void>> finish() {
+    if (!job) co_return Result<void>{};
+    co_return co_await store.finish_data(std::exchange(job, {}));
+  }
+};
+
+/// Has large data under way and makes the checksums beside it. Where others use the log, a very
+/// large update comes to it only when its data is done, so that nobody's answer waits for it.
+Task<Result<void>> begin_large(Update& update, EarlyData& early) {
+  early.job = co_await early.store.start_data(update.data_writes());
+  update.make_all_checksums();
+  if (update.data_bytes() > kBesideBytesMax && !early.store.log_idle()) {
+    co_return co_await early.finish();
+  }
+  co_return Result<void>{};
+}
+
+/// Writes what is not under way yet beside the log, and waits for all data of the record `at`.
+Task<Result<void>> write_rest(Update& update, media::Lsn at, EarlyData& early) {
+  std::vector<index::Store::DataWrite> rest;
+  if (update.data_bytes() < kEarlyBytesMin) rest = update.data_writes();
+  for (const StagedPart& part : update.names) {
+    const auto& used = update.used;
+    if (std::find(used.begin(), used.end(), &part.staged) == used.end()) continue;
+    rest.insert(rest.end(), part.staged.writes.begin(), part.staged.writes.end());
+  }
+  if (rest.empty()) {
+    CO_TRY(done, co_await early.finish());
+    early.store.data_written(at);
+    co_return Result<void>{};
+  }
+  auto done = co_await early.finish();
+  auto written = co_await early.store.write_data(at, std::move(rest));
+  co_return done ? written : done;
+}
+
+/// What is usual goes by plain calls: a coroutine costs as much as a look-up.
+Task<Result<model::Epoch>> run_update(Update& update) {
+  Shard::State& state = update.state;
+  index::Store& store = *state.store;
+  CO_TRY(checked, update.check());
+  if (!store.admits()) {
+    CO_TRY(admitted, co_await store.admit());
+  }
+  auto ready = update.stage_all();
+  if (!ready) ready = co_await stage_patiently(update, ready);
+  EarlyData early{store, {}};
+  if (ready) {
+    if (update.data_bytes() >= kEarlyBytesMin) {
+      ready = co_await begin_large(update, early);
+    } else {
+      update.make_all_checksums();
+    }
+  }
+  if (ready) ready = update.plan();
+  if (!ready && ready.error().code() == Errc::page_absent) ready = co_await plan_loaded(update);
+  if (!ready) {
+    const auto ended = co_await early.finish();
     update.cancel_all(false);
     CO_TRY(settled, co_await state.settle());
-    co_return fail(planned.error());
+    co_return fail(ended ? ready.error() : ended.error());
   }
   const Origin& origin = update.request.origin;
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
   update.cancel_all(true);
-  std::vector<index::Store::DataWrite> writes;
-  for (const Staged* s : update.used) {
-    writes.insert(writes.end(), s->writes.begin(), s->writes.end());
+  if (!update.used.empty()) {
+    CO_TRY(written, co_await write_rest(update, at, early));
   }
-  if (!writes.empty()) {
-    CO_TRY(written, co_await state.store->write_data(at, std::move(writes)));
-  }
-  CO_TRY(durable, co_await state.store->durable(at));
+  CO_TRY(durable, co_await store.durable(at));
   if (state.evicting) {
-    CO_TRY(ended, co_await state.store->end_step());
+    CO_TRY(ended, co_await store.end_step());
   }
   co_return update.epoch;
 }
@@ -395,8 +489,10 @@ Task<Result<model::Epoch>> run_update(Update& update) {
 
 Task<Result<model::Epoch>> Shard::update(const UpdateRequest& request) {
   CO_TRY(hold, state_->gate.enter());
-  CO_TRY(first, co_await begin_once(*state_, request.origin));
-  if (first) co_return *first;
+  if (request.origin.session != 0) {
+    CO_TRY(first, co_await begin_once(*state_, request.origin));
+    if (first) co_return *first;
+  }
   Update update(*state_, request);
   auto done = co_await run_update(update);
   end_once(*state_, request.origin, done);

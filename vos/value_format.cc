@@ -267,6 +267,21 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
   put_block_data(out, data);
 }
 
+void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count) {
+  std::byte le[8];
+  store_le64(le, epoch);
+  out.assign(le, le + 8);
+  put_varint(out, count);
+}
+
+Result<uint64_t> parse_marker_count(ByteView value) {
+  uint64_t count = 0;
+  if (value.size() < 8) return malformed();
+  ByteView in = value.subspan(8);
+  if (!take_varint(in, &count) || count == 0 || !in.empty()) return malformed();
+  return count;
+}
+
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs) {
   CHECK(!crcs.empty() && crcs.size() <= kChecksumsPerRecord);
   put_header(out, epoch, Form::mark);

@@ -22,6 +22,7 @@
 //   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block,
 //     below 4,096), varint run count, per run varint block and varint count, then unless bit 6 the
 //     U32le CRC32C of each block, whole and zero-filled.
+//   marker count (key_format.h): epoch, varint count
 // The runs hold exactly ceil((skip + payload) / 4,096) blocks.
 #pragma once
 
@@ -102,6 +103,9 @@ struct ExtentShape {
 /// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
+void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count);
+/// @error checksum  malformed
+Result<uint64_t> parse_marker_count(ByteView value);
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs);
 
 }  // namespace cairn::vos

@@ -69,6 +69,19 @@ TEST(ValueFormat, Values_have_the_documented_bytes) {
                           "50c0b0a09");
 }
 
+TEST(ValueFormat, The_number_of_markers_is_an_epoch_and_a_varint) {
+  Bytes value;
+  put_marker_count(value, 0x1122, 300);
+  EXPECT_EQ(hex(value), "2211000000000000" "ac02");
+  EXPECT_EQ(*parse_marker_count(value), 300u);
+  value.push_back(std::byte{0});
+  EXPECT_EQ(parse_marker_count(value).error().code(), Errc::checksum);
+  value.resize(8);
+  EXPECT_FALSE(parse_marker_count(value));
+  value.push_back(std::byte{0});
+  EXPECT_FALSE(parse_marker_count(value)) << "none is told by the record's absence";
+}
+
 TEST(ValueFormat, An_inode_value_is_packed_and_restored_exactly) {
   // Goal: 88-byte values keep every byte. Method: random fillings of all densities.
   SeededRandom random(3);

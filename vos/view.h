@@ -62,7 +62,8 @@ class View {
   /// As index::Cursor. @param within  a live prefix: what lies outside of it may not be found
   class Cursor {
    public:
-    Cursor(const View& view, ByteView within) : tree_(*view.tree_) {
+    Cursor(const View& view, ByteView within, uint32_t leaves_ahead = 0)
+        : tree_(*view.tree_, leaves_ahead) {
       if (view.lens_ != nullptr) [[unlikely]] lens_ = view.lens_->cursor(within);
     }
     Result<void> seek(ByteView key) { return lens_ ? lens_->seek(key) : tree_.seek(key); }

@@ -136,7 +136,7 @@ TEST(WireCodec, An_update_carries_the_payload_and_no_byte_more) {
   ASSERT_EQ(update.iods[0].buffer.size(), 1u);
   EXPECT_EQ(as_chars({update.iods[0].buffer[0].data, update.iods[0].buffer[0].bytes}), "hello");
   EXPECT_EQ(as_chars(update.iods[1].akey), "array");
-  EXPECT_EQ(update.iods[1].recxs, (std::vector<model::Recx>{{10, 3}, {1, 1}}));
+  EXPECT_EQ(update.iods[1].recxs, (model::Recxs{{10, 3}, {1, 1}}));
   EXPECT_EQ(update.iods[2].record_bytes, 0u);
   EXPECT_TRUE(update.iods[2].buffer.empty());
 }
@@ -160,7 +160,7 @@ TEST(WireCodec, Fetched_pieces_land_in_the_callers_buffers_and_nowhere_else) {
   EXPECT_EQ(as_chars({iods[1].buffer[0].data, 8}), "SSbbSSSS");
   const auto& fetched = std::get<model::Fetched>(reply.body);
   EXPECT_EQ(fetched.iods[1].record_bytes, 2u);
-  EXPECT_EQ(fetched.iods[1].extents, (std::vector<model::Recx>{{10, 1}, {12, 1}, {1, 1}}));
+  EXPECT_EQ(fetched.iods[1].extents, (model::Recxs{{10, 1}, {12, 1}, {1, 1}}));
 }
 
 TEST(WireCodec, Replies_come_back_as_they_went) {
@@ -316,6 +316,65 @@ TEST(WireCodec, Counts_that_the_bytes_cannot_hold_reserve_no_memory) {
   decoded = decode_request(akeys);
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ((*decoded)->error.code(), Errc::format_invalid);
+}
+
+TEST(WireCodec, A_transaction_shares_its_payload_out_in_order) {
+  // Goal: each update finds its own bytes, punches none. Method: the sample; then a bulk that is
+  // one byte short or long.
+  const std::vector<Sample> all = samples();
+  const Bytes sent = encoded(all[8].request);
+  auto decoded = decode_request(sent);
+  ASSERT_TRUE(decoded.has_value());
+  const auto& transact = std::get<ObjectTransact>((*decoded)->request.body);
+  ASSERT_EQ(transact.ops.size(), 3u);
+  for (const size_t i : {0u, 2u}) {
+    const auto& update = std::get<ObjectUpdate>(transact.ops[i]);
+    EXPECT_EQ(as_chars({update.iods[0].buffer[0].data, update.iods[0].buffer[0].bytes}), "hello");
+    EXPECT_EQ(as_chars({update.iods[1].buffer[0].data, update.iods[1].buffer[0].bytes}),
+              "aabbccdd");
+  }
+  EXPECT_EQ(as_chars(std::get<ObjectPunch>(transact.ops[1]).dkey), "gone");
+  ASSERT_EQ(transact.reads.size(), 3u);
+  EXPECT_EQ(as_chars(transact.reads[2].akey), "akey");
+  for (const int more : {-1, 1}) {
+    Bytes bad = sent;
+    bad.resize(sent.size() + static_cast<size_t>(more));
+    reseal(bad);
+    auto refused = decode_request(bad);
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ((*refused)->error.code(), Errc::format_invalid);
+  }
+}
+
+TEST(WireCodec, A_malformed_transaction_is_refused) {
+  // Goal: counts, levels and opcodes are checked before use. Method: one change each in the sample.
+  const Bytes good = encoded(samples()[8].request);
+  const auto refused = [&good](size_t at, uint32_t value) {
+    Bytes bad = good;
+    store_le32(&bad[sizeof(HeaderFormat) + at], value);
+    reseal(bad);
+    auto decoded = decode_request(bad);
+    return decoded.has_value() && (*decoded)->error.code() == Errc::format_invalid;
+  };
+  EXPECT_TRUE(refused(8, 0xFFFFFFFF));          // operations
+  EXPECT_TRUE(refused(8, kTransactOpsMax));
+  EXPECT_TRUE(refused(12, 0xFFFFFFFF));         // reads
+  EXPECT_TRUE(refused(12, kTransactReadsMax));
+  EXPECT_TRUE(refused(16, 4));                  // a fetch as an operation
+  EXPECT_TRUE(refused(16, 9));                  // a transaction inside
+  EXPECT_TRUE(refused(20, 1));                  // reserved
+  Bytes no_epoch = good;
+  store_le64(&no_epoch[sizeof(HeaderFormat)], 0);
+  reseal(no_epoch);
+  EXPECT_EQ((*decode_request(no_epoch))->error.code(), Errc::format_invalid);
+
+  const std::vector<Sample> all = samples();
+  Request request = all[8].request;
+  auto& transact = std::get<ObjectTransact>(request.body);
+  transact.ops.resize(kTransactOpsMax + 1, ObjectPunch{});
+  Bytes out;
+  EXPECT_EQ(encode_request(request, out).error().code(), Errc::record_too_big);
+  EXPECT_TRUE(out.empty());
 }
 
 TEST(WireCodec, What_is_too_large_for_a_message_is_refused_whole) {

@@ -35,6 +35,8 @@ enum class Op : uint32_t {
   cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
   cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
   cont_delete_attrs = 29, cont_alloc_oids = 30,
+  snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
+  snap_rollback = 44,
 };
 
 struct ControlRequest {
@@ -50,11 +52,14 @@ struct ControlRequest {
   std::vector<Attr> attrs;
   std::vector<std::string> names;
   uint64_t count = 0;
+  uint64_t memory_bytes = 0;
+  uint32_t memory_ratio = 0;
+  uint64_t epoch = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.op), f(3, self.name), f(4, self.label), f(5, self.bytes);
     f(6, self.meta_bytes), f(7, self.access), f(8, self.force), f(9, self.pool_handle);
     f(10, self.cont_handle), f(11, self.props), f(12, self.attrs), f(13, self.names);
-    f(14, self.count);
+    f(14, self.count), f(15, self.memory_bytes), f(16, self.memory_ratio), f(17, self.epoch);
   }
 };
 
@@ -65,11 +70,12 @@ struct PoolReply {
   uint32_t target_count = 0, engine_count = 0, disabled_count = 0, map_version = 0, leader = 0;
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
   std::vector<Prop> props;
+  uint64_t memory_bytes = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.label), f(3, self.target_count), f(4, self.engine_count);
     f(5, self.disabled_count), f(6, self.map_version), f(7, self.leader), f(8, self.data_total);
     f(9, self.data_free), f(10, self.meta_total), f(11, self.meta_free), f(12, self.meta_used);
-    f(13, self.props);
+    f(13, self.props), f(14, self.memory_bytes);
   }
 };
 
@@ -86,6 +92,13 @@ struct ContReply {
   }
 };
 
+struct SnapReply {
+  static constexpr bool is_proto_message = true;
+  uint64_t epoch = 0;
+  uint32_t has_table = 0;
+  static void fields(auto& f, auto& self) { f(1, self.epoch), f(2, self.has_table); }
+};
+
 struct ControlReply {
   static constexpr bool is_proto_message = true;
   Uuid uuid;
@@ -95,9 +108,11 @@ struct ControlReply {
   std::vector<PoolReply> pools;
   std::vector<ContReply> conts;
   std::vector<Attr> attrs;
+  std::vector<SnapReply> snapshots;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
+    f(9, self.snapshots);
   }
 };
 

@@ -16,9 +16,18 @@ static_assert(model::kIodsMax * sizeof(IodPart) <= kBodyBytesMax);
 /// Payload of one message, and room that one fetch may ask for: a bound on what a peer can make the
 /// other end hold. Larger I/O is split by the layers above, or goes by reference.
 inline constexpr size_t kBulkBytesMax = size_t{256} << 20;
+/// Operations and reads of one transaction: what an engine holds while it decides about one.
+inline constexpr size_t kTransactOpsMax = 65'535;
+inline constexpr size_t kTransactReadsMax = 65'536;
+static_assert(kTransactReadsMax * sizeof(ReadPart) <= kBodyBytesMax);
 /// A listing's reply: it must fit a body.
 inline constexpr uint64_t kListBytesMax = uint64_t{16} << 20;
 inline constexpr uint32_t kListCountMax = 1u << 20;
+/// Differences in one reply; over a body's limit the reply is record_too_big: ask for fewer.
+inline constexpr uint32_t kDiffCountMax = 1u << 12;
+/// Of a walk over objects or differences: two long keys.
+inline constexpr size_t kWalkPositionBytesMax = 1024;
+static_assert(kListCountMax * sizeof(OidPart) <= kListBytesMax);
 static_assert(kListBytesMax + kListCountMax * 24 + 4096 <= kBodyBytesMax);
 static_assert(model::kKeyBytesMax <= kListBytesMax, "any key can be listed");
 

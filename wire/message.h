@@ -25,6 +25,9 @@ enum class Opcode : uint16_t {
   query_key = 6,
   max_epoch = 7,
   position_of = 8,
+  transact = 9,
+  list_objects = 10,
+  diff = 11,
 };
 
 /// An open container (or pool) as an engine knows it. Generation 0: none.
@@ -79,7 +82,7 @@ struct ObjectUpdate {
   ObjectAddress object;
   uint64_t flags = 0;  // model::cond
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
 };
 enum class PunchLevel : uint8_t { object = 0, dkey = 1, akeys = 2 };
 struct ObjectPunch {
@@ -94,7 +97,7 @@ struct ObjectFetch {
   ObjectAddress object;
   uint64_t flags = 0;
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
 };
 struct ObjectList {
   ObjectAddress object;
@@ -113,21 +116,68 @@ struct ObjectPositionOf {
   ByteView key;
 };
 
+/// Something a transaction has read: all of an object, all below a dkey, or one akey.
+enum class ReadLevel : uint8_t { object = 0, dkey = 1, akey = 2 };
+struct TransactRead {
+  ObjectAddress object;
+  ReadLevel level = ReadLevel::object;
+  ByteView dkey, akey;  // as far as the level goes; else empty
+};
+using TransactOp = std::variant<ObjectUpdate, ObjectPunch>;
+/// Changes that become visible together, in their order, if what was read still stands.
+struct ObjectTransact {
+  model::Epoch read_epoch = 0;  // at which `reads` were read; 0: there are none
+  std::vector<TransactOp> ops;
+  std::vector<TransactRead> reads;
+};
+
+/// Objects of the handle's container on the target.
+struct ListObjects {
+  uint32_t count_max = 0;
+  ByteView position;
+};
+/// What differs between two snapshots of the handle's container, on the target.
+struct DiffSnapshots {
+  model::Epoch older = 0, newer = 0;
+  uint32_t count_max = 0;
+  ByteView position;
+};
+
 /// A receiver may use the vectors of a body while it serves the call, but leaves them as they were:
 /// the sender may have to send again.
 struct Request {
   Header header;
   std::variant<Control, ObjectUpdate, ObjectPunch, ObjectFetch, ObjectList, ObjectQueryKey,
-               ObjectMaxEpoch, ObjectPositionOf>
+               ObjectMaxEpoch, ObjectPositionOf, ObjectTransact, ListObjects,
+               DiffSnapshots>
       body;
 
   Opcode opcode() const { return static_cast<Opcode>(body.index() + 1); }
 };
-static_assert(std::variant_size_v<decltype(Request::body)> == 8);
+static_assert(std::variant_size_v<decltype(Request::body)> == 11);
 
-/// Nothing: update, punch and max_epoch answer in Header::epoch. Bytes: control and position_of.
+struct ListedObjects {
+  std::vector<model::ObjectId> oids;
+  Bytes position;
+  bool eof = false;
+};
+struct Difference {
+  enum class Kind : uint8_t { added = 0, removed = 1, changed = 2 };
+  ObjectAddress object;
+  Kind kind = Kind::changed;
+  Bytes dkey, akey;
+};
+struct Differences {
+  std::vector<Difference> differences;
+  Bytes position;
+  bool eof = false;
+};
+
+/// Nothing: update, punch, transact and max_epoch answer in Header::epoch. Bytes: control and
+/// position_of.
 using ReplyBody =
-    std::variant<std::monostate, Bytes, model::Fetched, model::Listed, model::QueriedKey>;
+    std::variant<std::monostate, Bytes, model::Fetched, model::Listed, model::QueriedKey,
+                               ListedObjects, Differences>;
 
 struct Reply {
   Header header;

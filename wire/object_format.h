@@ -36,7 +36,13 @@
 // list reply: ListedPart, a U64 length per key, RecxPart per extent, a U64 epoch per extent,
 // position, keys. query_key: ObjectPart, QueryPart, dkey, akey.   reply: QueriedPart. max_epoch:
 // ObjectPart.                          reply: no body (Header::epoch). position_of: ObjectPart,
-// PositionPart, key.     reply: the position's bytes. update, punch reply: no body (Header::epoch).
+// PositionPart, key.     reply: the position's bytes. update, punch, transact reply: no body
+// (Header::epoch).
+// transact: TransactPart, then per operation an OpPart and the body of that opcode as above, then
+// per read a ReadPart, dkey, akey. Bulk: the payloads of the updates in their order.
+// list_objects: ObjectsPart, position.  diff: DiffPart, position.   (Nothing names an object.)
+// list_objects reply: PagePart, OidPart per object, position. diff reply: PagePart, per difference
+// DifferencePart, dkey, akey; position.
 // A reply with a status has no body.
 #pragma once
 
@@ -135,6 +141,58 @@ struct PositionPart {
 };
 static_assert(sizeof(PositionPart) == 8);
 
+struct TransactPart {
+  U64le read_epoch;  // 0: no reads
+  U32le op_count, read_count;
+};
+static_assert(sizeof(TransactPart) == 16);
+
+struct OpPart {
+  U16le opcode;  // update or punch
+  U8 reserved[6];
+};
+static_assert(sizeof(OpPart) == 8);
+
+struct ReadPart {
+  ObjectPart object;  // flags: zero
+  U8 level;           // ReadLevel
+  U8 reserved[7];
+  U32le dkey_bytes, akey_bytes;  // zero below the level
+};
+static_assert(sizeof(ReadPart) == 48);
+
+struct ObjectsPart {
+  U32le count_max, position_bytes;
+};
+static_assert(sizeof(ObjectsPart) == 8);
+
+struct DiffPart {
+  U64le older, newer;
+  U32le count_max, position_bytes;
+};
+static_assert(sizeof(DiffPart) == 24);
+
+struct PagePart {
+  U32le count, position_bytes;
+  U8 eof;  // 0 or 1
+  U8 reserved[7];
+};
+static_assert(sizeof(PagePart) == 16);
+
+struct OidPart {
+  U64le lo, hi;
+};
+static_assert(sizeof(OidPart) == 16);
+
+struct DifferencePart {
+  U64le oid_lo, oid_hi;
+  U32le shard;
+  U8 kind;  // Difference::Kind
+  U8 reserved[3];
+  U32le dkey_bytes, akey_bytes;
+};
+static_assert(sizeof(DifferencePart) == 32);
+
 template <class T>
 inline constexpr bool kIsPart = std::is_trivially_copyable_v<T> &&
                                 std::has_unique_object_representations_v<T> && alignof(T) == 1;
@@ -142,5 +200,8 @@ static_assert(kIsPart<ObjectPart> && kIsPart<IoPart> && kIsPart<IodPart> && kIsP
 static_assert(kIsPart<FetchedHead> && kIsPart<FetchedPart> && kIsPart<PunchPart>);
 static_assert(kIsPart<ListPart> && kIsPart<ListedPart> && kIsPart<QueryPart>);
 static_assert(kIsPart<QueriedPart> && kIsPart<PositionPart>);
+static_assert(kIsPart<TransactPart> && kIsPart<OpPart> && kIsPart<ReadPart>);
+static_assert(kIsPart<ObjectsPart> && kIsPart<DiffPart> && kIsPart<PagePart>);
+static_assert(kIsPart<OidPart> && kIsPart<DifferencePart>);
 
 }  // namespace cairn::wire

@@ -11,7 +11,7 @@ namespace {
 
 /// Calls `touch(data, bytes)` for each contiguous part of [offset, offset + bytes) of a buffer.
 template <class Touch>
-void for_parts(const std::vector<IoVec>& buffer, model::FetchedIod::Piece piece, Touch touch) {
+void for_parts(const IoVecs& buffer, model::FetchedIod::Piece piece, Touch touch) {
   uint64_t begin = 0;
   for (const IoVec& vec : buffer) {
     if (piece.bytes == 0) return;

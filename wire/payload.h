@@ -7,7 +7,7 @@
 
 namespace cairn::wire {
 
-using Pieces = std::vector<model::FetchedIod::Piece>;
+using Pieces = model::FetchedIod::Pieces;
 
 /// Room of the whole buffer; saturates.
 uint64_t buffer_bytes(const model::Iod& iod);

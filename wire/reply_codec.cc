@@ -14,10 +14,18 @@ namespace {
 
 void put_pair(Bytes& out, uint64_t a, uint64_t b) { put(out, RecxPart{.index = a, .count = b}); }
 
-const std::vector<model::Iod>& iods_of(const Request& request) {
-  static const std::vector<model::Iod> kNone;
+const model::Iods& iods_of(const Request& request) {
+  static const model::Iods kNone;
   const auto* const fetch = std::get_if<ObjectFetch>(&request.body);
   return fetch == nullptr ? kNone : fetch->iods;
+}
+
+PagePart page_part(size_t count, const Bytes& position, bool eof) {
+  PagePart part{};
+  part.count = static_cast<uint32_t>(count);
+  part.position_bytes = static_cast<uint32_t>(position.size());
+  part.eof = eof ? 1 : 0;
+  return part;
 }
 
 /// Appends the body of one kind of reply, and its bulk.
@@ -29,7 +37,7 @@ struct PutReply {
   void operator()(std::monostate) {}
   void operator()(const Bytes& bytes) { put(out, ByteView(bytes)); }
   void operator()(const model::Fetched& fetched) {
-    const std::vector<model::Iod>& iods = iods_of(request);
+    const model::Iods& iods = iods_of(request);
     CHECK(iods.size() == fetched.iods.size());
     put(out, FetchedHead{.status = static_cast<uint32_t>(fetched.status),
                          .iod_count = static_cast<uint32_t>(fetched.iods.size())});
@@ -63,6 +71,26 @@ struct PutReply {
     put(out, ByteView(listed.position));
     put(out, ByteView(listed.keys));
   }
+  void operator()(const ListedObjects& listed) {
+    put(out, page_part(listed.oids.size(), listed.position, listed.eof));
+    for (const model::ObjectId& oid : listed.oids) put(out, OidPart{.lo = oid.lo, .hi = oid.hi});
+    put(out, ByteView(listed.position));
+  }
+  void operator()(const Differences& found) {
+    put(out, page_part(found.differences.size(), found.position, found.eof));
+    for (const Difference& difference : found.differences) {
+      DifferencePart part{};
+      part.oid_lo = difference.object.oid.lo;
+      part.oid_hi = difference.object.oid.hi;
+      part.shard = difference.object.shard;
+      part.kind = static_cast<uint8_t>(difference.kind);
+      part.dkey_bytes = static_cast<uint32_t>(difference.dkey.size());
+      part.akey_bytes = static_cast<uint32_t>(difference.akey.size());
+      put(out, part);
+      put(out, ByteView(difference.dkey)), put(out, ByteView(difference.akey));
+    }
+    put(out, ByteView(found.position));
+  }
   void operator()(const model::QueriedKey& queried) {
     QueriedPart part{};
     part.found = queried.found ? 1 : 0;
@@ -93,8 +121,8 @@ Pieces take_pieces(Cursor& in, uint32_t count, uint64_t room, uint64_t* sum) {
   return pieces;
 }
 
-std::vector<model::Recx> take_recxs(Cursor& in, uint32_t count) {
-  std::vector<model::Recx> recxs;
+model::Recxs take_recxs(Cursor& in, uint32_t count) {
+  model::Recxs recxs;
   if (!in.has(count, sizeof(RecxPart))) return recxs;
   recxs.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
@@ -189,6 +217,65 @@ Result<void> take_queried(const Frame& frame, Reply& reply) {
   return {};
 }
 
+PagePart take_page(Cursor& in, uint32_t count_max) {
+  const auto part = in.take<PagePart>();
+  in.expect(part.count.get() <= count_max && part.eof <= 1);
+  in.expect(part.position_bytes.get() <= kWalkPositionBytesMax);
+  in.expect_zero(bytes_of(part.reserved));
+  return part;
+}
+
+Result<void> take_listed_objects(const Frame& frame, uint32_t count_max, Reply& reply) {
+  Cursor in(frame.body);
+  ListedObjects listed;
+  const PagePart page = take_page(in, count_max);
+  if (in.has(page.count.get(), sizeof(OidPart))) {
+    listed.oids.reserve(page.count.get());
+    for (uint32_t i = 0; i < page.count.get(); ++i) {
+      const auto oid = in.take<OidPart>();
+      listed.oids.push_back({.lo = oid.lo.get(), .hi = oid.hi.get()});
+    }
+  }
+  const ByteView position = in.take_bytes(page.position_bytes.get());
+  TRY(done, in.finish());
+  listed.position.assign(position.begin(), position.end());
+  listed.eof = page.eof != 0;
+  reply.body = std::move(listed);
+  return {};
+}
+
+Difference take_difference(Cursor& in) {
+  const auto part = in.take<DifferencePart>();
+  in.expect(part.kind <= static_cast<uint8_t>(Difference::Kind::changed));
+  in.expect_zero(bytes_of(part.reserved));
+  Difference out;
+  out.object = {.oid = {.lo = part.oid_lo.get(), .hi = part.oid_hi.get()},
+                .shard = part.shard.get()};
+  out.kind = static_cast<Difference::Kind>(part.kind);
+  const ByteView dkey = in.take_bytes(part.dkey_bytes.get());
+  const ByteView akey = in.take_bytes(part.akey_bytes.get());
+  out.dkey.assign(dkey.begin(), dkey.end());
+  out.akey.assign(akey.begin(), akey.end());
+  return out;
+}
+
+Result<void> take_differences(const Frame& frame, uint32_t count_max, Reply& reply) {
+  Cursor in(frame.body);
+  Differences found;
+  const PagePart page = take_page(in, count_max);
+  if (in.has(page.count.get(), sizeof(DifferencePart))) {
+    for (uint32_t i = 0; i < page.count.get() && in.ok(); ++i) {
+      found.differences.push_back(take_difference(in));
+    }
+  }
+  const ByteView position = in.take_bytes(page.position_bytes.get());
+  TRY(done, in.finish());
+  found.position.assign(position.begin(), position.end());
+  found.eof = page.eof != 0;
+  reply.body = std::move(found);
+  return {};
+}
+
 Result<void> take_bytes_body(const Frame& frame, size_t bytes_max, Reply& reply) {
   if (frame.body.size() > bytes_max) {
     return fail(Errc::format_invalid, "wire: the body of a message is malformed");
@@ -212,9 +299,14 @@ Result<void> take_reply_body(const Frame& frame, const Request& request, Reply& 
       return take_listed(frame, std::get<ObjectList>(request.body), reply);
     case Opcode::query_key:
       return take_queried(frame, reply);
+    case Opcode::list_objects:
+      return take_listed_objects(frame, std::get<ListObjects>(request.body).count_max, reply);
+    case Opcode::diff:
+      return take_differences(frame, std::get<DiffSnapshots>(request.body).count_max, reply);
     case Opcode::update:
     case Opcode::punch:
     case Opcode::max_epoch:
+    case Opcode::transact:
       break;
   }
   reply.body = std::monostate{};

@@ -25,7 +25,7 @@ void put_object(Bytes& out, const ObjectAddress& object, uint64_t flags) {
                       .flags = flags});
 }
 
-void put_iods(Bytes& out, ByteView dkey, const std::vector<model::Iod>& iods, bool is_update) {
+void put_iods(Bytes& out, ByteView dkey, const model::Iods& iods, bool is_update) {
   put(out, IoPart{.dkey_bytes = length_of(dkey), .iod_count = static_cast<uint32_t>(iods.size())});
   for (const model::Iod& iod : iods) {
     IodPart part{};
@@ -48,9 +48,9 @@ void put_iods(Bytes& out, ByteView dkey, const std::vector<model::Iod>& iods, bo
 }
 
 /// Room and payload over the limit are refused before anything is copied.
+/// @param bulk_bytes  of the message so far; grows
 template <class Count>
-Result<void> check_io(const std::vector<model::Iod>& iods, Count count) {
-  uint64_t bulk_bytes = 0;
+Result<void> check_io(const model::Iods& iods, Count count, uint64_t& bulk_bytes) {
   for (const model::Iod& iod : iods) {
     if (iod.recxs.size() > model::kRecxsMax) {
       return fail(Errc::record_too_big, "wire: too many extents in one call; split it");
@@ -66,6 +66,62 @@ Result<void> check_io(const std::vector<model::Iod>& iods, Count count) {
   return {};
 }
 
+void put_update(Bytes& out, const ObjectUpdate& update) {
+  put_object(out, update.object, update.flags);
+  put_iods(out, update.dkey, update.iods, true);
+}
+void put_update_bulk(Bytes& out, const ObjectUpdate& update) {
+  for (const model::Iod& iod : update.iods) put_payload(out, iod, {{0, payload_bytes(iod)}});
+}
+void put_punch(Bytes& out, const ObjectPunch& punch) {
+  PunchPart part{};
+  part.level = static_cast<uint8_t>(punch.level);
+  part.dkey_bytes = length_of(punch.dkey);
+  part.akey_count = static_cast<uint32_t>(punch.akeys.size());
+  put_object(out, punch.object, punch.flags);
+  put(out, part);
+  for (const ByteView akey : punch.akeys) put(out, length_of(akey));
+  put(out, punch.dkey);
+  for (const ByteView akey : punch.akeys) put(out, akey);
+}
+void put_op(Bytes& out, const TransactOp& op) {
+  OpPart part{};
+  const auto* const update = std::get_if<ObjectUpdate>(&op);
+  part.opcode = static_cast<uint16_t>(update != nullptr ? Opcode::update : Opcode::punch);
+  put(out, part);
+  if (update != nullptr) {
+    put_update(out, *update);
+  } else {
+    put_punch(out, std::get<ObjectPunch>(op));
+  }
+}
+void put_read(Bytes& out, const TransactRead& read) {
+  ReadPart part{};
+  part.object.oid_lo = read.object.oid.lo;
+  part.object.oid_hi = read.object.oid.hi;
+  part.object.shard = read.object.shard;
+  part.level = static_cast<uint8_t>(read.level);
+  part.dkey_bytes = length_of(read.dkey);
+  part.akey_bytes = length_of(read.akey);
+  put(out, part);
+  put(out, read.dkey), put(out, read.akey);
+}
+
+/// @error record_too_big
+Result<void> check_transact(const ObjectTransact& transact) {
+  if (transact.ops.size() > kTransactOpsMax || transact.reads.size() > kTransactReadsMax) {
+    return fail(Errc::record_too_big, "wire: too many operations in one transaction; split it");
+  }
+  uint64_t bulk_bytes = 0;
+  for (const TransactOp& op : transact.ops) {
+    const auto* const update = std::get_if<ObjectUpdate>(&op);
+    if (update == nullptr) continue;
+    TRY(sound, check_io(update->iods, [](const auto& iod) { return payload_bytes(iod); },
+                        bulk_bytes));
+  }
+  return {};
+}
+
 /// Appends the body of one kind of request, and its bulk.
 struct PutBody {
   Bytes& out;
@@ -76,29 +132,23 @@ struct PutBody {
     return {};
   }
   Result<void> operator()(const ObjectUpdate& update) {
-    TRY(sound, check_io(update.iods, [](const auto& iod) { return payload_bytes(iod); }));
-    put_object(out, update.object, update.flags);
-    put_iods(out, update.dkey, update.iods, true);
+    uint64_t bulk_bytes = 0;
+    TRY(sound, check_io(update.iods, [](const auto& iod) { return payload_bytes(iod); },
+                        bulk_bytes));
+    put_update(out, update);
     framer.begin_bulk();
-    for (const model::Iod& iod : update.iods) put_payload(out, iod, {{0, payload_bytes(iod)}});
+    put_update_bulk(out, update);
     return {};
   }
   Result<void> operator()(const ObjectFetch& fetch) {
-    TRY(sound, check_io(fetch.iods, [](const auto& iod) { return buffer_bytes(iod); }));
+    uint64_t room = 0;
+    TRY(sound, check_io(fetch.iods, [](const auto& iod) { return buffer_bytes(iod); }, room));
     put_object(out, fetch.object, fetch.flags);
     put_iods(out, fetch.dkey, fetch.iods, false);
     return {};
   }
   Result<void> operator()(const ObjectPunch& punch) {
-    PunchPart part{};
-    part.level = static_cast<uint8_t>(punch.level);
-    part.dkey_bytes = length_of(punch.dkey);
-    part.akey_count = static_cast<uint32_t>(punch.akeys.size());
-    put_object(out, punch.object, punch.flags);
-    put(out, part);
-    for (const ByteView akey : punch.akeys) put(out, length_of(akey));
-    put(out, punch.dkey);
-    for (const ByteView akey : punch.akeys) put(out, akey);
+    put_punch(out, punch);
     return {};
   }
   Result<void> operator()(const ObjectList& list) {
@@ -144,6 +194,32 @@ struct PutBody {
     put(out, position.key);
     return {};
   }
+  Result<void> operator()(const ListObjects& list) {
+    put(out, ObjectsPart{.count_max = list.count_max, .position_bytes = length_of(list.position)});
+    put(out, list.position);
+    return {};
+  }
+  Result<void> operator()(const DiffSnapshots& diff) {
+    put(out, DiffPart{.older = diff.older,
+                      .newer = diff.newer,
+                      .count_max = diff.count_max,
+                      .position_bytes = length_of(diff.position)});
+    put(out, diff.position);
+    return {};
+  }
+  Result<void> operator()(const ObjectTransact& transact) {
+    TRY(sound, check_transact(transact));
+    put(out, TransactPart{.read_epoch = transact.read_epoch,
+                          .op_count = static_cast<uint32_t>(transact.ops.size()),
+                          .read_count = static_cast<uint32_t>(transact.reads.size())});
+    for (const TransactOp& op : transact.ops) put_op(out, op);
+    for (const TransactRead& read : transact.reads) put_read(out, read);
+    framer.begin_bulk();
+    for (const TransactOp& op : transact.ops) {
+      if (const auto* const update = std::get_if<ObjectUpdate>(&op)) put_update_bulk(out, *update);
+    }
+    return {};
+  }
 };
 
 struct TakenObject {
@@ -181,11 +257,12 @@ model::Iod iod_of(Cursor& in, const IodPart& part) {
 
 struct TakenIo {
   ByteView dkey;
-  std::vector<model::Iod> iods;
+  model::Iods iods;
   std::vector<size_t> buffers;  // bytes of each iod's
   size_t buffer_bytes = 0;      // their sum, within kBulkBytesMax
 };
-TakenIo take_io(Cursor& in) {
+/// @param bytes_max  of all buffers together
+TakenIo take_io(Cursor& in, size_t bytes_max) {
   TakenIo io;
   const auto head = in.take<IoPart>();
   const size_t count = head.iod_count.get();
@@ -197,7 +274,7 @@ TakenIo take_io(Cursor& in) {
     part = in.take<IodPart>();
     io.iods.push_back(iod_of(in, part));
     const uint64_t bytes = part.buffer_bytes.get();
-    in.expect(bytes <= kBulkBytesMax - io.buffer_bytes);
+    in.expect(bytes <= bytes_max - io.buffer_bytes);
     if (!in.ok()) return io;
     io.buffers.push_back(bytes);
     io.buffer_bytes += bytes;
@@ -227,19 +304,28 @@ void share_out(TakenIo& io, std::byte* room) {
   }
 }
 
-Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
-  Cursor in(frame.body);
+/// Takes an update's body, and its payload from the front of `bulk`.
+ObjectUpdate take_update_body(Cursor& in, ByteView& bulk, DecodedRequest& decoded) {
   ObjectUpdate update;
   const TakenObject object = take_object(in);
   update.object = object.address;
   update.flags = object.flags;
-  TakenIo io = take_io(in);
-  in.expect(io.buffer_bytes == frame.bulk.size());
-  TRY(done, in.finish());
+  TakenIo io = take_io(in, bulk.size());
+  if (!in.ok()) return update;
   // The message is the decoder's own; iods name writable memory because fetches need it.
-  share_out(io, decoded.message.data() + (frame.bulk.data() - decoded.message.data()));
+  share_out(io, decoded.message.data() + (bulk.data() - decoded.message.data()));
+  bulk = bulk.subspan(io.buffer_bytes);
   update.dkey = io.dkey;
   update.iods = std::move(io.iods);
+  return update;
+}
+
+Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ByteView bulk = frame.bulk;
+  ObjectUpdate update = take_update_body(in, bulk, decoded);
+  in.expect(bulk.empty());
+  TRY(done, in.finish());
   decoded.request.body = std::move(update);
   return {};
 }
@@ -250,7 +336,7 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   const TakenObject object = take_object(in);
   fetch.object = object.address;
   fetch.flags = object.flags;
-  TakenIo io = take_io(in);
+  TakenIo io = take_io(in, kBulkBytesMax);
   TRY(done, in.finish());
   decoded.fetch_room = std::make_unique_for_overwrite<std::byte[]>(io.buffer_bytes);
   share_out(io, decoded.fetch_room.get());
@@ -260,8 +346,7 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   return {};
 }
 
-Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
-  Cursor in(frame.body);
+ObjectPunch take_punch_body(Cursor& in) {
   ObjectPunch punch;
   const TakenObject object = take_object(in);
   punch.object = object.address;
@@ -280,8 +365,59 @@ Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
       punch.akeys.push_back(in.take_bytes(lengths.take<U32le>().get()));
     }
   }
+  return punch;
+}
+
+Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ObjectPunch punch = take_punch_body(in);
   TRY(done, in.finish());
   decoded.request.body = std::move(punch);
+  return {};
+}
+
+TransactRead take_read(Cursor& in) {
+  const auto part = in.take<ReadPart>();
+  in.expect(part.object.reserved.get() == 0 && part.object.flags.get() == 0);
+  in.expect(part.level <= static_cast<uint8_t>(ReadLevel::akey));
+  in.expect_zero(bytes_of(part.reserved));
+  TransactRead read;
+  read.object = {.oid = {.lo = part.object.oid_lo.get(), .hi = part.object.oid_hi.get()},
+                 .shard = part.object.shard.get()};
+  read.level = static_cast<ReadLevel>(part.level);
+  read.dkey = in.take_bytes(part.dkey_bytes.get());
+  read.akey = in.take_bytes(part.akey_bytes.get());
+  in.expect(read.level != ReadLevel::object || read.dkey.empty());
+  in.expect(read.level == ReadLevel::akey || read.akey.empty());
+  return read;
+}
+
+Result<void> take_transact(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  ByteView bulk = frame.bulk;
+  ObjectTransact transact;
+  const auto part = in.take<TransactPart>();
+  transact.read_epoch = part.read_epoch.get();
+  const size_t op_count = part.op_count.get(), read_count = part.read_count.get();
+  in.expect(op_count <= kTransactOpsMax && read_count <= kTransactReadsMax);
+  in.expect(read_count == 0 || transact.read_epoch != 0);
+  if (in.has(op_count, sizeof(OpPart) + sizeof(ObjectPart))) transact.ops.reserve(op_count);
+  for (size_t i = 0; i < op_count && in.ok(); ++i) {
+    const auto op = in.take<OpPart>();
+    in.expect_zero(bytes_of(op.reserved));
+    const auto opcode = static_cast<Opcode>(op.opcode.get());
+    in.expect(opcode == Opcode::update || opcode == Opcode::punch);
+    if (opcode == Opcode::update) {
+      transact.ops.emplace_back(take_update_body(in, bulk, decoded));
+    } else {
+      transact.ops.emplace_back(take_punch_body(in));
+    }
+  }
+  in.expect(bulk.empty());
+  if (in.has(read_count, sizeof(ReadPart))) transact.reads.reserve(read_count);
+  for (size_t i = 0; i < read_count && in.ok(); ++i) transact.reads.push_back(take_read(in));
+  TRY(done, in.finish());
+  decoded.request.body = std::move(transact);
   return {};
 }
 
@@ -340,8 +476,36 @@ Result<void> take_position_of(const Frame& frame, DecodedRequest& decoded) {
   return {};
 }
 
+ByteView take_walk_position(Cursor& in, uint32_t bytes) {
+  in.expect(bytes <= kWalkPositionBytesMax);
+  return in.take_bytes(bytes);
+}
+
+Result<void> take_list_objects(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  const auto part = in.take<ObjectsPart>();
+  ListObjects list{.count_max = std::min(part.count_max.get(), kListCountMax)};
+  list.position = take_walk_position(in, part.position_bytes.get());
+  TRY(done, in.finish());
+  decoded.request.body = list;
+  return {};
+}
+
+Result<void> take_diff(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  const auto part = in.take<DiffPart>();
+  DiffSnapshots diff{.older = part.older.get(),
+                     .newer = part.newer.get(),
+                     .count_max = std::min(part.count_max.get(), kDiffCountMax)};
+  diff.position = take_walk_position(in, part.position_bytes.get());
+  TRY(done, in.finish());
+  decoded.request.body = diff;
+  return {};
+}
+
 Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
-  if (decoded.opcode != Opcode::update && !frame.bulk.empty()) {
+  const bool has_bulk = decoded.opcode == Opcode::update || decoded.opcode == Opcode::transact;
+  if (!has_bulk && !frame.bulk.empty()) {
     return fail(Errc::format_invalid, "wire: a request carries payload that it cannot have");
   }
   switch (decoded.opcode) {
@@ -365,6 +529,12 @@ Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
     }
     case Opcode::position_of:
       return take_position_of(frame, decoded);
+    case Opcode::transact:
+      return take_transact(frame, decoded);
+    case Opcode::list_objects:
+      return take_list_objects(frame, decoded);
+    case Opcode::diff:
+      return take_diff(frame, decoded);
   }
   return fail(Errc::protocol, "wire: an operation that this version does not know; upgrade it");
 }

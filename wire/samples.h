@@ -54,8 +54,8 @@ inline IoVec keep_buffer(Sample& sample, std::string_view text) {
   return {sample.memory.back().data(), sample.memory.back().size()};
 }
 
-inline std::vector<model::Iod> sample_iods(Sample& sample) {
-  std::vector<model::Iod> iods(3);
+inline model::Iods sample_iods(Sample& sample) {
+  model::Iods iods(3);
   iods[0].akey = keep(sample, "single");
   iods[0].type = model::ValueType::single;
   iods[0].record_bytes = 5;
@@ -72,11 +72,49 @@ inline std::vector<model::Iod> sample_iods(Sample& sample) {
   return iods;
 }
 
+/// Transactions, walks over objects and differences.
+inline void add_versions_samples(std::vector<Sample>& all, const ObjectAddress& object) {
+  all[8].name = "transact";
+  all[8].request.body = ObjectTransact{
+      .read_epoch = 0x0A0B0C0D0E0F,
+      .ops = {ObjectUpdate{.object = object,
+                           .flags = model::cond::kDkeyInsert,
+                           .dkey = keep(all[8], "dkey"),
+                           .iods = sample_iods(all[8])},
+              ObjectPunch{.object = object,
+                          .level = PunchLevel::dkey,
+                          .dkey = keep(all[8], "gone")},
+              ObjectUpdate{
+                  .object = object, .dkey = keep(all[8], "also"), .iods = sample_iods(all[8])}},
+      .reads = {{.object = object},
+                {.object = object, .level = ReadLevel::dkey, .dkey = keep(all[8], "dkey")},
+                {.object = object,
+                 .level = ReadLevel::akey,
+                 .dkey = keep(all[8], "dkey"),
+                 .akey = keep(all[8], "akey")}}};
+
+  all[9].name = "list_objects";
+  all[9].request.body = ListObjects{.count_max = 5, .position = keep(all[9], "here")};
+  all[9].reply.body = ListedObjects{
+      .oids = {object.oid, {.lo = 7, .hi = 8}}, .position = bytes_of_text("there"), .eof = true};
+
+  all[10].name = "diff";
+  all[10].request.body = DiffSnapshots{
+      .older = 0x0102030405, .newer = 0x0102030406, .count_max = 9, .position = keep(all[10], "p")};
+  all[10].reply.body = Differences{
+      .differences = {{.object = object,
+                       .kind = Difference::Kind::removed,
+                       .dkey = bytes_of_text("dkey"),
+                       .akey = bytes_of_text("a")},
+                      {.object = object, .kind = Difference::Kind::added}},
+      .position = bytes_of_text("next")};
+}
+
 inline std::vector<Sample> samples() {
   const ObjectAddress object{.oid = {.lo = 0x1234, .hi = 0x0D00000000005678}, .shard = 2};
-  std::vector<Sample> all(8);
+  std::vector<Sample> all(11);
   for (Sample& sample : all) {
-    sample.memory.reserve(16);  // views into it stay
+    sample.memory.reserve(24);  // views into it stay
     sample.request.header = sample_header();
     sample.reply.header = sample_header();
   }
@@ -132,14 +170,14 @@ inline std::vector<Sample> samples() {
                                                    .akey_bytes = keep(all[5], "0")}};
   all[5].reply.body = model::QueriedKey{
       .found = true, .dkey = 3, .akey = 4, .recx = {.index = 5, .count = 6}, .record_bytes = 7};
-
   all[6].name = "max_epoch";
   all[6].request.body = ObjectMaxEpoch{.object = object};
-
   all[7].name = "position_of";
   all[7].request.body = ObjectPositionOf{
       .object = object, .what = model::ListRequest::What::akeys, .key = keep(all[7], "key")};
   all[7].reply.body = bytes_of_text("position");
+
+  add_versions_samples(all, object);
   return all;
 }
 

@@ -40,8 +40,8 @@ std::shared_ptr<ArrayHandle> make_handle(std::shared_ptr<ObjectHandle> object, u
   return array;
 }
 
-std::vector<model::Iod> attr_iod(ArrayAttrBytes& bytes, uint64_t record_bytes) {
-  std::vector<model::Iod> out(1);
+model::Iods attr_iod(ArrayAttrBytes& bytes, uint64_t record_bytes) {
+  model::Iods out(1);
   out[0].akey = kArrayAkey;
   out[0].type = model::ValueType::single;
   out[0].record_bytes = record_bytes;
@@ -84,13 +84,13 @@ Task<int> open_task(std::shared_ptr<ObjectHandle> object, OpenAnswer out) {
 }
 
 Task<int> write_task(std::shared_ptr<ObjectHandle> object, client::ArrayShape shape,
-                     std::vector<client::CellRange> ranges, std::vector<IoVec> buffer) {
+                     client::CellRanges ranges, IoVecs buffer) {
   co_return der_of(co_await client::array_write(object->container, object->oid, shape,
                                                 std::move(ranges), std::move(buffer)));
 }
 
 Task<int> read_task(std::shared_ptr<ObjectHandle> object, client::ArrayShape shape,
-                    std::vector<client::CellRange> ranges, std::vector<IoVec> buffer,
+                    client::CellRanges ranges, IoVecs buffer,
                     daos_array_iod_t* iod) {
   const bool bytes = object->oid.type() == DAOS_OT_ARRAY_BYTE;
   auto read = co_await client::array_read(object->container, object->oid, shape, std::move(ranges),
@@ -103,7 +103,7 @@ Task<int> read_task(std::shared_ptr<ObjectHandle> object, client::ArrayShape sha
 }
 
 Task<int> punch_task(std::shared_ptr<ObjectHandle> object, client::ArrayShape shape,
-                     std::vector<client::CellRange> ranges) {
+                     client::CellRanges ranges) {
   co_return der_of(
       co_await client::array_punch(object->container, object->oid, shape, std::move(ranges)));
 }
@@ -135,16 +135,16 @@ Task<int> destroy_task(std::shared_ptr<ObjectHandle> object) {
 }
 
 struct IoPlan {
-  std::vector<client::CellRange> ranges;  // empty: nothing to do
-  std::vector<IoVec> buffer;
+  client::CellRanges ranges;  // empty: nothing to do
+  IoVecs buffer;
 };
 
 /// Ranges that are not empty. @error invalid; not_supported  a very long list of very short ranges
-Result<std::vector<client::CellRange>> ranges_of(const daos_array_iod_t* iod, uint64_t* cells) {
+Result<client::CellRanges> ranges_of(const daos_array_iod_t* iod, uint64_t* cells) {
   if (iod == nullptr || (iod->arr_nr != 0 && iod->arr_rgs == nullptr)) {
     return fail(Errc::invalid, "array: no ranges");
   }
-  std::vector<client::CellRange> out;
+  client::CellRanges out;
   bool short_only = true;
   *cells = 0;
   for (daos_size_t i = 0; i < iod->arr_nr; ++i) {

@@ -36,19 +36,19 @@ model::Iod value_iod() {
   return iod;
 }
 
-std::vector<model::Iod> one(model::Iod iod) {
-  std::vector<model::Iod> out;
+model::Iods one(model::Iod iod) {
+  model::Iods out;
   out.push_back(std::move(iod));
   return out;
 }
 
 Task<int> put_task(client::ContainerPtr container, client::ObjectArgs args,
-                   std::vector<model::Iod> iods) {
+                   model::Iods iods) {
   co_return der_of(co_await container->update(args, std::move(iods)));
 }
 
 Task<int> get_task(client::ContainerPtr container, client::ObjectArgs args,
-                   std::vector<model::Iod> iods, daos_size_t* size) {
+                   model::Iods iods, daos_size_t* size) {
   auto fetched = co_await container->fetch(args, std::move(iods));
   if (!fetched) co_return der_of(fetched);
   if (fetched->status == Errc::ok || fetched->status == Errc::record_too_big) {

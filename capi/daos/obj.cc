@@ -11,7 +11,7 @@ namespace cairn::capi {
 namespace {
 
 Task<int> update_task(client::ContainerPtr container, client::ObjectArgs args,
-                      std::vector<model::Iod> iods) {
+                      model::Iods iods) {
   co_return der_of(co_await container->update(args, std::move(iods)));
 }
 
@@ -69,7 +69,7 @@ int answer_fetch(const model::Fetched& fetched, FetchAnswer out) {
 }
 
 Task<int> fetch_task(client::ContainerPtr container, client::ObjectArgs args,
-                     std::vector<model::Iod> iods, FetchAnswer out) {
+                     model::Iods iods, FetchAnswer out) {
   auto fetched = co_await container->fetch(args, std::move(iods));
   co_return fetched ? answer_fetch(*fetched, out) : der_of(fetched);
 }

@@ -46,7 +46,7 @@ Result<uint64_t> checked_flags(uint64_t flags, uint64_t allowed) {
   return without_contradiction(flags);
 }
 
-bool overlapping(std::vector<model::Recx> recxs) {
+bool overlapping(model::Recxs recxs) {
   std::sort(recxs.begin(), recxs.end(),
             [](const model::Recx& a, const model::Recx& b) { return a.index < b.index; });
   for (size_t i = 1; i < recxs.size(); ++i) {
@@ -55,11 +55,11 @@ bool overlapping(std::vector<model::Recx> recxs) {
   return false;
 }
 
-Result<std::vector<model::Recx>> recxs_of(const daos_iod_t& iod) {
+Result<model::Recxs> recxs_of(const daos_iod_t& iod) {
   if (iod.iod_nr == 0 || iod.iod_recxs == nullptr || iod.iod_nr > model::kRecxsMax) {
     return fail(Errc::invalid, "iod: no extents, or over a million of them");
   }
-  std::vector<model::Recx> out;
+  model::Recxs out;
   out.reserve(iod.iod_nr);
   for (uint32_t i = 0; i < iod.iod_nr; ++i) {
     const daos_recx_t& recx = iod.iod_recxs[i];
@@ -116,13 +116,13 @@ uint64_t capacity_of(const d_sg_list_t& sgl) {
 }
 
 /// The bytes that an update takes from its sgl. @error invalid, record_too_big
-Result<std::vector<IoVec>> payload_of(const d_sg_list_t* sgl, uint64_t bytes) {
+Result<IoVecs> payload_of(const d_sg_list_t* sgl, uint64_t bytes) {
   if (sgl == nullptr) return fail(Errc::invalid, "update: data without an sgl");
   TRY(ok, check_sgl(*sgl));
   if (bytes > capacity_of(*sgl)) {
     return fail(Errc::record_too_big, "update: the sgl is shorter than the records");
   }
-  std::vector<IoVec> out;
+  IoVecs out;
   for (uint32_t i = 0; i < sgl->sg_nr && bytes > 0; ++i) {
     const d_iov_t& iov = sgl->sg_iovs[i];
     if (iov.iov_buf_len == 0) continue;
@@ -191,9 +191,9 @@ Result<void> check_sgl(const d_sg_list_t& sgl) {
   return {};
 }
 
-Result<std::vector<model::Iod>> update_iods(IoArgs args, model::ObjectId oid) {
+Result<model::Iods> update_iods(IoArgs args, model::ObjectId oid) {
   TRY(ok, check_count(args));
-  std::vector<model::Iod> out;
+  model::Iods out;
   out.reserve(args.count);
   for (unsigned i = 0; i < args.count; ++i) {
     TRY(iod, described(args.iods[i], oid, cond::kAkeyInsert | cond::kAkeyUpdate));
@@ -212,9 +212,9 @@ Result<std::vector<model::Iod>> update_iods(IoArgs args, model::ObjectId oid) {
   return out;
 }
 
-Result<std::vector<model::Iod>> fetch_iods(IoArgs args, model::ObjectId oid) {
+Result<model::Iods> fetch_iods(IoArgs args, model::ObjectId oid) {
   TRY(ok, check_count(args));
-  std::vector<model::Iod> out;
+  model::Iods out;
   out.reserve(args.count);
   for (unsigned i = 0; i < args.count; ++i) {
     TRY(iod, described(args.iods[i], oid, cond::kAkeyFetch));

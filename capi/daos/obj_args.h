@@ -36,8 +36,8 @@ Result<uint64_t> update_flags(uint64_t flags);
 Result<uint64_t> fetch_flags(uint64_t flags);
 
 /// @error invalid, record_too_big, key_too_big
-Result<std::vector<model::Iod>> update_iods(IoArgs args, model::ObjectId oid);
-Result<std::vector<model::Iod>> fetch_iods(IoArgs args, model::ObjectId oid);
+Result<model::Iods> update_iods(IoArgs args, model::ObjectId oid);
+Result<model::Iods> fetch_iods(IoArgs args, model::ObjectId oid);
 
 /// @error invalid  iovs missing, or one with a length and no memory
 Result<void> check_sgl(const d_sg_list_t& sgl);

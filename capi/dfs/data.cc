@@ -4,12 +4,13 @@
 using namespace cairn;
 using namespace cairn::capi;
 using cairn::client::CellRange;
+using cairn::client::CellRanges;
 
 namespace {
 
 /// The caller's buffers; `bytes` receives their total. @error EINVAL  iovs that cannot be
-FsResult<std::vector<IoVec>> buffers_of(const d_sg_list_t& sgl, uint64_t& bytes) {
-  std::vector<IoVec> out;
+FsResult<IoVecs> buffers_of(const d_sg_list_t& sgl, uint64_t& bytes) {
+  IoVecs out;
   bytes = 0;
   if (sgl.sg_nr != 0 && sgl.sg_iovs == nullptr) {
     return cairn::dfs::fs_fail(EINVAL, "dfs: a scatter list without iovs");
@@ -27,11 +28,11 @@ FsResult<std::vector<IoVec>> buffers_of(const d_sg_list_t& sgl, uint64_t& bytes)
   return out;
 }
 
-FsResult<std::vector<CellRange>> ranges_of(const dfs_iod_t& iod) {
+FsResult<CellRanges> ranges_of(const dfs_iod_t& iod) {
   if (iod.iod_nr != 0 && iod.iod_rgs == nullptr) {
     return cairn::dfs::fs_fail(EINVAL, "dfs: no ranges where some are announced");
   }
-  std::vector<CellRange> out;
+  CellRanges out;
   out.reserve(iod.iod_nr);
   for (daos_size_t i = 0; i < iod.iod_nr; ++i) {
     out.push_back({iod.iod_rgs[i].rg_idx, iod.iod_rgs[i].rg_len});
@@ -40,15 +41,15 @@ FsResult<std::vector<CellRange>> ranges_of(const dfs_iod_t& iod) {
 }
 
 // Mount and node come by value: they stay while the operation runs, whatever the program releases.
-Task<int> read_task(MountPtr mount, NodePtr node, std::vector<CellRange> ranges,
-                    std::vector<IoVec> buffer, daos_size_t* read_size) {
+Task<int> read_task(MountPtr mount, NodePtr node, CellRanges ranges,
+                    IoVecs buffer, daos_size_t* read_size) {
   const auto got = co_await mount->read(*node, std::move(ranges), std::move(buffer));
   if (got && read_size != nullptr) *read_size = *got;
   co_return capi::errno_of(got);
 }
 
-Task<int> write_task(MountPtr mount, NodePtr node, std::vector<CellRange> ranges,
-                     std::vector<IoVec> buffer) {
+Task<int> write_task(MountPtr mount, NodePtr node, CellRanges ranges,
+                     IoVecs buffer) {
   co_return capi::errno_of(co_await mount->write(*node, std::move(ranges), std::move(buffer)));
 }
 
@@ -63,7 +64,7 @@ int dfs_read(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos_
   auto buffer = buffers_of(*sgl, bytes);
   if (!buffer) return buffer.error().number();
   if (bytes == 0) *read_size = 0;
-  std::vector<CellRange> ranges{{off, bytes}};
+  CellRanges ranges{{off, bytes}};
   return call_fs(read_task(std::move(mount), std::move(node), std::move(ranges),
                            std::move(*buffer), read_size), ev);
 }
@@ -94,7 +95,7 @@ int dfs_write(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos
   uint64_t bytes = 0;
   auto buffer = buffers_of(sgl == nullptr ? none : *sgl, bytes);
   if (!buffer) return buffer.error().number();
-  std::vector<CellRange> ranges{{off, bytes}};
+  CellRanges ranges{{off, bytes}};
   return call_fs(write_task(std::move(mount), std::move(node), std::move(ranges),
                             std::move(*buffer)), ev);
 }

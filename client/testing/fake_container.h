@@ -87,11 +87,26 @@ class FakeContainer final : public Container {
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs, std::vector<ByteView>) override {
     return FakeSystem::none<model::Epoch>();
   }
-  Task<Result<model::Epoch>> max_epoch(model::ObjectId) override {
+  Task<Result<model::Epoch>> max_epoch_at(ReadAt, model::ObjectId) override {
     return FakeSystem::none<model::Epoch>();
   }
+  Task<Result<model::Epoch>> snap_create() override { return FakeSystem::none<model::Epoch>(); }
+  Task<Result<std::vector<Snapshot>>> snap_list() override {
+    return FakeSystem::none<std::vector<Snapshot>>();
+  }
+  Task<Result<void>> snap_destroy(model::Epoch) override { return FakeSystem::none<void>(); }
+  Task<Result<void>> snap_set_table(model::Epoch, bool) override {
+    return FakeSystem::none<void>();
+  }
+  Task<Result<void>> rollback(model::Epoch) override { return FakeSystem::none<void>(); }
+  Task<Result<ObjectPage>> list_objects(model::Epoch, Bytes, uint32_t) override {
+    return FakeSystem::none<ObjectPage>();
+  }
+  Task<Result<DifferencePage>> snap_diff(model::Epoch, model::Epoch, Bytes, uint32_t) override {
+    return FakeSystem::none<DifferencePage>();
+  }
 
-  Task<Result<model::Epoch>> update(ObjectArgs args, std::vector<model::Iod> iods) override {
+  Task<Result<model::Epoch>> update(ObjectArgs args, model::Iods iods) override {
     CO_TRY(entered, co_await enter());
     Records& records = values_[number(args.dkey)];
     for (const model::Iod& iod : iods) {
@@ -115,8 +130,36 @@ class FakeContainer final : public Container {
     co_return ++epoch_;
   }
 
-  Task<Result<model::Fetched>> fetch(ObjectArgs args, std::vector<model::Iod> iods) override {
+  /// What the last transact() was given.
+  std::vector<Change::Kind> transacted;
+  std::vector<ReadRange::Level> validated;
+  model::Epoch validated_at = 0;
+  /// Reads and commits of transactions meet something newer.
+  bool conflicts = false;
+  ReadAt last_read;
+
+  Task<Result<model::Epoch>> transact(Changes changes) override {
     CO_TRY(entered, co_await enter());
+    transacted.clear();
+    validated.clear();
+    for (const Change& change : changes.changes) transacted.push_back(change.kind);
+    for (const ReadRange& read : changes.reads) validated.push_back(read.level);
+    validated_at = changes.read_epoch;
+    if (conflicts) co_return fail(Errc::tx_restart, "fake: newer");
+    for (Change& change : changes.changes) {
+      const ObjectArgs args{.oid = change.oid, .dkey = change.dkey};
+      if (change.kind == Change::Kind::update) {
+        CO_TRY(done, co_await update(args, std::move(change.iods)));
+      } else if (change.kind == Change::Kind::punch_dkey) {
+        CO_TRY(done, co_await punch_dkey(args));
+      }
+    }
+    co_return ++epoch_;
+  }
+
+  Task<Result<model::Fetched>> fetch_at(ReadAt view, ObjectArgs args,
+                                        model::Iods iods) override {
+    CO_TRY(entered, co_await enter(view));
     model::Fetched fetched;
     for (const model::Iod& iod : iods) fetched.iods.push_back(fetch_one(number(args.dkey), iod));
     co_return fetched;
@@ -128,8 +171,9 @@ class FakeContainer final : public Container {
     co_return ++epoch_;
   }
 
-  Task<Result<model::Listed>> list(model::ObjectId, model::ListRequest request) override {
-    CO_TRY(entered, co_await enter());
+  Task<Result<model::Listed>> list_at(ReadAt view, model::ObjectId,
+                                      model::ListRequest request) override {
+    CO_TRY(entered, co_await enter(view));
     const uint64_t from = request.position.empty() ? 0 : number(request.position);
     model::Listed listed;
     auto at = values_.lower_bound(from);
@@ -149,9 +193,9 @@ class FakeContainer final : public Container {
     CO_TRY(entered, co_await enter());
     co_return Bytes(key.begin(), key.end());
   }
-  Task<Result<model::QueriedKey>> query_key(model::ObjectId,
-                                            model::QueryKeyRequest request) override {
-    CO_TRY(entered, co_await enter());
+  Task<Result<model::QueriedKey>> query_key_at(ReadAt view, model::ObjectId,
+                                               model::QueryKeyRequest request) override {
+    CO_TRY(entered, co_await enter(view));
     CHECK(request.max && request.want_dkey && request.want_recx && !request.want_akey);
     CHECK(as_chars(request.akey_bytes) == "0");
     for (auto at = values_.rbegin(); at != values_.rend(); ++at) {
@@ -192,6 +236,13 @@ class FakeContainer final : public Container {
     if (call == failing_call) co_return fail(Errc::no_space, "fake: told to fail");
     co_return Result<void>{};
   }
+  Task<Result<void>> enter(ReadAt at) {
+    CO_TRY(entered, co_await enter());
+    last_read = at;
+    if (at.in_transaction && conflicts) co_return fail(Errc::tx_restart, "fake: newer");
+    if (at.chosen != nullptr) *at.chosen = at.epoch == model::kEpochMax ? epoch_ + 1 : at.epoch;
+    co_return Result<void>{};
+  }
   model::FetchedIod fetch_one(uint64_t dkey, const model::Iod& iod) {
     model::FetchedIod out;
     const auto records = values_.find(dkey);
@@ -213,7 +264,7 @@ class FakeContainer final : public Container {
     }
     return out;
   }
-  static void copy_to(const std::vector<IoVec>& buffer, uint64_t offset, const Bytes& bytes) {
+  static void copy_to(const IoVecs& buffer, uint64_t offset, const Bytes& bytes) {
     for (const std::byte b : bytes) {
       uint64_t at = offset++;
       for (const IoVec& vec : buffer) {

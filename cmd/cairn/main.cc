@@ -1,9 +1,14 @@
-// cairn: what is ours alone. `status` tells what a home holds, `check` proves offline that it is
-// whole.
+// cairn: what is ours alone. `init` makes a home on devices of one's choice, `status` tells what a
+// home holds, `check` proves offline that it is whole and lists what is not, `scrub` does the part
+// of it that needs no standstill.
+#include <unistd.h>
+
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include "client/home.h"
+#include "cmd/cairn/losses.h"
 #include "cmd/tool/format.h"
 #include "cmd/tool/tool.h"
 
@@ -18,6 +23,33 @@ std::string home_name() {
 
 std::string short_name(const client::PoolInfo& pool) {
   return pool.label.empty() ? to_string(pool.uuid).substr(0, 8) : pool.label;
+}
+
+/// "PATH=wal,meta,data" with ",wipe" at the end where a device may be overwritten; without roles
+/// all of them.
+client::HomeDevice parse_device(const std::string& text) {
+  client::HomeDevice device;
+  const size_t at = text.rfind('=');
+  device.path = std::filesystem::absolute(text.substr(0, at)).lexically_normal().string();
+  device.roles = at == std::string::npos ? "wal,meta,data" : text.substr(at + 1);
+  constexpr std::string_view kWipe = ",wipe";
+  if (device.roles.ends_with(kWipe)) {
+    device.wipe = true;
+    device.roles.resize(device.roles.size() - kWipe.size());
+  }
+  return device;
+}
+
+Outcome init(const std::vector<std::string>& devices) {
+  std::vector<client::HomeDevice> list;
+  Json names = Json::array();
+  for (const std::string& text : devices) {
+    list.push_back(parse_device(text));
+    names.push_back({{"path", list.back().path}, {"roles", list.back().roles}});
+  }
+  const auto made = client::make_home({}, std::move(list));
+  if (!made) return failure("cannot make the home " + home_name(), made.error());
+  return Reply{"Home " + home_name() + " is made\n", {{"home", home_name()}, {"devices", names}}};
 }
 
 Outcome status() {
@@ -45,39 +77,112 @@ Outcome status() {
   std::string text = "Home " + home_name() + ": " + std::to_string(pools->size()) + " pool" +
                      (pools->size() == 1 ? "" : "s") + "\n";
   if (!rows.empty()) text += table({"Pool", "Size", "Data", "Metadata"}, rows);
-  return Reply{text, {{"home", home_name()}, {"pools", list}, {"metadata_bytes", metadata}}};
+  auto devices = client::home_devices({});
+  if (!devices) return failure("cannot look at the devices", devices.error());
+  Json device_list = Json::array();
+  rows.clear();
+  for (const client::HomeDeviceSpace& device : *devices) {
+    device_list.push_back({{"path", device.path},
+                           {"roles", device.roles},
+                           {"total", device.total_bytes},
+                           {"free", device.free_bytes}});
+    rows.push_back({device.path, device.roles, si_bytes(device.total_bytes),
+                    si_bytes(device.free_bytes)});
+  }
+  text += "\n" + table({"Device", "Roles", "Size", "Free"}, rows);
+  return Reply{text,
+               {{"home", home_name()},
+                {"pools", list},
+                {"metadata_bytes", metadata},
+                {"devices", device_list}}};
 }
 
-Outcome check(bool quick) {
-  auto report = client::check_home({}, !quick);
-  if (!report) return failure("cannot check the home " + home_name(), report.error());
-  Json parts = Json::array();
+std::string counts_line(const embed::StoreReport& store) {
+  const size_t problems = std::max<size_t>(store.problems.size(), store.loss_count);
+  return store.name + ": " + std::to_string(store.pages) + " pages, " +
+         std::to_string(store.records) + " records, " + std::to_string(store.blocks) +
+         " blocks: " + (problems == 0 ? "clean" : std::to_string(problems) + " problems") + "\n";
+}
+
+/// What `--losses` prints: one line for each thing that is lost, under the store's name.
+std::string losses_text(const std::vector<embed::StoreReport>& stores) {
   std::string text;
-  size_t problems = 0;
-  for (const auto& part : report->parts) {
-    problems += part.problems.size();
-    parts.push_back({{"name", part.name},
-                     {"pages", part.pages},
-                     {"records", part.records},
-                     {"blocks", part.blocks},
-                     {"problems", part.problems}});
-    text += part.name + ": " + std::to_string(part.pages) + " pages, " +
-            std::to_string(part.records) + " records, " + std::to_string(part.blocks) +
-            " blocks: " +
-            (part.problems.empty() ? "clean" : std::to_string(part.problems.size()) + " problems") +
-            "\n";
-    for (const std::string& problem : part.problems) text += "  " + problem + "\n";
+  for (const embed::StoreReport& store : stores) {
+    if (store.loss_count == 0 && store.problems.empty()) continue;
+    text += store_title(store) + ":\n";
+    // A shard that does not open, a copy of the superblock: nothing that has a key.
+    for (size_t i = 0; store.loss_count == 0 && i < store.problems.size(); ++i) {
+      text += "  " + store.problems[i] + "\n";
+    }
+    for (const vos::Loss& loss : store.losses) text += "  " + loss_line(store, loss) + "\n";
+    const uint64_t more = store.loss_count - store.losses.size();
+    if (more != 0) text += "  and " + std::to_string(more) + " more\n";
   }
-  const Json response{{"clean", problems == 0}, {"parts", parts}};
-  if (problems == 0) return Reply{text, response};
+  return text;
+}
+
+struct CheckFlags {
+  bool quick = false;
+  bool losses = false;
+  bool json = false;  // the tool's
+};
+
+Outcome report_on(const std::vector<embed::StoreReport>& stores, const CheckFlags& flags) {
+  const size_t problems = problem_count(stores);
+  const Json response{{"clean", problems == 0}, {"parts", stores_json(stores, flags.losses)}};
+  std::string text;
+  for (const embed::StoreReport& store : stores) {
+    if (flags.losses) break;
+    text += counts_line(store);
+    for (const std::string& problem : store.problems) text += "  " + problem + "\n";
+  }
+  if (flags.losses) text = losses_text(stores);
+  if (problems == 0) return Reply{flags.losses ? "nothing is lost\n" : text, response};
+  if (flags.losses) {
+    // The list is the answer, whatever the exit status says.
+    if (!flags.json) std::fputs(text.c_str(), stdout);
+    return std::unexpected(Failure{"the home " + home_name() + " is damaged (" +
+                                       std::to_string(problems) + " problems); what is not listed "
+                                       "as lost can still be read",
+                                   -static_cast<int>(Errc::checksum),
+                                   {},
+                                   response});
+  }
   std::fputs(text.c_str(), stderr);
   return std::unexpected(Failure{"the home " + home_name() + " is damaged (" +
                                      std::to_string(problems) +
                                      " problems, listed above); copy what is readable elsewhere "
-                                     "and keep the home for analysis",
+                                     "(--losses lists what is not) and keep the home for analysis",
                                  -static_cast<int>(Errc::checksum),
                                  {},
                                  response});
+}
+
+Outcome check(const CheckFlags& flags) {
+  const auto stores =
+      embed::check_stores({}, {.read_data = !flags.quick, .progress = {}});
+  if (!stores) return failure("cannot check the home " + home_name(), stores.error());
+  return report_on(*stores, flags);
+}
+
+/// One line on a terminal, written over itself.
+void show_progress(const embed::StoreReport& store, const vos::ScrubReport& report) {
+  const uint64_t total = std::max(report.pages_total, report.pages);
+  std::fprintf(stderr, "\r%s: page %llu of %llu, %llu blocks, %llu losses ",
+               store_title(store).c_str(), static_cast<unsigned long long>(report.pages),
+               static_cast<unsigned long long>(total),
+               static_cast<unsigned long long>(report.blocks),
+               static_cast<unsigned long long>(report.loss_count));
+}
+
+Outcome scrub(const CheckFlags& flags) {
+  const bool shown = isatty(STDERR_FILENO) != 0 && !flags.json;
+  embed::HomeCheckOptions options{.read_data = !flags.quick, .scrub = true, .progress = {}};
+  if (shown) options.progress = show_progress;
+  const auto stores = embed::check_stores({}, std::move(options));
+  if (shown) std::fputc('\n', stderr);
+  if (!stores) return failure("cannot scrub the home " + home_name(), stores.error());
+  return report_on(*stores, flags);
 }
 
 }  // namespace
@@ -87,13 +192,35 @@ Outcome check(bool quick) {
 int main(int argc, char** argv) {
   using namespace cairn::tool;
   Tool tool("cairn", "Looks at a home (CAIRN_HOME, default ~/.cairn) of the store");
+  Command& init_command = tool.command("", "init", {}, "Makes a home, on devices of your choice");
+  std::vector<std::string> devices;
+  init_command.app->add_option(
+      "-d,--device", devices,
+      "PATH[=ROLES[,wipe]]: a directory, block device or large file for the blobs of pools; ROLES "
+      "are wal, meta, data (default: all). May be given several times. Without it, blobs are files "
+      "in the home");
+  init_command.run = [&devices] { return init(devices); };
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;
   Command& check_command =
       tool.command("", "check", {}, "Proves offline that every store of the home is whole");
-  bool quick = false;
-  check_command.app->add_flag("-q,--quick", quick,
+  CheckFlags flags;
+  check_command.app->add_flag("-q,--quick", flags.quick,
                               "do not read the data blocks, only all metadata");
-  check_command.run = [&quick] { return check(quick); };
+  check_command.app->add_flag("-l,--losses", flags.losses,
+                              "list exactly what cannot be read any more");
+  check_command.run = [&] {
+    flags.json = tool.json();
+    return check(flags);
+  };
+  Command& scrub_command = tool.command(
+      "", "scrub", {}, "Reads every page and block of the home's pools and compares checksums");
+  scrub_command.app->add_flag("-q,--quick", flags.quick, "only metadata, not the data blocks");
+  scrub_command.app->add_flag("-l,--losses", flags.losses,
+                              "list exactly what cannot be read any more");
+  scrub_command.run = [&] {
+    flags.json = tool.json();
+    return scrub(flags);
+  };
   return tool.main(argc, argv);
 }

@@ -27,6 +27,7 @@ PoolFacts facts_of(const client::PoolInfo& pool) {
   facts.disabled_count = pool.disabled_count;
   facts.map_version = pool.map_version;
   facts.leader = pool.leader;
+  facts.memory_bytes = pool.memory_bytes;
   facts.tiers[0] = {pool.meta_total, pool.meta_free};
   facts.tiers[1] = {pool.data_total, pool.data_free};
   return facts;

@@ -25,6 +25,7 @@ std::string not_found(const std::string& pool) {
 
 struct CreateArguments {
   std::string label, size, scm, nvme, meta, data, ratio, properties, ranks, user, group, acl;
+  std::string mem_ratio, mem_size;
   uint32_t rank_count = 0;
   uint32_t replicas = 0;
 };
@@ -73,6 +74,36 @@ std::expected<Sizes, Failure> sizes_of(const CreateArguments& a) {
   return sizes;
 }
 
+/// How much memory a shard may use, as the caller chose it: one of the two, or neither.
+struct Memory {
+  uint64_t bytes = 0;
+  uint32_t ratio = 0;  // hundredths of a percent of the metadata
+};
+
+std::expected<Memory, Failure> memory_of(const CreateArguments& a) {
+  Memory memory;
+  if (!a.mem_ratio.empty() && !a.mem_size.empty()) {
+    return refuse("--mem-ratio may not be mixed with --mem-size");
+  }
+  if (!a.mem_size.empty()) {
+    const auto bytes = parse_size(a.mem_size);
+    if (!bytes || *bytes == 0) return bad_size("--mem-size", a.mem_size);
+    memory.bytes = *bytes;
+  }
+  if (!a.mem_ratio.empty()) {
+    std::string text = a.mem_ratio;
+    if (text.ends_with("%")) text.pop_back();
+    char* end = nullptr;
+    const double percent = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0' || !(percent >= 0.01) || percent > 100) {
+      return refuse("invalid argument for flag `--mem-ratio' (expected a percentage above 0 and up "
+                    "to 100): \"" + a.mem_ratio + "\"");
+    }
+    memory.ratio = static_cast<uint32_t>(std::lround(percent * 100));
+  }
+  return memory;
+}
+
 std::string ratio_text(const Sizes& sizes) {
   double first = 6.0;
   if (!sizes.automatic && sizes.total != 0) {
@@ -115,6 +146,10 @@ std::unexpected<Failure> create_failure(const Error& error, const CreateArgument
                 "requested SCM capacity is too small (min " + iec_bytes(least) + " per target)",
                 "retry the request with a pool size of at least " + iec_bytes(least) +
                     ", with at least " + iec_bytes(least) + " SCM"});
+    case Errc::no_memory:
+      return failure(kDoing,
+                     Fault{"server", 604, "requested memory is too small (min 4 MiB per target)",
+                           "retry the request with a larger --mem-ratio or --mem-size"});
     default:
       return failure(kDoing, error);
   }
@@ -127,6 +162,8 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!model::check_label(a.label)) return refuse("invalid label \"" + a.label + "\"");
   auto sizes = sizes_of(a);
   if (!sizes) return std::unexpected(sizes.error());
+  auto memory = memory_of(a);
+  if (!memory) return std::unexpected(memory.error());
   auto props = properties_of(a, *sizes, tool.json());
   if (!props) return std::unexpected(props.error());
   if (!a.ranks.empty() && a.ranks != "0") {
@@ -144,7 +181,11 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!tool.json()) print_intro(*sizes);
   return with_home(true, "pool create failed", [&](client::System& system) -> Outcome {
     auto uuid = system.context().run(
-        system.pool_create({.label = a.label, .bytes = sizes->total, .props = *props}));
+        system.pool_create({.label = a.label,
+                            .bytes = sizes->total,
+                            .memory_bytes = memory->bytes,
+                            .memory_ratio = memory->ratio,
+                            .props = *props}));
     if (!uuid) return create_failure(uuid.error(), a, 16u << 20);
     auto pools = system.context().run(system.pool_list());
     if (!pools) return failure("pool create failed", pools.error());
@@ -155,22 +196,28 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
     const auto tier = [&](int i) {
       return si_bytes(facts.tiers[i].total) + " (" + si_bytes(facts.tiers[i].total) + " / rank)";
     };
-    const std::string text = attributes(
-        "Pool created with " + ratio_text(*sizes) + " storage tier ratio",
-        {{"UUID                 ", facts.uuid},
-         {"Service Leader       ", "0"},
-         {"Service Ranks        ", "0"},
-         {"Storage Ranks        ", "0"},
-         {"Total Size           ", si_bytes(facts.tiers[0].total + facts.tiers[1].total)},
-         {"Storage tier 0 (SCM) ", tier(0)},
-         {"Storage tier 1 (NVMe)", tier(1)}});
+    std::vector<std::pair<std::string, std::string>> rows{
+        {"UUID                 ", facts.uuid},
+        {"Service Leader       ", "0"},
+        {"Service Ranks        ", "0"},
+        {"Storage Ranks        ", "0"},
+        {"Total Size           ", si_bytes(facts.tiers[0].total + facts.tiers[1].total)},
+        {"Storage tier 0 (SCM) ", tier(0)},
+        {"Storage tier 1 (NVMe)", tier(1)}};
+    if (facts.memory_bytes != 0) {
+      const std::string each = si_bytes(facts.memory_bytes);
+      rows.emplace_back("Memory File Size     ", each + " (" + each + " / rank)");
+    }
+    const std::string text =
+        attributes("Pool created with " + ratio_text(*sizes) + " storage tier ratio", rows);
     return Reply{text + "\n",
                  {{"uuid", facts.uuid},
                   {"svc_ldr", 0},
                   {"svc_reps", Json::array({0})},
                   {"tgt_ranks", Json::array({0})},
                   {"tier_bytes", Json::array({facts.tiers[0].total, facts.tiers[1].total})},
-                  {"mem_file_bytes", facts.tiers[0].total},
+                  {"mem_file_bytes",
+                   facts.memory_bytes != 0 ? facts.memory_bytes : facts.tiers[0].total},
                   {"md_on_ssd_active", false}}};
   });
 }
@@ -265,6 +312,9 @@ void add_create(Tool& tool) {
   app.add_option("--meta-size", a->meta, "Bytes for metadata");
   app.add_option("--data-size", a->data, "Bytes for data");
   app.add_option("-t,--tier-ratio", a->ratio, "Accepted; a home chooses the ratio");
+  app.add_option("--mem-ratio", a->mem_ratio,
+                 "Memory for metadata, in percent of its bytes on the medium");
+  app.add_option("--mem-size", a->mem_size, "The same in bytes; without both, the home chooses");
   app.add_option("-k,--nranks", a->rank_count, "Number of ranks; a home has one");
   app.add_option("-r,--ranks", a->ranks, "Ranks; a home has rank 0");
   app.add_option("-v,--nsvc", a->replicas, "Accepted; a home has one service");

@@ -20,7 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // What may lie in a directory whose home is not complete: the rest of an interrupted creation.
-constexpr std::string_view kOurs[] = {"lock", "home.new", "system", "pools", "lost+found"};
+constexpr std::string_view kOurs[] = {"lock",        "home.new", "system",    "pools",
+                                      "storage.new", "storage",  "lost+found"};
 
 struct NetworkType {
   uint32_t magic;
@@ -206,9 +207,8 @@ Result<std::optional<HomeFile>> load_home(const std::string& home) {
   return std::optional<HomeFile>(*parsed);
 }
 
-Result<void> store_home(const std::string& home, const HomeFile& file) {
-  const std::string path = home + "/home", fresh = path + ".new";
-  const auto bytes = encode_home(file);
+Result<void> store_small_file(const std::string& directory, const char* name, ByteView bytes) {
+  const std::string path = directory + "/" + name, fresh = path + ".new";
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return report_errno(fresh, "make it", errno);
   const ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -217,8 +217,14 @@ Result<void> store_home(const std::string& home, const HomeFile& file) {
   ::close(fd);
   if (error != 0) return report_errno(fresh, "write it", error);
   if (rename(fresh.c_str(), path.c_str()) != 0) return report_errno(path, "make it", errno);
-  if ((error = sync_directory(home)) != 0) return report_errno(path, "make it durable", error);
+  if ((error = sync_directory(directory)) != 0) {
+    return report_errno(path, "make it durable", error);
+  }
   return {};
+}
+
+Result<void> store_home(const std::string& home, const HomeFile& file) {
+  return store_small_file(home, "home", encode_home(file));
 }
 
 }  // namespace cairn::embed

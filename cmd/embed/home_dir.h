@@ -27,6 +27,10 @@ Result<std::optional<HomeFile>> load_home(const std::string& home);
 /// Durable on return; the last step of making a home.
 Result<void> store_home(const std::string& home, const HomeFile& file);
 
+/// Writes DIRECTORY/NAME.new, flushes and renames: the file is as before or as given, never
+/// between. Durable on return. @error no_perm, no_space, io  one line on stderr
+Result<void> store_small_file(const std::string& directory, const char* name, ByteView bytes);
+
 /// Makes a directory of mode 0700 and its entry durable; an existing one is fine.
 Result<void> make_directory(const std::string& path);
 /// Removes a file or a whole tree durably; absent is fine.

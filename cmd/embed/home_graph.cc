@@ -96,12 +96,14 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   return context_->run(start(std::move(options), !found));
 }
 
-Task<Result<void>> HomeGraph::open_config(bool fresh) {
+Task<Result<void>> HomeGraph::open_config(bool fresh, std::vector<client::HomeDevice> wishes) {
   const std::string directory = path_ + "/system";
   if (fresh) {
     CO_TRY(removed, remove_tree(directory));   // of an interrupted creation
     CO_TRY(made, make_directory(directory));
-    CO_TRY(files, co_await create_blobs(*reactor_, directory, kConfigSizes));
+    CO_TRY(old, remove_tree(path_ + "/storage"));
+    CO_TRY(devices, co_await Storage::prepare(*reactor_, path_, file_.uuid, std::move(wishes)));
+    CO_TRY(files, co_await create_blob_files(*reactor_, directory, kConfigSizes));
     config_files_ = std::move(files);
     auto config = co_await service::EmbeddedConfigStore::create(
         *reactor_, config_files_.devices(), file_.uuid);
@@ -109,7 +111,7 @@ Task<Result<void>> HomeGraph::open_config(bool fresh) {
     config_ = std::move(*config);
     co_return store_home(path_, file_);
   }
-  CO_TRY(files, co_await open_blobs(*reactor_, directory));
+  CO_TRY(files, co_await open_blob_files(*reactor_, directory));
   config_files_ = std::move(files);
   auto config = co_await service::EmbeddedConfigStore::open(*reactor_, config_files_.devices(),
                                                             file_.uuid);
@@ -119,11 +121,13 @@ Task<Result<void>> HomeGraph::open_config(bool fresh) {
 }
 
 Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
-  CO_TRY(config, co_await open_config(fresh));
+  CO_TRY(config, co_await open_config(fresh, std::move(options.devices)));
+  CO_TRY(storage, co_await Storage::open(*reactor_, path_, file_.uuid));
+  storage_ = std::move(storage);
   engine_ = std::make_unique<engine::Engine>(
       *reactor_, engine::EngineOptions{.system = file_.uuid, .rank = kEngine.rank,
                                        .incarnation = reactor_->random().next()});
-  shards_ = std::make_unique<FileShards>(*reactor_, *engine_, path_);
+  shards_ = std::make_unique<HomeShards>(*reactor_, *engine_, *storage_);
   service_ = std::make_unique<service::Service>(
       *reactor_, *config_, *shards_,
       service::ServiceOptions{.read_only = options.home.read_only,
@@ -174,6 +178,7 @@ Result<void> HomeGraph::close() {
   service_.reset();
   shards_.reset();
   engine_.reset();
+  storage_.reset();
   config_.reset();
   config_files_ = {};
   reactor_.reset();

@@ -8,9 +8,9 @@
 
 #include "client/home.h"
 #include "client/rpc.h"
-#include "cmd/embed/file_shards.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_lock.h"
+#include "cmd/embed/home_shards.h"
 #include "fabric/inproc.h"
 #include "runtime/context.h"
 #include "service/embedded_config_store.h"
@@ -20,6 +20,7 @@ namespace cairn::embed {
 
 struct GraphOptions {
   client::HomeOptions home;
+  std::vector<client::HomeDevice> devices;            // for a home that is made now
   std::function<void(const char*)> at_step;   // service::ServiceOptions::at_step
 };
 
@@ -31,9 +32,10 @@ class HomeGraph {
 
   Context& context() { return *context_; }
   client::Rpc& rpc() { return *rpc_; }
-  FileShards& shards() { return *shards_; }
+  HomeShards& shards() { return *shards_; }
   service::EmbeddedConfigStore& config() { return *config_; }
   service::Service& service() { return *service_; }
+  const Storage& storage() const { return *storage_; }
   const std::string& path() const { return path_; }
   /// Waits for running operations, checkpoints, closes. Idempotent. Outside the reactor.
   Result<void> close();
@@ -42,17 +44,18 @@ class HomeGraph {
   HomeGraph() = default;
   Result<void> prepare(GraphOptions options);
   Task<Result<void>> start(GraphOptions options, bool fresh);
-  Task<Result<void>> open_config(bool fresh);
+  Task<Result<void>> open_config(bool fresh, std::vector<client::HomeDevice> wishes);
   Task<Result<void>> finish();
 
   std::string path_;
   HomeFile file_;
   HomeLock lock_;
   std::unique_ptr<Reactor> reactor_;
-  BlobFiles config_files_;
+  Blobs config_files_;
   std::unique_ptr<service::EmbeddedConfigStore> config_;
+  std::unique_ptr<Storage> storage_;
   std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<FileShards> shards_;
+  std::unique_ptr<HomeShards> shards_;
   std::unique_ptr<service::Service> service_;
   std::unique_ptr<fabric::InprocTransport> transport_;
   std::unique_ptr<client::Rpc> rpc_;

@@ -79,7 +79,7 @@ void add_tiers(Json& out, const PoolFacts& pool) {
 void add_versions(Json& out, const PoolFacts& pool, bool admin, const std::string& self_heal) {
   out["pool_layout_ver"] = admin ? kLayoutVersion : 0;
   out["upgrade_layout_ver"] = admin ? kLayoutVersion : 0;
-  out["mem_file_bytes"] = pool.tiers[0].total;
+  out["mem_file_bytes"] = pool.memory_bytes != 0 ? pool.memory_bytes : pool.tiers[0].total;
   out["md_on_ssd_active"] = false;
   out["self_heal_policy"] = self_heal;
 }

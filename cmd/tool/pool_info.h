@@ -17,6 +17,8 @@ struct PoolFacts {
     uint64_t total = 0, free = 0;
   };
   Tier tiers[2];
+  /// Memory budget of a shard, if one was chosen.
+  uint64_t memory_bytes = 0;
 };
 
 struct PoolListOptions {

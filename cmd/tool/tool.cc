@@ -187,6 +187,7 @@ int Tool::main(int argc, char** argv) {
   }
   const CLI::App* app = deepest();
   const auto found = commands_.find(app);
+  if (found == commands_.end() && app == app_.get() && without_command_) return without_command_();
   if (found == commands_.end()) {
     return fail({"Please specify one command of: " + list_of(app), kStatusMisc, {}, {}});
   }

@@ -81,6 +81,9 @@ class Tool {
                    const std::vector<std::string>& aliases, const std::string& description);
   /// A command below a command ("storage query usage"); the one above then only holds it.
   Command& adopt(CLI::App* app);
+  /// What a command line without a command does instead of being refused; it prints itself and
+  /// gives the exit status.
+  void without_command(std::function<int()> run) { without_command_ = std::move(run); }
   CLI::App& app() { return *app_; }
   bool json() const { return json_; }
   const std::string& name() const { return name_; }
@@ -100,6 +103,7 @@ class Tool {
   std::unique_ptr<CLI::App> app_;
   std::map<const CLI::App*, std::unique_ptr<Command>> commands_;
   std::map<std::string, CLI::App*> resources_;
+  std::function<int()> without_command_;
   bool json_ = false;
 };
 

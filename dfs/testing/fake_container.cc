@@ -47,7 +47,7 @@ void cut(FakeValue& value, uint64_t first, uint64_t end) {
 /// Walks scattered memory.
 class Cursor {
  public:
-  explicit Cursor(const std::vector<IoVec>& buffer) : buffer_(buffer) {}
+  explicit Cursor(const IoVecs& buffer) : buffer_(buffer) {}
   void take(std::byte* to, uint64_t bytes) { move(bytes, to, nullptr); }
   void put(const std::byte* from, uint64_t bytes) { move(bytes, nullptr, from); }
   void skip(uint64_t bytes) { move(bytes, nullptr, nullptr); }
@@ -64,12 +64,12 @@ class Cursor {
       if (offset_ == buffer_[index_].bytes) offset_ = 0, ++index_;
     }
   }
-  const std::vector<IoVec>& buffer_;
+  const IoVecs& buffer_;
   size_t index_ = 0;
   uint64_t offset_ = 0;
 };
 
-uint64_t room_of(const std::vector<IoVec>& buffer) {
+uint64_t room_of(const IoVecs& buffer) {
   uint64_t room = 0;
   for (const IoVec& piece : buffer) room += piece.bytes;
   return room;
@@ -223,7 +223,7 @@ Task<Result<uint64_t>> FakeContainer::alloc_oids(uint64_t count) {
 }
 
 Task<Result<model::Epoch>> FakeContainer::update(client::ObjectArgs args,
-                                                 std::vector<model::Iod> iods) {
+                                                 model::Iods iods) {
   co_await system_.reactor().yield();
   CO_TRY(begun, begin_write());
   Akeys* akeys = find(args.oid, args.dkey);
@@ -242,11 +242,24 @@ Task<Result<model::Epoch>> FakeContainer::update(client::ObjectArgs args,
   co_return epoch;
 }
 
-Task<Result<model::Fetched>> FakeContainer::fetch(client::ObjectArgs args,
-                                                  std::vector<model::Iod> iods) {
-  co_await system_.reactor().yield();
-  CO_TRY(opened, check_open());
+Result<void> FakeContainer::begin_read(client::ReadAt at, model::ObjectId oid) {
+  TRY(opened, check_open());
   system_.begin_read();
+  if (!at.in_transaction) return {};
+  const auto object = data_->objects.find(oid);
+  if (object != data_->objects.end() && object->second.epoch > at.epoch) {
+    return fail(Errc::tx_restart, "fake: the object has changed");
+  }
+  if (at.chosen != nullptr) {
+    *at.chosen = at.epoch == model::kEpochMax ? system_.next_epoch() : at.epoch;
+  }
+  return {};
+}
+
+Task<Result<model::Fetched>> FakeContainer::fetch_at(client::ReadAt at, client::ObjectArgs args,
+                                                     model::Iods iods) {
+  co_await system_.reactor().yield();
+  CO_TRY(begun, begin_read(at, args.oid));
   model::Fetched out;
   out.iods.resize(iods.size());
   const Akeys* akeys = find(args.oid, args.dkey);
@@ -317,11 +330,11 @@ Task<Result<model::Epoch>> FakeContainer::punch_akeys(client::ObjectArgs args,
   co_return touch(args.oid);
 }
 
-Task<Result<model::Listed>> FakeContainer::list(model::ObjectId oid, model::ListRequest request) {
+Task<Result<model::Listed>> FakeContainer::list_at(client::ReadAt at, model::ObjectId oid,
+                                                   model::ListRequest request) {
   using What = model::ListRequest::What;
   co_await system_.reactor().yield();
-  CO_TRY(opened, check_open());
-  system_.begin_read();
+  CO_TRY(begun, begin_read(at, oid));
   std::string from;
   if (!request.position.empty()) {
     CO_TRY(place, system_.recall(request.position));
@@ -381,11 +394,11 @@ Task<Result<Bytes>> FakeContainer::position_of(model::ObjectId oid, model::ListR
   co_return system_.remember(ordered(kind, key));
 }
 
-Task<Result<model::QueriedKey>> FakeContainer::query_key(model::ObjectId oid,
-                                                         model::QueryKeyRequest request) {
+Task<Result<model::QueriedKey>> FakeContainer::query_key_at(client::ReadAt at,
+                                                            model::ObjectId oid,
+                                                            model::QueryKeyRequest request) {
   co_await system_.reactor().yield();
-  CO_TRY(opened, check_open());
-  system_.begin_read();
+  CO_TRY(begun, begin_read(at, oid));
   model::QueriedKey out;
   const auto object = data_->objects.find(oid);
   if (object == data_->objects.end() || !request.max || request.want_akey) co_return out;
@@ -410,12 +423,80 @@ Task<Result<model::QueriedKey>> FakeContainer::query_key(model::ObjectId oid,
   co_return out;
 }
 
-Task<Result<model::Epoch>> FakeContainer::max_epoch(model::ObjectId oid) {
+Task<Result<model::Epoch>> FakeContainer::max_epoch_at(client::ReadAt at, model::ObjectId oid) {
   co_await system_.reactor().yield();
-  CO_TRY(opened, check_open());
-  system_.begin_read();
+  CO_TRY(begun, begin_read(at, oid));
   const auto object = data_->objects.find(oid);
   co_return object == data_->objects.end() ? 0 : object->second.epoch;
+}
+
+void FakeContainer::apply_change(const client::Change& change) {
+  using Kind = client::Change::Kind;
+  auto& dkeys = data_->objects[change.oid].dkeys;
+  const std::string dkey = ordered(model::dkey_kind(change.oid.type()), change.dkey);
+  switch (change.kind) {
+    case Kind::update:
+      for (const model::Iod& iod : change.iods) {
+        apply(iod, dkeys[dkey][std::string{as_chars(iod.akey)}]);
+      }
+      return;
+    case Kind::punch_object:
+      dkeys.clear();
+      return;
+    case Kind::punch_dkey:
+      dkeys.erase(dkey);
+      return;
+    case Kind::punch_akeys:
+      break;
+  }
+  const auto found = dkeys.find(dkey);
+  if (found == dkeys.end()) return;
+  for (const ByteView akey : change.akeys) found->second.erase(std::string{as_chars(akey)});
+  if (found->second.empty()) dkeys.erase(found);
+}
+
+Task<Result<model::Epoch>> FakeContainer::transact(client::Changes changes) {
+  co_await system_.reactor().yield();
+  CO_TRY(opened, check_open());
+  for (const client::ReadRange& read : changes.reads) {
+    const auto object = data_->objects.find(read.oid);
+    if (object != data_->objects.end() && object->second.epoch > changes.read_epoch) {
+      co_return fail(Errc::tx_restart, "fake: something that was read has changed");
+    }
+  }
+  CO_TRY(begun, begin_write());
+  const model::Epoch epoch = system_.next_epoch();
+  for (const client::Change& change : changes.changes) {
+    apply_change(change);
+    data_->objects[change.oid].epoch = epoch;
+  }
+  co_return epoch;
+}
+
+namespace {
+
+template <class T>
+Task<Result<T>> no_snapshots() {
+  co_return fail(Errc::no_sys, "fake: keeps no old versions");
+}
+
+}  // namespace
+
+Task<Result<model::Epoch>> FakeContainer::snap_create() { return no_snapshots<model::Epoch>(); }
+Task<Result<std::vector<client::Snapshot>>> FakeContainer::snap_list() {
+  co_return std::vector<client::Snapshot>{};
+}
+Task<Result<void>> FakeContainer::snap_destroy(model::Epoch) { return no_snapshots<void>(); }
+Task<Result<void>> FakeContainer::snap_set_table(model::Epoch, bool) {
+  return no_snapshots<void>();
+}
+Task<Result<void>> FakeContainer::rollback(model::Epoch) { return no_snapshots<void>(); }
+Task<Result<client::ObjectPage>> FakeContainer::list_objects(model::Epoch, Bytes, uint32_t) {
+  return no_snapshots<client::ObjectPage>();
+}
+Task<Result<client::DifferencePage>> FakeContainer::snap_diff(model::Epoch, model::Epoch, Bytes,
+                                                              uint32_t) {
+  return no_snapshots<client::DifferencePage>();
 }
 
 }  // namespace cairn::dfs::testing

@@ -23,19 +23,33 @@ class FakeContainer final : public client::Container {
   Task<Result<uint64_t>> alloc_oids(uint64_t count) override;
 
   Task<Result<model::Epoch>> update(client::ObjectArgs args,
-                                    std::vector<model::Iod> iods) override;
-  Task<Result<model::Fetched>> fetch(client::ObjectArgs args,
-                                     std::vector<model::Iod> iods) override;
+                                    model::Iods iods) override;
+  Task<Result<model::Fetched>> fetch_at(client::ReadAt at, client::ObjectArgs args,
+                                        model::Iods iods) override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(client::ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(client::ObjectArgs args,
                                          std::vector<ByteView> akeys) override;
-  Task<Result<model::Listed>> list(model::ObjectId oid, model::ListRequest request) override;
+  Task<Result<model::Listed>> list_at(client::ReadAt at, model::ObjectId oid,
+                                      model::ListRequest request) override;
   Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                   ByteView key) override;
-  Task<Result<model::QueriedKey>> query_key(model::ObjectId oid,
-                                            model::QueryKeyRequest request) override;
-  Task<Result<model::Epoch>> max_epoch(model::ObjectId oid) override;
+  Task<Result<model::QueriedKey>> query_key_at(client::ReadAt at, model::ObjectId oid,
+                                               model::QueryKeyRequest request) override;
+  Task<Result<model::Epoch>> max_epoch_at(client::ReadAt at, model::ObjectId oid) override;
+  /// One write. What was read is compared object by object.
+  Task<Result<model::Epoch>> transact(client::Changes changes) override;
+
+  // There are no old versions: snapshots are refused.
+  Task<Result<model::Epoch>> snap_create() override;
+  Task<Result<std::vector<client::Snapshot>>> snap_list() override;
+  Task<Result<void>> snap_destroy(model::Epoch epoch) override;
+  Task<Result<void>> snap_set_table(model::Epoch epoch, bool whole) override;
+  Task<Result<void>> rollback(model::Epoch epoch) override;
+  Task<Result<client::ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
+                                                uint32_t count_max) override;
+  Task<Result<client::DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
+                                                 Bytes position, uint32_t count_max) override;
 
  private:
   Result<void> check_open() const;
@@ -44,6 +58,9 @@ class FakeContainer final : public client::Container {
   /// The keys of a dkey; null if it does not exist.
   std::map<std::string, FakeValue>* find(model::ObjectId oid, ByteView dkey);
   model::Epoch touch(model::ObjectId oid);
+  /// Picks or checks the epoch of a read. @error tx_restart
+  Result<void> begin_read(client::ReadAt at, model::ObjectId oid);
+  void apply_change(const client::Change& change);
 
   FakeSystem& system_;
   std::shared_ptr<client::Pool> pool_;

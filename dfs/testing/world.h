@@ -55,14 +55,14 @@ class World {
                                              .target = std::move(target)}));
   }
   int write(const Node& file, uint64_t offset, std::string text) {
-    std::vector<IoVec> buffer{{reinterpret_cast<std::byte*>(text.data()), text.size()}};
+    IoVecs buffer{{reinterpret_cast<std::byte*>(text.data()), text.size()}};
     const auto written = run(mount->write(file, {{offset, text.size()}}, std::move(buffer)));
     return written ? 0 : written.error().number();
   }
   /// The whole content, or "!errno".
   std::string read(const Node& file) {
     std::string text(1 << 16, '#');
-    std::vector<IoVec> buffer{{reinterpret_cast<std::byte*>(text.data()), text.size()}};
+    IoVecs buffer{{reinterpret_cast<std::byte*>(text.data()), text.size()}};
     const auto got = run(mount->read(file, {{0, text.size()}}, std::move(buffer)));
     if (!got) return "!" + std::to_string(got.error().number());
     return text.substr(0, *got);

@@ -164,10 +164,43 @@ def check_cairn(run):
     run.good(["cairn", "check"], has=b": clean\n")
     if not json.loads(run.good(["cairn", "check", "-q", "--json"]))["response"]["clean"]:
         run.failures.append("cairn check --json: not clean")
-    run.bad(["cairn"], "check or status")
+    run.good(["cairn", "check", "--losses"], stdout=b"nothing is lost\n")
+    run.good(["cairn", "scrub"], has=b": clean\n")
+    run.bad(["cairn"], "check, init, scrub or status")
     run.bad(["cairn", "nope"], "Unknown command `nope'")
     run.bad(["cairn", "status", "more"], "too many arguments: more")
     run.bad(["cairn", "check", "--nope"], "unknown flag `nope'")
+    run.bad(["cairn", "scrub", "more"], "too many arguments: more")
+    run.bad(["cairn", "scrub", "--nope"], "unknown flag `nope'")
+
+
+def check_devices(run):
+    disk, other = os.path.join(run.top, "disk"), os.path.join(run.top, "other disk")
+    for path in (disk, other):
+        with open(path, "wb") as file:
+            file.truncate(300 << 20)
+    home = os.path.join(run.top, "on-devices")
+    before = run.env["CAIRN_HOME"]
+    run.bad(["cairn", "init"], "a home already")
+    run.env["CAIRN_HOME"] = home
+    run.bad(["cairn", "init", "-d", disk + "=wal,metal"], "each must be wal, meta or data")
+    run.bad(["cairn", "init", "-d", disk + "=wal,meta"], "each of wal, meta and data needs")
+    run.bad(["cairn", "init", "-d", os.path.join(run.top, "nope")], "No such file")
+    run.good(["cairn", "init", "-d", disk + "=wal,meta", "--device", other + "=data"],
+             has=b" is made\n")
+    run.good(["dmg", "pool", "create", "--size", "256M", "tank"], has=b"UUID")
+    devices = json.loads(run.good(["cairn", "status", "--json"]))["response"]["devices"]
+    if [d["roles"] for d in devices] != ["wal,meta", "data"] or devices[1]["path"] != other:
+        run.failures.append(f"cairn status --json lists {devices}")
+    if any(d["free"] >= d["total"] for d in devices):
+        run.failures.append(f"a pool takes nothing of {devices}")
+    run.good(["cairn", "check"], has=b": clean\n")
+    run.env["CAIRN_HOME"] = os.path.join(run.top, "second")
+    run.bad(["cairn", "init", "-d", disk], "holds data already")
+    run.good(["cairn", "init", "-d", disk + "=wal,meta,data,wipe"], has=b" is made\n")
+    run.env["CAIRN_HOME"] = home
+    run.bad(["cairn", "status"], "another home")
+    run.env["CAIRN_HOME"] = before
 
 
 def check_homes(run):
@@ -176,7 +209,8 @@ def check_homes(run):
     os.mkdir(other)
     with open(os.path.join(other, "letter"), "w", encoding="ascii") as file:
         file.write("x")
-    for command in (["cairn", "status"], ["cairn", "check"]):
+    for command in (["cairn", "status"], ["cairn", "check"], ["cairn", "scrub"],
+                    ["ddb", "--pool", "tank", "ls"]):
         run.bad(command, "there is no home", home=none)
     if os.path.exists(none):
         run.failures.append("cairn status made a home")
@@ -225,9 +259,21 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cairn-tools-") as top:
         run = Runner(parser.parse_args().bin, top)
         run.good(["dmg", "pool", "create", "--size", "200M", "tank"])
+        run.good(["dmg", "pool", "create", "--size", "200M", "--mem-ratio", "25%", "small"],
+                 has=b"Memory File Size")
+        query = run.good(["dmg", "-j", "pool", "query", "small"])
+        if json.loads(query)["response"]["mem_file_bytes"] != 16 << 20:
+            run.failures.append("mem_file_bytes is not a quarter of the metadata")
+        run.good(["dmg", "pool", "destroy", "small"])
+        for wrong in (["--mem-ratio", "0"], ["--mem-ratio", "101"], ["--mem-ratio", "x"],
+                      ["--mem-size", "x"], ["--mem-ratio", "50", "--mem-size", "1G"]):
+            run.bad(["dmg", "pool", "create", "--size", "200M", *wrong, "no"], "--mem-")
+        run.bad(["dmg", "pool", "create", "--size", "200M", "--mem-size", "1M", "no"],
+                "requested memory is too small",
+                stdout=None)
         run.good(["daos", "cont", "create", "tank", "docs", "--type", "POSIX"])
-        for check in (check_files, check_directories, check_attributes, check_cairn, check_homes,
-                      check_holder):
+        for check in (check_files, check_directories, check_attributes, check_cairn, check_devices,
+                      check_homes, check_holder):
             check(run)
         run.good(["cairn", "check"], has=b": clean\n")
     for failure in run.failures:

@@ -45,7 +45,7 @@ struct OpIod {
   ValueType type = ValueType::single;
   uint64_t record_bytes = 0;
   uint64_t flags = 0;
-  std::vector<model::Recx> recxs;
+  model::Recxs recxs;
 };
 
 /// An update, or a punch of a level.
@@ -163,7 +163,7 @@ inline Bytes payload_of(const OpIod& iod, uint32_t stamp) {
 }
 
 /// Cuts a buffer into pieces of odd lengths, as a caller may.
-inline std::vector<IoVec> scattered(Bytes& bytes) {
+inline IoVecs scattered(Bytes& bytes) {
   if (bytes.empty()) return {};
   const size_t cut = bytes.size() / 3;
   if (cut == 0) return {{bytes.data(), bytes.size()}};

@@ -1,0 +1,43 @@
+// How the memory budget of one store is divided. Everything that grows with use has a part here,
+// and stays within it; I/O buffers of operations under way are bounded by how many there are.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "index/page_header_format.h"
+
+namespace cairn::index {
+
+/// A store with less could not do one operation of the largest kind; it is refused when it is made.
+inline constexpr uint64_t kMemoryBytesMin = 4ull << 20;
+inline constexpr size_t kFramesMin = 200;
+
+/// Of one page in memory beside its bytes: its slot, its places in the tables of pages in memory
+/// and of those remembered after eviction, and four in those of what the generation changed (born
+/// pages, addresses to be freed).
+inline constexpr size_t kFrameOverhead = 512;
+
+struct Budget {
+  uint64_t table_bytes = 0;   // sessions, deferred frees, the log's open writes
+  uint64_t bitmap_bytes = 0;  // the maps of free pages and blocks
+  size_t frames = 0;          // pages, clones for a checkpoint among them: all that is left
+};
+
+/// Two bits of a map and a little for each block (media/space.h).
+constexpr uint64_t map_bytes(uint64_t blocks) { return blocks / 4 + blocks / 64 + 1024; }
+
+/// Sessions and their like get a share whatever the blobs' sizes.
+constexpr uint64_t table_bytes(uint64_t memory_bytes) { return memory_bytes / 16; }
+
+constexpr Budget split_budget(uint64_t memory_bytes, uint64_t meta_pages, uint64_t data_blocks) {
+  Budget budget;
+  budget.table_bytes = table_bytes(memory_bytes);
+  budget.bitmap_bytes = map_bytes(meta_pages) + map_bytes(data_blocks);
+  const uint64_t taken = budget.table_bytes + budget.bitmap_bytes;
+  if (taken < memory_bytes) budget.frames = (memory_bytes - taken) / (kPageBytes + kFrameOverhead);
+  return budget;
+}
+
+}  // namespace cairn::index

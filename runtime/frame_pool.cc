@@ -1,0 +1,160 @@
+#include "runtime/frame_pool.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <new>
+
+#include "base/check.h"
+
+namespace cairn {
+namespace {
+
+/// Sizes are rounded up to this.
+constexpr size_t kStepBytes = 64;
+constexpr size_t kSizeCount = kFrameBytesPooledMax / kStepBytes;
+/// Frames that move between a thread and the depot at once. A thread keeps up to two magazines of a
+/// size, so the depot is seen at most once in so many frames.
+constexpr uint32_t kMagazineFrames = 16;
+/// What the depot keeps; more goes back to the heap. Thousands of operations in flight.
+constexpr size_t kDepotBytesMax = 16u << 20;
+
+/// A free frame.
+struct Free {
+  Free* next;           // in its magazine
+  Free* next_magazine;  // of the first of a magazine in the depot
+};
+static_assert(sizeof(Free) <= kStepBytes);
+
+/// Full magazines of every size. Nobody waits for it: who finds it taken uses the heap, which also
+/// makes it safe in a child that was forked while another thread had it.
+class Depot {
+ public:
+  void put(size_t size, Free* magazine) {
+    const size_t bytes = (size + 1) * kStepBytes * kMagazineFrames;
+    if (!taken_.test_and_set(std::memory_order_acquire)) {
+      const bool fits = bytes_ + bytes <= kDepotBytesMax;
+      if (fits) {
+        bytes_ += bytes;
+        magazine->next_magazine = magazines_[size];
+        magazines_[size] = magazine;
+      }
+      taken_.clear(std::memory_order_release);
+      if (fits) return;
+    }
+    drop(magazine);
+  }
+  /// Null if there is none.
+  Free* take(size_t size) {
+    if (taken_.test_and_set(std::memory_order_acquire)) return nullptr;
+    Free* const magazine = magazines_[size];
+    if (magazine != nullptr) {
+      bytes_ -= (size + 1) * kStepBytes * kMagazineFrames;
+      magazines_[size] = magazine->next_magazine;
+    }
+    taken_.clear(std::memory_order_release);
+    return magazine;
+  }
+  static void drop(Free* list) {
+    while (list != nullptr) {
+      Free* const frame = list;
+      list = list->next;
+      ::operator delete(frame);
+    }
+  }
+
+ private:
+  std::atomic_flag taken_;
+  size_t bytes_ = 0;
+  std::array<Free*, kSizeCount> magazines_{};
+};
+constinit Depot depot;
+
+/// The frames of one thread.
+class Local {
+ public:
+  ~Local() {
+    for (Shelf& shelf : shelves_) {
+      Depot::drop(shelf.open);
+      Depot::drop(shelf.full);
+    }
+  }
+
+  void* take(size_t size) {
+    Shelf& shelf = shelves_[size];
+    if (shelf.open == nullptr) {
+      shelf.open = shelf.full;
+      shelf.full = nullptr;
+      if (shelf.open == nullptr) shelf.open = depot.take(size);
+      if (shelf.open == nullptr) return ::operator new((size + 1) * kStepBytes);
+      shelf.open_count = kMagazineFrames;
+    }
+    Free* const frame = shelf.open;
+    shelf.open = frame->next;
+    --shelf.open_count;
+    return frame;
+  }
+  void put(size_t size, void* memory) {
+    Shelf& shelf = shelves_[size];
+    if (shelf.open_count == kMagazineFrames) {
+      if (shelf.full != nullptr) depot.put(size, shelf.full);
+      shelf.full = shelf.open;
+      shelf.open = nullptr;
+      shelf.open_count = 0;
+    }
+    shelf.open = ::new (memory) Free{shelf.open, nullptr};
+    ++shelf.open_count;
+  }
+
+ private:
+  struct Shelf {
+    Free* open = nullptr;  // the magazine in use
+    Free* full = nullptr;  // a full one, or none
+    uint32_t open_count = 0;
+  };
+  std::array<Shelf, kSizeCount> shelves_{};
+};
+
+// A plain pointer, so that the common way needs neither a guard nor a call for its address, also in
+// a shared library.
+thread_local constinit Local* local __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local constinit bool thread_ends = false;
+
+struct Owner {
+  Local frames;
+  Owner() { local = &frames; }
+  ~Owner() {
+    local = nullptr;
+    thread_ends = true;  // frames of later destructors come from the heap
+  }
+};
+
+Local* make_local() {
+  if (thread_ends) return nullptr;
+  thread_local Owner owner;
+  return local;
+}
+
+size_t size_of(size_t bytes) { return (bytes - 1) / kStepBytes; }
+
+}  // namespace
+
+void* frame_new(size_t bytes) {
+  DCHECK(bytes > 0);
+  if (bytes > kFrameBytesPooledMax) return ::operator new(bytes);
+  const size_t size = size_of(bytes);
+  Local* here = local;
+  if (here == nullptr) here = make_local();
+  if (here == nullptr) return ::operator new((size + 1) * kStepBytes);
+  return here->take(size);
+}
+
+void frame_delete(void* frame, size_t bytes) noexcept {
+  if (bytes > kFrameBytesPooledMax) return ::operator delete(frame);
+  Local* here = local;
+  if (here == nullptr) here = make_local();
+  if (here == nullptr) return ::operator delete(frame);
+  here->put(size_of(bytes), frame);
+}
+
+}  // namespace cairn

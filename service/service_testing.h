@@ -1,0 +1,203 @@
+// A service on a ConfigStore in memory and engines that only remember, for tests of this folder.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "service/service.h"
+#include "sim/world.h"
+
+namespace cairn::service {
+
+inline constexpr uint64_t kPoolBytes = 256u << 20;
+
+/// A ConfigStore in memory.
+class MapConfig final : public ConfigStore {
+ public:
+  Task<Result<std::optional<ConfigEntry>>> get(std::string key) override {
+    const auto found = entries.find(key);
+    if (found == entries.end()) co_return std::optional<ConfigEntry>();
+    co_return std::optional<ConfigEntry>(found->second);
+  }
+  Task<Result<std::vector<ConfigEntry>>> range(std::string prefix) override {
+    std::vector<ConfigEntry> out;
+    for (const auto& [key, entry] : entries) {
+      if (key.starts_with(prefix)) out.push_back(entry);
+    }
+    co_return out;
+  }
+  Task<Result<Revision>> commit(ConfigTxn txn) override {
+    for (const auto& required : txn.require) {
+      const auto found = entries.find(required.key);
+      if ((found == entries.end() ? 0 : found->second.modified) != required.modified) {
+        co_return fail(Errc::again, "changed");
+      }
+    }
+    if (fail_commits) co_return fail(Errc::no_space, "full");
+    ++revision;
+    for (auto& put : txn.puts) entries[put.key] = {put.key, std::move(put.value), revision};
+    for (const auto& key : txn.deletes) entries.erase(key);
+    co_return revision;
+  }
+  void watch(std::string, std::function<void(Revision)>) override {}
+
+  std::map<std::string, ConfigEntry> entries;
+  Revision revision = 0;
+  bool fail_commits = false;
+};
+
+/// Engines that remember what they were told.
+class FakeHost final : public ShardHost {
+ public:
+  Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) override {
+    created_with[pool] = sizes.memory_bytes;
+    pools.insert(pool);
+    if (fail_create) co_return fail(Errc::no_space, "full");
+    co_return Result<void>{};
+  }
+  Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override {
+    opened_with[pool] = memory_bytes;
+    if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
+    co_return Result<void>{};
+  }
+  Task<Result<void>> remove_pool(Uuid pool) override {
+    if (fail_remove) co_return fail(Errc::io, "cannot remove");
+    pools.erase(pool);
+    co_return Result<void>{};
+  }
+  Task<Result<void>> destroy_container(Uuid, uint32_t container) override {
+    if (fail_remove) co_return fail(Errc::io, "cannot remove");
+    held.erase(container);
+    destroyed.push_back(container);
+    co_return Result<void>{};
+  }
+  Task<Result<model::Epoch>> freeze_container(Uuid, uint32_t container) override {
+    if (fail_freeze) co_return fail(Errc::io, "a shard has stopped");
+    frozen.insert(container);
+    co_return newest;
+  }
+  /// A shard of two that fails: the other one holds the snapshot.
+  Task<Result<void>> add_snapshot(Uuid, uint32_t container, model::Epoch epoch) override {
+    EXPECT_TRUE(frozen.contains(container));
+    EXPECT_GT(epoch, newest);
+    held[container].insert(epoch);
+    if (fail_adds > 0) {
+      --fail_adds;
+      co_return fail(Errc::timed_out, "the freeze has ended");
+    }
+    frozen.erase(container);
+    newest = epoch;
+    co_return Result<void>{};
+  }
+  Task<Result<void>> remove_snapshot(Uuid, uint32_t container, model::Epoch epoch) override {
+    if (fail_remove) co_return fail(Errc::io, "cannot remove");
+    held[container].erase(epoch);
+    co_return Result<void>{};
+  }
+  Task<void> unfreeze_container(Uuid, uint32_t container) override {
+    frozen.erase(container);
+    co_return;
+  }
+  Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch) override {
+    rolled_back.emplace_back(container, epoch);
+    co_return Result<void>{};
+  }
+  Task<Result<std::vector<model::Epoch>>> snapshots(Uuid, uint32_t container) override {
+    co_return std::vector<model::Epoch>(held[container].begin(), held[container].end());
+  }
+  Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
+  Result<wire::HandleRef> grant(const Grant& grant) override {
+    grants.push_back(grant);
+    return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
+  }
+  Task<void> revoke(wire::HandleRef handle) override {
+    revoked.push_back(handle.index);
+    co_return;
+  }
+
+  std::set<Uuid> pools;
+  std::vector<uint32_t> destroyed, revoked;
+  std::vector<Grant> grants;
+  std::map<Uuid, uint64_t> created_with, opened_with;  // memory
+  std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
+  std::set<uint32_t> frozen;
+  model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
+  bool fail_create = false, fail_remove = false, fail_freeze = false;
+  int fail_adds = 0;
+  std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
+};
+
+class ServiceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("CAIRN_LOG", "off", 1);
+    start();
+  }
+  void TearDown() override { stop(); }
+  void start() {
+    service_ = std::make_unique<Service>(world_.reactor(), config_, host_, options_);
+    const auto started = world_.run(service_->start());
+    ASSERT_TRUE(started && *started);
+  }
+  void stop() {
+    if (service_) world_.run(finish(*service_));
+    service_.reset();
+  }
+  static Task<bool> finish(Service& service) {
+    co_await service.stop();
+    co_return true;
+  }
+  void restart() {
+    stop();
+    start();
+  }
+
+  Result<wire::ControlReply> call(wire::ControlRequest request) {
+    auto bytes = world_.run(service_->handle(77, wire::proto_encode(request)));
+    CHECK(bytes.has_value());
+    if (!*bytes) return fail(bytes->error());
+    return wire::proto_decode<wire::ControlReply>(**bytes);
+  }
+  static Errc code(const Result<wire::ControlReply>& reply) {
+    return reply ? Errc::ok : reply.error().code();
+  }
+  Result<wire::ControlReply> create_pool(std::string label, uint64_t bytes = kPoolBytes) {
+    return call({.op = wire::Op::pool_create, .label = std::move(label), .bytes = bytes});
+  }
+  Result<wire::ControlReply> connect(std::string name, uint32_t access = 2) {
+    return call({.op = wire::Op::pool_connect, .name = std::move(name), .access = access});
+  }
+  Result<wire::ControlReply> create_cont(uint64_t pool, std::string label,
+                                         std::vector<wire::Prop> props = {}) {
+    return call({.op = wire::Op::cont_create, .label = std::move(label), .pool_handle = pool,
+                 .props = std::move(props)});
+  }
+  Result<wire::ControlReply> open_cont(uint64_t pool, std::string name, uint32_t access = 2) {
+    return call({.op = wire::Op::cont_open, .name = std::move(name), .access = access,
+                 .pool_handle = pool});
+  }
+  Result<wire::ControlReply> of_cont(wire::Op op, uint64_t handle) {
+    return call({.op = op, .cont_handle = handle});
+  }
+  Result<wire::ControlReply> destroy_cont(uint64_t pool, std::string name, bool force) {
+    return call({.op = wire::Op::cont_destroy, .name = std::move(name), .force = force,
+                 .pool_handle = pool});
+  }
+  Result<wire::ControlReply> destroy_pool(std::string name, bool force) {
+    return call({.op = wire::Op::pool_destroy, .name = std::move(name), .force = force});
+  }
+  /// A connected pool.
+  uint64_t pool() {
+    EXPECT_TRUE(create_pool("tank"));
+    return connect("tank")->handle;
+  }
+
+  sim::World world_{1};
+  MapConfig config_;
+  FakeHost host_;
+  ServiceOptions options_;
+  std::unique_ptr<Service> service_;
+};
+
+}  // namespace cairn::service

@@ -1,0 +1,189 @@
+// Snapshots: a record per snapshot; the shards hold it before the record is committed, and lose it
+// after the record is gone. So a crash leaves at most snapshots on shards that no record knows;
+// start_snapshots() removes them.
+#include <algorithm>
+#include <charconv>
+
+#include "base/report.h"
+#include "service/snap_lock.h"
+
+namespace cairn::service {
+namespace {
+
+constexpr int kSnapTriesMax = 3;
+
+}  // namespace
+
+Task<Service::SnapLock> Service::lock_snapshots(Uuid cont) {
+  while (!snapping_.insert(cont).second) co_await snapped_.wait();
+  co_return SnapLock(*this, cont);
+}
+
+Task<Result<std::vector<wire::SnapReply>>> Service::load_snapshots(Uuid pool, Uuid cont) {
+  const std::string prefix = snaps_prefix(pool, cont);
+  CO_TRY(entries, co_await config_.range(prefix));
+  std::vector<wire::SnapReply> out;
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<SnapRecord>(entry.value));
+    const std::string_view digits = std::string_view(entry.key).substr(prefix.size());
+    wire::SnapReply snapshot{.has_table = record.has_table};
+    const auto parsed =
+        std::from_chars(digits.data(), digits.data() + digits.size(), snapshot.epoch, 16);
+    if (parsed.ec != std::errc() || digits.size() != 16) {
+      co_return fail(Errc::checksum, "config store: a key that names no snapshot");
+    }
+    out.push_back(snapshot);
+  }
+  co_return out;
+}
+
+/// A failure leaves at worst what start_snapshots() removes.
+Task<void> Service::drop_from_shards(Uuid pool, uint32_t container, model::Epoch epoch) {
+  const auto dropped = co_await host_.remove_snapshot(pool, container, epoch);
+  if (dropped) co_return;
+  report(Severity::warning, std::string("snapshot: its space is freed at the next open of the "
+                                        "home: ") + dropped.error().what());
+}
+
+/// Freezes the container on all shards and adds the snapshot to them.
+Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t container) {
+  const auto newest = co_await host_.freeze_container(pool, container);
+  if (!newest) {
+    co_await host_.unfreeze_container(pool, container);
+    co_return fail(newest.error());
+  }
+  step("snap.create.frozen");
+  hlc_.advance(*newest);
+  const model::Epoch epoch = next_epoch();
+  const auto added = co_await host_.add_snapshot(pool, container, epoch);
+  if (!added) {
+    co_await host_.unfreeze_container(pool, container);
+    co_await drop_from_shards(pool, container, epoch);
+    co_return fail(added.error());
+  }
+  co_return epoch;
+}
+
+/// A freeze that ended before its snapshot came changed nothing: begins anew.
+Task<Result<model::Epoch>> Service::snap_on_shards(Uuid pool, uint32_t container) {
+  for (int i = 0; i < kSnapTriesMax; ++i) {
+    const auto epoch = co_await try_snap_on_shards(pool, container);
+    if (epoch || epoch.error().code() != Errc::timed_out) co_return epoch;
+  }
+  co_return fail(Errc::busy, "snapshot: the pool's shards are too slow now; try again");
+}
+
+Task<Result<Service::Reply>> Service::snap_create(ContHandle handle) {
+  CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+  CO_TRY(epoch, co_await snap_on_shards(handle.pool, cont.record.number));
+  step("snap.create.added");
+  ConfigTxn txn;
+  txn.expect(snap_key(handle.pool, handle.cont, epoch), 0);
+  txn.put(snap_key(handle.pool, handle.cont, epoch), wire::proto_encode(SnapRecord{}));
+  const auto committed = co_await commit_in_cont(handle.pool, handle.cont, std::move(txn));
+  if (committed) co_return Reply{.first = epoch};
+  // After an I/O error the record may be there: then the snapshot must be, too.
+  if (committed.error().code() != Errc::io) {
+    co_await drop_from_shards(handle.pool, cont.record.number, epoch);
+  }
+  co_return fail(committed.error());
+}
+
+Task<Result<Service::Reply>> Service::snap_list(ContHandle handle) {
+  CO_TRY(snapshots, co_await load_snapshots(handle.pool, handle.cont));
+  Reply reply;
+  reply.snapshots = std::move(snapshots);
+  co_return reply;
+}
+
+Task<Result<Service::Reply>> Service::snap_destroy(ContHandle handle, model::Epoch epoch) {
+  CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+  const std::string key = snap_key(handle.pool, handle.cont, epoch);
+  CO_TRY(entry, co_await config_.get(key));
+  if (!entry) co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
+  ConfigTxn txn;
+  txn.expect(key, entry->modified).erase(key);
+  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  step("snap.destroy.record");
+  co_await drop_from_shards(handle.pool, cont.record.number, epoch);
+  co_return Reply{};
+}
+
+Task<Result<Service::Reply>> Service::snap_set_table(ContHandle handle, model::Epoch epoch,
+                                                     bool whole) {
+  const std::string key = snap_key(handle.pool, handle.cont, epoch);
+  CO_TRY(entry, co_await config_.get(key));
+  if (!entry) co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
+  CO_TRY(record, parse_record<SnapRecord>(entry->value));
+  record.has_table = whole ? 1 : 0;
+  ConfigTxn txn;
+  txn.expect(key, entry->modified).put(key, wire::proto_encode(record));
+  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  co_return Reply{};
+}
+
+/// Object id tables are objects of the container: those made after the snapshot go with the
+/// rollback, so none counts as whole from before it on.
+Task<Result<Service::Reply>> Service::snap_rollback(ContHandle handle, model::Epoch epoch) {
+  CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+  CO_TRY(known, co_await load_snapshots(handle.pool, handle.cont));
+  if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) == known.end()) {
+    co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
+  }
+  if (known.back().epoch != epoch) {
+    co_return fail(Errc::busy, "snapshot: newer ones exist; destroy them before the rollback");
+  }
+  ConfigTxn txn;
+  for (const wire::SnapReply& snapshot : known) {
+    if (snapshot.has_table == 0) continue;
+    txn.put(snap_key(handle.pool, handle.cont, snapshot.epoch),
+            wire::proto_encode(SnapRecord{}));
+  }
+  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  step("snap.rollback.tables");
+  CO_TRY(done, co_await host_.rollback(handle.pool, cont.record.number, epoch));
+  co_return Reply{};
+}
+
+Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request) {
+  const bool changes = request.op != wire::Op::snap_list;
+  CO_TRY(known, cont_handle(request.cont_handle, changes));
+  ContHandle handle = *known;
+  if (!changes) co_return co_await snap_list(handle);
+  const SnapLock alone = co_await lock_snapshots(handle.cont);
+  CO_TRY(still, cont_handle(request.cont_handle, changes));
+  if (going_.contains(handle.cont)) {
+    co_return fail(Errc::nonexistent, "container: is being destroyed");
+  }
+  switch (request.op) {
+    case wire::Op::snap_create: co_return co_await snap_create(handle);
+    case wire::Op::snap_destroy: co_return co_await snap_destroy(handle, request.epoch);
+    case wire::Op::snap_rollback: co_return co_await snap_rollback(handle, request.epoch);
+    default: break;
+  }
+  co_return co_await snap_set_table(handle, request.epoch, request.count != 0);
+}
+
+/// Removes from the shards what no record knows.
+Task<Result<void>> Service::start_snapshots(Uuid pool, HeldCont cont) {
+  CO_TRY(known, co_await load_snapshots(pool, cont.uuid));
+  if (!known.empty()) hlc_.advance(known.back().epoch);
+  const auto held = co_await host_.snapshots(pool, cont.record.number);
+  if (!held) {
+    report(Severity::warning, "container " + to_string(cont.uuid) + ": its snapshots cannot be "
+                              "read: " + held.error().what());
+    co_return Result<void>{};
+  }
+  for (const model::Epoch epoch : *held) {
+    if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) != known.end()) continue;
+    if (!options_.read_only) co_await drop_from_shards(pool, cont.record.number, epoch);
+  }
+  for (const wire::SnapReply& snapshot : known) {
+    if (std::ranges::binary_search(*held, snapshot.epoch)) continue;
+    report(Severity::error, "container " + to_string(cont.uuid) + ": a snapshot is missing in the "
+                            "pool's files; what was overwritten since then is lost");
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::service
