@@ -18,7 +18,7 @@ bool same(const Batch& a, const Batch& b) {
   for (size_t i = 0; i < a.op_count(); ++i) {
     const Batch::Op& x = a.ops()[i];
     const Batch::Op& y = b.ops()[i];
-    if (x.kind != y.erase || as_chars(a.key(x)) != as_chars(b.key(y)) ||
+    if (x.kind != y.kind || as_chars(a.key(x)) != as_chars(b.key(y)) ||
         as_chars(a.value(x)) != as_chars(b.value(y))) {
       return false;
     }
@@ -71,6 +71,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   batch.put(as_bytes("container/object/one"), value);
   batch.put(as_bytes("container/object/two"), value);
   batch.erase(as_bytes("container/object/three"));
+  batch.move(as_bytes("container/object/four"), as_bytes("container/history/four"));
   encode_record({.session = 5, .sequence = 9, .epoch = 77, .kind = 1}, batch, seeds[1]);
   batch.publish({{.block = 300, .count = 17}, 0xABCD});
   batch.free({.block = 1u << 20, .count = 1});
