@@ -224,7 +224,8 @@ Task<Result<bool>> replace_run(Merge& merge) {
   if (merge.run.bytes > kInlineBytesMax) {
     IoVecCursor from(pieces);
     CO_TRY(staged, stage(*state.store, from, merge.run.bytes));
-    merge.staged = std::move(staged);
+    merge.staged.emplace(std::move(staged));
+    make_checksums(*merge.staged);
   }
   auto planned = co_await plan_loaded(merge);
   if (!planned || !*planned) {
