@@ -18,7 +18,7 @@ bool same(const Batch& a, const Batch& b) {
   for (size_t i = 0; i < a.op_count(); ++i) {
     const Batch::Op& x = a.ops()[i];
     const Batch::Op& y = b.ops()[i];
-    if (x.erase != y.erase || as_chars(a.key(x)) != as_chars(b.key(y)) ||
+    if (x.kind != y.kind || as_chars(a.key(x)) != as_chars(b.key(y)) ||
         as_chars(a.value(x)) != as_chars(b.value(y))) {
       return false;
     }
@@ -41,8 +41,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!header) return 0;
   for (const Batch::Op& op : batch.ops()) {
     CHECK(!batch.key(op).empty() && batch.key(op).size() <= kKeyBytesMax);
-    CHECK(op.erase ||
-          (batch.value(op).size() >= kStampBytes && batch.value(op).size() <= kValueBytesMax));
+    const size_t bytes = batch.value(op).size();
+    switch (op.kind) {
+      case Batch::Op::Kind::put:
+        CHECK(bytes >= kStampBytes && bytes <= kValueBytesMax);
+        break;
+      case Batch::Op::Kind::erase:
+        CHECK(bytes == 0);
+        break;
+      case Batch::Op::Kind::move:
+        CHECK(bytes > 0 && bytes <= kKeyBytesMax);  // the target's key
+        break;
+    }
   }
   Bytes again;
   encode_record(*header, batch, again);
@@ -61,6 +71,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   batch.put(as_bytes("container/object/one"), value);
   batch.put(as_bytes("container/object/two"), value);
   batch.erase(as_bytes("container/object/three"));
+  batch.move(as_bytes("container/object/four"), as_bytes("history/object/four"));
   encode_record({.session = 5, .sequence = 9, .epoch = 77, .kind = 1}, batch, seeds[1]);
   batch.publish({{.block = 300, .count = 17}, 0xABCD});
   batch.free({.block = 1u << 20, .count = 1});
