@@ -1,5 +1,6 @@
-// Locks of one mount on entries, for operations of several steps. They keep two operations of this
-// mount from undoing each other; other mounts are kept apart by the conditions of each step alone.
+// Locks of one mount on entries and on the shape of the tree. They keep two operations of this
+// mount from conflicting, and from making a circle; other mounts are kept apart by transactions
+// alone.
 #pragma once
 
 #include <utility>
@@ -25,8 +26,9 @@ class Mount::Locks {
     mount_->unlocked_.wake_all();
   }
 
-  /// Also keeps every directory where it is.
+  /// Also keeps every directory where it is. Again is fine.
   Task<void> take_tree() {
+    if (tree_) co_return;
     while (mount_->moving_dir_) co_await mount_->unlocked_.wait();
     mount_->moving_dir_ = tree_ = true;
   }

@@ -21,11 +21,6 @@ Task<FsResult<std::unique_ptr<Mount>>> Mount::open(client::ContainerPtr containe
   if (balanced && !options.balanced) {
     co_return fs_fail(EPERM, "dfs: the container demands balanced mounts (DFS_BALANCED)");
   }
-  if ((balanced || options.balanced) && options.writable) {
-    co_return fs_fail(EOPNOTSUPP,
-                      "dfs: balanced consistency needs transactions, which are not built yet; "
-                      "mount with DFS_RELAXED or read-only");
-  }
   CO_TRY(rooted, co_await mount->load_root());
   co_return std::move(mount);
 }

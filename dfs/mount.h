@@ -6,8 +6,9 @@
 // Errors are errnos, those of the reference; besides the ones named at each member: EINVAL for
 // malformed names and arguments, EPERM for changes through a read-only mount or handle, EIO for
 // damaged entries, ENOSPC.
-// Atomic and durable: every single entry (create, mkdir, symlink, chmod ...). Moves and exchanges
-// are sequences: a crash inside one may leave both names, never none.
+// Atomic and durable: every call that changes entries, also moves, exchanges and the removal of one
+// entry with its object, which are transactions. A tree is removed entry by entry, and a size
+// changes chunk by chunk.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,7 @@ struct Caller {
 struct FormatOptions {
   uint64_t chunk_bytes = 0;
   uint32_t class_id = 0, dir_class_id = 0, file_class_id = 0;
-  uint32_t consistency = 0;  // stored; kConsistencyBalanced is refused
+  uint32_t consistency = 0;  // stored; kConsistencyBalanced wants balanced mounts
   std::string hints;         // such as "file:single,dir:max"
   Caller owner;
 };
@@ -122,7 +123,6 @@ class Mount {
   /// @error EINVAL   no POSIX container, or one of another version
   /// @error EIO      no root objects   @error ENOENT  no superblock
   /// @error EPERM    the container wants balanced mounts
-  /// @error ENOTSUP  a writable balanced mount: needs transactions over several keys
   static Task<FsResult<std::unique_ptr<Mount>>> open(client::ContainerPtr container,
                                                      MountOptions options);
   ~Mount();
@@ -151,8 +151,7 @@ class Mount {
   Task<FsResult<Node>> open_in(const Node& parent, const std::string& name, OpenOptions options);
   /// @error EEXIST
   Task<FsResult<void>> make_dir(const Node& parent, const std::string& name, OpenOptions options);
-  /// Removes an entry and its object; `force`: a directory with all that is in it. The entry goes
-  /// first, so a crash may leave an object without a name, never a name without its object.
+  /// Removes an entry and its object; `force`: a directory with all that is in it, deepest first.
   /// @returns the id of what went   @error ENOTEMPTY, ENOENT
   Task<FsResult<model::ObjectId>> remove(const Node& parent, const std::string& name, bool force);
   /// @returns the id of what was replaced, if anything
@@ -251,21 +250,25 @@ class Mount {
   /// The node that an operation which follows links works on.
   Task<FsResult<Node>> follow_in(const Node& parent, const std::string& name);
 
-  Task<FsResult<bool>> is_empty_dir(model::ObjectId dir);
+  Task<FsResult<bool>> is_empty_dir(client::Container& view, model::ObjectId dir);
   struct Doomed;
   struct Emptying;
   Task<Result<void>> remove_leaf(model::ObjectId dir, Doomed& doomed);
   Task<FsResult<std::vector<Doomed>>> remove_page(model::ObjectId dir, DirPage page);
   Task<FsResult<void>> remove_tree(model::ObjectId top);
-  Task<FsResult<void>> drop_object(const Entry& entry);
-  Task<FsResult<void>> replace_entry(EntryPlace place, const Entry& entry,
-                                     const std::vector<Xattr>& xattrs);
-  Task<FsResult<std::optional<model::ObjectId>>> move_locked(const Node& parent,
-                                                             const std::string& name,
-                                                             const Node& new_parent,
-                                                             const std::string& new_name);
-  Task<FsResult<void>> exchange_locked(const Node& parent1, const std::string& name1,
-                                       const Node& parent2, const std::string& name2);
+  Task<FsResult<void>> drop_object(client::Container& view, const Entry& entry);
+  template <class T, class Body>
+  Task<FsResult<T>> atomically(Body body);
+  struct MovePlaces;
+  struct Moved;
+  Task<FsResult<Moved>> move_in(client::Container& view, const MovePlaces& places);
+  Task<FsResult<std::pair<Entry, Entry>>> exchange_in(client::Container& view,
+                                                      const MovePlaces& places);
+  struct RemovePlace;
+  Task<FsResult<model::ObjectId>> remove_in(client::Container& view, const RemovePlace& place);
+  Task<FsResult<bool>> remove_leaf_in(client::Container& view, EntryPlace place, Doomed& doomed);
+  Task<FsResult<bool>> remove_emptied_in(client::Container& view, EntryPlace place,
+                                         model::ObjectId emptied);
   void relink(const Entry& moved, const Node& new_parent);
 
   /// An entry's place, as a key.

@@ -1,4 +1,5 @@
 // Removing entries, with all below them.
+#include "dfs/atomically.h"
 #include "dfs/locks.h"
 #include "dfs/mount.h"
 #include "runtime/parallel.h"
@@ -27,44 +28,57 @@ struct Mount::Emptying {
   std::vector<Doomed> subdirs;  // of the last page; the last one is under work
 };
 
-Task<FsResult<bool>> Mount::is_empty_dir(model::ObjectId dir) {
-  Node node;
-  node.oid = dir;
-  node.mode = S_IFDIR;
-  PageRequest request{.names_max = 1};
-  for (;;) {
-    CO_TRY(page, co_await list(node, request));
-    if (!page.names.empty()) co_return false;
-    if (page.eof) co_return true;
-    request.position = std::move(page.position);
+Task<FsResult<bool>> Mount::is_empty_dir(client::Container& view, model::ObjectId dir) {
+  Bytes position;
+  for (bool eof = false; !eof;) {
+    model::ListRequest request;
+    request.count_max = 1;
+    request.bytes_max = kNameBytesMax;
+    request.position = std::move(position);
+    CO_TRY(listed, co_await view.list(dir, std::move(request)));
+    if (!listed.lengths.empty()) co_return false;
+    position = std::move(listed.position);
+    eof = listed.eof;
   }
+  co_return true;
 }
 
-Task<FsResult<void>> Mount::drop_object(const Entry& entry) {
+Task<FsResult<void>> Mount::drop_object(client::Container& view, const Entry& entry) {
   if (entry.is_link()) co_return done();  // its object was never written
-  // A look is cheap, a punch is a durable write.
+  // A look is cheap, a punch is a write.
   CO_TRY(newest, co_await container_->max_epoch(entry.oid));
   if (newest == 0) co_return done();
-  CO_TRY(epoch, co_await container_->punch_object(entry.oid, 0));
+  CO_TRY(epoch, co_await view.punch_object(entry.oid, 0));
   co_return done();
 }
 
-/// Removes an entry that is no directory. `doomed` tells how it went.
-Task<Result<void>> Mount::remove_leaf(model::ObjectId dir, Doomed& doomed) {
-  auto entry = co_await fetch_entry(*container_, {dir, doomed.name});
+/// Removes an entry that is no directory. @returns whether it was one; `doomed` says which
+Task<FsResult<bool>> Mount::remove_leaf_in(client::Container& view, EntryPlace place,
+                                           Doomed& doomed) {
+  doomed.is_dir = false;  // what an attempt before has seen
+  auto entry = co_await fetch_entry(view, place);
   // "." is an entry like others here, but not for fetch_entry().
-  if (!entry && entry.error().number() != ENOENT && doomed.name != ".") {
-    doomed.result = fail(entry.error());
-    co_return Result<void>{};
+  if (!entry && entry.error().number() != ENOENT && place.name != ".") {
+    co_return fail(entry.error());
   }
   if (entry && entry->is_dir()) {
     doomed.is_dir = true;
     doomed.oid = entry->oid;
-    co_return Result<void>{};
+    co_return true;
   }
-  doomed.result = co_await punch_entry(*container_, {dir, doomed.name});
-  if (!doomed.result && doomed.result.error().number() == ENOENT) doomed.result = done();
-  if (doomed.result && entry) doomed.result = co_await drop_object(*entry);
+  CO_TRY(punched, co_await view.punch_dkey({.oid = place.dir, .dkey = as_bytes(place.name)}));
+  if (entry) {
+    CO_TRY(dropped, co_await drop_object(view, *entry));
+  }
+  co_return false;
+}
+
+/// `doomed` tells how it went.
+Task<Result<void>> Mount::remove_leaf(model::ObjectId dir, Doomed& doomed) {
+  auto removed = co_await atomically<bool>([&](client::Container& view) {
+    return remove_leaf_in(view, {dir, doomed.name}, doomed);
+  });
+  if (!removed) doomed.result = fail(removed.error());
   co_return Result<void>{};
 }
 
@@ -111,11 +125,37 @@ Task<FsResult<void>> Mount::remove_tree(model::ObjectId top) {
     path.pop_back();
     if (path.empty()) co_return done();  // the caller removes the top
     Emptying& above = path.back();
-    auto gone = co_await punch_entry(*container_, {above.dir, above.subdirs.back().name});
-    if (!gone && gone.error().number() != ENOENT) co_return fail(gone.error());
-    CO_TRY(epoch, co_await container_->punch_object(emptied, 0));
+    CO_TRY(gone, co_await atomically<bool>([&](client::Container& view) {
+             return remove_emptied_in(view, {above.dir, above.subdirs.back().name}, emptied);
+           }));
     above.subdirs.pop_back();
   }
+}
+
+/// The entry and the object of a directory whose entries are gone.
+Task<FsResult<bool>> Mount::remove_emptied_in(client::Container& view, EntryPlace place,
+                                              model::ObjectId emptied) {
+  CO_TRY(entry, co_await view.punch_dkey({.oid = place.dir, .dkey = as_bytes(place.name)}));
+  CO_TRY(object, co_await view.punch_object(emptied, 0));
+  co_return true;
+}
+
+struct Mount::RemovePlace {
+  EntryPlace entry;
+  bool force = false;
+};
+
+/// One attempt, in a transaction. Of several removers, the others find nothing when they try again.
+Task<FsResult<model::ObjectId>> Mount::remove_in(client::Container& view,
+                                                 const RemovePlace& place) {
+  CO_TRY(entry, co_await fetch_entry(view, place.entry));
+  if (entry.is_dir()) {
+    CO_TRY(empty, co_await is_empty_dir(view, entry.oid));
+    if (!empty && !place.force) co_return fs_fail(ENOTEMPTY, "dfs: the directory is not empty");
+  }
+  CO_TRY(punched, co_await punch_entry(view, place.entry));
+  CO_TRY(dropped, co_await drop_object(view, entry));
+  co_return entry.oid;
 }
 
 Task<FsResult<model::ObjectId>> Mount::remove(const Node& parent, const std::string& name,
@@ -123,18 +163,16 @@ Task<FsResult<model::ObjectId>> Mount::remove(const Node& parent, const std::str
   CO_TRY(allowed, check_writable());
   CO_TRY(placed, check_parent(parent, name));
   const Locks locks = co_await lock({{parent.oid, name}});
-  CO_TRY(entry, co_await fetch_entry(*container_, {parent.oid, name}));
-  if (entry.is_dir()) {
-    CO_TRY(empty, co_await is_empty_dir(entry.oid));
-    if (!empty && !force) co_return fs_fail(ENOTEMPTY, "dfs: the directory is not empty");
-    if (!empty) {
+  const EntryPlace place{parent.oid, name};
+  if (force) {
+    CO_TRY(entry, co_await fetch_entry(*container_, place));
+    if (entry.is_dir()) {
       CO_TRY(emptied, co_await remove_tree(entry.oid));
     }
   }
-  // The condition makes one of several removers the one that drops the object.
-  CO_TRY(punched, co_await punch_entry(*container_, {parent.oid, name}));
-  CO_TRY(dropped, co_await drop_object(entry));
-  co_return entry.oid;
+  const RemovePlace doomed{place, force};
+  co_return co_await atomically<model::ObjectId>(
+      [&](client::Container& view) { return remove_in(view, doomed); });
 }
 
 }  // namespace cairn::dfs

@@ -124,11 +124,6 @@ FsResult<Settings> parse_super(const SuperValues& values, const model::Fetched& 
 }  // namespace
 
 FsResult<void> Mount::check_format(const FormatOptions& options) {
-  if (options.consistency == kConsistencyBalanced) {
-    return fs_fail(EOPNOTSUPP,
-                   "dfs: balanced consistency needs transactions, which are not built yet; "
-                   "use DFS_RELAXED");
-  }
   for (const uint32_t id : {options.class_id, options.dir_class_id, options.file_class_id}) {
     if (id != 0 && !model::class_of_id(id)) return fs_fail(EINVAL, "dfs: unknown object class");
   }

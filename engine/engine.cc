@@ -22,6 +22,18 @@ vos::Origin origin_of(const wire::Header& header) {
           .acknowledged_below = header.acknowledged_below};
 }
 
+bool in_transaction(const wire::Header& header) {
+  return header.transaction_lo != 0 || header.transaction_hi != 0;
+}
+/// Of a plain read. 0 in the message: the newest.
+model::Epoch read_epoch(const wire::Header& header) {
+  return header.epoch == 0 ? model::kEpochMax : header.epoch;
+}
+/// Of any read. In a transaction 0 means that the shard picks.
+model::Epoch wanted_epoch(const wire::Header& header) {
+  return in_transaction(header) ? header.epoch : read_epoch(header);
+}
+
 /// Takes the outcome of an operation that answers with an epoch.
 void set_epoch(wire::Reply& reply, const Result<model::Epoch>& epoch) {
   if (epoch) {
@@ -30,10 +42,11 @@ void set_epoch(wire::Reply& reply, const Result<model::Epoch>& epoch) {
     reply.error = epoch.error();
   }
 }
-/// Takes the outcome of one that answers with a body.
+/// Takes the outcome of one that answers with a body, and, if it tells, the epoch it was read at.
 template <class T>
 void set_body(wire::Reply& reply, Result<T> body) {
   if (body) {
+    if constexpr (requires { body->epoch; }) reply.header.epoch = body->epoch;
     reply.body = std::move(*body);
   } else {
     reply.error = body.error();
@@ -78,34 +91,37 @@ static_assert(static_cast<int>(wire::PunchLevel::akeys) ==
 
 Task<Result<void>> run_fetch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
   auto& body = std::get<wire::ObjectFetch>(request.body);
-  const model::Epoch epoch = request.header.epoch;
   vos::FetchRequest fetch{.object = path_of(use, body.object),
                           .dkey = body.dkey,
                           .iods = std::move(body.iods),
                           .flags = body.flags,
-                          .epoch = epoch == 0 ? model::kEpochMax : epoch};
+                          .epoch = wanted_epoch(request.header),
+                          .transactional = in_transaction(request.header)};
   set_body(reply, co_await use.shard().fetch(fetch));
   body.iods = std::move(fetch.iods);
   co_return Result<void>{};
 }
 
 Task<Result<void>> run_list(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
-  const auto& body = std::get<wire::ObjectList>(request.body);
+  auto& body = std::get<wire::ObjectList>(request.body);
   const vos::ObjectPath path = path_of(use, body.object);
-  set_body(reply, co_await use.shard().list(path, body.request));
+  body.request.transactional = in_transaction(request.header);
+  set_body(reply, co_await use.shard().list(path, body.request, wanted_epoch(request.header)));
   co_return Result<void>{};
 }
 
 Task<Result<void>> run_query_key(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
-  const auto& body = std::get<wire::ObjectQueryKey>(request.body);
+  auto& body = std::get<wire::ObjectQueryKey>(request.body);
   const vos::ObjectPath path = path_of(use, body.object);
-  set_body(reply, co_await use.shard().query_key(path, body.request));
+  body.request.transactional = in_transaction(request.header);
+  set_body(reply,
+           co_await use.shard().query_key(path, body.request, wanted_epoch(request.header)));
   co_return Result<void>{};
 }
 
 Task<Result<void>> run_max_epoch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
   const vos::ObjectPath path = path_of(use, std::get<wire::ObjectMaxEpoch>(request.body).object);
-  set_epoch(reply, co_await use.shard().max_epoch(path));
+  set_epoch(reply, co_await use.shard().max_epoch(path, read_epoch(request.header)));
   co_return Result<void>{};
 }
 
@@ -115,6 +131,110 @@ Task<Result<void>> run_position_of(Gate::Hold, Use use, wire::Request& request,
   set_body(reply, use.shard().position_of(path_of(use, body.object), body.what, body.key));
   co_return Result<void>{};
 }
+
+vos::TxOp op_of(const Use& use, wire::TransactOp& op) {
+  if (auto* const update = std::get_if<wire::ObjectUpdate>(&op)) {
+    return vos::UpdateRequest{.object = path_of(use, update->object),
+                              .dkey = update->dkey,
+                              .iods = std::move(update->iods),
+                              .flags = update->flags};
+  }
+  auto& punch = std::get<wire::ObjectPunch>(op);
+  return vos::PunchRequest{.object = path_of(use, punch.object),
+                           .level = static_cast<vos::PunchRequest::Level>(punch.level),
+                           .dkey = punch.dkey,
+                           .akeys = std::move(punch.akeys),
+                           .flags = punch.flags};
+}
+
+/// The sender may need its vectors again.
+void give_back(std::vector<vos::TxOp>& from, std::vector<wire::TransactOp>& to) {
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (auto* const update = std::get_if<vos::UpdateRequest>(&from[i])) {
+      std::get<wire::ObjectUpdate>(to[i]).iods = std::move(update->iods);
+    } else {
+      std::get<wire::ObjectPunch>(to[i]).akeys =
+          std::move(std::get<vos::PunchRequest>(from[i]).akeys);
+    }
+  }
+}
+
+Task<Result<void>> run_transact(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  auto& body = std::get<wire::ObjectTransact>(request.body);
+  vos::TransactRequest transact;
+  transact.origin = origin_of(request.header);
+  transact.ops.reserve(body.ops.size());
+  for (wire::TransactOp& op : body.ops) transact.ops.push_back(op_of(use, op));
+  transact.reads.reserve(body.reads.size());
+  for (const wire::TransactRead& read : body.reads) {
+    transact.reads.push_back({.object = path_of(use, read.object),
+                              .level = static_cast<vos::TxRead::Level>(read.level),
+                              .dkey = read.dkey,
+                              .akey = read.akey,
+                              .epoch = body.read_epoch});
+  }
+  const auto done = co_await use.shard().transact(transact);
+  give_back(transact.ops, body.ops);
+  if (!done) {
+    reply.error = done.error();
+  } else if (done->status != Errc::ok) {
+    reply.error = Error{done->status, done->what};
+  } else {
+    reply.header.epoch = done->epoch;
+  }
+  co_return Result<void>{};
+}
+static_assert(static_cast<int>(wire::ReadLevel::dkey) ==
+              static_cast<int>(vos::TxRead::Level::dkey));
+static_assert(static_cast<int>(wire::ReadLevel::akey) ==
+              static_cast<int>(vos::TxRead::Level::akey));
+
+Task<Result<void>> run_list_objects(Gate::Hold, Use use, wire::Request& request,
+                                    wire::Reply& reply) {
+  const auto& body = std::get<wire::ListObjects>(request.body);
+  if (body.count_max == 0) {
+    reply.error = Error{Errc::invalid, "engine: a list of nothing"};
+    co_return Result<void>{};
+  }
+  auto listed = co_await use.shard().list_objects(
+      use.spec().container, read_epoch(request.header),
+      Bytes(body.position.begin(), body.position.end()), body.count_max);
+  if (!listed) {
+    reply.error = listed.error();
+    co_return Result<void>{};
+  }
+  reply.body = wire::ListedObjects{
+      .oids = std::move(listed->oids), .position = std::move(listed->position), .eof = listed->eof};
+  co_return Result<void>{};
+}
+
+Task<Result<void>> run_diff(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  const auto& body = std::get<wire::DiffSnapshots>(request.body);
+  if (body.count_max == 0) {
+    reply.error = Error{Errc::invalid, "engine: a list of nothing"};
+    co_return Result<void>{};
+  }
+  auto found = co_await use.shard().diff_snapshots(
+      use.spec().container, body.older, body.newer,
+      Bytes(body.position.begin(), body.position.end()), body.count_max);
+  if (!found) {
+    reply.error = found.error();
+    co_return Result<void>{};
+  }
+  wire::Differences out{.position = std::move(found->position), .eof = found->eof};
+  for (vos::Difference& difference : found->differences) {
+    out.differences.push_back({.object = {.oid = difference.oid, .shard = difference.shard},
+                               .kind = static_cast<wire::Difference::Kind>(difference.change),
+                               .dkey = std::move(difference.dkey),
+                               .akey = std::move(difference.akey)});
+  }
+  reply.body = std::move(out);
+  co_return Result<void>{};
+}
+static_assert(static_cast<int>(wire::Difference::Kind::removed) ==
+              static_cast<int>(vos::Difference::Change::removed));
+static_assert(static_cast<int>(wire::Difference::Kind::changed) ==
+              static_cast<int>(vos::Difference::Change::changed));
 
 Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Request& request,
                                wire::Reply& reply) {
@@ -239,9 +359,6 @@ Result<void> Engine::State::admit(const wire::Header& header) const {
   if (header.target_incarnation != 0 && header.target_incarnation != options.incarnation) {
     return fail(Errc::stale_map, "engine: restarted since the client's map");
   }
-  if (header.transaction_lo != 0 || header.transaction_hi != 0) {
-    return fail(Errc::not_supported, "engine: transactions are not supported yet");
-  }
   return {};
 }
 
@@ -265,9 +382,15 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
   const wire::Opcode opcode = request.opcode();
   auto use = handles.use(request.header.handle, request.header.session);
   if (!use) return refuse(reply, use.error());
-  const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch;
+  const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
+                      opcode == wire::Opcode::transact;
   if (writes && !use->spec().writable) {
     return refuse(reply, {Errc::no_perm, "engine: the container was opened for reading only"});
+  }
+  const bool reads = opcode == wire::Opcode::fetch || opcode == wire::Opcode::list ||
+                     opcode == wire::Opcode::query_key;
+  if (in_transaction(request.header) && !reads) {
+    return refuse(reply, {Errc::not_supported, "engine: no transaction over several shards yet"});
   }
   switch (opcode) {
     case wire::Opcode::update:
@@ -285,9 +408,11 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
     case wire::Opcode::position_of:
       return run_position_of(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::transact:
+      return run_transact(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::list_objects:
+      return run_list_objects(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::diff:
-      return refuse(reply, {Errc::not_supported, "engine: the store keeps no old versions yet"});
+      return run_diff(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::control:
       break;
   }

@@ -265,7 +265,8 @@ TEST(Engine, Requests_for_somebody_else_are_refused) {
   r = client.fetch(room);
   r.header.target_incarnation = 7;
   EXPECT_EQ(client.serve(r).error.code(), Errc::stale_map);
-  r = client.fetch(room);
+  std::string value = "v";
+  r = client.update(value);
   r.header.transaction_lo = 1;
   EXPECT_EQ(client.serve(r).error.code(), Errc::not_supported);
 }

@@ -134,6 +134,7 @@ Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
           add_piece(index, offset, (to - from) * record);
         }
       }
+      if (extent.end >= r.span.end) break;  // the next record may be on a page that is not here
       TRY(moved, cursor.next());
     }
     saw_absence = saw_absence || at != r.span.end;

@@ -104,7 +104,7 @@ class Shard {
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
   /// Many fetches as one call, each as fetch() does it by itself (together they are no snapshot).
   /// The first error ends it. Where values are in memory, the waits of the CPU for the tree's pages
-  /// overlap: about twice as fast for a dozen random keys. `requests` are borrowed.
+  /// overlap. `requests` are borrowed.
   Task<Result<std::vector<model::Fetched>>> fetch_many(std::span<const FetchRequest> requests);
   Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request,
                                    model::Epoch epoch = model::kEpochMax);

@@ -15,18 +15,6 @@ namespace {
 constexpr std::byte kArrayAkey[] = {std::byte{'0'}};
 constexpr uint64_t kAttrDkey = 0;
 
-Result<std::shared_ptr<ArrayHandle>> array_for(daos_handle_t oh, daos_handle_t th, bool change) {
-  TRY(running, system());
-  auto array = find<ArrayHandle>(oh);
-  if (!array || daos_handle_is_valid(th)) {
-    return fail(Errc::no_handle, "array handle: unknown or closed");
-  }
-  if (change && !array->object->writable()) {
-    return fail(Errc::no_perm, "array: opened for reading only");
-  }
-  return array;
-}
-
 client::ArrayShape shape_of(const ArrayHandle& array) {
   return {.cell_bytes = array.cell_bytes, .chunk_cells = array.chunk_cells.load()};
 }
@@ -40,6 +28,20 @@ std::shared_ptr<ArrayHandle> make_handle(std::shared_ptr<ObjectHandle> object, u
   return array;
 }
 
+/// Errors as object_for().
+Result<std::shared_ptr<ArrayHandle>> array_for(daos_handle_t oh, daos_handle_t th, bool change,
+                                               ValuesOf values = ValuesOf::library) {
+  TRY(running, system());
+  auto array = find<ArrayHandle>(oh);
+  if (!array) return fail(Errc::no_handle, "array handle: unknown or closed");
+  if (change && !array->object->writable()) {
+    return fail(Errc::no_perm, "array: opened for reading only");
+  }
+  if (!daos_handle_is_valid(th)) return array;
+  TRY(object, in_transaction(array->object, th, values));
+  return make_handle(std::move(object), array->cell_bytes, array->chunk_cells.load());
+}
+
 model::Iods attr_iod(ArrayAttrBytes& bytes, uint64_t record_bytes) {
   model::Iods out(1);
   out[0].akey = kArrayAkey;
@@ -49,12 +51,14 @@ model::Iods attr_iod(ArrayAttrBytes& bytes, uint64_t record_bytes) {
   return out;
 }
 
-Task<int> create_task(std::shared_ptr<ObjectHandle> object, ArrayAttr attr, daos_handle_t* oh) {
+/// @param seen  the object in the caller's transaction
+Task<int> create_task(std::shared_ptr<ObjectHandle> object, client::ContainerPtr seen,
+                      ArrayAttr attr, daos_handle_t* oh) {
   ArrayAttrBytes bytes = encode(attr);
   const client::ObjectArgs args{.oid = object->oid,
                                 .dkey = view_of(&kAttrDkey, sizeof kAttrDkey),
                                 .flags = model::cond::kDkeyInsert | model::cond::kAkeyInsert};
-  auto written = co_await object->container->update(args, attr_iod(bytes, bytes.size()));
+  auto written = co_await seen->update(args, attr_iod(bytes, bytes.size()));
   if (!written) co_return der_of(written);
   *oh = library().handles.insert(make_handle(object, attr.cell_bytes, attr.chunk_cells));
   co_return 0;
@@ -66,11 +70,12 @@ struct OpenAnswer {
   daos_handle_t* oh = nullptr;
 };
 
-Task<int> open_task(std::shared_ptr<ObjectHandle> object, OpenAnswer out) {
+Task<int> open_task(std::shared_ptr<ObjectHandle> object, client::ContainerPtr seen,
+                    OpenAnswer out) {
   ArrayAttrBytes bytes{};
   const client::ObjectArgs args{
       .oid = object->oid, .dkey = view_of(&kAttrDkey, sizeof kAttrDkey), .flags = 0};
-  auto fetched = co_await object->container->fetch(args, attr_iod(bytes, 0));
+  auto fetched = co_await seen->fetch(args, attr_iod(bytes, 0));
   if (!fetched) co_return der_of(fetched);
   if (fetched->status == Errc::record_too_big) co_return -DER_NO_PERM;
   if (fetched->status != Errc::ok) co_return der_of(fetched->status);
@@ -201,11 +206,13 @@ int daos_array_create(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, da
                       daos_size_t chunk_size, daos_handle_t* oh, daos_event_t* ev) {
   auto object = open_object(coh, oid, DAOS_OO_RW);
   if (!object) return call(capi::der_of(object), ev);
-  if (daos_handle_is_valid(th)) return call(-DER_NO_HDL, ev);
+  const auto seen = in_transaction(*object, th, ValuesOf::library);
+  if (!seen) return call(capi::der_of(seen), ev);
   if (!daos_is_array(oid) || oh == nullptr || !sizes_valid(cell_size, chunk_size)) {
     return call(-DER_INVAL, ev);
   }
-  return call(create_task(std::move(*object), {cell_size, chunk_size}, oh), ev);
+  return call(create_task(std::move(*object), (*seen)->container, {cell_size, chunk_size}, oh),
+              ev);
 }
 
 int daos_array_open(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, unsigned int mode,
@@ -213,12 +220,14 @@ int daos_array_open(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, unsi
                     daos_event_t* ev) {
   auto object = open_object(coh, oid, mode);
   if (!object) return call(capi::der_of(object), ev);
-  if (daos_handle_is_valid(th)) return call(-DER_NO_HDL, ev);
+  const auto seen = in_transaction(*object, th, ValuesOf::library);
+  if (!seen) return call(capi::der_of(seen), ev);
   if (daos_obj_id2type(oid) != DAOS_OT_ARRAY || cell_size == nullptr || chunk_size == nullptr ||
       oh == nullptr) {
     return call(-DER_INVAL, ev);
   }
-  return call(open_task(std::move(*object), {cell_size, chunk_size, oh}), ev);
+  return call(
+      open_task(std::move(*object), (*seen)->container, {cell_size, chunk_size, oh}), ev);
 }
 
 int daos_array_open_with_attr(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th,
@@ -226,7 +235,8 @@ int daos_array_open_with_attr(daos_handle_t coh, daos_obj_id_t oid, daos_handle_
                               daos_handle_t* oh, daos_event_t* ev) {
   auto object = open_object(coh, oid, mode);
   if (!object) return call(capi::der_of(object), ev);
-  if (daos_handle_is_valid(th)) return call(-DER_NO_HDL, ev);
+  const auto seen = in_transaction(*object, th);
+  if (!seen) return call(capi::der_of(seen), ev);
   const enum daos_otype_t type = daos_obj_id2type(oid);
   if ((type != DAOS_OT_ARRAY_ATTR && type != DAOS_OT_ARRAY_BYTE) || oh == nullptr ||
       !sizes_valid(cell_size, chunk_size)) {
@@ -283,7 +293,7 @@ int daos_array_read(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, d
 
 int daos_array_write(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, d_sg_list_t* sgl,
                      daos_event_t* ev) {
-  const auto array = array_for(oh, th, true);
+  const auto array = array_for(oh, th, true, ValuesOf::program);
   if (!array) return call(capi::der_of(array), ev);
   auto plan = plan_of(**array, iod, sgl);
   if (!plan || plan->ranges.empty()) return call(capi::der_of(plan), ev);

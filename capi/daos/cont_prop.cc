@@ -1,4 +1,4 @@
-// Changes of a container's properties, its ACL and owner; what is not built yet of snapshots.
+// Changes of a container's properties, its ACL and owner.
 #include <daos_cont.h>
 #include <grp.h>
 #include <pwd.h>
@@ -191,49 +191,6 @@ int daos_cont_rollback(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) 
 
 int daos_cont_subscribe(daos_handle_t coh, daos_epoch_t* epoch, daos_event_t* ev) {
   (void)epoch;
-  return not_yet(coh, ev);
-}
-
-int daos_cont_create_snap_opt(daos_handle_t coh, daos_epoch_t* epoch, char* name,
-                              enum daos_snapshot_opts opts, daos_event_t* ev) {
-  (void)opts;
-  const auto container = container_of(coh);
-  if (!container) return call(capi::der_of(container), ev);
-  if (name == nullptr && epoch == nullptr) return call(-DER_INVAL, ev);
-  if (read_only(*container)) return call(-DER_NO_PERM, ev);
-  return call(-DER_NOSYS, ev);
-}
-
-int daos_cont_create_snap(daos_handle_t coh, daos_epoch_t* epoch, char* name, daos_event_t* ev) {
-  return daos_cont_create_snap_opt(coh, epoch, name, DAOS_SNAP_OPT_CR, ev);
-}
-
-int daos_cont_list_snap(daos_handle_t coh, int* nr, daos_epoch_t* epochs, char** names,
-                        daos_anchor_t* anchor, daos_event_t* ev) {
-  (void)epochs;
-  (void)names;
-  const auto container = container_of(coh);
-  if (!container) return call(capi::der_of(container), ev);
-  if (nr == nullptr) return call(-DER_INVAL, ev);
-  *nr = 0;  // none can exist
-  if (anchor != nullptr) anchor->da_type = DAOS_ANCHOR_TYPE_EOF;
-  return call(0, ev);
-}
-
-int daos_cont_destroy_snap(daos_handle_t coh, daos_epoch_range_t epr, daos_event_t* ev) {
-  const auto container = container_of(coh);
-  if (!container) return call(capi::der_of(container), ev);
-  return call(epr.epr_lo != epr.epr_hi || epr.epr_lo == 0 ? -DER_INVAL : -DER_NONEXIST, ev);
-}
-
-int daos_cont_snap_oit_create(daos_handle_t coh, daos_epoch_t epoch, char* name, daos_event_t* ev) {
-  (void)epoch;
-  (void)name;
-  return not_yet(coh, ev);
-}
-
-int daos_cont_snap_oit_destroy(daos_handle_t coh, daos_handle_t oh, daos_event_t* ev) {
-  (void)oh;
   return not_yet(coh, ev);
 }
 

@@ -12,13 +12,17 @@ namespace {
 
 constexpr std::byte kValueAkey[] = {std::byte{'0'}};
 
-/// @error no_handle, no_perm
+/// @error no_handle, no_perm, invalid  as object_for()
 Result<std::shared_ptr<KvHandle>> kv_for(daos_handle_t oh, daos_handle_t th, bool change) {
   TRY(running, system());
   auto kv = find<KvHandle>(oh);
-  if (!kv || daos_handle_is_valid(th)) return fail(Errc::no_handle, "kv handle: unknown or closed");
+  if (!kv) return fail(Errc::no_handle, "kv handle: unknown or closed");
   if (change && !kv->object->writable()) return fail(Errc::no_perm, "kv: opened for reading only");
-  return kv;
+  if (!daos_handle_is_valid(th)) return kv;
+  auto seen = std::make_shared<KvHandle>(*kv);
+  TRY(object, in_transaction(kv->object, th));
+  seen->object = std::move(object);
+  return seen;
 }
 
 /// @error invalid  NULL, empty, or not 8 bytes for integer keys   @error key_too_big

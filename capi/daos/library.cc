@@ -28,6 +28,8 @@ Result<std::unique_ptr<client::System>> open_system() {
 }
 
 void close_handles(Library& lib, client::System& sys) {
+  lib.handles.remove_all<TxHandle>();
+  lib.handles.remove_all<TableHandle>();
   lib.handles.remove_all<KvHandle>();
   lib.handles.remove_all<ArrayHandle>();
   lib.handles.remove_all<ObjectHandle>();

@@ -11,6 +11,7 @@
 
 #include "capi/daos/bridge.h"
 #include "capi/daos/handles.h"
+#include "client/transaction.h"
 #include "model/oclass.h"
 
 namespace cairn::capi {
@@ -50,6 +51,19 @@ struct KvHandle {
   static constexpr uint8_t kHandleKind = DAOS_HTYPE_KV;
   std::shared_ptr<ObjectHandle> object;
   daos_handle_t object_handle{};
+};
+
+struct TxHandle {
+  static constexpr uint8_t kHandleKind = DAOS_HTYPE_TX;
+  client::TransactionPtr tx;
+  bool values_stay = false;  // DAOS_TF_ZERO_COPY
+};
+
+/// An open object id table.
+struct TableHandle {
+  static constexpr uint8_t kHandleKind = 15;  // no DAOS_HTYPE_: nothing else takes it
+  client::ContainerPtr container;
+  model::Epoch epoch = 0;
 };
 
 struct ArrayHandle {

@@ -158,16 +158,31 @@ bool length_fits(model::KeyKind kind, size_t bytes) {
   return false;
 }
 
+Result<std::shared_ptr<ObjectHandle>> in_transaction(std::shared_ptr<ObjectHandle> object,
+                                                     daos_handle_t th, ValuesOf values) {
+  if (!daos_handle_is_valid(th)) return object;
+  const auto handle = find<TxHandle>(th);
+  if (!handle) return fail(Errc::no_handle, "transaction handle: unknown or closed");
+  client::Container& base = *handle->tx->base();
+  if (base.uuid() != object->container->uuid() ||
+      base.pool().uuid() != object->container->pool().uuid()) {
+    return fail(Errc::invalid, "transaction: the object is in another container");
+  }
+  const bool stay = handle->values_stay && values == ValuesOf::program;
+  auto seen = std::make_shared<ObjectHandle>(*object);
+  seen->container = handle->tx->container(stay ? client::Transaction::Values::stay
+                                               : client::Transaction::Values::copied);
+  return seen;
+}
+
 Result<std::shared_ptr<ObjectHandle>> object_for(daos_handle_t oh, daos_handle_t th, bool change) {
   TRY(running, system());
   auto object = find<ObjectHandle>(oh);
-  if (!object || daos_handle_is_valid(th)) {
-    return fail(Errc::no_handle, "object or transaction handle: unknown or closed");
-  }
+  if (!object) return fail(Errc::no_handle, "object handle: unknown or closed");
   if (change && !object->writable()) {
     return fail(Errc::no_perm, "object: opened for reading only");
   }
-  return object;
+  return in_transaction(std::move(object), th);
 }
 
 Result<ByteView> dkey_of(const daos_key_t* key, model::ObjectId oid) {

@@ -11,9 +11,16 @@
 
 namespace cairn::capi {
 
-/// The handle, not yet closed; for a change also opened for writing; and no transaction, as there
-/// is none.
-/// @error no_handle, no_perm
+/// Whose the values of an update are: a transaction may leave the program's where they are.
+enum class ValuesOf : uint8_t { program, library };
+/// The object as the transaction sees it; DAOS_TX_NONE: as it is.
+/// @error no_handle  the transaction   @error invalid  it is of another container
+Result<std::shared_ptr<ObjectHandle>> in_transaction(std::shared_ptr<ObjectHandle> object,
+                                                     daos_handle_t th,
+                                                     ValuesOf values = ValuesOf::program);
+
+/// The handle, not yet closed; for a change also opened for writing; in the transaction, if there
+/// is one. @error no_handle, no_perm, invalid
 Result<std::shared_ptr<ObjectHandle>> object_for(daos_handle_t oh, daos_handle_t th, bool change);
 
 /// @error invalid  NULL, empty, or of the wrong length for integer keys   @error key_too_big

@@ -1,18 +1,35 @@
-// Transactions and object id tables are not built yet: what their calls answer until then
-// (docs/deviations.md), and conversions of epochs.
+// Transactions, and conversions of epochs.
 #include <daos_api.h>
-#include <daos_obj.h>
 
 #include "capi/daos/library.h"
 #include "model/hlc.h"
 
+namespace cairn::capi {
 namespace {
 
-// What a program gets in place of a transaction: not DAOS_TX_NONE, so that one which goes on in
-// spite of the error does not change data outside of any transaction.
-constexpr daos_handle_t kNeverOpen{DAOS_HTYPE_TX};
+/// @error no_handle
+Result<client::TransactionPtr> tx_of(daos_handle_t th) {
+  TRY(running, system());
+  const auto handle = find<TxHandle>(th);
+  if (!handle) return fail(Errc::no_handle, "transaction handle: unknown or closed");
+  return handle->tx;
+}
+
+// Bodies of calls: the state of a transaction is looked at on the reactor only.
+
+Task<int> commit_task(client::TransactionPtr tx) { co_return der_of(co_await tx->commit()); }
+Task<int> abort_task(client::TransactionPtr tx) { co_return der_of(tx->abort()); }
+Task<int> restart_task(client::TransactionPtr tx) { co_return der_of(tx->restart()); }
+Task<Result<model::Epoch>> epoch_task(client::TransactionPtr tx) { co_return tx->epoch(); }
+
+Task<int> close_task(daos_handle_t th, client::TransactionPtr tx) {
+  if (tx->state() == client::Transaction::State::committing) co_return -DER_BUSY;
+  // One that was not committed ends with its last holder.
+  co_return library().handles.remove<TxHandle>(th) ? 0 : -DER_NO_HDL;
+}
 
 }  // namespace
+}  // namespace cairn::capi
 
 using namespace cairn;
 using namespace cairn::capi;
@@ -20,44 +37,61 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_tx_open(daos_handle_t coh, daos_handle_t* th, uint64_t flags, daos_event_t* ev) {
-  (void)flags;
-  const auto container = container_of(coh);
+  auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (th == nullptr) return call(-DER_INVAL, ev);
-  *th = kNeverOpen;
-  return call(-DER_NOSYS, ev);
+  auto handle = std::make_shared<TxHandle>();
+  handle->tx = std::make_shared<client::Transaction>(
+      std::move(*container),
+      client::TransactionOptions{.read_only = (flags & DAOS_TF_RDONLY) != 0});
+  handle->values_stay = (flags & DAOS_TF_ZERO_COPY) != 0;
+  *th = library().handles.insert(std::move(handle));
+  return call(0, ev);
 }
 
 int daos_tx_open_snap(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* th, daos_event_t* ev) {
-  const auto container = container_of(coh);
+  auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (th == nullptr || epoch == 0 || epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
-  *th = kNeverOpen;
-  return call(-DER_NOSYS, ev);
+  auto handle = std::make_shared<TxHandle>();
+  handle->tx = std::make_shared<client::Transaction>(std::move(*container), epoch);
+  *th = library().handles.insert(std::move(handle));
+  return call(0, ev);
 }
 
-// There are no transaction handles, so every one is unknown.
 int daos_tx_commit(daos_handle_t th, daos_event_t* ev) {
-  (void)th;
-  return call(no_handle(), ev);
+  auto tx = tx_of(th);
+  if (!tx) return call(capi::der_of(tx), ev);
+  return call(commit_task(std::move(*tx)), ev);
 }
+
 int daos_tx_abort(daos_handle_t th, daos_event_t* ev) {
-  (void)th;
-  return call(no_handle(), ev);
+  auto tx = tx_of(th);
+  if (!tx) return call(capi::der_of(tx), ev);
+  return call(abort_task(std::move(*tx)), ev);
 }
+
 int daos_tx_close(daos_handle_t th, daos_event_t* ev) {
-  (void)th;
-  return call(no_handle(), ev);
+  auto tx = tx_of(th);
+  if (!tx) return call(capi::der_of(tx), ev);
+  return call(close_task(th, std::move(*tx)), ev);
 }
+
 int daos_tx_restart(daos_handle_t th, daos_event_t* ev) {
-  (void)th;
-  return call(no_handle(), ev);
+  auto tx = tx_of(th);
+  if (!tx) return call(capi::der_of(tx), ev);
+  return call(restart_task(std::move(*tx)), ev);
 }
+
 int daos_tx_hdl2epoch(daos_handle_t th, daos_epoch_t* epoch) {
-  (void)th;
-  (void)epoch;
-  return no_handle();
+  auto tx = tx_of(th);
+  if (!tx) return capi::der_of(tx);
+  if (epoch == nullptr) return -DER_INVAL;
+  const auto found = run_blocking(epoch_task(std::move(*tx)));
+  if (found) *epoch = *found;
+  return capi::der_of(found);
 }
+
 int daos_tx_local2global(daos_handle_t th, d_iov_t* glob) {
   (void)th;
   (void)glob;
@@ -68,40 +102,6 @@ int daos_tx_global2local(daos_handle_t coh, d_iov_t glob, daos_handle_t* th) {
   (void)glob;
   (void)th;
   return -DER_NOSYS;
-}
-
-int daos_oit_open(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* oh, daos_event_t* ev) {
-  (void)epoch;
-  const auto container = container_of(coh);
-  if (!container) return call(capi::der_of(container), ev);
-  return call(oh == nullptr ? -DER_INVAL : -DER_NOSYS, ev);
-}
-int daos_oit_close(daos_handle_t oh, daos_event_t* ev) {
-  (void)oh;
-  return call(no_handle(), ev);
-}
-int daos_oit_list(daos_handle_t oh, daos_obj_id_t* oids, uint32_t* oids_nr, daos_anchor_t* anchor,
-                  daos_event_t* ev) {
-  (void)oh;
-  (void)oids;
-  (void)oids_nr;
-  (void)anchor;
-  return call(no_handle(), ev);
-}
-int daos_oit_list_unmarked(daos_handle_t oh, daos_obj_id_t* oids, uint32_t* oids_nr,
-                           daos_anchor_t* anchor, daos_event_t* ev) {
-  return daos_oit_list(oh, oids, oids_nr, anchor, ev);
-}
-int daos_oit_list_filter(daos_handle_t oh, daos_obj_id_t* oids, uint32_t* oids_nr,
-                         daos_anchor_t* anchor, daos_oit_filter_cb filter, daos_event_t* ev) {
-  (void)filter;
-  return daos_oit_list(oh, oids, oids_nr, anchor, ev);
-}
-int daos_oit_mark(daos_handle_t oh, daos_obj_id_t oid, d_iov_t* marker, daos_event_t* ev) {
-  (void)oh;
-  (void)oid;
-  (void)marker;
-  return call(no_handle(), ev);
 }
 
 int daos_hlc2timespec(uint64_t hlc, struct timespec* ts) {

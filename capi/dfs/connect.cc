@@ -89,7 +89,7 @@ int connect_locked(Connections& all, const char* pool, const char* sys, const ch
 }
 
 int connect_and_mount(const char* pool, const char* sys, const char* cont, int flags,
-                      dfs_attr_t* attr, dfs_t** dfs) {
+                      dfs_attr_t* attr, dfs_t** dfs, daos_epoch_t epoch = DAOS_EPOCH_MAX) {
   Connections& all = connections();
   std::shared_ptr<Connection> connection;
   {
@@ -101,7 +101,7 @@ int connect_and_mount(const char* pool, const char* sys, const char* cont, int f
   }
   dfs_t* made = nullptr;
   const int rc = mount_container(connection->pool, connection->container,
-                                 flags & (O_ACCMODE | DFS_BALANCED), &made);
+                                 flags & (O_ACCMODE | DFS_BALANCED), &made, epoch);
   if (rc != 0) return rc;
   made->connection = std::move(connection);
   *dfs = made;
@@ -139,12 +139,12 @@ int dfs_connect(const char* pool, const char* sys, const char* cont, int flags, 
 int dfs_connect_snap(const char* pool, const char* sys, const char* cont, int flags,
                      daos_epoch_t epoch, const char* name, dfs_t** dfs) {
   if (epoch == DAOS_EPOCH_MAX || (epoch == 0 && name == nullptr)) return EINVAL;
-  dfs_t* plain = nullptr;
-  const int rc = dfs_connect(pool, sys, cont, (flags & ~(O_ACCMODE | O_CREAT)) | O_RDONLY, nullptr,
-                             dfs == nullptr ? nullptr : &plain);
-  if (rc != 0) return rc;
-  (void)dfs_disconnect(plain);
-  return ENOENT;  // this version keeps no snapshots
+  if (pool == nullptr || cont == nullptr || dfs == nullptr ||
+      (flags & O_ACCMODE) == O_ACCMODE) {
+    return EINVAL;
+  }
+  return connect_and_mount(pool, sys, cont, (flags & ~(O_ACCMODE | O_CREAT)) | O_RDONLY, nullptr,
+                           dfs, epoch);
 }
 
 int dfs_disconnect(dfs_t* dfs) {

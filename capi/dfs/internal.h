@@ -100,8 +100,10 @@ inline dfs_obj_t* make_obj(dfs_t* fs, Node node) {
 /// `with_chunk`: st_blksize is the chunk size; look-ups leave it 0.
 void fill_stat(const dfs::Attributes& from, struct stat* to, bool with_chunk);
 
-/// Mounts an open container. `flags` as dfs_mount(). Sets *out on success only.
-int mount_container(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** out);
+/// Mounts an open container, at a snapshot if `epoch` is given (ENOENT: there is none of it).
+/// `flags` as dfs_mount(). Sets *out on success only.
+int mount_container(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** out,
+                    daos_epoch_t epoch = DAOS_EPOCH_MAX);
 
 /// dfs_lookup() for paths without the prefix taken off.
 FsResult<std::string> without_prefix(dfs_t* fs, const char* path);

@@ -105,7 +105,7 @@ int dfs_cont_set_owner(daos_handle_t coh, d_string_t user, uid_t uid, d_string_t
   return rc;
 }
 
-// Both walk a snapshot with a table of its objects, and this version keeps neither.
+// Not written yet.
 int dfs_cont_check(daos_handle_t, const char*, uint64_t, const char*) { return ENOTSUP; }
 
 int dfs_cont_scan(daos_handle_t, const char*, uint64_t, const char*) { return ENOTSUP; }

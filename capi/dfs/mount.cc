@@ -1,7 +1,9 @@
 // Mounting: handles, prefix, portable form.
+#include <algorithm>
 #include <cstring>
 
 #include "capi/dfs/internal.h"
+#include "client/view.h"
 
 using namespace cairn;
 using namespace cairn::capi;
@@ -21,6 +23,15 @@ constexpr uint64_t kGlobalMagic = 0x6d2e7366642e6331;
 
 constexpr size_t kPrefixBytesMax = DFS_MAX_PATH;
 
+/// ENOENT if there is none of that epoch.
+int find_snapshot(const client::ContainerPtr& container, daos_epoch_t epoch) {
+  const auto known = run_blocking(container->snap_list());
+  if (!known) return errno_of_der(der_of(known.error().code()));
+  const bool found = std::ranges::any_of(
+      *known, [epoch](const client::Snapshot& snapshot) { return snapshot.epoch == epoch; });
+  return found ? 0 : ENOENT;
+}
+
 }  // namespace
 
 int cairn::capi::put_global(d_iov_t* glob, const void* bytes, size_t length) {
@@ -39,19 +50,26 @@ int cairn::capi::put_global(d_iov_t* glob, const void* bytes, size_t length) {
   return 0;
 }
 
-int cairn::capi::mount_container(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** out) {
+int cairn::capi::mount_container(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** out,
+                                 daos_epoch_t epoch) {
   if (out == nullptr || (flags & O_ACCMODE) == O_ACCMODE) return EINVAL;
   auto container = container_of(coh);
   if (!container) return errno_of_der(der_of(container.error().code()));
-  const cairn::dfs::MountOptions options{.writable = (flags & O_ACCMODE) == O_RDWR,
-                                         .balanced = (flags & DFS_BALANCED) != 0};
+  cairn::dfs::MountOptions options{.writable = (flags & O_ACCMODE) == O_RDWR,
+                                   .balanced = (flags & DFS_BALANCED) != 0};
+  if (epoch != DAOS_EPOCH_MAX) {
+    const int rc = find_snapshot(*container, epoch);
+    if (rc != 0) return rc;
+    options = {.writable = false, .balanced = true};  // nothing changes, so any consistency is kept
+    container = client::at_epoch(std::move(*container), epoch);
+  }
   auto mount = run_fs(Mount::open(std::move(*container), options));
   if (!mount) return mount.error().number();
   auto* fs = new dfs_t;
   fs->mount = std::move(*mount);
   fs->pool = poh;
   fs->container = coh;
-  fs->flags = flags & O_ACCMODE;
+  fs->flags = epoch == DAOS_EPOCH_MAX ? flags & O_ACCMODE : O_RDONLY;
   *out = fs;
   return 0;
 }
@@ -79,13 +97,11 @@ int dfs_mount(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** dfs) {
   return mount_container(poh, coh, flags, dfs);
 }
 
-int dfs_mount_snap(daos_handle_t, daos_handle_t coh, int flags, daos_epoch_t epoch,
+int dfs_mount_snap(daos_handle_t poh, daos_handle_t coh, int flags, daos_epoch_t epoch,
                    const char* name, dfs_t** dfs) {
-  if (dfs == nullptr || (flags & O_ACCMODE) == O_ACCMODE) return EINVAL;
   if (epoch == DAOS_EPOCH_MAX || (epoch == 0 && name == nullptr)) return EINVAL;
-  auto container = container_of(coh);
-  if (!container) return errno_of_der(der_of(container.error().code()));
-  return ENOENT;  // this version keeps no snapshots
+  // Snapshots have no names: with one alone, epoch 0 is looked for, and nothing has it.
+  return mount_container(poh, coh, flags, dfs, epoch);
 }
 
 int dfs_umount(dfs_t* dfs) {

@@ -364,6 +364,7 @@ void add_container_commands(Tool& tool) {
 
   add_property_commands(tool);
   add_attribute_commands(tool, false);
+  add_snapshot_commands(tool);
 }
 
 }  // namespace cairn::tool

@@ -44,6 +44,10 @@ std::expected<void, Failure> parse_class(const char* flag, const std::string& te
 /// Negative DER code of an errno that libdfs or libduns gave.
 int der_of_errno(int number);
 
+/// An epoch's time for people, and the epoch as scripts know it.
+std::string epoch_time(uint64_t epoch);
+std::string epoch_hex(uint64_t epoch);
+
 /// What create and query tell of a container. Times are epochs, 0: never.
 struct ContainerFacts {
   std::string pool_uuid, uuid, label, type;

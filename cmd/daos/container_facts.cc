@@ -9,8 +9,6 @@
 
 namespace cairn::tool {
 
-namespace {
-
 std::string epoch_time(uint64_t epoch) {
   timespec at{};
   if (epoch == 0 || daos_hlc2timespec(epoch, &at) != 0) return time_text(0);
@@ -18,11 +16,15 @@ std::string epoch_time(uint64_t epoch) {
                    static_cast<uint64_t>(at.tv_nsec));
 }
 
-std::string epoch_row(uint64_t epoch) {
+std::string epoch_hex(uint64_t epoch) {
   char hex[32];
   std::snprintf(hex, sizeof hex, "0x%llx", static_cast<unsigned long long>(epoch));
-  return epoch_time(epoch) + " (" + hex + ")";
+  return hex;
 }
+
+namespace {
+
+std::string epoch_row(uint64_t epoch) { return epoch_time(epoch) + " (" + epoch_hex(epoch) + ")"; }
 
 std::string class_name(daos_oclass_id_t id) {
   if (id == 0) return "";
@@ -142,6 +144,10 @@ std::vector<std::pair<std::string, std::string>> facts_rows(const ContainerFacts
   add("Latest open time", epoch_row(facts.opened));
   add("Latest close/modify time", epoch_row(facts.modified));
   add("Number of snapshots", std::to_string(facts.snapshots));
+  if (facts.snapshot != 0) {
+    add("Latest Persistent Snapshot",
+        epoch_hex(facts.snapshot) + " (" + epoch_time(facts.snapshot) + ")");
+  }
   if (!facts.posix) return rows;
   if (!facts.oclass.empty()) add("Object Class", facts.oclass);
   if (!facts.dir_oclass.empty()) add("Dir Object Class", facts.dir_oclass);

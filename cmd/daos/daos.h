@@ -21,6 +21,7 @@ void add_filesystem_commands(Tool& tool);
 /// What the other files of a resource add to it.
 void add_property_commands(Tool& tool);
 void add_attribute_commands(Tool& tool, bool of_pools);
+void add_snapshot_commands(Tool& tool);
 void add_copy_command(Tool& tool);
 void add_file_commands(Tool& tool);
 

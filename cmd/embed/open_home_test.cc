@@ -11,6 +11,7 @@
 
 #include "base/crc32c.h"
 #include "client/home.h"
+#include "client/view.h"
 #include "cmd/embed/home_graph.h"
 
 namespace cairn::client {
@@ -427,6 +428,57 @@ TEST_F(HomeTest, A_crash_inside_container_destroy_is_finished_at_the_next_open) 
     EXPECT_EQ(get(*system, **cont, 1), "") << step;
     ASSERT_TRUE(run(*system, (*cont)->close()));
     EXPECT_TRUE(run(*system, (*pool)->cont_destroy("c", false))) << step;
+    ASSERT_TRUE(system->shutdown());
+  }
+  const auto report = check_home(home_, true);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean());
+}
+
+TEST_F(HomeTest, A_crash_inside_a_snapshots_life_leaves_it_whole_or_gone) {
+  // Goal: services and shards agree at the next open, old values are kept exactly as long as they
+  // are needed. Method: die between the steps; what is listed must be readable.
+  model::Epoch kept = 0;
+  {
+    auto system = must_open();
+    ASSERT_TRUE(system);
+    ASSERT_TRUE(run(*system, system->pool_create({.label = "p", .bytes = kPoolBytes})));
+    const auto pool = run(*system, system->pool_connect("p", Access::read_write));
+    ASSERT_TRUE(pool && run(*system, (*pool)->cont_create("c", {})));
+    const auto cont = run(*system, (*pool)->cont_open("c", Access::read_write));
+    ASSERT_TRUE(cont && put(*system, **cont, 1, "first"));
+    kept = run(*system, (*cont)->snap_create()).value_or(0);
+    ASSERT_TRUE(put(*system, **cont, 1, "second"));
+    ASSERT_TRUE(system->shutdown());
+  }
+  for (const char* step : {"snap.create.frozen", "snap.create.added", "snap.destroy.record"}) {
+    die_at(home_, step, [](System& system) {
+      const auto pool = run(system, system.pool_connect("p", Access::read_write));
+      if (!pool) _exit(3);
+      const auto cont = run(system, (*pool)->cont_open("c", Access::read_write));
+      if (!cont) _exit(4);
+      const auto made = run(system, (*cont)->snap_create());
+      if (!made || !put(system, **cont, 1, "third")) _exit(5);
+      (void)run(system, (*cont)->snap_destroy(*made));
+    });
+    auto graph = embed::HomeGraph::open({.home = {.path = home_}, .at_step = {}});
+    ASSERT_TRUE(graph);
+    vos::Shard* shard = nullptr;
+    auto system = embed::make_system(*graph);
+    const auto pool = run(*system, system->pool_connect("p", Access::read_write));
+    ASSERT_TRUE(pool);
+    const auto cont = run(*system, (*pool)->cont_open("c", Access::read_write));
+    ASSERT_TRUE(cont);
+    const auto listed = run(*system, (*cont)->snap_list());
+    ASSERT_TRUE(listed && listed->size() == 1) << step;
+    EXPECT_EQ(listed->front().epoch, kept);
+    shard = (*graph)->shards().shard((*pool)->uuid());
+    ASSERT_NE(shard, nullptr);
+    EXPECT_EQ(shard->snapshots(1), std::vector<model::Epoch>{kept}) << step;
+    EXPECT_EQ(get(*system, *at_epoch(*cont, kept), 1), "first") << step;
+    EXPECT_TRUE(put(*system, **cont, 1, "second")) << step;
+    EXPECT_TRUE(run(*system, (*cont)->close()));
+    graph->reset();
     ASSERT_TRUE(system->shutdown());
   }
   const auto report = check_home(home_, true);

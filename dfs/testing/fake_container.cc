@@ -175,15 +175,32 @@ Result<void> FakeContainer::begin_write() {
   return system_.begin_write();
 }
 
-Akeys* FakeContainer::find(model::ObjectId oid, ByteView dkey) {
-  const auto object = data_->objects.find(oid);
-  if (object == data_->objects.end()) return nullptr;
+Akeys* FakeContainer::find(FakeObjects& objects, model::ObjectId oid, ByteView dkey) {
+  const auto object = objects.find(oid);
+  if (object == objects.end()) return nullptr;
   const auto found = object->second.dkeys.find(ordered(model::dkey_kind(oid.type()), dkey));
   return found == object->second.dkeys.end() ? nullptr : &found->second;
 }
 
-model::Epoch FakeContainer::touch(model::ObjectId oid) {
-  return data_->objects[oid].epoch = system_.next_epoch();
+/// An empty dkey: the object as a whole.
+model::Epoch FakeContainer::touch(model::ObjectId oid, ByteView dkey) {
+  FakeObject& object = data_->objects[oid];
+  object.epoch = system_.next_epoch();
+  if (dkey.empty()) {
+    object.punched = object.epoch;
+  } else {
+    object.changed[std::string{as_chars(dkey)}] = object.epoch;
+  }
+  return object.epoch;
+}
+
+model::Epoch FakeContainer::newest(model::ObjectId oid, ByteView dkey) const {
+  const auto object = data_->objects.find(oid);
+  if (object == data_->objects.end()) return 0;
+  if (dkey.empty()) return object->second.epoch;
+  const auto changed = object->second.changed.find(std::string{as_chars(dkey)});
+  return std::max(object->second.punched,
+                  changed == object->second.changed.end() ? 0 : changed->second);
 }
 
 Task<Result<void>> FakeContainer::close() {
@@ -236,33 +253,42 @@ Task<Result<model::Epoch>> FakeContainer::update(client::ObjectArgs args,
   for (const model::Iod& iod : iods) {
     CO_TRY(checked, check_iod(iod, akeys, args.flags));
   }
-  const model::Epoch epoch = touch(args.oid);
+  const model::Epoch epoch = touch(args.oid, args.dkey);
   akeys = &data_->objects[args.oid].dkeys[ordered(model::dkey_kind(args.oid.type()), args.dkey)];
   for (const model::Iod& iod : iods) apply(iod, (*akeys)[std::string{as_chars(iod.akey)}]);
   co_return epoch;
 }
 
-Result<void> FakeContainer::begin_read(client::ReadAt at, model::ObjectId oid) {
+Result<FakeSnapshot*> FakeContainer::snapshot(model::Epoch epoch) {
+  const auto found = data_->snapshots.find(epoch);
+  if (found == data_->snapshots.end()) return fail(Errc::nonexistent, "fake: no such snapshot");
+  return &found->second;
+}
+
+Result<FakeObjects*> FakeContainer::begin_read(client::ReadAt at, model::ObjectId oid,
+                                               ByteView dkey) {
   TRY(opened, check_open());
   system_.begin_read();
-  if (!at.in_transaction) return {};
-  const auto object = data_->objects.find(oid);
-  if (object != data_->objects.end() && object->second.epoch > at.epoch) {
-    return fail(Errc::tx_restart, "fake: the object has changed");
+  if (!at.in_transaction) {
+    if (at.epoch == model::kEpochMax) return &data_->objects;
+    const auto old = snapshot(at.epoch);
+    if (!old) return fail(Errc::tx_restart, "fake: no snapshot of that epoch");
+    return &(*old)->objects;
   }
+  if (newest(oid, dkey) > at.epoch) return fail(Errc::tx_restart, "fake: it has changed");
   if (at.chosen != nullptr) {
     *at.chosen = at.epoch == model::kEpochMax ? system_.next_epoch() : at.epoch;
   }
-  return {};
+  return &data_->objects;
 }
 
 Task<Result<model::Fetched>> FakeContainer::fetch_at(client::ReadAt at, client::ObjectArgs args,
                                                      model::Iods iods) {
   co_await system_.reactor().yield();
-  CO_TRY(begun, begin_read(at, args.oid));
+  CO_TRY(objects, begin_read(at, args.oid, args.dkey));
   model::Fetched out;
   out.iods.resize(iods.size());
-  const Akeys* akeys = find(args.oid, args.dkey);
+  const Akeys* akeys = find(*objects, args.oid, args.dkey);
   if ((args.flags & model::cond::kDkeyFetch) != 0 && akeys == nullptr) {
     out.status = Errc::nonexistent;
   }
@@ -297,7 +323,7 @@ Task<Result<model::Epoch>> FakeContainer::punch_object(model::ObjectId oid, uint
   co_await system_.reactor().yield();
   CO_TRY(begun, begin_write());
   data_->objects[oid].dkeys.clear();
-  co_return touch(oid);
+  co_return touch(oid, {});
 }
 
 Task<Result<model::Epoch>> FakeContainer::punch_dkey(client::ObjectArgs args) {
@@ -307,7 +333,7 @@ Task<Result<model::Epoch>> FakeContainer::punch_dkey(client::ObjectArgs args) {
     co_return fail(Errc::nonexistent, "fake: no such dkey");
   }
   data_->objects[args.oid].dkeys.erase(ordered(model::dkey_kind(args.oid.type()), args.dkey));
-  co_return touch(args.oid);
+  co_return touch(args.oid, args.dkey);
 }
 
 Task<Result<model::Epoch>> FakeContainer::punch_akeys(client::ObjectArgs args,
@@ -327,14 +353,14 @@ Task<Result<model::Epoch>> FakeContainer::punch_akeys(client::ObjectArgs args,
   if (akeys != nullptr && akeys->empty()) {
     data_->objects[args.oid].dkeys.erase(ordered(model::dkey_kind(args.oid.type()), args.dkey));
   }
-  co_return touch(args.oid);
+  co_return touch(args.oid, args.dkey);
 }
 
 Task<Result<model::Listed>> FakeContainer::list_at(client::ReadAt at, model::ObjectId oid,
                                                    model::ListRequest request) {
   using What = model::ListRequest::What;
   co_await system_.reactor().yield();
-  CO_TRY(begun, begin_read(at, oid));
+  CO_TRY(objects, begin_read(at, oid, request.what == What::dkeys ? ByteView{} : request.dkey));
   std::string from;
   if (!request.position.empty()) {
     CO_TRY(place, system_.recall(request.position));
@@ -343,7 +369,7 @@ Task<Result<model::Listed>> FakeContainer::list_at(client::ReadAt at, model::Obj
   std::vector<std::string> keys;  // those at or behind `from`
   model::Listed out;
   if (request.what == What::recxs) {
-    const Akeys* const akeys = find(oid, request.dkey);
+    const Akeys* const akeys = find(*objects, oid, request.dkey);
     const auto found = akeys == nullptr ? Akeys::const_iterator{}
                                         : akeys->find(std::string{as_chars(request.akey)});
     out.eof = true;
@@ -356,12 +382,12 @@ Task<Result<model::Listed>> FakeContainer::list_at(client::ReadAt at, model::Obj
     co_return out;
   }
   if (request.what == What::dkeys) {
-    const auto object = data_->objects.find(oid);
-    if (object != data_->objects.end()) {
+    const auto object = objects->find(oid);
+    if (object != objects->end()) {
       const auto& dkeys = object->second.dkeys;
       for (auto at = dkeys.lower_bound(from); at != dkeys.end(); ++at) keys.push_back(at->first);
     }
-  } else if (const Akeys* const akeys = find(oid, request.dkey)) {
+  } else if (const Akeys* const akeys = find(*objects, oid, request.dkey)) {
     for (auto at = akeys->lower_bound(from); at != akeys->end(); ++at) keys.push_back(at->first);
   }
   for (std::string& key : keys) {
@@ -398,10 +424,10 @@ Task<Result<model::QueriedKey>> FakeContainer::query_key_at(client::ReadAt at,
                                                             model::ObjectId oid,
                                                             model::QueryKeyRequest request) {
   co_await system_.reactor().yield();
-  CO_TRY(begun, begin_read(at, oid));
+  CO_TRY(objects, begin_read(at, oid));
   model::QueriedKey out;
-  const auto object = data_->objects.find(oid);
-  if (object == data_->objects.end() || !request.max || request.want_akey) co_return out;
+  const auto object = objects->find(oid);
+  if (object == objects->end() || !request.max || request.want_akey) co_return out;
   const auto& dkeys = object->second.dkeys;
   const std::string akey{as_chars(request.akey_bytes)};
   for (auto at = dkeys.rbegin(); at != dkeys.rend(); ++at) {
@@ -425,9 +451,9 @@ Task<Result<model::QueriedKey>> FakeContainer::query_key_at(client::ReadAt at,
 
 Task<Result<model::Epoch>> FakeContainer::max_epoch_at(client::ReadAt at, model::ObjectId oid) {
   co_await system_.reactor().yield();
-  CO_TRY(begun, begin_read(at, oid));
-  const auto object = data_->objects.find(oid);
-  co_return object == data_->objects.end() ? 0 : object->second.epoch;
+  CO_TRY(objects, begin_read(at, oid));
+  const auto object = objects->find(oid);
+  co_return object == objects->end() ? 0 : object->second.epoch;
 }
 
 void FakeContainer::apply_change(const client::Change& change) {
@@ -459,44 +485,68 @@ Task<Result<model::Epoch>> FakeContainer::transact(client::Changes changes) {
   co_await system_.reactor().yield();
   CO_TRY(opened, check_open());
   for (const client::ReadRange& read : changes.reads) {
-    const auto object = data_->objects.find(read.oid);
-    if (object != data_->objects.end() && object->second.epoch > changes.read_epoch) {
+    if (newest(read.oid, read.dkey) > changes.read_epoch) {
       co_return fail(Errc::tx_restart, "fake: something that was read has changed");
     }
   }
   CO_TRY(begun, begin_write());
-  const model::Epoch epoch = system_.next_epoch();
+  model::Epoch epoch = 0;
   for (const client::Change& change : changes.changes) {
     apply_change(change);
-    data_->objects[change.oid].epoch = epoch;
+    epoch = touch(change.oid, change.dkey);
   }
   co_return epoch;
 }
 
-namespace {
-
-template <class T>
-Task<Result<T>> no_snapshots() {
-  co_return fail(Errc::no_sys, "fake: keeps no old versions");
+Task<Result<model::Epoch>> FakeContainer::snap_create() {
+  co_await system_.reactor().yield();
+  CO_TRY(begun, begin_write());
+  const model::Epoch epoch = system_.next_epoch();
+  data_->snapshots[epoch].objects = data_->objects;
+  co_return epoch;
 }
 
-}  // namespace
-
-Task<Result<model::Epoch>> FakeContainer::snap_create() { return no_snapshots<model::Epoch>(); }
 Task<Result<std::vector<client::Snapshot>>> FakeContainer::snap_list() {
-  co_return std::vector<client::Snapshot>{};
+  CO_TRY(opened, check_open());
+  std::vector<client::Snapshot> out;
+  for (const auto& [epoch, kept] : data_->snapshots) out.push_back({epoch, kept.has_table});
+  co_return out;
 }
-Task<Result<void>> FakeContainer::snap_destroy(model::Epoch) { return no_snapshots<void>(); }
-Task<Result<void>> FakeContainer::snap_set_table(model::Epoch, bool) {
-  return no_snapshots<void>();
+
+Task<Result<void>> FakeContainer::snap_destroy(model::Epoch epoch) {
+  CO_TRY(begun, begin_write());
+  CO_TRY(kept, snapshot(epoch));
+  data_->snapshots.erase(epoch);
+  co_return Result<void>{};
 }
-Task<Result<void>> FakeContainer::rollback(model::Epoch) { return no_snapshots<void>(); }
-Task<Result<client::ObjectPage>> FakeContainer::list_objects(model::Epoch, Bytes, uint32_t) {
-  return no_snapshots<client::ObjectPage>();
+
+Task<Result<void>> FakeContainer::snap_set_table(model::Epoch epoch, bool whole) {
+  CO_TRY(begun, begin_write());
+  CO_TRY(kept, snapshot(epoch));
+  kept->has_table = whole;
+  co_return Result<void>{};
 }
+
+Task<Result<void>> FakeContainer::rollback(model::Epoch epoch) {
+  CO_TRY(begun, begin_write());
+  CO_TRY(kept, snapshot(epoch));
+  data_->objects = kept->objects;
+  co_return Result<void>{};
+}
+
+/// One page.
+Task<Result<client::ObjectPage>> FakeContainer::list_objects(model::Epoch epoch, Bytes, uint32_t) {
+  CO_TRY(objects, begin_read({.epoch = epoch}, {}));
+  client::ObjectPage page{.eof = true};
+  for (const auto& [oid, object] : *objects) {
+    if (!object.dkeys.empty()) page.oids.push_back(oid);
+  }
+  co_return page;
+}
+
 Task<Result<client::DifferencePage>> FakeContainer::snap_diff(model::Epoch, model::Epoch, Bytes,
                                                               uint32_t) {
-  return no_snapshots<client::DifferencePage>();
+  co_return fail(Errc::no_sys, "fake: compares no snapshots");
 }
 
 }  // namespace cairn::dfs::testing

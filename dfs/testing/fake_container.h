@@ -37,10 +37,10 @@ class FakeContainer final : public client::Container {
   Task<Result<model::QueriedKey>> query_key_at(client::ReadAt at, model::ObjectId oid,
                                                model::QueryKeyRequest request) override;
   Task<Result<model::Epoch>> max_epoch_at(client::ReadAt at, model::ObjectId oid) override;
-  /// One write. What was read is compared object by object.
+  /// One write. What was read is compared dkey by dkey.
   Task<Result<model::Epoch>> transact(client::Changes changes) override;
 
-  // There are no old versions: snapshots are refused.
+  // Snapshots are copies; no other old versions are kept.
   Task<Result<model::Epoch>> snap_create() override;
   Task<Result<std::vector<client::Snapshot>>> snap_list() override;
   Task<Result<void>> snap_destroy(model::Epoch epoch) override;
@@ -56,10 +56,17 @@ class FakeContainer final : public client::Container {
   /// Open, writable, powered.
   Result<void> begin_write();
   /// The keys of a dkey; null if it does not exist.
-  std::map<std::string, FakeValue>* find(model::ObjectId oid, ByteView dkey);
-  model::Epoch touch(model::ObjectId oid);
-  /// Picks or checks the epoch of a read. @error tx_restart
-  Result<void> begin_read(client::ReadAt at, model::ObjectId oid);
+  static std::map<std::string, FakeValue>* find(FakeObjects& objects, model::ObjectId oid,
+                                                ByteView dkey);
+  std::map<std::string, FakeValue>* find(model::ObjectId oid, ByteView dkey) {
+    return find(data_->objects, oid, dkey);
+  }
+  model::Epoch touch(model::ObjectId oid, ByteView dkey);
+  model::Epoch newest(model::ObjectId oid, ByteView dkey) const;
+  /// Picks or checks the epoch of a read of an object or, if given, one dkey.
+  /// @returns what there was at that epoch   @error tx_restart
+  Result<FakeObjects*> begin_read(client::ReadAt at, model::ObjectId oid, ByteView dkey = {});
+  Result<FakeSnapshot*> snapshot(model::Epoch epoch);
   void apply_change(const client::Change& change);
 
   FakeSystem& system_;

@@ -24,8 +24,17 @@ struct FakeValue {
 };
 
 struct FakeObject {
-  model::Epoch epoch = 0;
+  model::Epoch epoch = 0;    // newest change
+  model::Epoch punched = 0;  // as a whole
+  std::map<std::string, model::Epoch> changed;  // of each dkey, also of those that went
   std::map<std::string, std::map<std::string, FakeValue>> dkeys;
+};
+
+using FakeObjects = std::map<model::ObjectId, FakeObject>;
+/// A whole copy of a container.
+struct FakeSnapshot {
+  FakeObjects objects;
+  bool has_table = false;
 };
 
 /// What all handles of a container share.
@@ -36,7 +45,8 @@ struct FakeData {
   client::Attrs attrs;
   uint64_t next_oid = 0;
   uint32_t handles = 0;
-  std::map<model::ObjectId, FakeObject> objects;
+  FakeObjects objects;
+  std::map<model::Epoch, FakeSnapshot> snapshots;
 };
 
 class FakeSystem final : public client::System {

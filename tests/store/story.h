@@ -111,7 +111,7 @@ inline Task<Result<std::string>> fetched_text(vos::Shard& shard, size_t object, 
          array ? model::ValueType::array : model::ValueType::single,
          array ? kRecordBytes : 0,
          0,
-         array ? std::vector<model::Recx>{{0, kArrayRecords}} : std::vector<model::Recx>{},
+         array ? model::Recxs{{0, kArrayRecords}} : model::Recxs{},
          {{rooms.back().data(), rooms.back().size()}},
          false});
   }
