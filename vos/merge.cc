@@ -177,6 +177,8 @@ Result<bool> Merge::plan_end(Plan& plan, const Piece& piece) {
 
 /// False: something has changed; nothing is to be done.
 Result<bool> Merge::plan() {
+  // A transaction that waits has an epoch; a piece that it covers must not become a newer one.
+  if (state.unresolved.any(container)) return false;
   Plan plan(state, path, run.newest, cache);
   TRY(dkey_floor, plan.look().dkey_floor(dkey));
   TRY(floor, plan.look().akey_floor(akey, dkey_floor));
@@ -224,7 +226,8 @@ Task<Result<bool>> replace_run(Merge& merge) {
   if (merge.run.bytes > kInlineBytesMax) {
     IoVecCursor from(pieces);
     CO_TRY(staged, stage(*state.store, from, merge.run.bytes));
-    merge.staged = std::move(staged);
+    merge.staged.emplace(std::move(staged));
+    make_checksums(*merge.staged);
   }
   auto planned = co_await plan_loaded(merge);
   if (!planned || !*planned) {

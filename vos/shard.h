@@ -178,6 +178,8 @@ class Shard {
   /// are above it. Ends the freeze. Durable on return. Adding it again is fine.
   /// @error timed_out  the freeze has ended: nothing has happened; begin again
   /// @error invalid    the epoch is not above this shard's answer, or beyond the clocks' bound
+  /// @error busy       a prepared transaction of the container is not over, or a rollback is under
+  ///                   way: begin again
   /// @error no_space   kSnapshotsMax exist; remove some
   Task<Result<void>> add_snapshot(ContNumber container, model::Epoch epoch);
   /// Gives up a snapshot; an absent one is fine. Durable on return; the space comes back in the

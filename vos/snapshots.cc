@@ -25,6 +25,10 @@ Result<void> check_addition(Shard::State& state, ContNumber container, model::Ep
   if (epoch > state.epoch_bound()) {
     return fail(Errc::invalid, "snapshot: its epoch is further in the future than clocks differ");
   }
+  // What it writes has an epoch already, and would come to be seen by the snapshot later.
+  if (state.unresolved.any(container)) {
+    return fail(Errc::busy, "snapshot: a transaction waits for its outcome; begin again");
+  }
   if (state.snapshots.of(container).size() >= kSnapshotsMax) {
     return fail(Errc::no_space, "snapshot: the container has 4,096; remove some");
   }
