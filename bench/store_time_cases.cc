@@ -84,7 +84,7 @@ void replay_once(Run& run, const std::string& part, size_t value_bytes, uint64_t
   char extra[200];
   std::snprintf(extra, sizeof extra, "\"records\": %llu, \"log_mib\": %.1f, \"seconds\": %.3f",
                 static_cast<unsigned long long>(stats.replayed_records), mib, seconds);
-  if (value_bytes < 4096) {
+  if (value_bytes < 1024) {
     run.report_count(part, static_cast<double>(stats.replayed_records) / seconds, "records/s",
                      extra);
   } else {

@@ -1,11 +1,13 @@
-# cairn_module(NAME DEPS a b ... [LINK libs ...])
+# cairn_module(NAME DEPS a b ... [LINK libs ...] [FUZZ_WITH files ...] [TEST_LABELS labels ...])
 # The folder's *.cc become the static library cairn_NAME; its *_test.cc become the test program
-# NAME_test, run by ctest; *_fuzz.cc and *_bench.cc stay with bench/ and the fuzz preset.
-# NAME may also be a subfolder's name.
+# NAME_test, run by ctest; each *_fuzz.cc becomes a program of its own, see cairn_fuzz(); *_bench.cc
+# stay with bench/. NAME may also be a subfolder's name.
 include(GoogleTest)
 function(cairn_module NAME)
-  cmake_parse_arguments(M "" "" "DEPS;LINK;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPS;LINK;TEST_DEPS;FUZZ_WITH;TEST_LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(fuzzers ${sources})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$")
@@ -22,8 +24,42 @@ function(cairn_module NAME)
   endforeach()
   target_link_libraries(cairn_${NAME} ${scope} ${M_LINK})
   if(tests)
-    cairn_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${M_TEST_DEPS})
+    cairn_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${M_TEST_DEPS} LABELS ${M_TEST_LABELS})
   endif()
+  foreach(fuzzer ${fuzzers})
+    if(M_FUZZ_WITH)
+      cairn_fuzz(${fuzzer} DEPS base WITH ${M_FUZZ_WITH})
+    else()
+      cairn_fuzz(${fuzzer} DEPS ${NAME} ${M_TEST_DEPS})
+    endif()
+  endforeach()
+endfunction()
+
+# cairn_fuzz(SOURCE DEPS modules... [WITH files...])
+# The program of one fuzz target, named like its file; its corpus is tests/corpus/NAME without
+# "_fuzz". WITH: parsers of a large module are compiled in, the module is not built for them.
+# With CAIRN_FUZZ (preset fuzz) libFuzzer drives it; with ASan alone (preset asan) a plain main runs
+# each file of the corpus once, as a test. Elsewhere it is not built.
+option(CAIRN_FUZZ "fuzz programs are linked with libFuzzer (Clang)" OFF)
+function(cairn_fuzz SOURCE)
+  cmake_parse_arguments(F "" "" "DEPS;WITH" ${ARGN})
+  if(NOT CAIRN_FUZZ AND NOT CAIRN_SANITIZE MATCHES "address")
+    return()
+  endif()
+  get_filename_component(program ${SOURCE} NAME_WE)
+  string(REGEX REPLACE "_fuzz$" "" target ${program})
+  add_executable(${program} ${SOURCE} ${F_WITH})
+  target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/include)
+  foreach(dep ${F_DEPS})
+    target_link_libraries(${program} PRIVATE cairn_${dep})
+  endforeach()
+  if(CAIRN_FUZZ)
+    target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+    return()
+  endif()
+  target_link_libraries(${program} PRIVATE cairn_corpus_main)
+  add_test(NAME ${program} COMMAND ${program} ${CMAKE_SOURCE_DIR}/tests/corpus/${target})
+  set_tests_properties(${program} PROPERTIES TIMEOUT 120 LABELS fuzz)
 endfunction()
 
 # cairn_test(NAME SOURCES files... DEPS modules... [LABELS labels...] [TIMEOUT seconds])

@@ -31,9 +31,10 @@ struct BatchData {
 class Batch {
  public:
   struct Op {
-    bool erase = false;
-    uint32_t key_begin = 0, key_bytes = 0;
-    uint32_t value_begin = 0, value_bytes = 0;
+    enum class Kind : uint8_t { put = 0, erase = 1, move = 2 };
+    Kind kind = Kind::put;
+    uint32_t key_begin = 0, key_bytes = 0;      // move: of the source
+    uint32_t value_begin = 0, value_bytes = 0;  // move: of the target, a key
   };
 
   /// Inserts or replaces. Key 1..kKeyBytesMax, value kStampBytes..kValueBytesMax (checked by
@@ -41,6 +42,13 @@ class Batch {
   void put(ByteView key, ByteView value);
   /// Removes; absent is fine.
   void erase(ByteView key);
+  /// One change of another batch.
+  void add(const Batch& from, const Op& op);
+  /// The record at `from` as it was before this batch takes the key `to`, replacing what stands
+  /// there; the log holds only the two keys. No op before this one may change `from`, and it must
+  /// exist: Tree::prepare() refuses the batch otherwise. The keys differ (CHECK). A later op may
+  /// put `from` again.
+  void move(ByteView from, ByteView to);
   /// A reserved extent becomes owned, with its data beside this record.
   void publish(const BatchData& data) { data_.push_back(data); }
   /// An owned extent becomes free.
@@ -49,8 +57,10 @@ class Batch {
   bool empty() const { return ops_.empty() && data_.empty() && freed_.empty(); }
   void clear();
   size_t op_count() const { return ops_.size(); }
+  size_t move_count() const { return move_count_; }
   const std::vector<Op>& ops() const { return ops_; }
   ByteView key(const Op& op) const { return ByteView(arena_).subspan(op.key_begin, op.key_bytes); }
+  /// Of a put, or a move's target key; empty for an erase.
   ByteView value(const Op& op) const {
     return ByteView(arena_).subspan(op.value_begin, op.value_bytes);
   }
@@ -58,19 +68,22 @@ class Batch {
   const std::vector<media::Extent>& freed() const { return freed_; }
 
  private:
+  Op& add(Op::Kind kind, ByteView key, ByteView value);
+
   Bytes arena_;
   std::vector<Op> ops_;
+  size_t move_count_ = 0;
   std::vector<BatchData> data_;
   std::vector<media::Extent> freed_;
 };
 
 /// What a log record says besides its changes.
 struct RecordHeader {
-  uint64_t session = 0;    // who asked (0: internal); with `sequence`, rule 13's key
+  uint64_t session = 0;  // who asked (0: internal); with `sequence`, rule 13's key
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   uint16_t minor_epoch = 0;
-  uint16_t kind = 0;       // the owner's; opaque here
+  uint16_t kind = 0;  // the owner's; opaque here
 };
 
 }  // namespace cairn::index

@@ -199,6 +199,36 @@ TEST(Capacity, Replay_of_scattered_records_reads_about_one_page_for_each) {
   EXPECT_TRUE(large.world.run(large.store->close()).has_value());
 }
 
+TEST(Capacity, A_store_that_changed_much_at_once_opens_with_the_least_memory) {
+  // Goal: a budget that was lowered, or a tree that has grown otherwise, keeps nobody from opening.
+  // Method: one record of 600 changes all over the tree, made with much memory, replayed with the
+  // least.
+  TestWorld world(test_seed(), 8u << 20, 64u << 20, 1u << 20);
+  auto store = create(world, options_for(false, 128u << 20));
+  constexpr uint64_t kRecords = 16'000;
+  ASSERT_TRUE(world.run(fill(*store, kRecords)).has_value());
+  Batch batch;
+  for (uint64_t i = 0; i < 600; ++i) {
+    const std::string key = key_of(i * (kRecords / 600));
+    if (i % 3 == 0) {
+      batch.erase(as_bytes(key));
+    } else {
+      batch.put(as_bytes(key), encode_value(9, {{}, std::string(2 * kValueBytes, 'b')}));
+    }
+  }
+  ASSERT_TRUE(world.run(update_durably(*store, std::move(batch), kRecords + 1)).has_value());
+  const auto before = world.run(read_all(*store));
+  ASSERT_TRUE(before.has_value());
+  world.settle();
+  store.reset();
+  store = must(open(world, options_for(false, kMemoryBytesMin)));
+  const auto after = world.run(read_all(*store));
+  ASSERT_TRUE(after.has_value());
+  EXPECT_EQ(*after, *before);
+  ASSERT_NO_FATAL_FAILURE(expect_clean_check(world, *store));
+  EXPECT_TRUE(world.run(store->close()).has_value());
+}
+
 TEST(Capacity, A_budget_too_small_for_one_operation_is_refused) {
   // Goal: told when the store is made, and when it is opened. Method: one byte less than the least.
   TestWorld world(test_seed());

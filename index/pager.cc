@@ -353,6 +353,10 @@ Result<void> Pager::reserve(size_t pages, Use use) {
   if (pages > kReservePagesMax) {
     return fail(Errc::no_memory, "pager: one step changes too many pages; split the call");
   }
+  // Replay must be able to do whatever was done: it may use all of memory, others half.
+  if (s.driven && !s.urgent && pages > s.frames_limit / 2) {
+    return fail(Errc::no_memory, "pager: one step changes too many pages; raise memory_bytes");
+  }
   s.wanted_pages = pages;
   s.wanted_urgent = s.urgent || use == Use::checkpoint;
   if (s.wanted_urgent ? s.log_full : s.log_tight) {

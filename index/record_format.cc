@@ -26,14 +26,8 @@ Result<media::Extent> take_extent(ByteView& in) {
   return media::Extent{block, static_cast<uint32_t>(count)};
 }
 
-/// Takes one op; `key` holds the key of the op before and then its own.
-Result<void> take_op(ByteView& in, Bytes& key, Batch& batch) {
-  uint64_t shared = 0;
-  uint64_t suffix_and_erase = 0;
-  if (!take_varint(in, &shared) || !take_varint(in, &suffix_and_erase)) {
-    return fail(Errc::checksum, "log record: a change is cut short");
-  }
-  const uint64_t suffix_bytes = suffix_and_erase / 2;
+/// Takes `suffix_bytes` more of a key of which the first `shared` are those of `key`.
+Result<void> take_key(ByteView& in, uint64_t shared, uint64_t suffix_bytes, Bytes& key) {
   if (shared > key.size() || suffix_bytes > kKeyBytesMax || shared + suffix_bytes > kKeyBytesMax ||
       shared + suffix_bytes == 0) {
     return fail(Errc::checksum, "log record: a key's length is out of range");
@@ -44,10 +38,16 @@ Result<void> take_op(ByteView& in, Bytes& key, Batch& batch) {
   }
   key.resize(shared);
   key.insert(key.end(), suffix.begin(), suffix.end());
-  if ((suffix_and_erase & 1) != 0) {
-    batch.erase(key);
-    return {};
-  }
+  return {};
+}
+
+/// Keys of the op before, and then of the one that was taken.
+struct LastKeys {
+  Bytes key;
+  Bytes target;  // of the last move
+};
+
+Result<void> take_put(ByteView& in, const Bytes& key, Batch& batch) {
   uint64_t value_bytes = 0;
   ByteView value;
   if (!take_varint(in, &value_bytes) || value_bytes < kStampBytes || value_bytes > kValueBytesMax) {
@@ -59,6 +59,46 @@ Result<void> take_op(ByteView& in, Bytes& key, Batch& batch) {
   batch.put(key, value);
   return {};
 }
+
+Result<void> take_move(ByteView& in, LastKeys& last, Batch& batch) {
+  uint64_t shared = 0;
+  uint64_t suffix_bytes = 0;
+  if (!take_varint(in, &shared) || !take_varint(in, &suffix_bytes)) {
+    return fail(Errc::checksum, "log record: a change is cut short");
+  }
+  TRY(taken, take_key(in, shared, suffix_bytes, last.target));
+  if (last.target == last.key) return fail(Errc::checksum, "log record: a move to its own source");
+  batch.move(last.key, last.target);
+  return {};
+}
+
+Result<void> take_op(ByteView& in, uint8_t version, LastKeys& last, Batch& batch) {
+  uint64_t shared = 0;
+  uint64_t suffix_and_kind = 0;
+  if (!take_varint(in, &shared) || !take_varint(in, &suffix_and_kind)) {
+    return fail(Errc::checksum, "log record: a change is cut short");
+  }
+  const unsigned kind_bits = version == 1 ? 1 : 2;
+  const uint64_t kind = suffix_and_kind & ((1u << kind_bits) - 1);
+  TRY(taken, take_key(in, shared, suffix_and_kind >> kind_bits, last.key));
+  switch (static_cast<Batch::Op::Kind>(kind)) {
+    case Batch::Op::Kind::put:
+      return take_put(in, last.key, batch);
+    case Batch::Op::Kind::erase:
+      batch.erase(last.key);
+      return {};
+    case Batch::Op::Kind::move:
+      return take_move(in, last, batch);
+  }
+  return fail(Errc::checksum, "log record: a change of an unknown kind");
+}
+
+size_t shared_bytes(ByteView key, ByteView before) {
+  const auto differ = std::mismatch(key.begin(), key.end(), before.begin(), before.end());
+  return static_cast<size_t>(differ.first - key.begin());
+}
+
+void put_bytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
 }  // namespace
 
@@ -76,17 +116,23 @@ void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out) {
   put_varint(out, batch.data().size());
   put_varint(out, batch.freed().size());
   ByteView before;
+  ByteView target_before;
   for (const Batch::Op& op : batch.ops()) {
     const ByteView key = batch.key(op);
-    const auto differ = std::mismatch(key.begin(), key.end(), before.begin(), before.end());
-    const auto shared = static_cast<size_t>(differ.first - key.begin());
+    const ByteView value = batch.value(op);
+    const size_t shared = shared_bytes(key, before);
     put_varint(out, shared);
-    put_varint(out, (key.size() - shared) * 2 + (op.erase ? 1 : 0));
-    out.insert(out.end(), differ.first, key.end());
-    if (!op.erase) {
-      const ByteView value = batch.value(op);
+    put_varint(out, (key.size() - shared) * 4 + static_cast<uint64_t>(op.kind));
+    put_bytes(out, key.subspan(shared));
+    if (op.kind == Batch::Op::Kind::put) {
       put_varint(out, value.size());
-      out.insert(out.end(), value.begin(), value.end());
+      put_bytes(out, value);
+    } else if (op.kind == Batch::Op::Kind::move) {
+      const size_t target_shared = shared_bytes(value, target_before);
+      put_varint(out, target_shared);
+      put_varint(out, value.size() - target_shared);
+      put_bytes(out, value.subspan(target_shared));
+      target_before = value;
     }
     before = key;
   }
@@ -107,7 +153,7 @@ Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
   if (prefix.version > kRecordVersion) {
     return fail(Errc::format_newer, "log record: written by a newer version; upgrade this program");
   }
-  if (prefix.version != kRecordVersion || prefix.reserved != 0 || prefix.reserved2.get() != 0) {
+  if (prefix.version == 0 || prefix.reserved != 0 || prefix.reserved2.get() != 0) {
     return fail(Errc::checksum, "log record: its header breaks the format");
   }
   ByteView in = record.subspan(sizeof prefix);
@@ -117,11 +163,11 @@ Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
   if (!take_varint(in, &ops) || !take_varint(in, &data) || !take_varint(in, &freed)) {
     return fail(Errc::checksum, "log record: its counts are cut short");
   }
-  Bytes key;
+  LastKeys last;
   size_t unfolded = 0;
   for (uint64_t i = 0; i < ops; ++i) {
-    TRY(op, take_op(in, key, batch));
-    unfolded += key.size() + batch.ops().back().value_bytes;
+    TRY(op, take_op(in, prefix.version, last, batch));
+    unfolded += last.key.size() + batch.ops().back().value_bytes;
     if (unfolded > kRecordUnfoldedBytesMax) return fail(Errc::checksum, "log record: too large");
   }
   for (uint64_t i = 0; i < data; ++i) {

@@ -1,9 +1,9 @@
-// index/record_format.h - one log record of a store, format 1: what RecordHeader and Batch say. It
+// index/record_format.h - one log record of a store, format 2: what RecordHeader and Batch say. It
 // is the payload of one record of media/wal_format.h, which checksums it. Integers little-endian;
 // varint: LEB128, base/varint.h. Unit: bytes.
 //
 //   offset  size  field          meaning
-//        0     1  version        1
+//        0     1  version        2
 //        1     1  reserved       zero
 //        2     2  kind           the owner's; opaque here
 //        4     2  minor_epoch
@@ -20,18 +20,22 @@
 //
 //   op:     varint  shared        bytes that its key shares with the key of the op before; 0 at
 //   first
-//           varint  suffix * 2 + erase
-//           n       suffix        the key behind `shared`
-//           varint  value_bytes   only if not erase
+//           varint  suffix * 4 + kind    0 put, 1 erase, 2 move
+//           n       suffix        the key behind `shared`; of a move: of its source
+//    put:   varint  value_bytes
 //           n       value
+//    move:  varint  shared        bytes that its target shares with the target of the move before
+//           varint  suffix
+//           n       suffix        the target behind `shared`
 //   data:   varint  block
 //           varint  count         blocks, 1..2^32 - 1
 //           4       digest        BatchData::digest
 //   freed:  varint  block
 //           varint  count
 //
-// Valid iff: version 1, reserved zero, keys and values in the bounds of index/batch.h, shared no
-// longer than the key before, block + count < 2^63, nothing behind the last extent.
+// Valid iff: version 2, reserved zero, keys and values in the bounds of index/batch.h, shared no
+// longer than the key before, source and target of a move differ, block + count < 2^63, nothing
+// behind the last extent. Version 1 is read, too: it knows no moves and has suffix * 2 + erase.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +48,7 @@
 
 namespace cairn::index {
 
-inline constexpr uint8_t kRecordVersion = 1;
+inline constexpr uint8_t kRecordVersion = 2;
 
 struct RecordPrefix {
   U8 version, reserved;

@@ -20,6 +20,8 @@ Batch some_batch() {
   batch.put(as_bytes("object/a"), as_bytes("12345678-value"));
   batch.erase(as_bytes("object/bc"));
   batch.put(as_bytes("x"), as_bytes("stampXYZ"));
+  batch.move(as_bytes("xa"), as_bytes("y/1"));
+  batch.move(as_bytes("xb"), as_bytes("y/2"));
   batch.publish({{300, 2}, 0xDEADBEEF});
   batch.free({5, 1});
   return batch;
@@ -38,7 +40,7 @@ std::string hex(ByteView bytes) {
 void expect_equal(const Batch& a, const Batch& b) {
   ASSERT_EQ(a.op_count(), b.op_count());
   for (size_t i = 0; i < a.op_count(); ++i) {
-    EXPECT_EQ(a.ops()[i].erase, b.ops()[i].erase);
+    EXPECT_EQ(a.ops()[i].kind, b.ops()[i].kind);
     EXPECT_EQ(as_chars(a.key(a.ops()[i])), as_chars(b.key(b.ops()[i])));
     EXPECT_EQ(as_chars(a.value(a.ops()[i])), as_chars(b.value(b.ops()[i])));
   }
@@ -55,24 +57,70 @@ TEST(Record, KnownRecord_KeepsItsBytes) {
   Bytes out;
   encode_record(some_header(), some_batch(), out);
   EXPECT_EQ(hex(out),
-            "0100020003000000"
+            "0200020003000000"
             "8877665544332211"
             "0700000000000000"
             "cdab000000000000"
-            "030101"
-            "0010"
+            "050101"
+            "0020"
             "6f626a6563742f61"
             "0e"
             "31323334353637382d76616c7565"
-            "0705"
+            "0709"
             "6263"
-            "0002"
+            "0004"
             "78"
             "08"
             "7374616d7058595a"
+            "0106"
+            "61"
+            "0003"
+            "792f31"
+            "0106"
+            "62"
+            "0201"
+            "32"
             "ac0202"
             "efbeadde"
             "0501");
+}
+
+TEST(Record, OfVersionOne_IsUnderstood) {
+  // Golden: logs that were written before there were moves.
+  static constexpr std::string_view kHex =
+      "0100020003000000"
+      "8877665544332211"
+      "0700000000000000"
+      "cdab000000000000"
+      "030101"
+      "0010"
+      "6f626a6563742f61"
+      "0e"
+      "31323334353637382d76616c7565"
+      "0705"
+      "6263"
+      "0002"
+      "78"
+      "08"
+      "7374616d7058595a"
+      "ac0202"
+      "efbeadde"
+      "0501";
+  Bytes old;
+  for (size_t i = 0; i < kHex.size(); i += 2) {
+    old.push_back(static_cast<std::byte>(std::stoul(std::string(kHex.substr(i, 2)), nullptr, 16)));
+  }
+  Batch expected;
+  expected.put(as_bytes("object/a"), as_bytes("12345678-value"));
+  expected.erase(as_bytes("object/bc"));
+  expected.put(as_bytes("x"), as_bytes("stampXYZ"));
+  expected.publish({{300, 2}, 0xDEADBEEF});
+  expected.free({5, 1});
+  Batch batch;
+  const auto header = parse_record(old, batch);
+  ASSERT_TRUE(header) << header.error().what();
+  EXPECT_EQ(header->epoch, 0xABCDu);
+  expect_equal(expected, batch);
 }
 
 TEST(Record, WhatIsEncoded_ComesBack) {
@@ -83,7 +131,9 @@ TEST(Record, WhatIsEncoded_ComesBack) {
       const std::string key(1 + rng() % (rng() % 5 == 0 ? kKeyBytesMax : 20),
                             static_cast<char>('a' + rng() % 2));
       const std::string value(8 + rng() % (rng() % 5 == 0 ? kValueBytesMax - 7 : 90), 'v');
-      if (rng() % 3 == 0) {
+      if (rng() % 4 == 0) {
+        batch.move(as_bytes(key), as_bytes(key.substr(1) + 'c'));
+      } else if (rng() % 3 == 0) {
         batch.erase(as_bytes(key));
       } else {
         batch.put(as_bytes(key), as_bytes(value));
@@ -124,7 +174,7 @@ TEST(Record, CutAnywhere_IsRefused) {
 TEST(Record, NewerVersion_AsksForAnUpgrade) {
   Bytes out;
   encode_record(some_header(), some_batch(), out);
-  out[0] = std::byte{2};
+  out[0] = std::byte{3};
   Batch back;
   EXPECT_EQ(parse_record(out, back).error().code(), Errc::format_newer);
 }

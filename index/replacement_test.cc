@@ -50,7 +50,8 @@ class Cache {
 
 TEST(Replacement, A_walk_over_many_pages_leaves_the_used_ones_alone) {
   // Goal: scan resistance. Method: a set that fits is in use; then ten times the memory is looked
-  // at once, each page several times at a stretch, as a listing does.
+  // at once, each page several times at a stretch, as a listing does. Only those go that came last
+  // and were never seen to be used after a while: a twentieth of memory.
   Cache cache(1000);
   SeededRandom random(1);
   for (int i = 0; i < 50'000; ++i) cache.use(random.below(800));
@@ -59,7 +60,7 @@ TEST(Replacement, A_walk_over_many_pages_leaves_the_used_ones_alone) {
   }
   size_t left = 0;
   for (uint64_t page = 0; page < 800; ++page) left += cache.has(page);
-  EXPECT_GE(left, 780u);
+  EXPECT_GE(left, 750u);
 }
 
 TEST(Replacement, Pages_that_every_look_up_needs_stay) {

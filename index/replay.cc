@@ -38,7 +38,10 @@ Task<Result<bool>> holds(CorePtr core, BatchData data) {
 Task<Result<bool>> holds_all(CorePtr core, const std::vector<BatchData>& all) {
   for (const BatchData& data : all) {
     CO_TRY(here, co_await holds(core, data));
-    if (!here) co_return false;
+    if (here) continue;
+    // Read again: one wrong read must not take back what was acknowledged.
+    CO_TRY(after_all, co_await holds(core, data));
+    if (!after_all) co_return false;
   }
   co_return true;
 }
@@ -54,10 +57,31 @@ Task<Result<void>> prepare(CorePtr core, const Batch& batch) {
   }
 }
 
-/// The plain half: tree and blocks.
+/// Applies the changes to the tree. A record whose worst case does not fit into memory (the tree
+/// may have grown otherwise than it did before the crash, and memory may be less) goes change by
+/// change: nobody looks at the tree meanwhile, and a crash only means to replay again.
+Task<Result<void>> apply_changes(CorePtr core, const Batch& batch) {
+  Result<void> ready = fail(Errc::no_memory, "replay: a record of many changes");
+  if (batch.op_count() <= core->pages().frames_limit / 8) ready = co_await prepare(core, batch);
+  if (ready) {
+    core->tree.apply(batch);
+    co_return ready;
+  }
+  if (ready.error().code() != Errc::no_memory) co_return ready;
+  Batch one;
+  for (const Batch::Op& op : batch.ops()) {
+    one.clear();
+    one.add(batch, op);
+    CO_TRY(prepared, co_await prepare(core, one));
+    core->tree.apply(one);
+  }
+  co_return Result<void>{};
+}
+
+/// What a record says of blocks.
 /// @param complete  the highest that the log carries
-Result<void> apply(StoreCore& core, const Batch& batch, media::Lsn lsn, media::Lsn complete) {
-  core.tree.apply(batch);
+Result<void> apply_space(StoreCore& core, const Batch& batch, media::Lsn lsn,
+                         media::Lsn complete) {
   for (const BatchData& data : batch.data()) {
     TRY(adopted, core.data.adopt(data.extent));
   }
@@ -100,28 +124,48 @@ Task<void> load_ahead(CorePtr core, PageRef ref, std::shared_ptr<Join> join) {
   join->end(loaded);
 }
 
-/// The pages that the look-ups of the window miss now; one level of the tree further with each
+/// A part of a window: as many changes as pages on probation stay in memory, or the first ones
+/// would be gone again before their turn.
+struct Slice {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+Slice next_slice(const StoreCore& core, const Window& window, size_t begin) {
+  Slice slice{begin, begin};
+  size_t changes = 0;
+  do {
+    changes += window.records[slice.end++].batch.op_count();
+  } while (slice.end < window.count && changes < core.pages().replacement.probation_max() * 3 / 4);
+  return slice;
+}
+
+/// The pages that the look-ups of the slice miss now; one level of the tree further with each
 /// round.
-std::vector<PageRef> missing_pages(StoreCore& core, const Window& window) {
+std::vector<PageRef> missing_pages(StoreCore& core, const Window& window, Slice slice) {
   std::vector<PageRef> missing;
   Pager::State& s = core.pages();
-  const size_t limit = std::min(kLoadsMax, s.frames_target / 4);
-  for (size_t i = 0; i < window.count; ++i) {
+  const size_t limit = std::min(kLoadsMax, s.replacement.probation_max() * 3 / 4);
+  for (size_t i = slice.begin; i < slice.end; ++i) {
     const Batch& batch = window.records[i].batch;
     for (const Batch::Op& op : batch.ops()) {
-      if (core.tree.get(batch.key(op)) || s.want != Want::page) continue;
-      s.want = Want::nothing;
-      if (std::find(missing.begin(), missing.end(), s.absent) != missing.end()) continue;
-      missing.push_back(s.absent);
-      if (missing.size() == limit) return missing;
+      const ByteView keys[] = {batch.key(op), batch.value(op)};
+      const size_t count = op.kind == Batch::Op::Kind::move ? 2 : 1;
+      for (const ByteView key : std::span(keys, count)) {
+        if (core.tree.get(key) || s.want != Want::page) continue;
+        s.want = Want::nothing;
+        if (std::find(missing.begin(), missing.end(), s.absent) != missing.end()) continue;
+        missing.push_back(s.absent);
+        if (missing.size() == limit) return missing;
+      }
     }
   }
   return missing;
 }
 
-Task<void> read_ahead(CorePtr core, const Window& window) {
+Task<void> read_ahead(CorePtr core, const Window& window, Slice slice) {
   for (int round = 0; round < kRoundsMax; ++round) {
-    const std::vector<PageRef> missing = missing_pages(*core, window);
+    const std::vector<PageRef> missing = missing_pages(*core, window, slice);
     if (missing.empty()) co_return;
     auto join = std::make_shared<Join>(core->reactor);
     join->pending = missing.size();
@@ -153,14 +197,14 @@ Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
 
 /// One record. False: it and all behind it are given up, because its data is missing.
 Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn complete,
-                                ReplayHook& hook) {
+                                 ReplayHook& hook) {
   if (record.lsn > complete && !record.batch.data().empty()) {
     CO_TRY(here, co_await holds_all(core, record.batch.data()));
     if (!here) co_return false;
   }
   if (hook) hook(record.header);
-  CO_TRY(prepared, co_await prepare(core, record.batch));
-  CO_TRY(applied, apply(*core, record.batch, record.lsn, complete));
+  CO_TRY(changed, co_await apply_changes(core, record.batch));
+  CO_TRY(applied, apply_space(*core, record.batch, record.lsn, complete));
   Pager::State& s = core->pages();
   if (s.frames_used > s.frames_target) s.evict(s.frames_target);
   core->keep_clean();
@@ -180,10 +224,13 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
     CO_TRY(filled, co_await fill_window(reader, window));
     if (window.count == 0) break;
     const uint64_t loads = core->page_loads;
-    if (window.cold) co_await read_ahead(core, window);
-    for (size_t i = 0; i < window.count && !result.dropped; ++i) {
-      CO_TRY(kept, co_await replay_record(core, window.records[i], summary.complete, hook));
-      result.dropped = !kept;
+    for (Slice slice; slice.end < window.count && !result.dropped;) {
+      slice = next_slice(*core, window, slice.end);
+      if (window.cold) co_await read_ahead(core, window, slice);
+      for (size_t i = slice.begin; i < slice.end && !result.dropped; ++i) {
+        CO_TRY(kept, co_await replay_record(core, window.records[i], summary.complete, hook));
+        result.dropped = !kept;
+      }
     }
     window.cold = core->page_loads != loads;
   }

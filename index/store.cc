@@ -293,7 +293,7 @@ bool StoreCore::checkpoint_due() const {
   if (checkpoint_running) return false;
   const Pager::State& s = pages();
   const media::SpaceUsage usage = s.space.usage();
-  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_limit / 4 * 3 ||
+  return wal->used_bytes() > log_limit() || s.dirty_count > s.frames_limit / 2 ||
          predicted_replay_ns() > kReplayBeginNs || s.is_generation_large() ||
          (usage.deferred > usage.total / 16 && s.free_pages() < usage.total / 4);
 }
@@ -489,6 +489,13 @@ void Store::before_checkpoint(std::function<Task<Result<void>>()> hook) {
 }
 Task<Result<void>> Store::checkpoint() { return checkpoint_now(state_); }
 Task<Result<void>> Store::end_step() { return end_of_step(state_); }
+Task<Result<void>> Store::evict_all() {
+  const std::shared_ptr<State> state = state_;
+  const bool before = std::exchange(state->options.evict_always, true);
+  auto done = co_await end_of_step(state);
+  state->options.evict_always = before;
+  co_return done;
+}
 media::WalStamp Store::recovered_stamp() const { return state_->recovered_stamp; }
 
 Task<Result<Store::CheckReport>> Store::check(Claims claims) {

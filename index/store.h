@@ -205,6 +205,8 @@ class Store {
   /// End of a step: with evict_always drops every clean unpinned page (dirty ones are written
   /// first).
   Task<Result<void>> end_step();
+  /// Debug: end_step() as if with evict_always, once.
+  Task<Result<void>> evict_all();
 
   StoreStats stats() const;
   /// The stamp of the newest log write found at open.

@@ -54,16 +54,28 @@ struct Change {
     if (stamp % 5 == 4) {
       for (const std::string& key : keys) batch.erase(as_bytes(key));
     } else {
+      // What moves takes its blocks along.
+      if (moves(before)) {
+        batch.move(as_bytes(keys[0]), as_bytes(keys[1]));
+      } else {
+        batch.put(as_bytes(keys[1]), value(1));
+      }
       batch.put(as_bytes(keys[0]), value(0));
-      batch.put(as_bytes(keys[1]), value(1));
     }
     if (with_data) batch.publish({extent, digest_of(bytes)});
-    if (auto old = before.find(keys[0]); old != before.end()) {
+    for (size_t i = moves(before) ? 1 : 0; i < 2; ++i) {
+      const auto old = before.find(keys[i]);
+      if (old == before.end()) continue;
       if (const media::Extent freed = extent_of(old->second); freed.count != 0) batch.free(freed);
     }
     return batch;
   }
   Content after(Content content) const {
+    if (moves(content)) {
+      content[keys[1]] = content[keys[0]];
+      content[keys[0]] = value(0);
+      return content;
+    }
     for (size_t i = 0; i < 2; ++i) {
       if (stamp % 5 == 4) {
         content.erase(keys[i]);
@@ -75,6 +87,9 @@ struct Change {
   }
 
  private:
+  bool moves(const Content& before) const {
+    return stamp % 5 != 4 && stamp % 4 == 1 && before.contains(keys[0]);
+  }
   Bytes value(size_t i) const {
     return encode_value(stamp,
                         {i == 0 ? extent : media::Extent{}, std::string(stamp * 37 % 500, 'v')});

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -135,7 +136,7 @@ class Model {
   }
   void step(Store& store) {
     Batch batch;
-    std::vector<media::Extent> freed;
+    changed_.clear();
     for (uint64_t ops = 1 + random_.below(6); ops > 0; --ops) one_op(batch);
     ++epoch_;
     const auto done = world_.run(update_durably(store, std::move(batch), epoch_));
@@ -153,6 +154,16 @@ class Model {
  private:
   void one_op(Batch& batch) {
     const std::string key = random_key();
+    if (random_.below(5) == 0) {
+      const auto from = content.lower_bound(random_key());
+      if (from == content.end() || from->first == key || changed_.contains(from->first)) return;
+      batch.move(as_bytes(from->first), as_bytes(key));
+      changed_.insert({from->first, key});
+      content[key] = from->second;
+      content.erase(from);
+      return;
+    }
+    changed_.insert(key);
     if (random_.below(3) == 0) {
       batch.erase(as_bytes(key));
       content.erase(key);
@@ -166,6 +177,7 @@ class Model {
   }
   TestWorld& world_;
   SeededRandom random_;
+  std::set<std::string> changed_;  // by the batch being made
   uint64_t epoch_ = 0;
 };
 

@@ -48,6 +48,11 @@ Result<Frame*> Tree::root_frame() {
 
 Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
   TRY(frame, pager_.get(parent.child(slot)));
+  // The search jumps through the slots; asking for their lines together hides all misses but one.
+  // Branches are warm anyway.
+  for (size_t at = 0; parent.level() == 1 && at < kFetchedBytes; at += 64) {
+    __builtin_prefetch(frame->data + at);
+  }
   return of_level(frame, parent.level() - 1);
 }
 
@@ -57,11 +62,6 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
   Node node(frame->data);
   while (!node.is_leaf()) {
     TRY(child, child_frame(node, node.child_for(key)));
-    // The search jumps through the slots; asking for their lines together hides all misses but one.
-    // Branches are warm anyway.
-    for (size_t at = 0; node.level() == 1 && at < kFetchedBytes; at += 64) {
-      __builtin_prefetch(child->data + at);
-    }
     node = Node(child->data);
   }
   const Node::Found found = node.find(key);
@@ -213,20 +213,70 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
   return pages + (splits == 0 ? 0 : 3 * splits + 2);
 }
 
+Result<void> Tree::touch(const Batch& batch, const Batch::Op& op) {
+  const ByteView key = batch.key(op);
+  if (op.kind != Batch::Op::Kind::move) {
+    return touch(key, op.kind == Batch::Op::Kind::erase, op.value_bytes);
+  }
+  TRY(moved, get(key));
+  if (!moved) return fail(Errc::checksum, "tree: the record to be moved is not there");
+  TRY(source, touch(key, true, 0));
+  return touch(batch.value(op), false, static_cast<uint32_t>(moved->size()));
+}
+
+namespace {
+
+/// Does any op change the source of a move that comes after it?
+bool moves_what_changed(const Batch& batch) {
+  struct Change {
+    ByteView key;
+    size_t op;
+    bool is_source;
+  };
+  std::vector<Change> changes;
+  changes.reserve(batch.op_count() + batch.move_count());
+  for (size_t i = 0; i < batch.op_count(); ++i) {
+    const Batch::Op& op = batch.ops()[i];
+    const bool is_move = op.kind == Batch::Op::Kind::move;
+    changes.push_back({batch.key(op), i, is_move});
+    if (is_move) changes.push_back({batch.value(op), i, false});
+  }
+  std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
+    const int c = compare(a.key, b.key);
+    return c != 0 ? c < 0 : a.op < b.op;
+  });
+  for (size_t i = 1; i < changes.size(); ++i) {
+    if (changes[i].is_source && compare(changes[i - 1].key, changes[i].key) == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Result<void> Tree::prepare(const Batch& batch, Pager::Use use) {
   touched_.clear();
-  BatchShape shape{.spills = batch.op_count() <= kSpillOpsMax};
+  BatchShape shape{.spills = may_spill(batch)};
   size_t puts = 0;
   for (const Batch::Op& op : batch.ops()) {
-    shape.erases |= op.erase;
-    if (op.erase) continue;
+    shape.erases |= op.kind != Batch::Op::Kind::put;
+    if (op.kind == Batch::Op::Kind::erase) continue;
     ++puts;
-    shape.key_bytes_max = std::max<size_t>(shape.key_bytes_max, op.key_bytes);
+    const bool is_move = op.kind == Batch::Op::Kind::move;
+    shape.key_bytes_max =
+        std::max<size_t>(shape.key_bytes_max, is_move ? op.value_bytes : op.key_bytes);
+  }
+  if (batch.move_count() != 0) {
+    if (pager_.root().is_null()) {
+      return fail(Errc::checksum, "tree: the record to be moved is not there");
+    }
+    if (moves_what_changed(batch)) {
+      return fail(Errc::checksum, "tree: a record to be moved was changed by the same batch");
+    }
   }
   if (puts == 0 && use == Pager::Use::update) use = Pager::Use::removal;
   if (pager_.root().is_null()) return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, use);
   for (const Batch::Op& op : batch.ops()) {
-    TRY(done, touch(batch.key(op), op.erase, op.value_bytes));
+    TRY(done, touch(batch, op));
   }
   return pager_.reserve(worst_case_pages(shape), use);
 }

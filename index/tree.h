@@ -46,6 +46,7 @@ class Tree {
   /// free pages and frames for copies and splits. Changes no record.
   /// @param use  what the batch is for; one that only erases counts as a removal anyhow
   /// @error page_absent, no_memory (budget, or too many changes at once), no_space (no free pages)
+  /// @error checksum  a move whose source is not there, or was changed earlier in the batch
   Result<void> prepare(const Batch& batch, Pager::Use use = Pager::Use::update);
   /// Applies all ops. Precondition: prepare() succeeded and nothing happened since.
   void apply(const Batch& batch);
@@ -83,6 +84,11 @@ class Tree {
   /// ones the worst case of that would be reserved too often for nothing.
   static constexpr size_t kSpillOpsMax = 16;
   Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
+  Result<void> touch(const Batch& batch, const Batch::Op& op);
+  /// A move takes a key away and brings one.
+  static bool may_spill(const Batch& batch) {
+    return batch.op_count() + batch.move_count() <= kSpillOpsMax;
+  }
   size_t worst_case_pages(const BatchShape& batch);
 
   Pager& pager_;

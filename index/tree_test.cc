@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 
 #include "index/pager_state.h"
@@ -123,6 +124,77 @@ TEST(Tree, AnInsertionIntoTheRangeOfALeafThatItsBatchEmpties_FindsItsWay) {
   }
 }
 
+TEST(Tree, AMove_TakesTheRecordAsItWasBeforeTheBatch) {
+  // Goal: the target gets the old value, replaces what stood there, and the source may be put anew
+  // by the same batch. Method: with the pages evicted, so that both ends must be loaded.
+  World world(400);
+  for (int i = 0; i < 500; ++i) {
+    world.put("key" + std::to_string(1000 + i), stamped(7, std::string(200, 'a' + i % 20)));
+  }
+  world.memory_.checkpoint();
+  world.memory_.evict_all();
+  Batch batch;
+  batch.move(as_bytes("key1000"), as_bytes("history/1000"));
+  batch.put(as_bytes("key1000"), as_bytes(stamped(9, "new")));
+  batch.move(as_bytes("key1001"), as_bytes("key1499"));
+  batch.erase(as_bytes("key1002"));
+  batch.put(as_bytes("zz"), as_bytes(stamped(9, "before")));
+  batch.move(as_bytes("key1003"), as_bytes("zz"));
+  batch.move(as_bytes("key1004"), as_bytes("yy"));
+  batch.put(as_bytes("yy"), as_bytes(stamped(9, "after")));
+  ASSERT_TRUE(world.apply(batch));
+  EXPECT_EQ(world.get("history/1000"), stamped(7, std::string(200, 'a')));
+  EXPECT_EQ(world.get("key1000"), stamped(9, "new"));
+  EXPECT_EQ(world.get("key1001"), std::nullopt);
+  EXPECT_EQ(world.get("key1499"), stamped(7, std::string(200, 'b')));
+  EXPECT_EQ(world.get("key1002"), std::nullopt);
+  EXPECT_EQ(world.get("zz"), stamped(7, std::string(200, 'd')));
+  EXPECT_EQ(world.get("yy"), stamped(9, "after"));
+  EXPECT_EQ(world.newest("history/", "history0"), 7u);
+  EXPECT_EQ(world.verify(), 499u);  // five keys left, one of them put anew; three more
+}
+
+TEST(Tree, AMoveOfNothingOrOfWhatTheBatchChanged_IsRefused) {
+  World world(200);
+  Batch batch;
+  batch.move(as_bytes("a"), as_bytes("b"));
+  EXPECT_EQ(world.apply(batch).error().code(), Errc::checksum);
+  world.put("a", stamped(1, "x"));
+  world.put("b", stamped(1, "y"));
+  const auto refused = [&](const Batch& bad) {
+    const auto ready = world.apply(bad);
+    return !ready && ready.error().code() == Errc::checksum;
+  };
+  Batch absent;
+  absent.move(as_bytes("c"), as_bytes("d"));
+  EXPECT_TRUE(refused(absent));
+  Batch put_before;
+  put_before.put(as_bytes("a"), as_bytes(stamped(2, "z")));
+  put_before.move(as_bytes("a"), as_bytes("d"));
+  EXPECT_TRUE(refused(put_before));
+  Batch erased_before;
+  erased_before.erase(as_bytes("a"));
+  erased_before.move(as_bytes("a"), as_bytes("d"));
+  EXPECT_TRUE(refused(erased_before));
+  Batch twice;
+  twice.move(as_bytes("a"), as_bytes("d"));
+  twice.move(as_bytes("a"), as_bytes("e"));
+  EXPECT_TRUE(refused(twice));
+  Batch chain;
+  chain.move(as_bytes("a"), as_bytes("b"));
+  chain.move(as_bytes("b"), as_bytes("c"));
+  EXPECT_TRUE(refused(chain));
+  EXPECT_EQ(world.get("a"), stamped(1, "x"));
+  EXPECT_EQ(world.get("b"), stamped(1, "y"));
+  Batch rotation;  // backwards, each source is untouched when its turn comes
+  rotation.move(as_bytes("b"), as_bytes("c"));
+  rotation.move(as_bytes("a"), as_bytes("b"));
+  ASSERT_TRUE(world.apply(rotation));
+  EXPECT_EQ(world.get("a"), std::nullopt);
+  EXPECT_EQ(world.get("b"), stamped(1, "x"));
+  EXPECT_EQ(world.get("c"), stamped(1, "y"));
+}
+
 /// How a run of the model test draws its keys and values.
 struct Shape {
   const char* name;
@@ -183,8 +255,20 @@ class ModelRun {
   size_t change(uint64_t erase_percent) {
     Batch batch;
     const size_t ops = 1 + (below(4) == 0 ? below(shape_.batch_max) : 0);
+    std::set<std::string> changed;
     for (size_t i = 0; i < ops; ++i) {
       const std::string k = key();
+      if (below(4) == 0) {
+        const auto from = model_.lower_bound(key());
+        if (from != model_.end() && from->first != k && !changed.contains(from->first)) {
+          batch.move(as_bytes(from->first), as_bytes(k));
+          changed.insert({from->first, k});
+          model_[k] = from->second;
+          model_.erase(from);
+        }
+        continue;
+      }
+      changed.insert(k);
       if (below(100) < erase_percent) {
         batch.erase(as_bytes(k));
         model_.erase(k);

@@ -416,18 +416,24 @@ void TreeWriter::collapse_root() {
 
 namespace {
 
-/// Which ops count: of those with the same key the last one.
-std::vector<bool> last_of_each_key(const Batch& batch) {
-  const auto& ops = batch.ops();
-  std::vector<uint32_t> order(ops.size());
+/// What an op does to one key; a move does it to two.
+struct Effect {
+  ByteView key;
+  ByteView value;
+  bool erase = false;
+};
+
+/// Of the effects on the same key the last one counts.
+std::vector<bool> last_of_each_key(const std::vector<Effect>& effects) {
+  std::vector<uint32_t> order(effects.size());
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    const int c = as_chars(batch.key(ops[a])).compare(as_chars(batch.key(ops[b])));
+    const int c = as_chars(effects[a].key).compare(as_chars(effects[b].key));
     return c != 0 ? c < 0 : a < b;
   });
-  std::vector<bool> counts(ops.size(), true);
+  std::vector<bool> counts(effects.size(), true);
   for (size_t i = 1; i < order.size(); ++i) {
-    if (as_chars(batch.key(ops[order[i - 1]])) == as_chars(batch.key(ops[order[i]]))) {
+    if (as_chars(effects[order[i - 1]].key) == as_chars(effects[order[i]].key)) {
       counts[order[i - 1]] = false;
     }
   }
@@ -437,23 +443,40 @@ std::vector<bool> last_of_each_key(const Batch& batch) {
 }  // namespace
 
 void Tree::apply(const Batch& batch) {
-  TreeWriter writer(*this, batch.op_count() <= kSpillOpsMax);
+  TreeWriter writer(*this, may_spill(batch));
   const auto& ops = batch.ops();
-  const bool erases = std::any_of(ops.begin(), ops.end(), [](const auto& op) { return op.erase; });
-  if (!erases) {
+  const bool only_puts = std::all_of(
+      ops.begin(), ops.end(), [](const auto& op) { return op.kind == Batch::Op::Kind::put; });
+  if (only_puts) {
     for (const Batch::Op& op : ops) writer.put(batch.key(op), batch.value(op));
     return;
   }
+  std::vector<Effect> effects;
+  effects.reserve(ops.size() + batch.move_count());
+  std::vector<Bytes> moved;  // the values, which the first change may carry elsewhere
+  moved.reserve(batch.move_count());
+  for (const Batch::Op& op : ops) {
+    if (op.kind != Batch::Op::Kind::move) {
+      effects.push_back({batch.key(op), batch.value(op), op.kind == Batch::Op::Kind::erase});
+      continue;
+    }
+    const auto value = get(batch.key(op));
+    CHECK(value.has_value() && value->has_value());  // prepare() saw it
+    moved.emplace_back((*value)->begin(), (*value)->end());
+    effects.push_back({batch.key(op), {}, true});
+    effects.push_back({batch.value(op), moved.back(), false});
+  }
   // Insertions go first: an erase that empties a leaf gives it up, and a key of its range then
   // leads to a neighbour that prepare() did not touch.
-  const std::vector<bool> counts = last_of_each_key(batch);
+  const std::vector<bool> counts = last_of_each_key(effects);
   for (const bool erasing : {false, true}) {
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (!counts[i] || ops[i].erase != erasing) continue;
+    for (size_t i = 0; i < effects.size(); ++i) {
+      const Effect& effect = effects[i];
+      if (!counts[i] || effect.erase != erasing) continue;
       if (erasing) {
-        writer.erase(batch.key(ops[i]));
+        writer.erase(effect.key);
       } else {
-        writer.put(batch.key(ops[i]), batch.value(ops[i]));
+        writer.put(effect.key, effect.value);
       }
     }
   }

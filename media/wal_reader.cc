@@ -196,9 +196,16 @@ Task<Result<WalReader::Summary>> WalReader::scan() {
   summary.log = s->start.log;
   // What the superblock names is not that of the first write, which may be older.
   uint32_t incarnation = 0;
+  std::optional<Lsn> looked_twice;
   for (;;) {
     CO_TRY(write, co_await s->link(summary.end, summary.predecessor, incarnation));
-    if (!write) break;
+    if (!write && looked_twice == summary.end) break;
+    if (!write) {
+      // Read again: one wrong read must not cut off what was acknowledged.
+      looked_twice = summary.end;
+      s->window_begin = s->window_end = 0;
+      continue;
+    }
     const WalHeader& header = write->header;
     incarnation = header.incarnation.get();
     summary.end += header.bytes.get();

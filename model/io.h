@@ -71,6 +71,7 @@ struct FetchedIod {
 /// all record_bytes are right. nonexistent: a condition failed.
 struct Fetched {
   Errc status = Errc::ok;
+  Epoch epoch = 0;  // of a transactional fetch
   std::vector<FetchedIod> iods;
 };
 
@@ -84,6 +85,8 @@ struct ListRequest {
   uint64_t bytes_max = 0;   // room for key bytes
   Bytes position;           // of the previous reply; empty: from the start. <= kAnchorBytes
   bool descending = false;  // recxs only
+  /// At a transaction's epoch: no answer where something newer was written.
+  bool transactional = false;
 };
 
 /// Keys stand one behind the other in `keys`; `lengths` cuts them. If not even the first fits,
@@ -97,6 +100,7 @@ struct Listed {
   bool too_small = false;
   bool eof = false;
   Bytes position;
+  Epoch epoch = 0;  // of a transactional listing
 };
 
 /// Greatest or smallest integer dkey, akey, extent (DAOS_GET_*).
@@ -107,12 +111,14 @@ struct QueryKeyRequest {
   uint64_t akey = 0;
   ByteView dkey_bytes;  // if not wanted and the keys are not integers
   ByteView akey_bytes;
+  bool transactional = false;  // as ListRequest
 };
 struct QueriedKey {
   bool found = false;
   uint64_t dkey = 0, akey = 0;
   Recx recx;
   uint64_t record_bytes = 0;
+  Epoch epoch = 0;  // of a transactional query
 };
 
 }  // namespace cairn::model

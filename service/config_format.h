@@ -17,8 +17,12 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/endian.h"
+#include "base/result.h"
+#include "media/space.h"
 
 namespace cairn::service {
 
@@ -40,5 +44,19 @@ static_assert(sizeof(ConfigExtent) == 16);
 inline constexpr uint32_t kConfigFormat = 1;
 inline constexpr size_t kConfigInlineBytesMax = 3072;
 inline constexpr size_t kConfigExtentsMax = 128;
+
+/// A record taken apart.
+struct ConfigValue {
+  uint64_t modified = 0;
+  uint32_t bytes = 0, crc = 0;  // of the value
+  Bytes inline_value;
+  std::vector<media::Extent> extents;  // empty: the value is inline_value
+};
+/// @error checksum  malformed or damaged   @error format_newer  written by a newer version
+Result<ConfigValue> parse_config_value(ByteView raw);
+/// The record of `value`, which stands in `extents` unless there are none. Precondition: it is at
+/// most kConfigInlineBytesMax long then.
+Bytes encode_config_value(uint64_t modified, ByteView value,
+                          const std::vector<media::Extent>& extents);
 
 }  // namespace cairn::service

@@ -15,61 +15,6 @@ namespace {
 // Sorts before every text key and is none itself.
 constexpr std::byte kRevisionKey[1] = {};
 
-struct Parsed {
-  Revision modified = 0;
-  uint32_t bytes = 0, crc = 0;
-  Bytes inline_value;
-  std::vector<Extent> extents;
-};
-
-Result<Parsed> parse_value(ByteView raw) {
-  ConfigHeader header;
-  const auto damaged = fail(Errc::checksum, "config store: a damaged record");
-  if (raw.size() < sizeof(header)) return damaged;
-  std::memcpy(&header, raw.data(), sizeof(header));
-  if (header.format.get() != kConfigFormat) {
-    return fail(Errc::format_newer, "config store: a record of a newer version; upgrade");
-  }
-  Parsed out{.modified = header.modified.get(), .bytes = header.value_bytes.get(),
-             .crc = header.value_crc32c.get(), .inline_value = {}, .extents = {}};
-  raw = raw.subspan(sizeof(header));
-  const uint32_t count = header.extent_count.get();
-  if (count == 0) {
-    if (raw.size() != out.bytes || out.bytes > kConfigInlineBytesMax) return damaged;
-    if (crc32c(raw) != out.crc) return damaged;
-    out.inline_value.assign(raw.begin(), raw.end());
-    return out;
-  }
-  if (count > kConfigExtentsMax || raw.size() != count * sizeof(ConfigExtent)) return damaged;
-  uint64_t blocks = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    ConfigExtent extent;
-    std::memcpy(&extent, raw.data() + i * sizeof(extent), sizeof(extent));
-    out.extents.push_back({extent.block.get(), extent.count.get()});
-    blocks += extent.count.get();
-    if (extent.count.get() == 0 || extent.reserved.get() != 0) return damaged;
-  }
-  if (out.bytes > kConfigValueBytesMax ||
-      blocks != round_up(out.bytes, kBlockBytes) / kBlockBytes) {
-    return damaged;
-  }
-  return out;
-}
-
-Bytes build_value(Revision modified, ByteView value, const std::vector<Extent>& extents) {
-  ConfigHeader header{modified, kConfigFormat, static_cast<uint32_t>(value.size()), crc32c(value),
-                      static_cast<uint32_t>(extents.size())};
-  Bytes out(sizeof(header));
-  std::memcpy(out.data(), &header, sizeof(header));
-  for (const Extent& extent : extents) {
-    const ConfigExtent stored{extent.block, extent.count, uint32_t{0}};
-    const auto* bytes = reinterpret_cast<const std::byte*>(&stored);
-    out.insert(out.end(), bytes, bytes + sizeof(stored));
-  }
-  if (extents.empty()) out.insert(out.end(), value.begin(), value.end());
-  return out;
-}
-
 /// What index::BatchData::digest asks for, of `part` filled up with zeros to whole blocks.
 uint32_t digest_of(ByteView part) {
   Bytes sums;
@@ -91,7 +36,7 @@ bool key_is_fine(const std::string& key) {
 /// One key's record.
 struct EmbeddedConfigStore::Found {
   std::string key;
-  Parsed parsed;
+  ConfigValue parsed;
 };
 
 /// The extents for one put of the transaction; none if the value stands in the tree.
@@ -121,8 +66,8 @@ Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::open(
   options.owner_tag[0] = load_le64(home.bytes.data());
   options.owner_tag[1] = load_le64(home.bytes.data() + 8);
   options.memory_bytes = 32u << 20;
-  CO_TRY(store, co_await index::Store::open(reactor, devices, options,
-                                            [](const index::RecordHeader&) {}));
+  CO_TRY(store,
+         co_await index::Store::open(reactor, devices, options, [](const index::RecordHeader&) {}));
   co_return std::unique_ptr<EmbeddedConfigStore>(
       new EmbeddedConfigStore(reactor, std::move(store)));
 }
@@ -135,7 +80,7 @@ Task<Result<void>> EmbeddedConfigStore::close() {
 Result<std::optional<EmbeddedConfigStore::Found>> EmbeddedConfigStore::look(ByteView key) {
   TRY(value, store_->tree().get(key));
   if (!value) return std::optional<Found>();
-  TRY(parsed, parse_value(*value));
+  TRY(parsed, parse_config_value(*value));
   return std::optional<Found>(Found{std::string(as_chars(key)), std::move(parsed)});
 }
 
@@ -144,7 +89,7 @@ Result<void> EmbeddedConfigStore::scan(const std::string& prefix, std::vector<Fo
   index::Cursor cursor(store_->tree());
   TRY(sought, cursor.seek(as_bytes(prefix)));
   while (cursor.valid() && as_chars(cursor.key()).starts_with(prefix)) {
-    TRY(parsed, parse_value(cursor.value()));
+    TRY(parsed, parse_config_value(cursor.value()));
     into.push_back({std::string(as_chars(cursor.key())), std::move(parsed)});
     TRY(moved, cursor.next());
   }
@@ -223,7 +168,7 @@ Result<void> EmbeddedConfigStore::plan_commit(const ConfigTxn& txn, const std::v
   }
   TRY(newest, look(kRevisionKey));
   plan.revision = (newest ? newest->parsed.modified : 0) + 1;
-  plan.batch.put(kRevisionKey, build_value(plan.revision, {}, {}));
+  plan.batch.put(kRevisionKey, encode_config_value(plan.revision, {}, {}));
   for (size_t i = 0; i < txn.puts.size(); ++i) {
     const auto& put = txn.puts[i];
     TRY(old, look(as_bytes(put.key)));
@@ -237,7 +182,8 @@ Result<void> EmbeddedConfigStore::plan_commit(const ConfigTxn& txn, const std::v
       plan.batch.publish({extent, digest_of(part)});
       rest = rest.subspan(part.size());
     }
-    plan.batch.put(as_bytes(put.key), build_value(plan.revision, put.value, blobs[i].extents));
+    plan.batch.put(as_bytes(put.key),
+                   encode_config_value(plan.revision, put.value, blobs[i].extents));
   }
   for (const auto& key : txn.deletes) {
     TRY(old, look(as_bytes(key)));
@@ -356,12 +302,12 @@ void EmbeddedConfigStore::notify(const ConfigTxn& txn, Revision revision) {
 }
 
 Task<Result<index::Store::CheckReport>> EmbeddedConfigStore::check() {
-  CO_TRY(report, co_await store_->check(
-                     [](ByteView, ByteView value) -> Result<std::vector<Extent>> {
-                       TRY(parsed, parse_value(value));
-                       return parsed.extents;
-                     }));
-  CO_TRY(entries, co_await range(""));   // reads and verifies every value
+  CO_TRY(report,
+         co_await store_->check([](ByteView, ByteView value) -> Result<std::vector<Extent>> {
+           TRY(parsed, parse_config_value(value));
+           return parsed.extents;
+         }));
+  CO_TRY(entries, co_await range(""));  // reads and verifies every value
   co_return report;
 }
 

@@ -9,6 +9,13 @@ namespace {
 // Of the sectors that were not flushed at a cut.
 constexpr uint64_t kKeptPercent = 45;
 constexpr uint64_t kTornPercent = 10;
+
+/// Where there is something, if a few tries find it: most of a blob is zero.
+void flip_one_bit(Random& random, ByteSpan bytes) {
+  uint64_t at = random.below(bytes.size());
+  for (int i = 0; i < 64 && bytes[at] == std::byte{0}; ++i) at = random.below(bytes.size());
+  bytes[at] ^= static_cast<std::byte>(1u << random.below(8));
+}
 }  // namespace
 
 SimDisk::SimDisk(Power& power, Random& random, std::string name, uint64_t bytes)
@@ -16,8 +23,10 @@ SimDisk::SimDisk(Power& power, Random& random, std::string name, uint64_t bytes)
   CHECK(bytes % media::kBlockBytes == 0);
 }
 
-Errc SimDisk::start(Op op) {
+SimDisk::Fate SimDisk::start(Op op) {
+  before_event();
   ++power_.requests;
+  ++requests_[static_cast<size_t>(op)];
   if (power_.requests == power_.cut_at) power_.on = false;
   for (Fault& fault : faults_) {
     if (fault.op != op) continue;
@@ -27,15 +36,35 @@ Errc SimDisk::start(Op op) {
     }
     if (fault.left == 1) {
       fault.left = fault.for_ever ? 1 : 0;
-      return fault.error;
+      return {fault.error, fault.flip};
     }
   }
-  return Errc::ok;
+  return {};
 }
 
 void SimDisk::fail(Op op, uint64_t nth, Errc error, bool for_ever) {
   CHECK(nth > 0);
   faults_.push_back({op, nth, error, for_ever});
+}
+
+void SimDisk::flip(Op op, uint64_t nth) {
+  CHECK(nth > 0 && op != Op::flush);
+  faults_.push_back({op, nth, Errc::ok, false, true});
+}
+
+SimDisk::Image SimDisk::image() const {
+  Image image{durable_, {}};
+  std::map<uint64_t, Sectors> by_order;
+  for (const auto& [sector, versions] : unflushed_) {
+    for (const Version& v : versions) by_order[v.order][sector] = v.bytes;
+  }
+  for (auto& [order, sectors] : by_order) image.unflushed.push_back(std::move(sectors));
+  return image;
+}
+
+void SimDisk::restore(Sectors durable) {
+  durable_ = std::move(durable);
+  unflushed_.clear();
 }
 
 SimDisk::Sector SimDisk::newest(uint64_t sector) const {
@@ -92,21 +121,23 @@ void SimDisk::settle_after_cut() {
 }
 
 Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
-  const Errc fault = start(Op::read);
+  const Fate fate = start(Op::read);
   Reactor& reactor = *reactor_;
   if (!power_.on) co_await std::suspend_always{};
   co_await reactor.sleep(1 + random_.below(power_.delay_max));
   if (!power_.on) co_await std::suspend_always{};
-  if (fault != Errc::ok) co_return cairn::fail(fault, "simulated disk: read failed");
+  if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: read failed");
   if (offset + into.size() > bytes_)
     co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
   const Bytes bytes = peek(offset, into.size());
   std::memcpy(into.data(), bytes.data(), bytes.size());
+  if (fate.flip) flip_one_bit(random_, into);
   co_return Result<void>{};
 }
 
 Task<Result<void>> SimDisk::write_any(uint64_t offset, ByteView from, bool durable) {
-  const Errc fault = start(Op::write);
+  const Fate fate = start(Op::write);
+  const bool failed = fate.error != Errc::ok;
   Reactor& reactor = *reactor_;
   CHECK(offset % media::kBlockBytes == 0 && from.size() % media::kBlockBytes == 0);
   const uint64_t first = offset / kSectorBytes;
@@ -114,15 +145,19 @@ Task<Result<void>> SimDisk::write_any(uint64_t offset, ByteView from, bool durab
   const uint64_t order = ++order_;
   if (offset + from.size() > bytes_)
     co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
+  const uint64_t flipped = fate.flip ? random_.below(count) : count;
   for (uint64_t i = 0; i < count; ++i) {
-    if (fault != Errc::ok && random_.below(2) == 0) continue;
+    if (failed && random_.below(2) == 0) continue;
     const ByteView sector = from.subspan(i * kSectorBytes, kSectorBytes);
+    Bytes bytes(sector.begin(), sector.end());
+    if (i == flipped) flip_one_bit(random_, bytes);
     unflushed_[first + i].push_back(
-        {order, false, std::make_shared<const Bytes>(sector.begin(), sector.end())});
+        {order, false, std::make_shared<const Bytes>(std::move(bytes))});
   }
   if (!power_.on) co_await std::suspend_always{};
   co_await reactor.sleep(1 + random_.below(power_.delay_max));
   if (!power_.on) co_await std::suspend_always{};
+  before_event();
   for (uint64_t i = 0; i < count; ++i) {
     auto found = unflushed_.find(first + i);
     if (found == unflushed_.end()) continue;
@@ -131,12 +166,12 @@ Task<Result<void>> SimDisk::write_any(uint64_t offset, ByteView from, bool durab
                              [order](const Version& v) { return v.order == order; });
     if (mine == versions.end()) continue;
     mine->done = true;
-    if (!durable || fault != Errc::ok) continue;
+    if (!durable || failed) continue;
     durable_[first + i] = mine->bytes;
     versions.erase(versions.begin(), mine + 1);
     if (versions.empty()) unflushed_.erase(found);
   }
-  if (fault != Errc::ok) co_return cairn::fail(fault, "simulated disk: write failed");
+  if (failed) co_return cairn::fail(fate.error, "simulated disk: write failed");
   co_return Result<void>{};
 }
 
@@ -149,7 +184,7 @@ Task<Result<void>> SimDisk::write_durable(uint64_t offset, ByteView from) {
 }
 
 Task<Result<void>> SimDisk::flush() {
-  const Errc fault = start(Op::flush);
+  const Fate fate = start(Op::flush);
   Reactor& reactor = *reactor_;
   const uint64_t until = order_;
   // Only what had finished before this call is covered.
@@ -162,7 +197,8 @@ Task<Result<void>> SimDisk::flush() {
   if (!power_.on) co_await std::suspend_always{};
   co_await reactor.sleep(1 + random_.below(power_.delay_max));
   if (!power_.on) co_await std::suspend_always{};
-  if (fault != Errc::ok) co_return cairn::fail(fault, "simulated disk: flush failed");
+  before_event();
+  if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: flush failed");
   for (const auto& [sector, order] : covered) {
     auto found = unflushed_.find(sector);
     if (found == unflushed_.end()) continue;

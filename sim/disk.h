@@ -4,6 +4,7 @@
 // bytes outlive power cuts and reactors.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +24,9 @@ struct Power {
   uint64_t requests = 0;  // started since the world began
   uint64_t cut_at = 0;    // the request with this number is the last to start; 0: none
   Duration delay_max = 100 * kMicrosecond;
+  /// Called before a request starts and before it finishes: between two calls nothing changes that
+  /// a cut could tell apart.
+  std::function<void()> before_event;
 };
 
 class SimDisk final : public media::Device {
@@ -39,7 +43,12 @@ class SimDisk final : public media::Device {
   /// The n-th request of this kind from now on (1: the next) fails with `error`, and every later
   /// one too if `for_ever`. A failed write leaves some of its sectors changed.
   void fail(Op op, uint64_t nth, Errc error, bool for_ever = false);
+  /// The n-th request of this kind from now on succeeds with one bit flipped: in what a read gives,
+  /// or in what a write puts on the medium.
+  void flip(Op op, uint64_t nth);
   void heal() { faults_.clear(); }
+  /// Requests of this kind so far.
+  uint64_t requests(Op op) const { return requests_[static_cast<size_t>(op)]; }
   /// Damages the medium behind the store's back.
   void flip_bit(uint64_t offset, unsigned bit);
   /// What a reader would see now, for comparisons.
@@ -49,6 +58,18 @@ class SimDisk final : public media::Device {
   std::vector<uint64_t> written_sectors() const;
   const std::string& name() const { return name_; }
 
+  using Sector = std::shared_ptr<const Bytes>;
+  using Sectors = std::map<uint64_t, Sector>;
+  /// What is on the medium for sure, and the writes that may be, in the order in which they began:
+  /// for tests that enumerate what a cut leaves.
+  struct Image {
+    Sectors durable;
+    std::vector<Sectors> unflushed;
+  };
+  Image image() const;
+  /// From now on the medium holds this and nothing else. No request may be under way.
+  void restore(Sectors durable);
+
   uint64_t size_bytes() const override { return bytes_; }
   Task<Result<void>> read(uint64_t offset, ByteSpan into) override;
   Task<Result<void>> write(uint64_t offset, ByteView from) override;
@@ -57,7 +78,6 @@ class SimDisk final : public media::Device {
   Task<void> discard(uint64_t offset, uint64_t bytes) override;
 
  private:
-  using Sector = std::shared_ptr<const Bytes>;
   struct Version {
     uint64_t order;
     bool done;  // the request has finished
@@ -68,10 +88,20 @@ class SimDisk final : public media::Device {
     uint64_t left;
     Errc error;
     bool for_ever;
+    bool flip = false;
+  };
+  /// What happens to one request.
+  struct Fate {
+    Errc error = Errc::ok;
+    bool flip = false;
   };
 
-  /// Counts the request; the power may go with it. Nullopt: it never finishes.
-  Errc start(Op op);
+  /// Counts the request; the power may go with it.
+  Fate start(Op op);
+  /// A request is about to have its effect; the power may be gone since.
+  void before_event() {
+    if (power_.before_event) power_.before_event();
+  }
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
   Sector newest(uint64_t sector) const;
   Bytes content(uint64_t sector) const;
@@ -82,7 +112,8 @@ class SimDisk final : public media::Device {
   std::string name_;
   uint64_t bytes_;
   uint64_t order_ = 0;
-  std::map<uint64_t, Sector> durable_;
+  uint64_t requests_[3] = {};
+  Sectors durable_;
   std::map<uint64_t, std::vector<Version>> unflushed_;
   std::vector<Fault> faults_;
 };

@@ -11,12 +11,15 @@ namespace {
 constexpr uint64_t kSliceBytes = 16u << 20;
 constexpr size_t kProblemsMax = 1000;
 
+/// Sessions and transactions: nothing in blocks.
+bool is_shards_own(ByteView key) { return key.size() > 4 && load_be32(key.data()) == 0; }
+
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
-  if (key.size() > 4 && key[4] == static_cast<std::byte>(Range::session)) return claims;
+  if (is_shards_own(key) || in_range(key, Range::snapshot)) return claims;
   TRY(parsed, parse_key(key));
-  if (parsed.range != Range::live) return claims;
+  if (parsed.range == Range::marker) return claims;
   TRY(v, parse_value(parsed.kind, value));
   if (v.form != Form::data) return claims;
   TRY(data, parse_data(v));
@@ -29,6 +32,12 @@ Task<Result<CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
   // The walk compares one root with who owns what; removals in the background would move both.
   co_await reclaimed();
+  struct Pause {
+    explicit Pause(State& s) : state(s) { ++state.checks; }
+    ~Pause() { --state.checks; }
+    State& state;
+  } pause(*state_);
+  while (state_->merging) co_await state_->merges_moved.wait();
   CO_TRY(found, co_await state_->store->check(claims_of));
   CheckReport report;
   static_cast<index::Store::CheckReport&>(report) = std::move(found);

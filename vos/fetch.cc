@@ -2,8 +2,9 @@
 // durable.
 #include <algorithm>
 
-#include "vos/plan.h"
+#include "vos/epoch_view.h"
 #include "vos/request.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -27,6 +28,7 @@ struct Fetch {
   const FetchRequest& request;
   KeyPath path;
   CheckedRequest checked;
+  model::Epoch tx_epoch = 0;  // of a transactional fetch
   model::Fetched result;
   SmallVector<Found, 1> found;
   std::vector<DataRead> reads;
@@ -35,6 +37,7 @@ struct Fetch {
 
   Result<void> check();
   Result<void> plan();
+  Result<void> check_transaction();
   Result<bool> conditions_hold(Look& look, Floor dkey_floor);
   Result<void> plan_single(Look& look, size_t index, Floor floor);
   Result<void> plan_array(Look& look, size_t index, Floor floor);
@@ -131,6 +134,7 @@ Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
           add_piece(index, offset, (to - from) * record);
         }
       }
+      if (extent.end >= r.span.end) break;  // the next record may be on a page that is not here
       TRY(moved, cursor.next());
     }
     saw_absence = saw_absence || at != r.span.end;
@@ -172,16 +176,42 @@ Result<void> Fetch::deliver(Look& look) {
   return {};
 }
 
+/// Is everything that the fetch looks at as it was at the transaction's epoch?
+Result<void> Fetch::check_transaction() {
+  KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
+  if ((request.flags & model::cond::kDkeyFetch) != 0) {
+    return check_unchanged(state, range, tx_epoch);
+  }
+  range.level = Level::akey;
+  for (const CheckedIod& c : checked.iods) {
+    range.akey = c.akey_prefix;
+    TRY(unchanged, check_unchanged(state, range, tx_epoch));
+  }
+  return {};
+}
+
 Result<void> Fetch::plan() {
   // Each time: others may have written while a page was loaded.
-  TRY(kept, state.check_read_epoch(request.epoch));
+  const ContNumber container = request.object.container;
+  if (request.transactional) {
+    TRY(unchanged, check_transaction());
+  } else if (state.unresolved.count() != 0) {
+    const KeyRange range{Level::dkey, path.object(), checked.dkey_prefix, {}};
+    TRY(free, check_free_to_read(state, range, request.epoch));
+  }
+  if (!request.transactional && request.epoch != model::kEpochMax) {
+    TRY(kept,
+        state.check_read_epoch(container, request.epoch, state.ended.at(checked.dkey_prefix)));
+  }
   result = {};
+  result.epoch = tx_epoch;
   result.iods.resize(checked.iods.size());
   found.clear();
   reads.clear();
   newest_seen = 0;
-  saw_absence = false;
-  Look look(state, path);
+  saw_absence = request.transactional;  // it saw that nothing is newer
+  const ReadView at(state, container, request.transactional ? model::kEpochMax : request.epoch);
+  Look look(state, path, at.view());
   TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
   TRY(holds, conditions_hold(look, dkey_floor));
   if (!holds) {
@@ -209,9 +239,12 @@ Result<void> Fetch::plan() {
 /// The common case in one plain step: everything is in memory, whole and durable. False: go the
 /// long way, from the start.
 Result<bool> Fetch::done_at_once() {
+  if (request.transactional) return false;
+  if (state.closures.of(request.object.container, Closures::Access::read) != nullptr) return false;
   const auto planned = plan();
   if (!planned) {
-    if (planned.error().code() == Errc::page_absent) return false;
+    const Errc code = planned.error().code();
+    if (code == Errc::page_absent || code == Errc::in_progress) return false;
     return fail(planned.error());
   }
   return reads.empty() && !must_wait() && !state.evicting;
@@ -221,9 +254,23 @@ Result<bool> Fetch::done_at_once() {
 Task<Result<void>> run_fetch(Fetch& fetch) {
   Shard::State& state = fetch.state;
   index::Store::Attempt attempt(*state.store);
+  if (fetch.request.transactional) {
+    CO_TRY(epoch, co_await read_epoch(state, fetch.request.epoch));
+    fetch.tx_epoch = epoch;
+  }
+  Patience patience;
   for (;;) {
+    const ContNumber container = fetch.request.object.container;
+    if (state.closures.of(container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, Closures::Access::read));
+    }
     auto planned = fetch.plan();
     if (planned) break;
+    if (planned.error().code() == Errc::in_progress) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(state, patience));
+      continue;
+    }
     if (planned.error().code() != Errc::page_absent) co_return planned;
     CO_TRY(loaded, co_await state.store->load_absent(attempt));
   }
@@ -259,9 +306,9 @@ void prefetch(index::Tree& tree, std::span<const Fetch> fetches) {
   for (const Fetch& fetch : fetches) {
     const CheckedIod& c = fetch.checked.iods.front();
     const bool single = c.iod->type == model::ValueType::single;
-    views.push_back(keys.emplace_back(
-        single ? record_key(c.akey_prefix, Kind::single)
-               : extent_key(c.akey_prefix, c.recxs.front().span.begin + 1)));
+    views.push_back(
+        keys.emplace_back(single ? record_key(c.akey_prefix, Kind::single)
+                                 : extent_key(c.akey_prefix, c.recxs.front().span.begin + 1)));
   }
   tree.prefetch(views);
 }

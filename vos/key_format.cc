@@ -1,6 +1,5 @@
 #include "vos/key_format.h"
 
-#include "base/endian.h"
 #include "base/hash.h"
 #include "base/ordered_int.h"
 
@@ -134,6 +133,8 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind) {
     if (in[i] == std::byte{0}) {
       if (++i == in.size()) break;
       if (in[i] == std::byte{1}) {
+        const bool hashed = kind == model::KeyKind::hashed;
+        if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
         in = in.subspan(i + 1);
         return c;
       }
@@ -209,6 +210,20 @@ Key extent_key(const Key& akey_prefix, uint64_t end) {
   return key;
 }
 
+Key hole_key(const Key& akey_prefix, uint64_t end) {
+  Key key = record_key(akey_prefix, Kind::hole);
+  key.add_ordered(end);
+  return key;
+}
+
+Key punch_key(const Key& level_prefix, Level level) {
+  Key key = level_prefix;
+  if (level == Level::object) add_none(key);
+  if (level != Level::akey) add_none(key);
+  key.add(static_cast<uint8_t>(Kind::punch));
+  return key;
+}
+
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk) {
   Key key = record_key(akey_prefix, Kind::checksums);
   key.add_ordered(end);
@@ -231,14 +246,60 @@ Key touched_key(const Key& object_prefix) {
   return key;
 }
 
-Key marker_key(const Key& level_prefix, Level level) {
+Key marker_prefix(ByteView level_prefix, Level level) {
   Key key;
-  key.add(level_prefix.view().first(4));
+  key.add(level_prefix.first(4));
   key.add(static_cast<uint8_t>(Range::marker));
-  key.add(level_prefix.view().subspan(kRangePrefixBytes));
+  key.add(level_prefix.subspan(kRangePrefixBytes));
   if (level == Level::object) add_none(key);
   if (level != Level::akey) add_none(key);
   return key;
+}
+
+Key marker_key(ByteView level_prefix, Level level, model::Epoch epoch) {
+  Key key = marker_prefix(level_prefix, level);
+  key.add_be64(~epoch);
+  return key;
+}
+
+Key history_key(ByteView live, model::Epoch slot) {
+  CHECK(live.size() >= kRangePrefixBytes);
+  Key key;
+  key.add(live.first(4));
+  key.add(static_cast<uint8_t>(Range::history));
+  key.add_be64(slot);
+  key.add(live.subspan(kRangePrefixBytes));
+  return key;
+}
+
+Key slot_prefix(ContNumber container, model::Epoch slot) {
+  return history_key(range_prefix(container, Range::live), slot);
+}
+
+Key live_form(ByteView history_key) {
+  CHECK(history_key.size() >= kHistoryPrefixBytes && in_range(history_key, Range::history));
+  Key key;
+  key.add(history_key.first(4));
+  key.add(static_cast<uint8_t>(Range::live));
+  key.add(history_key.subspan(kHistoryPrefixBytes));
+  return key;
+}
+
+Key snapshot_key(ContNumber container, model::Epoch epoch) {
+  Key key = range_prefix(container, Range::snapshot);
+  key.add_be64(epoch);
+  return key;
+}
+
+Result<model::Epoch> parse_snapshot_key(ByteView key) {
+  if (key.size() != kRangePrefixBytes + 8 || !in_range(key, Range::snapshot)) {
+    return fail(Errc::checksum, "key: malformed snapshot");
+  }
+  const model::Epoch epoch = load_be64(key.data() + kRangePrefixBytes);
+  if (epoch == 0 || epoch == model::kEpochMax) {
+    return fail(Errc::checksum, "key: no epoch of a snapshot");
+  }
+  return epoch;
 }
 
 Key session_key(uint64_t session, uint64_t chunk) {
@@ -250,13 +311,54 @@ Key session_key(uint64_t session, uint64_t chunk) {
 
 Key marker_count_key() { return session_key(0, 0); }
 
-Result<RecordTail> parse_tail(ByteView tail) {
-  if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(Kind::touched)) {
+Key pending_key(ByteView live, model::Epoch epoch, uint16_t minor) {
+  CHECK(live[4] == static_cast<std::byte>(Range::live));
+  Key key;
+  key.add(live.first(4));
+  key.add(static_cast<uint8_t>(Range::pending));
+  key.add(live.subspan(kRangePrefixBytes));
+  key.add_be64(~epoch);
+  key.add(static_cast<uint8_t>(~minor >> 8));
+  key.add(static_cast<uint8_t>(~minor));
+  return key;
+}
+
+Key live_key(ByteView pending) {
+  Key key;
+  key.add(pending.first(4));
+  key.add(static_cast<uint8_t>(Range::live));
+  key.add(pending.subspan(kRangePrefixBytes, pending.size() - kRangePrefixBytes - kVersionBytes));
+  return key;
+}
+
+Key transaction_key(const TxId& id, uint64_t chunk) {
+  Key key = range_prefix(0, Range::transaction);
+  key.add_be64(id.high);
+  key.add_be64(id.low);
+  key.add_ordered(chunk);
+  return key;
+}
+
+Result<ParsedTransactionKey> parse_transaction_key(ByteView key) {
+  ParsedTransactionKey parsed;
+  if (key.size() <= kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
+  parsed.id = {load_be64(key.data() + kRangePrefixBytes),
+               load_be64(key.data() + kRangePrefixBytes + 8)};
+  ByteView rest = key.subspan(kRangePrefixBytes + 16);
+  if (!take_ordered(rest, &parsed.chunk) || !rest.empty()) {
+    return fail(Errc::checksum, "key: malformed chunk number of a transaction");
+  }
+  return parsed;
+}
+
+Result<RecordTail> parse_tail(ByteView tail, Kind kind_max) {
+  if (tail.empty() || static_cast<uint8_t>(tail[0]) > static_cast<uint8_t>(kind_max)) {
     return fail(Errc::checksum, "key: unknown record kind");
   }
   RecordTail t{static_cast<Kind>(tail[0]), 0, 0};
   tail = tail.subspan(1);
-  const bool positioned = t.kind == Kind::extent || t.kind == Kind::checksums;
+  const bool positioned =
+      t.kind == Kind::extent || t.kind == Kind::hole || t.kind == Kind::checksums;
   if (positioned && !take_ordered(tail, &t.position)) {
     return fail(Errc::checksum, "key: malformed position");
   }
@@ -265,6 +367,51 @@ Result<RecordTail> parse_tail(ByteView tail) {
   }
   if (!tail.empty()) return fail(Errc::checksum, "key: bytes after its end");
   return t;
+}
+
+namespace {
+
+/// Bytes of the component at the front of `in`; 0: malformed.
+size_t component_bytes(ByteView in, model::KeyKind kind) {
+  constexpr std::byte kZero{0};
+  if (in.size() < 2) return 0;
+  if (in[0] == kZero && in[1] == kZero) return 2;
+  if (kind == model::KeyKind::integer) {
+    uint64_t value = 0;
+    const size_t used = get_ordered_int(in.subspan(1), &value);
+    return used == 0 ? 0 : 1 + used;
+  }
+  for (size_t i = 0; i + 1 < in.size(); ++i) {
+    if (in[i] != kZero) continue;
+    if (in[i + 1] == std::byte{1}) return i + 2;
+    ++i;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<LevelBytes> level_bytes(ByteView live_key) {
+  const auto malformed = fail(Errc::checksum, "key: malformed levels");
+  constexpr size_t kFixed = kRangePrefixBytes + 16;
+  if (live_key.size() <= kFixed) return malformed;
+  const auto type = static_cast<uint8_t>(live_key[kRangePrefixBytes + 8]);
+  uint64_t shard = 0;
+  const size_t shard_bytes = get_ordered_int(live_key.subspan(kFixed), &shard);
+  if (shard_bytes == 0) return malformed;
+  LevelBytes levels;
+  levels.object = kFixed + shard_bytes;
+  const auto is_none = [&](size_t at) {
+    return live_key[at] == std::byte{0} && live_key[at + 1] == std::byte{0};
+  };
+  const size_t dkey = component_bytes(live_key.subspan(levels.object), model::dkey_kind(type));
+  if (dkey == 0) return malformed;
+  if (is_none(levels.object)) return levels;
+  levels.dkey = levels.object + dkey;
+  const size_t akey = component_bytes(live_key.subspan(levels.dkey), model::akey_kind(type));
+  if (akey == 0) return malformed;
+  if (!is_none(levels.dkey)) levels.akey = levels.dkey + akey;
+  return levels;
 }
 
 model::ObjectId object_id_of(ByteView bytes) {
@@ -278,21 +425,41 @@ Result<ParsedKey> parse_key(ByteView key) {
   if (key.size() < kRangePrefixBytes + 16) return fail(Errc::checksum, "key: too short");
   p.container = load_be32(key.data());
   p.range = static_cast<Range>(key[4]);
-  if (p.range != Range::live && p.range != Range::marker) {
+  if (p.range != Range::live && p.range != Range::pending && p.range != Range::marker &&
+      p.range != Range::history) {
     return fail(Errc::checksum, "key: unknown range");
   }
-  p.oid = object_id_of(key.subspan(kRangePrefixBytes, 16));
-  ByteView rest = key.subspan(kRangePrefixBytes + 16);
-  if (!take_ordered(rest, &p.shard)) return fail(Errc::checksum, "key: malformed shard number");
+  if (p.range == Range::pending) {
+    if (key.size() < kRangePrefixBytes + 16 + kVersionBytes) {
+      return fail(Errc::checksum, "key: too short");
+    }
+    const ByteView version = key.last(kVersionBytes);
+    p.epoch = ~load_be64(version.data());
+    p.minor = static_cast<uint16_t>(
+        ~(static_cast<uint16_t>(version[8]) << 8 | static_cast<uint16_t>(version[9])));
+    key = key.first(key.size() - kVersionBytes);
+  }
+  ByteView rest = key.subspan(kRangePrefixBytes);
+  if (p.range == Range::history) {
+    p.slot = load_be64(rest.data());
+    rest = rest.subspan(8);
+    if (rest.size() < 16) return fail(Errc::checksum, "key: too short");
+  }
+  p.oid = object_id_of(rest.first(16));
+  rest = rest.subspan(16);
+  if (!take_ordered(rest, &p.shard) || p.shard > UINT32_MAX) {
+    return fail(Errc::checksum, "key: malformed shard number");
+  }
   TRY(dkey, take_component(rest, model::dkey_kind(p.oid.type())));
   TRY(akey, take_component(rest, model::akey_kind(p.oid.type())));
   p.dkey = dkey;
   p.akey = akey;
   if (p.range == Range::marker) {
-    if (!rest.empty()) return fail(Errc::checksum, "key: bytes after a marker's end");
+    if (rest.size() != kMarkerEpochBytes) return fail(Errc::checksum, "key: malformed marker");
+    p.epoch = ~load_be64(rest.data());
     return p;
   }
-  TRY(tail, parse_tail(rest));
+  TRY(tail, parse_tail(rest, p.range == Range::pending ? Kind::hole : Kind::touched));
   p.kind = tail.kind;
   p.position = tail.position;
   p.chunk = tail.chunk;

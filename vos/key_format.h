@@ -3,7 +3,10 @@
 //
 //   size  field       meaning
 //      4  container   number of the container in its pool; 0: the shard's own records
-//      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions
+//      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions,
+//                     6 snapshots, 7 transactions
+//   history:
+//      8  slot        epoch of the newest snapshot that sees the version
 //   live, pending, history, markers:
 //      8  oid.lo
 //      4  oid.hi >> 32           type, class and groups
@@ -12,13 +15,18 @@
 //   1..9  shard       ordered integer
 //      n  dkey        component
 //      n  akey        component
-//      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched
-//   1..9  position    extent, checksums: end of the extent in records, ordered integer; else absent
-//   1..9  chunk       checksums: which 1,024 checksums, ordered integer; else absent
-//      8  ~epoch      pending and history only
-//      2  ~minor      pending and history only
+//      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched;
+//                     pending only: 6 punch (of its level), 7 hole
+//   1..9  position    extent, hole, checksums: end of the extent in records, ordered integer
+//   1..9  chunk       checksums: which 1,024 checksums, ordered integer
+//      8  ~epoch      pending only
+//      2  ~minor      pending only
 //   sessions (container 0):
 //      8  session     1..9  chunk, ordered integer; session 0, chunk 0: the number of markers
+//   transactions (container 0):
+//      8  id.high     8  id.low     1..9  chunk, ordered integer
+//   snapshots:
+//      8  epoch
 //
 // A component is one of
 //   none      00 00                     the record belongs to the level above
@@ -26,7 +34,8 @@
 //   bytes     the bytes with 00 written as 00 FF, then 00 01; a hashed key longer than 64 bytes
 //             stands as its first 64 bytes and the XXH3-128 of all of it (80 bytes), and its
 //             `name` record holds the rest
-// Markers end after the component of the level that was punched (object: none, none).
+// After the component of the level that was punched (object: none, none) a marker has only its
+// inverted epoch: 8 bytes, so that the newest one at or below an epoch is one seek away.
 #pragma once
 
 #include <array>
@@ -34,6 +43,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/result.h"
 #include "model/ids.h"
 #include "model/limits.h"
@@ -41,15 +51,28 @@
 
 namespace cairn::vos {
 
-enum class Range : uint8_t { live = 1, pending = 2, history = 3, marker = 4, session = 5 };
+enum class Range : uint8_t {
+  live = 1,
+  pending = 2,
+  history = 3,
+  marker = 4,
+  session = 5,
+  snapshot = 6,
+  transaction = 7
+};
 enum class Kind : uint8_t {
   name = 0,
   present = 1,
   single = 2,
   extent = 3,
   checksums = 4,
-  touched = 5
+  touched = 5,
+  punch = 6,
+  hole = 7
 };
+
+/// Levels of an object's keys.
+enum class Level : uint8_t { object, dkey, akey };
 
 inline constexpr size_t kLongKeyBytes = model::kKeyPrefixBytes + model::kKeyHashBytes;
 inline constexpr size_t kComponentBytesMax = 2 * model::kLexicalKeyBytesMax + 2;
@@ -123,6 +146,17 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind);
 Key range_prefix(ContNumber container, Range range);
 Key object_prefix(const ObjectPath& object, Range range);
 inline constexpr size_t kRangePrefixBytes = 5;
+inline constexpr size_t kHistoryPrefixBytes = kRangePrefixBytes + 8;
+
+inline bool in_range(ByteView key, Range range) {
+  return key.size() >= kRangePrefixBytes && key[4] == static_cast<std::byte>(range);
+}
+/// A live key, or a prefix of some, in a slot of the history range.
+Key history_key(ByteView live, model::Epoch slot);
+/// All of a slot.
+Key slot_prefix(ContNumber container, model::Epoch slot);
+/// The live form of a key of the history range.
+Key live_form(ByteView history_key);
 
 /// One object shard's keys of the live range: prefixes of its levels.
 class KeyPath {
@@ -148,6 +182,9 @@ Key record_key(const Key& akey_prefix, Kind kind);
 /// The prefix below which a record without a position (name, single) stands.
 Key prefix_of_record(const Key& record_key);
 Key extent_key(const Key& akey_prefix, uint64_t end);
+/// A pending hole or punch, in the form that pending_key() takes.
+Key hole_key(const Key& akey_prefix, uint64_t end);
+Key punch_key(const Key& level_prefix, Level level);
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
 /// `name` of a dkey; the akey's is record_key(akey_prefix, Kind::name).
 Key dkey_name_key(const Key& dkey_prefix);
@@ -155,22 +192,53 @@ Key dkey_name_key(const Key& dkey_prefix);
 Key touched_key(const Key& object_prefix);
 /// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the
 /// live range.
-enum class Level : uint8_t { object, dkey, akey };
-Key marker_key(const Key& level_prefix, Level level);
+Key marker_prefix(ByteView level_prefix, Level level);
+Key marker_key(ByteView level_prefix, Level level, model::Epoch epoch);
+inline constexpr size_t kMarkerEpochBytes = 8;
+inline model::Epoch marker_epoch(ByteView marker_key) {
+  return ~load_be64(marker_key.data() + marker_key.size() - kMarkerEpochBytes);
+}
 Key session_key(uint64_t session, uint64_t chunk);
+Key snapshot_key(ContNumber container, model::Epoch epoch);
+/// @error checksum  malformed
+Result<model::Epoch> parse_snapshot_key(ByteView key);
 /// The record that says how many punch markers there are; absent: none.
 Key marker_count_key();
 
-/// A live or marker key taken apart. @error checksum  malformed
+/// The key of a record that stands aside: of a live one's, with the range, epoch and number of the
+/// operation exchanged and added.
+Key pending_key(ByteView live, model::Epoch epoch, uint16_t minor);
+/// The live key of a pending one. Precondition: parse_key() took it.
+Key live_key(ByteView pending);
+inline constexpr size_t kVersionBytes = 10;  // epoch and minor epoch at a key's end
+Key transaction_key(const TxId& id, uint64_t chunk);
+struct ParsedTransactionKey {
+  TxId id;
+  uint64_t chunk = 0;
+};
+/// @error checksum  malformed
+Result<ParsedTransactionKey> parse_transaction_key(ByteView key);
+
+/// How long the level prefixes of a live key are; 0 where the record belongs to a level above.
+struct LevelBytes {
+  size_t object = 0, dkey = 0, akey = 0;
+};
+/// @error checksum  malformed
+Result<LevelBytes> level_bytes(ByteView live_key);
+
+/// A live, pending, history or marker key taken apart. @error checksum  malformed
 struct ParsedKey {
   ContNumber container = 0;
   Range range = Range::live;
   model::ObjectId oid;
   uint64_t shard = 0;
   Component dkey, akey;
-  Kind kind = Kind::name;  // live only
+  Kind kind = Kind::name;  // not of markers
   uint64_t position = 0;
   uint64_t chunk = 0;
+  model::Epoch slot = 0;   // history
+  model::Epoch epoch = 0;  // marker, pending
+  uint16_t minor = 0;      // pending
 };
 Result<ParsedKey> parse_key(ByteView key);
 /// The object id in the 16 bytes behind a range. Precondition: 16 bytes.
@@ -181,6 +249,6 @@ struct RecordTail {
   uint64_t position;
   uint64_t chunk;
 };
-Result<RecordTail> parse_tail(ByteView tail);
+Result<RecordTail> parse_tail(ByteView tail, Kind kind_max = Kind::touched);
 
 }  // namespace cairn::vos

@@ -9,7 +9,6 @@ namespace {
 
 constexpr size_t kRangeAt = 4;
 constexpr size_t kIdBytes = 16;
-constexpr size_t kVersionBytes = 10;  // ~epoch, ~minor
 
 bool is_continuation(ByteView bytes, size_t at) {
   return at < bytes.size() && (static_cast<uint8_t>(bytes[at]) & 0xC0) == 0x80;
@@ -81,7 +80,7 @@ void take_record(ByteView rest, bool versioned, KeyText& text) {
   text.record = kind_text(kind);
   rest = rest.subspan(1);
   uint64_t number = 0;
-  if (kind == Kind::extent || kind == Kind::checksums) {
+  if (kind == Kind::extent || kind == Kind::hole || kind == Kind::checksums) {
     const size_t used = get_ordered_int(rest, &number);
     text.cut = used == 0;
     if (used == 0) return;
@@ -124,6 +123,10 @@ std::string range_text(Range range) {
       return "markers";
     case Range::session:
       return "sessions";
+    case Range::snapshot:
+      return "snapshots";
+    case Range::transaction:
+      return "transactions";
   }
   return "range " + std::to_string(static_cast<int>(range));
 }
@@ -142,6 +145,10 @@ std::string kind_text(Kind kind) {
       return "checksums";
     case Kind::touched:
       return "touched";
+    case Kind::punch:
+      return "punch";
+    case Kind::hole:
+      return "hole";
   }
   return "kind " + std::to_string(static_cast<int>(kind));
 }
@@ -186,6 +193,21 @@ KeyText key_text(ByteView key) {
     text.cut = !rest.empty() && rest.size() < sizeof(uint64_t);
     return text;
   }
+  if (range == Range::transaction) {
+    text.cut = rest.size() < 2 * sizeof(uint64_t);
+    if (!text.cut)
+      text.object = "{transaction:0x" + hex_text(rest.first(2 * sizeof(uint64_t))) + "}";
+    return text;
+  }
+  if (rest.empty()) return text;
+  std::string version;  // the slot, or a snapshot's own epoch
+  if (range == Range::history || range == Range::snapshot) {
+    text.cut = rest.size() < sizeof(model::Epoch);
+    if (text.cut) return text;
+    version = "@" + std::to_string(load_be64(rest.data()));
+    rest = rest.subspan(sizeof(model::Epoch));
+  }
+  if (range == Range::snapshot) text.record = version;
   if (rest.empty()) return text;
   uint64_t shard = 0;
   const size_t used = rest.size() > kIdBytes ? get_ordered_int(rest.subspan(kIdBytes), &shard) : 0;
@@ -199,9 +221,13 @@ KeyText key_text(ByteView key) {
   rest = rest.subspan(kIdBytes + used);
   if (!take_level(rest, model::dkey_kind(oid.type()), text.dkey, text)) return text;
   if (!take_level(rest, model::akey_kind(oid.type()), text.akey, text)) return text;
-  if (range != Range::marker) {
-    take_record(rest, range == Range::pending || range == Range::history, text);
+  if (range == Range::marker) {
+    text.cut = !rest.empty() && rest.size() < kMarkerEpochBytes;
+    if (rest.size() == kMarkerEpochBytes) text.record = "@" + std::to_string(marker_epoch(key));
+    return text;
   }
+  take_record(rest, range == Range::pending, text);
+  if (range == Range::history && !text.record.empty()) text.record += " " + version;
   return text;
 }
 

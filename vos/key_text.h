@@ -14,7 +14,7 @@
 
 namespace cairn::vos {
 
-/// "live", "pending", "history", "markers", "sessions", or "range N".
+/// "live", "pending", "history", "markers", "sessions", "snapshots", or "range N".
 std::string range_text(Range range);
 /// "name", "present", "single", "extent", "checksums", "touched", or "kind N".
 std::string kind_text(Kind kind);

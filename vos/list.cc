@@ -3,7 +3,9 @@
 // extent's end) follows.
 #include <algorithm>
 
+#include "vos/epoch_view.h"
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -22,12 +24,15 @@ constexpr uint32_t kLeavesAheadMax = 31;
 
 struct Listing {
   Listing(Shard::State& s, const ObjectPath& o, const model::ListRequest& r, model::Epoch e)
-      : state(s), request(r), epoch(e), path(o) {}
+      : state(s), request(r), epoch(e), object(o), path(o) {}
 
   Shard::State& state;
   const model::ListRequest& request;
   model::Epoch epoch;
+  model::Epoch tx_epoch = 0;  // of a transactional listing
+  ObjectPath object;
   KeyPath path;
+  Key level;   // object or dkey, for what ended in it
   Key prefix;  // of the level whose keys are listed, or of the akey
   model::KeyKind kind = model::KeyKind::hashed;
   model::Listed out;
@@ -42,6 +47,7 @@ struct Listing {
   std::vector<LongName> long_names;
 
   Result<void> check();
+  Result<void> check_epoch() const;
   Result<Key> start() const;
   Result<void> step_keys();
   Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, View::Cursor& cursor);
@@ -54,7 +60,7 @@ Result<void> Listing::check() {
   if (request.count_max == 0) return fail(Errc::invalid, "list: room for no key");
   if (request.position.size() > model::kAnchorBytes) return fail(Errc::invalid, "list: bad anchor");
   out.position = request.position;
-  prefix = path.object();
+  level = prefix = path.object();
   kind = path.dkey_kind();
   if (request.what == model::ListRequest::What::dkeys) return {};
   kind = path.akey_kind();
@@ -64,7 +70,7 @@ Result<void> Listing::check() {
     return {};
   }
   TRY(dkey, path.dkey(request.dkey));
-  prefix = dkey;
+  level = prefix = dkey;
   if (request.what == model::ListRequest::What::akeys) return {};
   if (!check_key(path.akey_kind(), request.akey)) {
     out.eof = finished = true;
@@ -73,6 +79,22 @@ Result<void> Listing::check() {
   TRY(akey, path.akey(dkey, request.akey));
   prefix = akey;
   return {};
+}
+
+/// Is what the listing is to show still there, at each step?
+Result<void> Listing::check_epoch() const {
+  using What = model::ListRequest::What;
+  KeyRange range{Level::object, path.object(), {}, {}};
+  if (request.what != What::dkeys) {
+    TRY(dkey, path.dkey(request.dkey));
+    range.dkey = dkey;
+    range.akey = prefix;
+    range.level = request.what == What::akeys ? Level::dkey : Level::akey;
+  }
+  if (request.transactional) return check_unchanged(state, range, tx_epoch);
+  TRY(free, check_free_to_read(state, range, epoch));
+  if (epoch == model::kEpochMax) return {};
+  return state.check_read_epoch(object.container, epoch, state.ended.at(level));
 }
 
 /// Where to go on.
@@ -150,8 +172,9 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
 }
 
 Result<void> Listing::step_keys() {
-  TRY(kept, state.check_read_epoch(epoch));
-  Look look(state, path);
+  TRY(kept, check_epoch());
+  const ReadView at(state, object.container, epoch);
+  Look look(state, path, at.view());
   Floor floor = 0;
   if (request.what == model::ListRequest::What::akeys) {
     TRY(dkey_floor, look.dkey_floor(prefix));
@@ -204,8 +227,9 @@ void Listing::emit_extent(const FoundExtent& extent) {
 }
 
 Result<void> Listing::step_extents() {
-  TRY(kept, state.check_read_epoch(epoch));
-  Look look(state, path);
+  TRY(kept, check_epoch());
+  const ReadView at(state, object.container, epoch);
+  Look look(state, path, at.view());
   TRY(dkey, path.dkey(request.dkey));
   TRY(dkey_floor, look.dkey_floor(dkey));
   TRY(floor, look.akey_floor(prefix, dkey_floor));
@@ -271,17 +295,30 @@ Task<Result<void>> read_long_names(Listing& listing) {
 Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
                                         const model::ListRequest& request, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Listing listing(*state_, object, request, epoch);
+  Listing listing(*state_, object, request, request.transactional ? model::kEpochMax : epoch);
   CO_TRY(checked, listing.check());
+  if (request.transactional) {
+    CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
+    listing.tx_epoch = listing.out.epoch = of_transaction;
+  }
   const bool keys = request.what != model::ListRequest::What::recxs;
   const auto pin = state_->store->pin_reads();
+  Patience patience;
   index::Store::Attempt attempt(*state_->store);
   while (!listing.finished) {
     // Extents are few a call: a missing page starts the step again. Keys go on where they are.
+    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    }
     const model::Listed before = keys ? model::Listed{} : listing.out;
     const Bytes position = listing.out.position;
     auto stepped = keys ? listing.step_keys() : listing.step_extents();
     if (stepped) break;
+    if (stepped.error().code() == Errc::in_progress) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
     if (!keys) listing.out = before;
     if (listing.out.position != position) attempt.release();

@@ -30,6 +30,23 @@ Result<Floor> Look::akey_floor(const Key& akey_prefix, Floor dkey_floor) {
   return std::max(dkey_floor, own);
 }
 
+Result<model::Epoch> Look::ended_at(ByteView live_key, model::Epoch epoch,
+                                    model::Epoch otherwise) {
+  if (!marked_) return otherwise;
+  TRY(levels, level_bytes(live_key));
+  model::Epoch ended = otherwise;
+  const auto look_at = [&](size_t bytes, Level level) -> Result<void> {
+    if (bytes == 0) return {};
+    TRY(marker, state_.markers.after(view_, live_key.first(bytes), level, epoch));
+    if (marker != 0) ended = std::min(ended, marker);
+    return {};
+  };
+  TRY(object, look_at(levels.object, Level::object));
+  TRY(dkey, look_at(levels.dkey, Level::dkey));
+  TRY(akey, look_at(levels.akey, Level::akey));
+  return ended;
+}
+
 Result<AkeyState> Look::akey(const Key& akey_prefix, Floor floor) {
   AkeyState found;
   View::Cursor cursor(view_, akey_prefix);

@@ -6,6 +6,15 @@
 
 namespace cairn::vos {
 
+namespace {
+
+bool is_of(ByteView key, const Key& level_markers) {
+  return key.size() == level_markers.size() + kMarkerEpochBytes &&
+         std::memcmp(key.data(), level_markers.view().data(), level_markers.size()) == 0;
+}
+
+}  // namespace
+
 size_t Markers::slot(ByteView object_prefix) {
   // Container and object, without the range byte between them.
   return (xxh3_64(object_prefix.subspan(kRangePrefixBytes), load_be32(object_prefix.data()))) %
@@ -27,9 +36,22 @@ void Markers::remove(ByteView object_prefix) {
 
 Result<model::Epoch> Markers::at(const View& view, const Key& object_prefix,
                                  const Key& level_prefix, Level level) const {
-  if (!any(object_prefix)) return 0;
-  TRY(value, view.get(marker_key(level_prefix, level)));
-  return value ? epoch_of(*value) : 0;
+  // The counters know the tree, not what a transaction has planned.
+  if (view.is_live() && !any(object_prefix)) return 0;
+  const Key level_markers = marker_prefix(level_prefix, level);
+  View::Cursor cursor(view, level_markers);
+  TRY(sought, cursor.seek(marker_key(level_prefix, level, view.epoch())));
+  if (!cursor.valid() || !is_of(cursor.key(), level_markers)) return 0;
+  return marker_epoch(cursor.key());
+}
+
+Result<model::Epoch> Markers::after(const View& view, ByteView level_prefix, Level level,
+                                    model::Epoch epoch) const {
+  const Key level_markers = marker_prefix(level_prefix, level);
+  View::Cursor cursor(view, level_markers);
+  TRY(sought, cursor.seek_before(marker_key(level_prefix, level, epoch)));
+  if (!cursor.valid() || !is_of(cursor.key(), level_markers)) return 0;
+  return marker_epoch(cursor.key());
 }
 
 Result<size_t> object_prefix_bytes(ByteView key) {

@@ -1,7 +1,9 @@
 // Markers: punches too large to remove their records at once. A marker says that everything below
 // its level up to its epoch is gone; readers look for markers, a background pass removes the
 // records, then the marker (store.md rule 4). 4,096 counters hashed by object tell that there is
-// nothing to look up. Home: the shard's reactor. Plain calls.
+// nothing to look up. A level may have several, one for each of its punches, as long as a snapshot
+// lies between them: a version ends at the first one above its own epoch. Home: the shard's
+// reactor. Plain calls.
 #pragma once
 
 #include <vector>
@@ -28,10 +30,13 @@ class Markers {
   /// that those whose markers stood there get its error, and nobody sees what was punched.
   void forget() { unknown_ = true; }
 
-  /// The epoch of the marker of exactly this level, 0 if none. Cheap when any() is false.
-  /// @error page_absent
+  /// The newest epoch that the view sees at which exactly this level was punched, 0 if none. Cheap
+  /// when any() is false. @error page_absent
   Result<model::Epoch> at(const View& view, const Key& object_prefix, const Key& level_prefix,
                           Level level) const;
+  /// The first epoch above `epoch` at which this level was punched, 0 if none. @error page_absent
+  Result<model::Epoch> after(const View& view, ByteView level_prefix, Level level,
+                             model::Epoch epoch) const;
 
  private:
   static size_t slot(ByteView object_prefix);

@@ -45,6 +45,11 @@ void Plan::erase(ByteView key) {
   bytes_ += key.size() + 4;
 }
 
+void Plan::move(ByteView from, ByteView to) {
+  batch_.move(from, to);
+  bytes_ += from.size() + to.size() + 8;
+}
+
 void Plan::free(const media::Extent& run) {
   batch_.free(run);
   bytes_ += 14;  // two varints
@@ -62,15 +67,67 @@ void Plan::free_blocks(const BlockData& data, uint64_t first, uint64_t last) {
   }
 }
 
-Result<void> Plan::release_data(const Key& record_prefix, uint64_t end, const ValueView& value) {
+model::Epoch Plan::slot_of(model::Epoch begin, model::Epoch end) const {
+  return keeps_history_ ? look_.state().snapshots.newest_in(container_, begin, end) : 0;
+}
+
+void Plan::note_ended(ByteView level_prefix) {
+  look_.state().ended.raise(level_prefix, epoch_);
+}
+
+Result<void> Plan::end_record(ByteView key, Kind kind, ByteView raw, model::Epoch ended,
+                              Ending ending) {
+  TRY(levels, level_bytes(key));
+  const model::Epoch epoch = epoch_of(raw);
+  TRY(at, look_.ended_at(key, epoch, ended));
+  EndedVersions& table = look_.state().ended;
+  table.raise(key.first(levels.object), at);
+  if (levels.dkey != 0) table.raise(key.first(levels.dkey), at);
+  if (ending == Ending::removed) erase(key);
+  if (const model::Epoch slot = slot_of(epoch, at); slot != 0) {
+    put(history_key(key, slot), raw);
+    return {};
+  }
+  TRY(value, parse_value(kind, raw));
   if (value.form != Form::data) return {};
   TRY(data, parse_data(value));
-  const uint64_t blocks = data.block_count();
   for (const media::Extent& run : data.runs) free(run);
+  return {};
+}
+
+Result<void> Plan::end_checksums(const Key& record_prefix, uint64_t end, const ValueView& value,
+                                 Ending ending) {
   if (!value.checksums_apart) return {};
-  for (uint64_t chunk = 0; chunk * kChecksumsPerRecord < blocks; ++chunk) {
-    erase(checksums_key(record_prefix, end, chunk));
+  TRY(data, parse_data(value));
+  const uint64_t blocks = data.block_count();
+  for (uint64_t c = 0; c * kChecksumsPerRecord < blocks; ++c) {
+    const Key key = checksums_key(record_prefix, end, c);
+    TRY(found, look_.view().get(key));
+    if (!found) return fail(Errc::checksum, "extent: its checksum record is missing");
+    TRY(ended, end_record(key, Kind::checksums, *found, epoch_, ending));
   }
+  return {};
+}
+
+Result<void> Plan::end_value(const Key& record_prefix, uint64_t end, ByteView key, Kind kind,
+                             ByteView raw, Ending ending) {
+  TRY(value, parse_value(kind, raw));
+  // The value that replaces it need not have checksum records.
+  TRY(checksums, end_checksums(record_prefix, end, value, Ending::removed));
+  return end_record(key, kind, raw, epoch_, ending);
+}
+
+Result<void> Plan::put_mark(const Key& key, Kind kind, ByteView value) {
+  TRY(levels, level_bytes(key));
+  note_ended(key.view().first(levels.object));
+  if (levels.dkey != 0) note_ended(key.view().first(levels.dkey));
+  if (keeps_history_) {
+    TRY(old, look_.view().get(key));
+    if (old) {
+      TRY(ended, end_record(key, kind, *old, epoch_, Ending::replaced));
+    }
+  }
+  put(key, value);
   return {};
 }
 
@@ -92,26 +149,42 @@ void Plan::put_extent(const Key& akey_prefix, uint64_t begin, ExtentShape shape,
   put_checksum_records(akey_prefix, end, epoch, data);
 }
 
+namespace {
+
+/// The akey's keys in the live range, or in a slot.
+Key prefix_in(const Key& akey_prefix, model::Epoch slot) {
+  return slot == 0 ? akey_prefix : history_key(akey_prefix, slot);
+}
+
+/// All parts but the first continue the one before them.
+bool joined_part(const FoundExtent& extent, const Span& part) {
+  return part.begin != extent.begin || extent.value.joined;
+}
+
+}  // namespace
+
 void Plan::trim_inlined(const Key& akey_prefix, const FoundExtent& extent,
-                        std::span<const Span> left) {
+                        std::span<const Part> parts) {
   const ValueView& v = extent.value;
   Bytes bytes;
-  for (const Span& part : left) {
-    bytes.resize((part.end - part.begin) * v.record_bytes);
-    copy_inlined(v, (part.begin - extent.begin) * v.record_bytes, bytes);
-    const bool joined = v.joined && part.begin == extent.begin;
-    put_extent_inlined(scratch_, v.epoch, {part.end - part.begin, v.record_bytes, joined}, bytes);
-    put(extent_key(akey_prefix, part.end), scratch_);
+  for (const Part& p : parts) {
+    const uint64_t count = p.span.end - p.span.begin;
+    bytes.resize(count * v.record_bytes);
+    copy_inlined(v, (p.span.begin - extent.begin) * v.record_bytes, bytes);
+    put_extent_inlined(scratch_, v.epoch, {count, v.record_bytes, joined_part(extent, p.span)},
+                       bytes);
+    put(extent_key(prefix_in(akey_prefix, p.slot), p.span.end), scratch_);
   }
 }
 
-/// Records [part.begin, part.end) stand in blocks that another record keeps (or in the one after):
-/// they become inline records, so that each block has one owner.
+/// The part's records stand in blocks that another record keeps (or in the one after): they become
+/// inline records, so that each block has one owner.
 Result<void> Plan::copy_shared(const Key& akey_prefix, const FoundExtent& extent,
-                               const BlockData& data, Span part) {
+                               const BlockData& data, Part part) {
   const ValueView& v = extent.value;
-  const uint64_t begin = data.skip + (part.begin - extent.begin) * v.record_bytes;
-  const uint64_t end = data.skip + (part.end - extent.begin) * v.record_bytes;
+  const Span span = part.span;
+  const uint64_t begin = data.skip + (span.begin - extent.begin) * v.record_bytes;
+  const uint64_t end = data.skip + (span.end - extent.begin) * v.record_bytes;
   const uint64_t first = begin / kDataBlockBytes;
   Bytes window;
   bool missing = false;
@@ -122,19 +195,20 @@ Result<void> Plan::copy_shared(const Key& akey_prefix, const FoundExtent& extent
   }
   if (missing) return fail(Errc::page_absent, "a block must be read first");
   const ByteView bytes = ByteView(window).subspan(begin - first * kDataBlockBytes, end - begin);
+  const Key prefix = prefix_in(akey_prefix, part.slot);
   const uint64_t each = std::max<uint64_t>(1, kInlineBytesMax / v.record_bytes);
-  for (uint64_t at = part.begin; at < part.end;) {
-    const uint64_t count = std::min(each, part.end - at);
-    put_extent_inlined(scratch_, v.epoch, {count, v.record_bytes, at != part.begin},
-                       bytes.subspan((at - part.begin) * v.record_bytes, count * v.record_bytes));
-    put(extent_key(akey_prefix, at + count), scratch_);
+  for (uint64_t at = span.begin; at < span.end;) {
+    const uint64_t count = std::min(each, span.end - at);
+    put_extent_inlined(scratch_, v.epoch, {count, v.record_bytes, true},
+                       bytes.subspan((at - span.begin) * v.record_bytes, count * v.record_bytes));
+    put(extent_key(prefix, at + count), scratch_);
     at += count;
   }
   return {};
 }
 
 Result<void> Plan::trim_data(const Key& akey_prefix, const FoundExtent& extent,
-                             std::span<const Span> left) {
+                             std::span<const Part> parts) {
   const ValueView& v = extent.value;
   TRY(data, look_.block_data(akey_prefix, extent.end, v));
   const uint64_t blocks = data.block_count();
@@ -147,37 +221,56 @@ Result<void> Plan::trim_data(const Key& akey_prefix, const FoundExtent& extent,
     return data.skip + (record - extent.begin) * v.record_bytes;
   };
   uint64_t unclaimed = 0;  // first block that no part has claimed yet
-  for (Span part : left) {
-    bool joined = v.joined && part.begin == extent.begin;
-    if (byte_of(part.begin) / kDataBlockBytes < unclaimed) {
+  for (Part part : parts) {
+    bool joined = joined_part(extent, part.span);
+    if (byte_of(part.span.begin) / kDataBlockBytes < unclaimed) {
       // The part's first records share a block with the part before it.
       const uint64_t border = unclaimed * kDataBlockBytes - data.skip;
       const uint64_t apart = extent.begin + (border + v.record_bytes - 1) / v.record_bytes;
-      const Span shared{part.begin, std::min(apart, part.end)};
+      const Part shared{{part.span.begin, std::min(apart, part.span.end)}, part.slot};
       TRY(copied, copy_shared(akey_prefix, extent, data, shared));
-      part.begin = shared.end;
+      part.span.begin = shared.span.end;
       joined = true;
-      if (part.begin == part.end) continue;
+      if (part.span.begin == part.span.end) continue;
     }
-    const uint64_t first = byte_of(part.begin) / kDataBlockBytes;
-    const uint64_t last = (byte_of(part.end) - 1) / kDataBlockBytes;
+    const uint64_t first = byte_of(part.span.begin) / kDataBlockBytes;
+    const uint64_t last = (byte_of(part.span.end) - 1) / kDataBlockBytes;
     free_blocks(data, unclaimed, first);
     unclaimed = last + 1;
-    const auto skip = static_cast<uint32_t>(byte_of(part.begin) - first * kDataBlockBytes);
-    put_extent(akey_prefix, part.begin, {part.end - part.begin, v.record_bytes, joined}, v.epoch,
+    const auto skip = static_cast<uint32_t>(byte_of(part.span.begin) - first * kDataBlockBytes);
+    put_extent(prefix_in(akey_prefix, part.slot), part.span.begin,
+               {part.span.end - part.span.begin, v.record_bytes, joined}, v.epoch,
                slice_blocks(data, first, last, skip));
   }
   free_blocks(data, unclaimed, blocks);
   return {};
 }
 
-Result<void> Plan::trim_extent(const Key& akey_prefix, const FoundExtent& extent,
+Result<void> Plan::trim_extent(const Key& akey_prefix, const FoundExtent& extent, ByteView raw,
                                std::span<const Span> left) {
+  const Key key = extent_key(akey_prefix, extent.end);
+  if (left.empty()) {
+    return end_value(akey_prefix, extent.end, key, Kind::extent, raw, Ending::removed);
+  }
+  TRY(levels, level_bytes(key));
+  note_ended(key.view().first(levels.object));
+  note_ended(key.view().first(levels.dkey));
+  const model::Epoch slot = slot_of(extent.value.epoch, epoch_);
+  std::vector<Part> parts;
+  uint64_t at = extent.begin;
+  const auto keep_covered = [&](uint64_t end) {
+    if (slot != 0 && at < end) parts.push_back({{at, end}, slot});
+  };
+  for (const Span& span : left) {
+    keep_covered(span.begin);
+    parts.push_back({span, 0});
+    at = span.end;
+  }
+  keep_covered(extent.end);
   // An erase goes before the puts of this extent's parts; the last part may take the same key.
-  if (left.empty() || left.back().end != extent.end) erase(extent_key(akey_prefix, extent.end));
-  if (left.empty()) return release_data(akey_prefix, extent.end, extent.value);
-  if (extent.value.form == Form::data) return trim_data(akey_prefix, extent, left);
-  trim_inlined(akey_prefix, extent, left);
+  if (left.back().end != extent.end) erase(key);
+  if (extent.value.form == Form::data) return trim_data(akey_prefix, extent, parts);
+  trim_inlined(akey_prefix, extent, parts);
   return {};
 }
 
@@ -198,7 +291,7 @@ Result<void> Plan::clear_spans(const Key& akey_prefix, Floor floor, std::span<co
       if (extent.value.epoch > floor) {
         left = uncovered({extent.begin, extent.end}, spans.subspan(i));
       }
-      TRY(trimmed, trim_extent(akey_prefix, extent, left));
+      TRY(trimmed, trim_extent(akey_prefix, extent, cursor.value(), left));
       while (i < spans.size() && spans[i].end <= extent.end) ++i;
       TRY(moved, cursor.next());
     }

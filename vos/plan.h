@@ -45,15 +45,20 @@ class Look {
  public:
   Look(Shard::State& state, const KeyPath& path) : Look(state, path, View(state.tree())) {}
   Look(Shard::State& state, const KeyPath& path, const View& view)
-      : state_(state), path_(path), view_(view), marked_(state.markers.any(path.object())) {}
+      : state_(state),
+        path_(path),
+        view_(view),
+        marked_(!view.is_live() || state.markers.any(path.object())) {}
 
-  Shard::State& state() { return state_; }
+  Shard::State& state() const { return state_; }
   const KeyPath& path() const { return path_; }
   const View& view() const { return view_; }
 
   Result<Floor> object_floor();
   Result<Floor> dkey_floor(const Key& dkey_prefix);
   Result<Floor> akey_floor(const Key& akey_prefix, Floor dkey_floor);
+  /// When a version ended: at the first punch of its levels above its own epoch, else `otherwise`.
+  Result<model::Epoch> ended_at(ByteView live_key, model::Epoch epoch, model::Epoch otherwise);
   Result<AkeyState> akey(const Key& akey_prefix, Floor floor);
   /// Is there a visible record of any akey below the dkey? Akeys that start with one of `except` do
   /// not count. @param newest  gets the stamp of the record that proves it
@@ -70,13 +75,23 @@ class Look {
   bool marked_;
 };
 
+/// What happens to the key of a version that ends.
+enum class Ending : uint8_t {
+  removed,   // it goes
+  replaced,  // the same plan puts it again
+};
+
 class Plan {
  public:
   Plan(Shard::State& state, const KeyPath& path, model::Epoch epoch, BlockCache& cache)
-      : look_(state, path), epoch_(epoch), cache_(cache) {}
+      : Plan(state, path, epoch, cache, View(state.tree())) {}
   Plan(Shard::State& state, const KeyPath& path, model::Epoch epoch, BlockCache& cache,
        const View& view)
-      : look_(state, path, view), epoch_(epoch), cache_(cache) {}
+      : look_(state, path, view),
+        epoch_(epoch),
+        cache_(cache),
+        container_(load_be32(path.object().view().data())),
+        keeps_history_(state.snapshots.any(container_)) {}
 
   Look& look() { return look_; }
   index::Batch& batch() { return batch_; }
@@ -86,12 +101,28 @@ class Plan {
 
   void put(ByteView key, ByteView value);
   void erase(ByteView key);
+  void move(ByteView from, ByteView to);
   void free(const media::Extent& run);
   void publish(const index::BatchData& data);
   Bytes& scratch() { return scratch_; }
 
-  /// Gives the blocks of a data value back, and its checksum records.
-  Result<void> release_data(const Key& record_prefix, uint64_t end, const ValueView& value);
+  /// Does the container have snapshots at all?
+  bool keeps_history() const { return keeps_history_; }
+  /// The slot that keeps a version of [begin, end); 0: nobody needs it.
+  model::Epoch slot_of(model::Epoch begin, model::Epoch end) const;
+  /// Notes that something of a level ended at this plan's epoch.
+  void note_ended(ByteView level_prefix);
+  /// Ends one record of the live range: it moves to the slot of the newest snapshot that needs it,
+  /// or goes, and its blocks with it. Not its checksum records: they are records, too.
+  /// @param ended  at the latest; an older punch of its levels is found
+  Result<void> end_record(ByteView key, Kind kind, ByteView raw, model::Epoch ended,
+                          Ending ending);
+  /// The same of a value at this plan's epoch, with its checksum records.
+  /// @param end  of the extent; 0 for single values and names
+  Result<void> end_value(const Key& record_prefix, uint64_t end, ByteView key, Kind kind,
+                         ByteView raw, Ending ending);
+  /// Puts a record that has no blocks; an older version of it ends. @error page_absent
+  Result<void> put_mark(const Key& key, Kind kind, ByteView value);
   /// Removes whatever of `spans` (ascending, apart) the akey's extents hold; what is left of an
   /// extent keeps its epoch. Extents at or below `floor` go whole.
   Result<void> clear_spans(const Key& akey_prefix, Floor floor, std::span<const Span> spans);
@@ -102,13 +133,21 @@ class Plan {
                             const BlockData& data);
 
  private:
-  Result<void> trim_extent(const Key& akey_prefix, const FoundExtent& extent,
+  /// A part of an extent that is kept: in the live range, or in a slot.
+  struct Part {
+    Span span;
+    model::Epoch slot = 0;
+  };
+  Result<void> trim_extent(const Key& akey_prefix, const FoundExtent& extent, ByteView raw,
                            std::span<const Span> left);
-  void trim_inlined(const Key& akey_prefix, const FoundExtent& extent, std::span<const Span> left);
+  void trim_inlined(const Key& akey_prefix, const FoundExtent& extent,
+                    std::span<const Part> parts);
   Result<void> trim_data(const Key& akey_prefix, const FoundExtent& extent,
-                         std::span<const Span> left);
+                         std::span<const Part> parts);
   Result<void> copy_shared(const Key& akey_prefix, const FoundExtent& extent, const BlockData& data,
-                           Span part);
+                           Part part);
+  Result<void> end_checksums(const Key& record_prefix, uint64_t end, const ValueView& value,
+                             Ending ending);
   void free_blocks(const BlockData& data, uint64_t first, uint64_t last);
 
   Look look_;
@@ -116,6 +155,8 @@ class Plan {
   BlockCache& cache_;
   index::Batch batch_;
   Bytes scratch_;
+  ContNumber container_;
+  bool keeps_history_;
   uint64_t bytes_ = 64;  // the record's head
 };
 

@@ -1,79 +1,22 @@
-// Punches, and the background pass that removes what large ones left behind.
+// Punches.
+#include "vos/punch.h"
+
 #include <algorithm>
 
-#include "base/report.h"
-#include "vos/plan.h"
+#include "vos/removal.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
-namespace {
-
-/// Records that one slice of background removal takes.
-constexpr size_t kReclaimSlice = 512;
-
-/// What was found below a prefix.
-struct Removal {
-  size_t records = 0;     // visible or not, names included
-  bool complete = false;  // all of them are in the plan
-  Key next;               // unless complete: where to go on
-};
-
-/// Plans the removal of every record below `prefix` whose epoch is at or below `until`, at most
-/// `max` of them, from `from` on.
-Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
-                             size_t max) {
-  Removal removal;
-  // A slice ends also in what stays, so that a long run of that is not walked again and again; and
-  // where its record would get large for the log.
-  const size_t looks_max = 8 * max;
-  const uint64_t bytes_max = plan.bytes() + plan.look().state().record_bytes_max / 2;
-  size_t looks = 0;
-  View::Cursor cursor(plan.look().view(), prefix);
-  TRY(sought, cursor.seek(from));
-  for (; cursor.valid() && starts_with(cursor.key(), prefix); ++looks) {
-    if (removal.records == max || looks == looks_max || plan.bytes() > bytes_max) {
-      removal.next.add(cursor.key());
-      return removal;
-    }
-    if (epoch_of(cursor.value()) <= until) {
-      TRY(parsed, parse_key(cursor.key()));
-      TRY(value, parse_value(parsed.kind, cursor.value()));
-      // Checksum records are records of the range themselves: only the blocks are freed here.
-      if (value.form == Form::data) {
-        TRY(data, parse_data(value));
-        for (const media::Extent& run : data.runs) plan.free(run);
-      }
-      plan.erase(cursor.key());
-      ++removal.records;
-    }
-    TRY(moved, cursor.next());
-  }
-  removal.complete = true;
-  return removal;
+Result<void> drop_lonely_name(Plan& plan, const Key& dkey_prefix, Floor dkey_floor,
+                              std::span<const Key> except) {
+  TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, except, nullptr));
+  if (others) return {};
+  const Key name = dkey_name_key(dkey_prefix);
+  TRY(named, plan.look().view().get(name));
+  if (!named) return {};
+  return plan.end_value(prefix_of_record(name), 0, name, Kind::name, *named, Ending::removed);
 }
-
-struct Punch {
-  Punch(Shard::State& s, const PunchRequest& r) : state(s), request(r), path(r.object) {}
-
-  Shard::State& state;
-  const PunchRequest& request;
-  KeyPath path;
-  Key dkey_prefix;
-  std::vector<Key> akeys;
-  BlockCache cache;
-  index::Batch batch;
-  model::Epoch epoch = 0;
-  size_t markers_added = 0;
-
-  Result<void> check();
-  Result<void> plan();
-  Result<void> plan_akeys(Plan& plan);
-  Result<void> plan_dkey(Plan& plan);
-  Result<void> remove_level(Plan& plan, const Key& prefix, Level level);
-
-  /// Records that are removed at once; fewer where memory or pages are short.
-  size_t at_once = kPunchAtOnceMax;
-};
 
 Result<void> Punch::check() {
   using Request = PunchRequest::Level;
@@ -104,17 +47,45 @@ Result<void> Punch::check() {
 
 Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
   // A plan with too many records is thrown away, and a marker stands in for it.
-  Plan attempt(state, path, epoch, cache);
+  Plan attempt(state, path, epoch, cache, plan.look().view());
   TRY(removal, remove_below(attempt, prefix, prefix, epoch, at_once));
   if (removal.complete) {
     TRY(again, remove_below(plan, prefix, prefix, epoch, at_once));
     return {};
   }
-  const Key marker = marker_key(prefix, level);
-  TRY(old, plan.look().view().get(marker));
-  if (!old) ++markers_added;
-  put_touched(plan.scratch(), epoch);
-  plan.put(marker, plan.scratch());
+  TRY(marked, put_marker(plan, prefix, level));
+  return overlay != nullptr ? remove_own(plan, prefix) : Result<void>{};
+}
+
+Result<void> Punch::put_marker(Plan& plan, const Key& prefix, Level level) {
+  const model::Epoch at = overlay != nullptr ? epoch - 1 : epoch;
+  TRY(older, state.markers.at(plan.look().view(), path.object(), prefix, level));
+  if (older != 0 && plan.slot_of(older, at) == 0) {
+    // Nobody can tell the two punches apart.
+    plan.erase(marker_key(prefix, level, older));
+  } else {
+    ++markers_added;
+  }
+  put_touched(plan.scratch(), at);
+  plan.put(marker_key(prefix, level, at), plan.scratch());
+  return {};
+}
+
+/// What the transaction itself has put below a level: the marker does not cover it.
+Result<void> Punch::remove_own(Plan& plan, const Key& prefix) {
+  const auto& changes = overlay->changes();
+  for (auto it = changes.lower_bound(as_chars(prefix.view()));
+       it != changes.end() && starts_with(as_bytes(it->first), prefix); ++it) {
+    if (it->second.kind != Overlay::Change::Kind::put) continue;
+    if (epoch_of(it->second.value) != epoch) continue;
+    TRY(parsed, parse_key(as_bytes(it->first)));
+    TRY(value, parse_value(parsed.kind, it->second.value));
+    if (value.form == Form::data) {
+      TRY(data, parse_data(value));
+      for (const media::Extent& run : data.runs) plan.free(run);
+    }
+    plan.erase(as_bytes(it->first));
+  }
   return {};
 }
 
@@ -129,16 +100,7 @@ Result<void> Punch::plan_akeys(Plan& plan) {
     TRY(removed, remove_level(plan, akey, Level::akey));
   }
   if (plan.batch().empty()) return {};
-  TRY(others, plan.look().dkey_exists(dkey_prefix, dkey_floor, akeys, nullptr));
-  if (others) return {};
-  const Key name = dkey_name_key(dkey_prefix);
-  TRY(named, plan.look().view().get(name));
-  if (!named) return {};
-  TRY(value, parse_value(Kind::name, *named));
-  const Key prefix = prefix_of_record(name);
-  TRY(released, plan.release_data(prefix, 0, value));
-  plan.erase(name);
-  return {};
+  return drop_lonely_name(plan, dkey_prefix, dkey_floor, akeys);
 }
 
 Result<void> Punch::plan_dkey(Plan& plan) {
@@ -150,15 +112,33 @@ Result<void> Punch::plan_dkey(Plan& plan) {
   return remove_level(plan, dkey_prefix, Level::dkey);
 }
 
-Result<void> Punch::plan() {
-  markers_added = 0;
-  epoch = request.epoch;
-  if (epoch == 0) {
-    epoch = state.next_epoch();
-  } else {
-    TRY(sound, state.check_given_epoch(epoch));
+void Punch::pend(PendingRecords& out) const {
+  Bytes value;
+  put_touched(value, out.epoch());
+  for (const KeyRange& range : ranges()) out.add(punch_key(range.prefix(), range.level), value);
+}
+
+std::vector<KeyRange> Punch::ranges() const {
+  std::vector<KeyRange> ranges;
+  switch (request.level) {
+    case PunchRequest::Level::object:
+      ranges.push_back({Level::object, path.object(), {}, {}});
+      break;
+    case PunchRequest::Level::dkey:
+      ranges.push_back({Level::dkey, path.object(), dkey_prefix, {}});
+      break;
+    case PunchRequest::Level::akeys:
+      for (const Key& akey : akeys) {
+        ranges.push_back({Level::akey, path.object(), dkey_prefix, akey});
+      }
+      break;
   }
-  Plan plan(state, path, epoch, cache);
+  return ranges;
+}
+
+Result<void> Punch::plan_into(Plan& plan) {
+  markers_added = 0;
+  epoch = plan.epoch();
   Result<void> planned;
   switch (request.level) {
     case PunchRequest::Level::object:
@@ -176,8 +156,24 @@ Result<void> Punch::plan() {
     // The object's newest epoch must grow although no record of this epoch is left (store.md rule
     // 6).
     put_touched(plan.scratch(), epoch);
-    plan.put(touched_key(path.object()), plan.scratch());
+    TRY(touched, plan.put_mark(touched_key(path.object()), Kind::touched, plan.scratch()));
   }
+  return {};
+}
+
+Result<void> Punch::plan() {
+  if (state.unresolved.count() != 0) {
+    TRY(free, check_free(state, ranges(), Unresolved::Intent::change));
+  }
+  epoch = request.epoch;
+  if (epoch == 0) {
+    epoch = state.next_epoch();
+  } else {
+    TRY(sound, state.check_given_epoch(epoch));
+    TRY(unread, check_unread(state, ranges(), epoch));
+  }
+  Plan plan(state, path, epoch, cache);
+  TRY(planned, plan_into(plan));
   if (plan.bytes() > state.record_bytes_max) {
     return fail(Errc::no_space, "punch: too many pieces for one log record; split the call");
   }
@@ -186,19 +182,26 @@ Result<void> Punch::plan() {
   return {};
 }
 
-/// Too much for one step: less of it may fit.
-bool is_short(const Error& error) {
-  return error.code() == Errc::no_space || error.code() == Errc::no_memory;
-}
+namespace {
 
 Task<Result<model::Epoch>> run_punch(Punch& punch) {
   Shard::State& state = punch.state;
   CO_TRY(checked, punch.check());
   CO_TRY(admitted, co_await state.store->admit());
+  Patience patience;
   index::Store::Attempt attempt(*state.store);
   for (;;) {
+    const ContNumber container = punch.request.object.container;
+    if (state.closures.of(container, Closures::Access::write) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, Closures::Access::write));
+    }
     auto planned = punch.plan();
     if (planned) break;
+    if (planned.error().code() == Errc::in_progress) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(state, patience));
+      continue;
+    }
     if (is_short(planned.error()) && punch.at_once > 0) {
       punch.at_once /= 8;  // with 0, a marker
       continue;
@@ -226,6 +229,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
                     punch.markers_added > 0 ? kRecordAddsMarkers : uint16_t{0}},
                    punch.batch);
   attempt.release();
+  for (const KeyRange& range : punch.ranges()) state.punched.raise(range, punch.epoch);
   for (size_t i = 0; i < punch.markers_added; ++i) state.markers.add(punch.path.object());
   if (punch.markers_added > 0) state.background_moved.wake_all();
   CO_TRY(durable, co_await state.store->durable(at));
@@ -233,65 +237,6 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
     CO_TRY(ended, co_await state.store->end_step());
   }
   co_return punch.epoch;
-}
-
-/// How far the background pass is.
-struct Position {
-  Key marker = range_prefix(0, Range::marker);  // this one or the first one after it
-  model::Epoch until = 0;                       // its epoch when `next` was noted
-  Key next;                                     // where to go on below it; empty: at its start
-};
-
-/// One slice of what the marker at or after a position covers.
-struct Reclaim {
-  index::Batch batch;
-  bool none_left = false;  // there is no such marker
-  Position position;       // for the next slice
-  bool finished = false;   // the batch ends with the marker itself
-};
-
-Result<Reclaim> plan_reclaim(Shard::State& state, const Position& from, size_t slice) {
-  Reclaim r;
-  index::Cursor cursor(state.tree());
-  TRY(sought, cursor.seek(from.marker));
-  if (!cursor.valid()) {
-    r.none_left = true;
-    return r;
-  }
-  const ByteView key = cursor.key();
-  const auto range = static_cast<Range>(key[4]);
-  if (range != Range::marker) {
-    // Skip to the markers of this container, or of the next one.
-    const ContNumber container = load_be32(key.data());
-    if (range > Range::marker && container == UINT32_MAX) {
-      r.none_left = true;
-      return r;
-    }
-    r.position.marker =
-        range_prefix(range > Range::marker ? container + 1 : container, Range::marker);
-    return r;
-  }
-  const model::Epoch until = epoch_of(cursor.value());
-  const bool goes_on = from.next.size() != 0 && from.until == until &&
-                       from.marker.size() == key.size() && starts_with(key, from.marker);
-  r.position.marker.truncate(0);
-  r.position.marker.add(key);
-  r.position.until = until;
-  TRY(parsed, parse_key(key));
-  ObjectPath object{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)};
-  const KeyPath path(object);
-  Key prefix = path.object();
-  if (!parsed.dkey.none) prefix = path.dkey(parsed.dkey);
-  if (!parsed.akey.none) prefix = path.akey(prefix, parsed.akey);
-  BlockCache cache;
-  Plan plan(state, path, until, cache);
-  TRY(removal, remove_below(plan, prefix, goes_on ? from.next : prefix, until, slice));
-  r.finished = removal.complete;
-  r.position.next = removal.next;
-  if (r.finished) plan.erase(r.position.marker);
-  TRY(prepared, state.tree().prepare(plan.batch(), index::Pager::Use::removal));
-  r.batch = std::move(plan.batch());
-  return r;
 }
 
 }  // namespace
@@ -304,68 +249,6 @@ Task<Result<model::Epoch>> Shard::punch(const PunchRequest& request) {
   auto done = co_await run_punch(punch);
   end_once(*state_, request.origin, done);
   co_return done;
-}
-
-/// False: no marker is left at or after the position.
-Task<Result<bool>> reclaim_slice(Shard::State& state, Position& position) {
-  CO_TRY(admitted, co_await state.store->admit());
-  index::Store::Attempt attempt(*state.store);
-  for (size_t slice = kReclaimSlice;;) {
-    auto planned = plan_reclaim(state, position, slice);
-    Result<void> loaded;
-    if (!planned && planned.error().code() == Errc::page_absent) {
-      loaded = co_await state.store->load_absent(attempt);
-      if (loaded) continue;
-    }
-    if (!planned && slice > 1 && is_short(loaded ? planned.error() : loaded.error())) {
-      slice /= 8;
-      continue;
-    }
-    if (!planned) co_return fail(loaded ? planned.error() : loaded.error());
-    if (planned->none_left) co_return false;
-    position = planned->position;
-    if (planned->batch.empty()) co_return true;
-    const model::Epoch epoch = state.next_epoch();
-    const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, planned->batch);
-    if (planned->finished) {
-      auto bytes = object_prefix_bytes(position.marker);
-      CHECK(bytes);  // plan_reclaim parsed it
-      state.markers.remove(position.marker.view().first(*bytes));
-    }
-    CO_TRY(durable, co_await state.store->durable(at));
-    if (state.evicting) {
-      CO_TRY(ended, co_await state.store->end_step());
-    }
-    co_return true;
-  }
-}
-
-Task<void> reclaim_marked(Shard::State& state) {
-  for (;;) {
-    while (state.markers.total() == 0 && !state.gate.closed()) {
-      state.reclaiming = false;
-      state.background_moved.wake_all();
-      co_await state.background_moved.wait();
-    }
-    if (state.gate.closed()) break;
-    state.reclaiming = true;
-    Position position;
-    while (state.markers.total() != 0 && !state.gate.closed()) {
-      auto more = co_await reclaim_slice(state, position);
-      if (!more) {
-        report(Severity::error,
-               "shard: giving back punched space ends until the pool is opened again; " +
-                   std::string(more.error().what()));
-        break;
-      }
-      if (!*more) position = {};
-      co_await state.reactor.yield();
-    }
-    if (state.markers.total() != 0) break;
-  }
-  state.reclaiming = false;
-  state.background_over = true;
-  state.background_moved.wake_all();
 }
 
 }  // namespace cairn::vos

@@ -1,5 +1,9 @@
 // Queries: greatest and smallest integer keys and extents, and the newest epoch of an object.
+#include <algorithm>
+
+#include "vos/epoch_view.h"
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -7,14 +11,21 @@ namespace {
 
 struct Query {
   Query(Shard::State& s, const ObjectPath& o, const model::QueryKeyRequest& r, model::Epoch e)
-      : state(s), request(r), epoch(e), path(o) {}
+      : state(s), request(r), epoch(e), container(o.container), path(o) {}
 
   Shard::State& state;
   const model::QueryKeyRequest& request;
   model::Epoch epoch;
+  model::Epoch tx_epoch = 0;  // of a transactional query
+  ContNumber container;
   KeyPath path;
 
   Result<void> check() const;
+  Result<void> check_free_or_unchanged() const;
+  Result<void> check_epoch(const Key& level) const {
+    if (epoch == model::kEpochMax) return {};
+    return state.check_read_epoch(container, epoch, state.ended.at(level));
+  }
   Result<model::QueriedKey> run();
   Result<bool> in_dkey(Look& look, const Key& dkey, model::QueriedKey& out);
   Result<bool> in_akey(Look& look, const Key& akey, Floor dkey_floor, model::QueriedKey& out);
@@ -36,6 +47,23 @@ Result<void> Query::check() const {
     return fail(Errc::invalid, "query: the object's akeys are not integers");
   }
   return {};
+}
+
+/// What is looked at is what is below the highest level that is asked for.
+Result<void> Query::check_free_or_unchanged() const {
+  KeyRange range{Level::object, path.object(), {}, {}};
+  if (!request.want_dkey) {
+    TRY(dkey, given(path.object(), path.dkey_kind(), request.dkey, request.dkey_bytes));
+    range.dkey = dkey;
+    range.level = Level::dkey;
+  }
+  if (!request.want_dkey && !request.want_akey) {
+    TRY(akey, given(range.dkey, path.akey_kind(), request.akey, request.akey_bytes));
+    range.akey = akey;
+    range.level = Level::akey;
+  }
+  if (request.transactional) return check_unchanged(state, range, tx_epoch);
+  return check_free_to_read(state, range, epoch);
 }
 
 Result<std::optional<Component>> Query::next_key(View::Cursor& cursor, const Key& prefix,
@@ -107,15 +135,19 @@ Result<bool> Query::in_dkey(Look& look, const Key& dkey, model::QueriedKey& out)
 }
 
 Result<model::QueriedKey> Query::run() {
-  TRY(kept, state.check_read_epoch(epoch));
-  Look look(state, path);
+  TRY(free, check_free_or_unchanged());
+  const ReadView at(state, container, epoch);
+  Look look(state, path, at.view());
   model::QueriedKey out;
+  out.epoch = tx_epoch;
   if (!request.want_dkey) {
     TRY(dkey, given(path.object(), path.dkey_kind(), request.dkey, request.dkey_bytes));
+    TRY(kept, check_epoch(dkey));
     TRY(found, in_dkey(look, dkey, out));
     out.found = found;
     return out;
   }
+  TRY(kept, check_epoch(path.object()));
   View::Cursor cursor(look.view(), path.object());
   TRY(sought, request.max ? cursor.seek_before(after_prefix(path.object()))
                           : cursor.seek(path.object()));
@@ -133,17 +165,63 @@ Result<model::QueriedKey> Query::run() {
   }
 }
 
+/// The newest stamp of an object at an older epoch.
+struct OldStamps {
+  Shard::State& state;
+  ContNumber container;
+  const Key& prefix;
+  model::Epoch epoch;
+  Key next;
+  model::Epoch newest = 0;
+  bool finished = false;
+
+  /// Some records. @returns the newest stamp so far
+  Result<model::Epoch> step();
+};
+
+Result<model::Epoch> OldStamps::step() {
+  constexpr int kStepRecordsMax = 4096;
+  TRY(kept, state.check_read_epoch(container, epoch, state.ended.at(prefix)));
+  const ReadView at(state, container, epoch);
+  View::Cursor cursor(at.view(), prefix);
+  TRY(sought, cursor.seek(next));
+  for (int i = 0; i < kStepRecordsMax; ++i) {
+    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) {
+      finished = true;
+      return newest;
+    }
+    newest = std::max(newest, epoch_of(cursor.value()));
+    next.truncate(0);
+    next.add(cursor.key());
+    TRY(moved, cursor.next());
+  }
+  return newest;
+}
+
 }  // namespace
 
 Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
                                                  const model::QueryKeyRequest& request,
                                                  model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
-  Query query(*state_, object, request, epoch);
+  Query query(*state_, object, request, request.transactional ? model::kEpochMax : epoch);
   CO_TRY(checked, query.check());
+  if (request.transactional) {
+    CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
+    query.tx_epoch = of_transaction;
+  }
+  Patience patience;
   index::Store::Attempt attempt(*state_->store);
   for (;;) {
+    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    }
     auto done = query.run();
+    if (!done && done.error().code() == Errc::in_progress) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     if (done || done.error().code() != Errc::page_absent) {
       attempt.release();
       CO_TRY(settled, co_await state_->settle());
@@ -156,10 +234,28 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
 Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
   const Key prefix = object_prefix(object, Range::live);
+  const KeyRange range{Level::object, prefix, {}, {}};
+  Patience patience;
+  OldStamps old{*state_, object.container, prefix, epoch, prefix};
   index::Store::Attempt attempt(*state_->store);
   for (;;) {
-    CO_TRY(kept, state_->check_read_epoch(epoch));
+    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    }
+    if (!check_free_to_read(*state_, range, epoch)) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(*state_, patience));
+      continue;
+    }
     auto stamp = state_->tree().newest_stamp(prefix, after_prefix(prefix));
+    // At an older epoch every version has to be looked at, unless nothing has changed since.
+    if (stamp && (*stamp > epoch || state_->ended.at(prefix) > epoch)) {
+      stamp = old.step();
+      if (stamp && !old.finished) {
+        co_await state_->reactor.yield();
+        continue;
+      }
+    }
     if (stamp || stamp.error().code() != Errc::page_absent) {
       attempt.release();
       CO_TRY(settled, co_await state_->settle());

@@ -26,8 +26,11 @@ Result<Record> parse_record(ByteView key, ByteView value) {
   record.key = parsed;
   const KeyPath path({parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
   record.prefix = path.akey(path.dkey(parsed.dkey), parsed.akey);
+  if (parsed.range == Range::history) record.prefix = history_key(record.prefix, parsed.slot);
   if (parsed.range == Range::marker) {
-    if (value.size() < 9) return fail(Errc::checksum, "record: a malformed marker");
+    if (value.size() < 9 || epoch_of(value) != parsed.epoch) {
+      return fail(Errc::checksum, "record: a malformed marker");
+    }
     return record;
   }
   TRY(v, parse_value(parsed.kind, value));
@@ -101,6 +104,10 @@ struct Scrub::State {
   Task<Result<uint64_t>> look_at_leaf(Bytes low);
   Task<Result<uint64_t>> look_at(Bytes key, Bytes value, Result<void> sound);
   Result<void> check_order(const Record& record);
+  Result<void> check_history(const Record& record);
+  Result<void> check_snapshot(ByteView key, ByteView value);
+  Result<void> check_entry(ByteView key, ByteView value);
+  Result<void> check_pending(ByteView key, const Record& record);
   Task<Result<BlockData>> find_checksums(Record record);
   Task<std::vector<uint64_t>> bad_blocks(BlockData data);
   Task<Result<bool>> is_newest(Bytes key, Bytes value);
@@ -109,12 +116,66 @@ struct Scrub::State {
 
 /// Extents of one akey do not overlap.
 Result<void> Scrub::State::check_order(const Record& record) {
-  if (record.key.range != Range::live || record.key.kind != Kind::extent) return {};
+  if (record.key.range == Range::marker || record.key.range == Range::pending ||
+      record.key.kind != Kind::extent) {
+    return {};
+  }
   const bool same = as_chars(last_akey) == as_chars(record.prefix);
   const bool apart = !same || record.key.position - record.value.count >= last_end;
   last_akey = record.prefix;
   last_end = record.key.position;
   if (!apart) return fail(Errc::checksum, "record: extents overlap");
+  return {};
+}
+
+/// A snapshot sees what its slot holds.
+Result<void> Scrub::State::check_history(const Record& record) {
+  if (record.key.range != Range::history) return {};
+  if (shard.snapshots.find(record.key.container, record.key.slot) == nullptr) {
+    return fail(Errc::checksum, "record: an older version that no snapshot sees");
+  }
+  if (record.value.epoch > record.key.slot) {
+    return fail(Errc::checksum, "record: a version newer than its snapshot");
+  }
+  return {};
+}
+
+/// A record of a snapshot, which memory must know.
+Result<void> Scrub::State::check_snapshot(ByteView key, ByteView value) {
+  TRY(epoch, parse_snapshot_key(key));
+  TRY(parsed, parse_snapshot(value));
+  const Snapshot* const known = shard.snapshots.find(load_be32(key.data()), epoch);
+  if (known == nullptr || known->state != parsed) {
+    return fail(Errc::checksum, "record: a snapshot that memory does not know");
+  }
+  return {};
+}
+
+/// A head that memory agrees with, or a list of keys.
+Result<void> Scrub::State::check_entry(ByteView key, ByteView value) {
+  TRY(parsed, parse_transaction_key(key));
+  const StandingTx* tx = shard.unresolved.find(parsed.id);
+  if (tx == nullptr) return fail(Errc::checksum, "record: of a transaction that is over");
+  if (parsed.chunk != 0) {
+    TRY(keys, parse_entry_keys(value));
+    return {};
+  }
+  TRY(head, parse_entry_head(value));
+  if (head.state != tx->state || head.epoch != tx->epoch) {
+    return fail(Errc::checksum, "record: a transaction in another state than memory has");
+  }
+  return {};
+}
+
+/// A record that stands aside: of its epoch, and listed by its transaction.
+Result<void> Scrub::State::check_pending(ByteView key, const Record& record) {
+  if (record.key.range != Range::pending) return {};
+  if (record.value.epoch != record.key.epoch) {
+    return fail(Errc::checksum, "record: its key and its value differ in epoch");
+  }
+  if (!shard.unresolved.lists(key, record.key.epoch)) {
+    return fail(Errc::checksum, "record: it stands aside, and no transaction lists it");
+  }
   return {};
 }
 
@@ -242,10 +303,23 @@ Task<Result<uint64_t>> Scrub::State::look_at_leaf(Bytes low) {
     ++report.records;
     if (key.size() > 4 && key[4] == static_cast<std::byte>(Range::session)) continue;
     const ByteView value = node.leaf_value(slot);
+    if (in_range(key, Range::snapshot) || in_range(key, Range::transaction)) {
+      const auto known =
+          in_range(key, Range::snapshot) ? check_snapshot(key, value) : check_entry(key, value);
+      if (!known) {
+        CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), known));
+        bytes += read;
+      }
+      continue;
+    }
     const auto record = parse_record(key, value);
-    const Result<void> sound =
-        record ? check_order(*record) : Result<void>(fail(record.error()));
+    Result<void> sound = record ? check_order(*record) : Result<void>(fail(record.error()));
+    if (sound) sound = check_history(*record);
+    if (sound) sound = check_pending(key, *record);
     if (sound && (!record->has_value || record->value.form != Form::data)) continue;
+    // Its checksums take their places with it.
+    const bool waits = sound && record->key.range == Range::pending;
+    if (waits && record->value.checksums_apart) continue;
     CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), sound));
     bytes += read;
   }

@@ -430,6 +430,7 @@ TEST(KeyText, A_key_is_told_as_far_as_it_goes) {
   EXPECT_EQ(key_text(dkey.view().first(dkey.size() - 3)).text(), object + "/a\\/*");
   EXPECT_EQ(key_text(path.object()).text(), object);
   EXPECT_EQ(key_text(range_prefix(3, Range::history)).text(), "history of /3");
+  EXPECT_EQ(key_text(snapshot_key(3, 77)).text(), "snapshots of /3 @77");
   EXPECT_EQ(key_text({}).text(), "/");
   EXPECT_TRUE(key_text(extent.view().first(2)).cut);
   for (size_t n = 0; n <= extent.size(); ++n) {

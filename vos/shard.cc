@@ -1,7 +1,10 @@
 #include "vos/shard.h"
 
+#include <algorithm>
+
 #include "base/report.h"
 #include "index/budget.h"
+#include "vos/aside.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -38,7 +41,7 @@ Task<Result<void>> save_sessions(Shard::State& state) {
     if (batch.empty()) co_return Result<void>{};
     auto ready = state.tree().prepare(batch, index::Pager::Use::checkpoint);
     if (ready) {
-      state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), 0});
+      state.store->commit({0, 0, state.newest, 0, 0}, batch, {state.hlc.last(), state.lease});
       state.sessions.saved(saving);
       state.markers_saved = markers;
       continue;
@@ -59,19 +62,23 @@ size_t session_entries(const ShardOptions& options) {
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
+  state.hlc.advance(1);  // the epoch of a transaction that reads an empty shard
   state.evicting = options.store.evict_always;
   state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
   Shard::State* const s = &state;
   state.store->before_checkpoint([s] { return save_sessions(*s); });
-  state.background_over = !options.reclaim;
-  if (options.reclaim) state.reactor.spawn(reclaim_marked(state));
+  // Without it, nothing is done in the background.
+  state.background_over = state.merges_over = !options.reclaim;
+  if (!options.reclaim) return;
+  state.reactor.spawn(run_background(state));
+  state.reactor.spawn(run_merges(state));
 }
 
-/// Reads what the tree keeps for memory: sessions and markers.
+/// Reads what the tree keeps for memory: sessions, transactions, markers and snapshots.
 struct Reader {
   Shard::State& state;
   Key next = range_prefix(0, Range::session);
-  bool markers = false;
+  bool markers = false;     // the shard's own ranges are done
   bool passed = false;      // a page that cannot be read was passed over
   bool count_lost = false;  // and the number of markers may have stood in it
 
@@ -83,7 +90,7 @@ Result<bool> Reader::step() {
   index::Cursor cursor(state.tree());
   TRY(sought, cursor.seek(next));
   const bool inside = cursor.valid() && cursor.key().size() > kRangePrefixBytes;
-  if (!markers && (!inside || !starts_with(cursor.key(), range_prefix(0, Range::session)))) {
+  if (!markers && (!inside || load_be32(cursor.key().data()) != 0)) {
     markers = true;
     next = range_prefix(1, Range::marker);
     return true;
@@ -93,14 +100,28 @@ Result<bool> Reader::step() {
   if (!markers && as_chars(key) == as_chars(marker_count_key())) {
     TRY(count, parse_marker_count(cursor.value()));
     state.markers_saved = count;
-  } else if (!markers) {
+  } else if (!markers && in_range(key, Range::session)) {
     TRY(loaded, state.sessions.load(key, cursor.value()));
-  } else if (key[4] == static_cast<std::byte>(Range::marker)) {
+  } else if (!markers) {
+    if (in_range(key, Range::transaction)) {
+      TRY(loaded, load_entry(state, key, cursor.value()));
+    }
+  } else if (in_range(key, Range::marker)) {
     TRY(bytes, object_prefix_bytes(key));
     state.markers.add(key.first(bytes));
+  } else if (in_range(key, Range::snapshot)) {
+    TRY(epoch, parse_snapshot_key(key));
+    TRY(snapshot_state, parse_snapshot(cursor.value()));
+    const ContNumber container = load_be32(key.data());
+    state.snapshots.set(container, {epoch, snapshot_state});
+    if (snapshot_state == SnapshotState::restoring) {
+      auto closure = std::make_shared<Closure>(state.reactor);
+      closure->rollback = true;
+      state.closures.set(container, std::move(closure));
+    }
   } else {
     const ContNumber container = load_be32(key.data());
-    const bool past = key[4] > static_cast<std::byte>(Range::marker);
+    const bool past = key[4] > static_cast<std::byte>(Range::snapshot);
     if (past && container == UINT32_MAX) return false;
     next = range_prefix(past ? container + 1 : container, Range::marker);
     return true;
@@ -169,17 +190,24 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
   uint64_t bytes = 0;  // the most that they take in the log
   while (records < slice && bytes < state.record_bytes_max / 2 && cursor.valid() &&
          starts_with(cursor.key(), be)) {
-    TRY(parsed, parse_key(cursor.key()));
-    if (parsed.range == Range::live) {
+    const ByteView key = cursor.key();
+    const bool data_may_follow = in_range(key, Range::live) || in_range(key, Range::history) ||
+                                 in_range(key, Range::pending);
+    if (data_may_follow) {
+      TRY(parsed, parse_key(key));
       TRY(value, parse_value(parsed.kind, cursor.value()));
       if (value.form == Form::data) {
         TRY(data, parse_data(value));
         for (const media::Extent& run : data.runs) batch.free(run);
         bytes += 14 * data.runs.size();
       }
+    } else if (in_range(key, Range::marker)) {
+      TRY(checked, object_prefix_bytes(key));
+    } else if (in_range(key, Range::snapshot)) {
+      TRY(checked, parse_snapshot_key(key));
     }
-    batch.erase(cursor.key());
-    bytes += cursor.key().size() + 4;
+    batch.erase(key);
+    bytes += key.size() + 4;
     ++records;
     TRY(moved, cursor.next());
   }
@@ -187,18 +215,39 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
   return records;
 }
 
+/// What memory knows of records that a container's removal erased.
+void forget(Shard::State& state, const index::Batch& batch) {
+  for (const auto& op : batch.ops()) {
+    const ByteView key = batch.key(op);
+    if (in_range(key, Range::marker)) {
+      auto bytes = object_prefix_bytes(key);
+      CHECK(bytes);  // plan_destroy looked at it
+      state.markers.remove(key.first(*bytes));
+    }
+    if (in_range(key, Range::snapshot)) {
+      auto epoch = parse_snapshot_key(key);
+      CHECK(epoch);
+      state.snapshots.erase(load_be32(key.data()), *epoch);
+    }
+  }
+}
+
 }  // namespace
 
 media::Lsn Shard::State::commit(const index::RecordHeader& header, const index::Batch& batch) {
   CHECK(header.epoch > newest);
+  return append(header, batch);
+}
+
+media::Lsn Shard::State::append(const index::RecordHeader& header, const index::Batch& batch) {
   hlc.advance(header.epoch);
   // A session that was forgotten while this ran must not come back by replay, with half of what it
   // knew.
   index::RecordHeader kept = header;
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
-  const media::Lsn at = store->commit(kept, batch, {hlc.last(), 0});
-  newest = header.epoch;
-  undurable.push_back({at, header.epoch});
+  const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
+  newest = std::max(newest, header.epoch);
+  undurable.push_back({at, newest});
   // In the same step as the record: a checkpoint from now on covers both.
   if (header.session != 0) sessions.committed(header.session, header.sequence, header.epoch);
   return at;
@@ -279,20 +328,31 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
   const media::WalStamp stamp = state.store->recovered_stamp();
   state.newest = std::max(state.newest, stamp.epoch_highest);
   state.newest_durable = state.newest;
+  state.lease = stamp.read_lease;
+  // Nothing is known of what was punched and read before.
+  state.punched.raise_all(state.newest);
+  state.read.raise_all(std::max(state.newest, state.lease));
   state.hlc.advance(std::max({state.newest, stamp.epoch_highest, stamp.read_lease}));
+  state.ended.raise_all(state.hlc.last());
   auto loaded = co_await load_tables(state);
   if (!loaded) {
     CO_TRY(closed, co_await state.store->close());
     co_return fail(loaded.error());
   }
   attach(state, options);
+  resume_standing(state);
   co_return std::move(shard);
 }
 
 Task<Result<void>> Shard::close() {
+  state_->closures.wake_all();
   co_await state_->gate.close();
   state_->background_moved.wake_all();
-  while (!state_->background_over) co_await state_->background_moved.wait();
+  while (!state_->background_over || state_->resolvers != 0) {
+    co_await state_->background_moved.wait();
+  }
+  state_->merges_moved.wake_all();
+  while (!state_->merges_over) co_await state_->merges_moved.wait();
   co_return co_await state_->store->close();
 }
 
@@ -301,6 +361,8 @@ void Shard::open_session(uint64_t session) { state_->sessions.open(session); }
 Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  unfreeze_container(container);
+  CO_TRY(open, co_await wait_open(*state_, container, Closures::Access::write));
   index::Store::Attempt attempt(*state_->store);
   for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());
@@ -322,13 +384,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
     attempt.release();
     if (*records == 0) break;
     const media::Lsn at = state_->commit({0, 0, state_->next_epoch(), 0, 0}, batch);
-    for (const auto& op : batch.ops()) {
-      const ByteView key = batch.key(op);
-      if (key[4] != static_cast<std::byte>(Range::marker)) continue;
-      auto bytes = object_prefix_bytes(key);
-      CHECK(bytes);  // plan_destroy parsed it
-      state_->markers.remove(key.first(*bytes));
-    }
+    forget(*state_, batch);
     CO_TRY(durable, co_await state_->store->durable(at));
     if (state_->evicting) {
       CO_TRY(ended, co_await state_->store->end_step());
@@ -338,7 +394,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
 }
 
 Task<void> Shard::reclaimed() {
-  while (state_->markers.total() != 0 && !state_->background_over) {
+  while (!background_idle(*state_) || state_->resolvers != 0) {
     co_await state_->background_moved.wait();
   }
 }

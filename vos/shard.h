@@ -17,45 +17,10 @@
 #include "model/io.h"
 #include "runtime/reactor.h"
 #include "vos/loss.h"
+#include "vos/operation.h"
+#include "vos/transaction.h"
 
 namespace cairn::vos {
-
-/// Numbers containers inside one pool; never reused.
-using ContNumber = uint32_t;
-
-/// Names one object shard.
-struct ObjectPath {
-  ContNumber container = 0;
-  model::ObjectId oid;
-  uint32_t shard = 0;
-};
-
-/// Who asks, for exactly-once execution (store.md rule 13). session 0: no dedupe.
-struct Origin {
-  uint64_t session = 0;
-  uint64_t sequence = 0;            // ascending per session, from 1
-  uint64_t acknowledged_below = 0;  // every smaller sequence's answer has arrived
-};
-
-struct UpdateRequest {
-  ObjectPath object;
-  ByteView dkey;
-  model::Iods iods;
-  uint64_t flags = 0;      // model::cond
-  model::Epoch epoch = 0;  // 0: the shard picks; else must be above the write floor
-  Origin origin;
-};
-
-struct PunchRequest {
-  enum class Level : uint8_t { object, dkey, akeys };
-  ObjectPath object;
-  Level level = Level::object;
-  ByteView dkey;
-  std::vector<ByteView> akeys;
-  uint64_t flags = 0;  // only cond::kPunch matters, and not at object level
-  model::Epoch epoch = 0;
-  Origin origin;
-};
 
 struct FetchRequest {
   ObjectPath object;
@@ -63,6 +28,7 @@ struct FetchRequest {
   model::Iods iods;
   uint64_t flags = 0;
   model::Epoch epoch = model::kEpochMax;  // newest; else as Shard says of reads at an epoch
+  bool transactional = false;             // as Shard says of transactional reads
 };
 
 /// Some objects of a container, in key order.
@@ -138,7 +104,7 @@ class Shard {
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
   /// Many fetches as one call, each as fetch() does it by itself (together they are no snapshot).
   /// The first error ends it. Where values are in memory, the waits of the CPU for the tree's pages
-  /// overlap: about twice as fast for a dozen random keys. `requests` are borrowed.
+  /// overlap. `requests` are borrowed.
   Task<Result<std::vector<model::Fetched>>> fetch_many(std::span<const FetchRequest> requests);
   Task<Result<model::Listed>> list(const ObjectPath& object, const model::ListRequest& request,
                                    model::Epoch epoch = model::kEpochMax);
@@ -158,6 +124,43 @@ class Shard {
                                            uint32_t count_max);
   /// Removes every record of the container, in slices. Idempotent; durable when it completes.
   Task<Result<void>> destroy_container(ContNumber container);
+
+  // Transactional reads: fetches, listings and queries with `transactional` set and the epoch of
+  // the transaction; 0, in its first read: the shard picks one, and the answer says which. They
+  // answer tx_restart where anything in what is looked at is newer than that epoch, and in_progress
+  // where an unresolved transaction is about to change it. What was looked at becomes a TxRead: the
+  // akeys of a fetch (its dkey, if it has conditions on that), the object of a listing of dkeys,
+  // the dkey of a listing of akeys, the akey of a listing of extents; of a query, the level above
+  // the highest one asked for.
+
+  /// Validates the reads, makes all changes at one epoch or none, and answers when they are
+  /// durable. Exactly once, as update().
+  /// @error tx_restart   something that was read has changed: restart with a new epoch
+  /// @error in_progress  an unresolved transaction stands in the way, for longer than a moment
+  /// @error invalid      too many ops or reads, or reads without an epoch
+  /// @error no_space, no_memory, io, unknown  as update(). Nothing happened after any error but
+  /// unknown.
+  Task<Result<Transacted>> transact(const TransactRequest& request);
+
+  // Transactions that span shards: prepare() on each with one epoch, then commit() or abort() on
+  // each. Between the two, updates, punches and transactional reads of what is about to change
+  // answer in_progress after a moment's wait; plain reads see what was before. All are durable on
+  // return, and survive restarts.
+
+  /// Validates as transact(), and promises that commit() will not fail for a reason that lies in
+  /// the transaction. A resend of a prepared one answers as the first copy.
+  /// @error tx_restart  also: something newer than the given epoch was written or read here
+  /// @error busy        kTxUnresolvedMax wait for their outcome: resolve some
+  /// @error already     it was committed   Others as transact()
+  Task<Result<Transacted>> prepare(TxId id, const TransactRequest& request);
+  /// Makes a prepared transaction visible, all of it at once. Again is fine while the shard
+  /// remembers it. @error nonexistent  no such transaction: never prepared, or over   @error io
+  Task<Result<void>> commit(TxId id);
+  /// Drops a prepared transaction; one that is not there is fine.
+  /// @error no_perm  it was committed   @error io
+  Task<Result<void>> abort(TxId id);
+  /// Prepared ones that wait for commit() or abort(), by id.
+  std::vector<UnresolvedTx> unresolved() const;
 
   // Reads at an epoch. kEpochMax is what is newest. A snapshot's epoch always answers; any other
   // one answers tx_restart when something that was visible then may have been given back.
@@ -189,8 +192,13 @@ class Shard {
   /// Makes the container what it was at the snapshot, which stays. In slices; operations on the
   /// container wait meanwhile, and an open after a crash ends what was begun. Newest epochs of
   /// objects go back, too. Durable on return.
-  /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first
+  /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first;
+  /// or transactions wait for their outcome: resolve them
   Task<Result<void>> rollback(ContNumber container, model::Epoch epoch);
+
+  /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
+  /// reclaim); the shard does so on its own where many were written. Durable on return.
+  Task<Result<void>> aggregate_container(ContNumber container);
 
   /// Makes a checkpoint now.
   Task<Result<void>> checkpoint();

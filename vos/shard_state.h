@@ -8,9 +8,13 @@
 #include "index/store.h"
 #include "model/hlc.h"
 #include "runtime/parallel.h"
+#include "vos/epoch_table.h"
+#include "vos/history.h"
 #include "vos/markers.h"
+#include "vos/merge.h"
 #include "vos/sessions.h"
 #include "vos/shard.h"
+#include "vos/unresolved.h"
 
 namespace cairn::vos {
 
@@ -18,13 +22,19 @@ namespace cairn::vos {
 inline constexpr uint16_t kRecordAddsMarkers = 0x8000;
 
 struct Shard::State {
-  explicit State(Reactor& r) : reactor(r), gate(r), session_moved(r), background_moved(r) {}
+  explicit State(Reactor& r)
+      : reactor(r),
+        gate(r),
+        session_moved(r),
+        background_moved(r),
+        unresolved_moved(r),
+        merges_moved(r) {}
 
   Reactor& reactor;
   std::unique_ptr<index::Store> store;
   Gate gate;
   model::Hlc hlc;
-  /// Newest committed epoch. A live-only shard keeps nothing older, so it is the write floor too.
+  /// Newest committed epoch; the write floor too.
   model::Epoch newest = 0;
   /// Everything at or below is durable.
   model::Epoch newest_durable = 0;
@@ -33,44 +43,72 @@ struct Shard::State {
     model::Epoch epoch;
   };
   std::deque<Undurable> undurable;
+  /// Punches: versions that ended and left no newer record in their range; and rollbacks.
+  EpochTable punched;
+  /// Transactions read, at this epoch: no change that a caller dates may come below it.
+  EpochTable read;
+  /// No change gets an epoch at or below it, also after a crash, once a log write has carried it.
+  model::Epoch lease = 0;
   Sessions sessions;
   WaitList session_moved;
   Markers markers;
+  Snapshots snapshots;
+  EndedVersions ended;
+  Closures closures;
   WaitList background_moved;
+  Unresolved unresolved;
+  WaitList unresolved_moved;
+  /// What the last in_progress was about.
+  struct Met {
+    TxId id;
+    Errc failed = Errc::ok;
+    bool ends_by_itself = false;
+  };
+  Met met;
+  size_t resolvers = 0;  // tasks that fold or drop in the background
   /// The number of markers that the newest checkpoint has on record, and whether replay met a
   /// record that adds some: what proves that a page that cannot be read held none.
   uint64_t markers_saved = 0;
   bool markers_replayed = false;
-  bool reclaiming = false;
   bool background_over = false;
+  MergeQueue merges;
+  WaitList merges_moved;
+  bool merging = false;
+  bool merges_over = false;
+  int checks = 0;  // under way: nothing is merged meanwhile
   /// Debug: every unpinned page leaves memory after each step.
   bool evicting = false;
   /// Largest log record of one operation: the ring must hold several.
   uint64_t record_bytes_max = 0;
 
   index::Tree& tree() { return store->tree(); }
+  /// Clocks may differ by a second.
+  model::Epoch epoch_bound() const {
+    return model::epoch_of_wall_ns(reactor.clock().wall_ns() + kSecond);
+  }
   /// A caller's epoch must be above the write floor and not beyond the clock's bound: adopting one
   /// from the far future would shut out every write that follows.
   /// @error tx_restart  at or below the floor   @error invalid  beyond the bound
   Result<void> check_given_epoch(model::Epoch epoch) {
-    constexpr uint64_t kClockBoundNs = kSecond;
     if (epoch <= newest) {
       return fail(Errc::tx_restart, "the epoch is at or below the write floor");
     }
-    if (epoch > model::epoch_of_wall_ns(reactor.clock().wall_ns() + kClockBoundNs)) {
+    if (epoch > epoch_bound()) {
       return fail(Errc::invalid, "the epoch is further in the future than clocks may differ");
     }
     return {};
   }
-  /// @error tx_restart  the shard no longer has what was visible then
-  Result<void> check_read_epoch(model::Epoch epoch) const {
-    if (epoch < newest) {
-      return fail(Errc::tx_restart, "read: the epoch is older than what the shard keeps");
-    }
-    return {};
+  /// May `container` be read at `epoch`, where nothing ended after `ended`?
+  /// @error tx_restart  what was visible then may have been given back
+  Result<void> check_read_epoch(ContNumber container, model::Epoch epoch,
+                                model::Epoch ended) const {
+    if (epoch >= ended || snapshots.is_alive(container, epoch)) return {};
+    return fail(Errc::tx_restart, "read: the epoch is older than what the shard keeps");
   }
   model::Epoch next_epoch() { return hlc.next(reactor.clock().wall_ns()); }
 
+  /// As commit(), for what was dated some time ago: nobody has seen it yet.
+  media::Lsn append(const index::RecordHeader& header, const index::Batch& batch);
   /// One plain step: appends, applies, and remembers what is not durable yet.
   media::Lsn commit(const index::RecordHeader& header, const index::Batch& batch);
   /// Is what was written at `epoch` durable? (Forgets what has become so.)
@@ -87,7 +125,32 @@ struct Shard::State {
 Task<Result<std::optional<model::Epoch>>> begin_once(Shard::State& state, Origin origin);
 void end_once(Shard::State& state, Origin origin, const Result<model::Epoch>& outcome);
 
-/// Removes what markers cover, in slices, until none is left or the shard closes.
-Task<void> reclaim_marked(Shard::State& state);
+/// Waits until the container may be looked at, or written to. Costs nothing where it is; good until
+/// the caller waits for something else.
+/// @error io, shutdown  a rollback stopped half-way
+Task<Result<void>> wait_open(Shard::State& state, ContNumber container, Closures::Access access);
+
+/// What the shard does on its own, in slices, whenever there is something to do and until it
+/// closes: removes what markers cover, empties the slots of snapshots that were given up, rolls
+/// back.
+Task<void> run_background(Shard::State& state);
+/// Nothing is left for it.
+inline bool background_idle(const Shard::State& state) {
+  return state.background_over || (state.markers.total() == 0 && state.snapshots.busy() == 0);
+}
+
+/// Merges what `merges` names, until the shard closes.
+Task<void> run_merges(Shard::State& state);
+
+/// How far the removal of what markers cover is.
+struct MarkerPosition {
+  Key level = range_prefix(0, Range::marker);  // the markers of this level or of the next one
+  model::Epoch until = 0;                      // their newest epoch when `next` was noted
+  Key next;                                    // where to go on below it; empty: at its start
+};
+/// One slice. False: no marker is left at or after the position.
+Task<Result<bool>> remove_marked(Shard::State& state, MarkerPosition& position);
+/// One slice of what a snapshot that is not just alive needs.
+Task<Result<void>> work_on_snapshot(Shard::State& state, Snapshots::Work work);
 
 }  // namespace cairn::vos

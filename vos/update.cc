@@ -1,56 +1,17 @@
 // Updates: stage the data, plan, commit in one plain step, write the data beside the log, wait.
+#include "vos/update.h"
+
 #include <algorithm>
 
-#include "vos/plan.h"
-#include "vos/request.h"
+#include "vos/aside.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
 namespace {
 
-/// Staged data of one extent of one iod, of a single value, or of a long key's name.
-struct StagedPart {
-  Span span;  // records; single values and names: [0, 0)
-  bool joined = false;
-  Staged staged;
-};
-
 /// How often an update that found no free blocks waits for those that were just freed.
 constexpr int kStageTriesMax = 4;
-
-/// An update on its way. Lives in the frame of Shard::update.
-struct Update {
-  Update(Shard::State& s, const UpdateRequest& r) : state(s), request(r), path(r.object) {}
-
-  Shard::State& state;
-  const UpdateRequest& request;
-  KeyPath path;
-  CheckedRequest checked;
-  std::vector<std::vector<StagedPart>> parts;  // of each iod
-  std::vector<StagedPart> names;  // of the dkey, then of each iod, where they need blocks
-  std::vector<size_t> name_of;    // index + 1 into names; [0] the dkey's, [i + 1] iod i's
-  BlockCache cache;
-  index::Batch batch;
-  model::Epoch epoch = 0;
-  std::vector<const Staged*> used;  // what the last plan published
-
-  Result<void> check();
-  Result<void> stage_all();
-  Result<void> stage_iod(const CheckedIod& iod, std::vector<StagedPart>& out);
-  Result<void> stage_name(ByteView key, model::KeyKind kind);
-  uint64_t data_bytes() const;
-  std::vector<index::Store::DataWrite> data_writes() const;
-  void make_all_checksums();
-  void cancel_all(bool only_unused);
-  Result<void> plan();
-  Result<void> plan_conditions(Plan& plan, Floor dkey_floor);
-  Result<void> plan_name(Plan& plan, const Key& key, Floor floor, ByteView name, size_t which);
-  Result<void> plan_iod(Plan& plan, size_t index, Floor dkey_floor);
-  Result<void> plan_single(Plan& plan, size_t index, const AkeyState& akey);
-  Result<void> plan_array(Plan& plan, size_t index, const AkeyState& akey, Floor floor);
-  Result<bool> plan_inode(Plan& plan, size_t index, Floor floor);
-  void put_array(Plan& plan, size_t index);
-};
 
 bool is_long_key(model::KeyKind kind, ByteView key) {
   return kind == model::KeyKind::hashed && key.size() > model::kKeyPrefixBytes;
@@ -60,6 +21,8 @@ bool is_long_key(model::KeyKind kind, ByteView key) {
 uint64_t akey_flags(const UpdateRequest& request, const model::Iod& iod) {
   return (request.flags & model::cond::kPerAkey) != 0 ? iod.flags : request.flags;
 }
+
+}  // namespace
 
 Result<void> Update::check() {
   using namespace model::cond;
@@ -183,6 +146,102 @@ void Update::cancel_all(bool only_unused) {
   std::for_each(names.begin(), names.end(), cancel);
 }
 
+std::vector<const Staged*> Update::staged() const {
+  std::vector<const Staged*> all;
+  for (const StagedPart& name : names) all.push_back(&name.staged);
+  for (const auto& list : parts) {
+    for (const StagedPart& part : list) all.push_back(&part.staged);
+  }
+  return all;
+}
+
+void Update::pend_name(PendingRecords& out, const Key& key, ByteView name, size_t which) const {
+  Bytes value;
+  if (name_of[which] == 0) {
+    put_inlined(value, out.epoch(), name);
+    out.add(key, value);
+    return;
+  }
+  const Staged& staged = names[name_of[which] - 1].staged;
+  put_data(value, out.epoch(), staged.bytes, staged.data);
+  out.add(key, value, &staged);
+  out.add_checksums(prefix_of_record(key), 0, staged.data);
+}
+
+void Update::pend_iod(PendingRecords& out, size_t index) const {
+  const CheckedIod& c = checked.iods[index];
+  const uint64_t record = c.iod->record_bytes;
+  Bytes value;
+  Bytes payload;
+  if (record == 0) {
+    // A single value has no spans.
+    for (const Span& span : c.spans) {
+      put_hole(value, out.epoch(), span.end - span.begin);
+      out.add(hole_key(c.akey_prefix, span.end), value);
+    }
+    put_present(value, out.epoch(), c.iod->type, 0);
+    out.add(record_key(c.akey_prefix, Kind::present), value);
+    return;
+  }
+  if (c.iod->type == model::ValueType::single) {
+    if (parts[index].empty()) {
+      payload.resize(record);
+      IoVecCursor(c.iod->buffer).copy_out(payload);
+      put_inlined(value, out.epoch(), payload);
+      out.add(record_key(c.akey_prefix, Kind::single), value);
+      return;
+    }
+    const Staged& staged = parts[index][0].staged;
+    put_data(value, out.epoch(), staged.bytes, staged.data);
+    out.add(record_key(c.akey_prefix, Kind::single), value, &staged);
+    out.add_checksums(c.akey_prefix, 0, staged.data);
+    return;
+  }
+  for (const KeptRecx& r : c.recxs) {
+    const uint64_t count = r.span.end - r.span.begin;
+    if (count * record > kInlineBytesMax) continue;
+    payload.resize(count * record);
+    IoVecCursor from(c.iod->buffer);
+    from.skip(r.offset);
+    from.copy_out(payload);
+    put_extent_inlined(value, out.epoch(), {count, record, false}, payload);
+    out.add(extent_key(c.akey_prefix, r.span.end), value);
+  }
+  for (const StagedPart& part : parts[index]) {
+    put_extent_data(value, out.epoch(), {part.span.end - part.span.begin, record, part.joined},
+                    part.staged.data);
+    out.add(extent_key(c.akey_prefix, part.span.end), value, &part.staged);
+    out.add_checksums(c.akey_prefix, part.span.end, part.staged.data);
+  }
+}
+
+void Update::pend(PendingRecords& out) const {
+  // Names go along even where they are there: others may remove them meanwhile.
+  if (is_long_key(path.dkey_kind(), request.dkey)) {
+    pend_name(out, dkey_name_key(checked.dkey_prefix), request.dkey, 0);
+  }
+  for (size_t i = 0; i < checked.iods.size(); ++i) {
+    const CheckedIod& c = checked.iods[i];
+    if (is_long_key(path.akey_kind(), c.iod->akey)) {
+      pend_name(out, record_key(c.akey_prefix, Kind::name), c.iod->akey, i + 1);
+    }
+    pend_iod(out, i);
+  }
+}
+
+std::vector<KeyRange> Update::ranges() const {
+  using namespace model::cond;
+  std::vector<KeyRange> ranges;
+  if ((request.flags & (kDkeyInsert | kDkeyUpdate)) != 0) {
+    ranges.push_back({Level::dkey, path.object(), checked.dkey_prefix, {}});
+    return ranges;
+  }
+  for (const CheckedIod& c : checked.iods) {
+    ranges.push_back({Level::akey, path.object(), checked.dkey_prefix, c.akey_prefix});
+  }
+  return ranges;
+}
+
 Result<void> Update::plan_conditions(Plan& plan, Floor dkey_floor) {
   using namespace model::cond;
   const uint64_t wanted = request.flags & (kDkeyInsert | kDkeyUpdate);
@@ -201,9 +260,8 @@ Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView
   TRY(found, plan.look().view().get(key));
   if (found) {
     if (epoch_of(*found) > floor) return {};
-    TRY(dead, parse_value(Kind::name, *found));
-    const Key prefix = prefix_of_record(key);
-    TRY(released, plan.release_data(prefix, 0, dead));
+    TRY(ended, plan.end_value(prefix_of_record(key), 0, key, Kind::name, *found,
+                              Ending::replaced));
   }
   if (name_of[which] == 0) {
     put_inlined(plan.scratch(), plan.epoch(), name);
@@ -226,15 +284,14 @@ Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey
   }
   const Key key = record_key(c.akey_prefix, Kind::single);
   TRY(old, plan.look().view().get(key));
+  const bool punches = c.iod->record_bytes == 0;
   if (old) {
-    TRY(value, parse_value(Kind::single, *old));
-    TRY(released, plan.release_data(c.akey_prefix, 0, value));
+    TRY(ended, plan.end_value(c.akey_prefix, 0, key, Kind::single, *old,
+                              punches ? Ending::removed : Ending::replaced));
   }
-  if (c.iod->record_bytes == 0) {
-    if (old) plan.erase(key);
+  if (punches) {
     put_present(plan.scratch(), plan.epoch(), model::ValueType::single, 0);
-    plan.put(record_key(c.akey_prefix, Kind::present), plan.scratch());
-    return {};
+    return plan.put_mark(record_key(c.akey_prefix, Kind::present), Kind::present, plan.scratch());
   }
   if (parts[index].empty()) {
     IoVecCursor from(c.iod->buffer);
@@ -296,6 +353,8 @@ Result<bool> Update::plan_inode(Plan& plan, size_t index, Floor floor) {
     from.skip(r.offset);
     from.copy_out(ByteSpan(inode).subspan(r.span.begin, r.span.end - r.span.begin));
   }
+  TRY(ended, plan.end_value(c.akey_prefix, kPackedBytes, key, Kind::extent, *found,
+                            Ending::replaced));
   put_extent_inlined(plan.scratch(), plan.epoch(), {kPackedBytes, 1, false}, inode);
   plan.put(key, plan.scratch());
   return true;
@@ -318,8 +377,7 @@ Result<void> Update::plan_array(Plan& plan, size_t index, const AkeyState& akey,
     return {};
   }
   put_present(plan.scratch(), plan.epoch(), model::ValueType::array, akey.record_bytes);
-  plan.put(record_key(c.akey_prefix, Kind::present), plan.scratch());
-  return {};
+  return plan.put_mark(record_key(c.akey_prefix, Kind::present), Kind::present, plan.scratch());
 }
 
 Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
@@ -341,15 +399,8 @@ Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
   return plan_array(plan, index, akey, floor);
 }
 
-Result<void> Update::plan() {
+Result<void> Update::plan_into(Plan& plan) {
   used.clear();
-  epoch = request.epoch;
-  if (epoch == 0) {
-    epoch = state.next_epoch();
-  } else {
-    TRY(sound, state.check_given_epoch(epoch));
-  }
-  Plan plan(state, path, epoch, cache);
   TRY(dkey_floor, plan.look().dkey_floor(checked.dkey_prefix));
   TRY(conditions, plan_conditions(plan, dkey_floor));
   if (is_long_key(path.dkey_kind(), request.dkey)) {
@@ -361,23 +412,68 @@ Result<void> Update::plan() {
   for (const Staged* staged : used) {
     for (const index::BatchData& data : staged->published) plan.publish(data);
   }
+  return {};
+}
+
+Result<void> Update::plan() {
+  too_large = false;
+  if (state.unresolved.count() != 0) {
+    TRY(free, check_free(state, ranges(), Unresolved::Intent::change));
+  }
+  epoch = request.epoch;
+  if (epoch == 0) {
+    epoch = state.next_epoch();
+  } else {
+    TRY(sound, state.check_given_epoch(epoch));
+    TRY(unread, check_unread(state, ranges(), epoch));
+  }
+  Plan plan(state, path, epoch, cache);
+  TRY(planned, plan_into(plan));
   if (plan.bytes() > state.record_bytes_max) {
-    return fail(Errc::no_space, "update: too many pieces for one log record; split the call");
+    too_large = true;
+    return fail(Errc::no_space, "update: too many pieces for one log record");
   }
   TRY(prepared, state.tree().prepare(plan.batch()));
   batch = std::move(plan.batch());
   return {};
 }
 
+/// Small extents are worth merging once there are many.
+void Update::note_small() {
+  bool any = false;
+  for (const CheckedIod& c : checked.iods) {
+    size_t small = 0;
+    for (const KeptRecx& r : c.recxs) {
+      small += (r.span.end - r.span.begin) * c.iod->record_bytes < kMergedPieceBytesMax ? 1 : 0;
+    }
+    if (c.iod->record_bytes == 0 || small == 0) continue;
+    state.merges.note(c.akey_prefix, small);
+    any = true;
+  }
+  if (any && !state.merges.empty()) state.merges_moved.wake_all();
+}
+
+namespace {
+
 /// Plans until nothing is missing. Holds a read pin, so that blocks in the cache stay what they
 /// were.
 Task<Result<void>> plan_loaded(Update& update) {
   index::Store& store = *update.state.store;
   const auto pin = store.pin_reads();
+  Patience patience;
   index::Store::Attempt attempt(store);
   update.cache.wanted.clear();  // noted before the pin
   for (;;) {
+    const ContNumber container = update.request.object.container;
+    if (update.state.closures.of(container, Closures::Access::write) != nullptr) {
+      CO_TRY(open, co_await wait_open(update.state, container, Closures::Access::write));
+    }
     auto planned = update.plan();
+    if (!planned && planned.error().code() == Errc::in_progress) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(update.state, patience));
+      continue;
+    }
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
     if (update.cache.wanted.empty()) {
       CO_TRY(loaded, co_await store.load_absent(attempt));
@@ -387,6 +483,18 @@ Task<Result<void>> plan_loaded(Update& update) {
       CO_TRY(loaded, co_await fill_cache(store, update.cache));
     }
   }
+}
+
+/// What is usual goes by plain calls: a coroutine costs as much as a look-up.
+/// @returns true  planned   false: go the long way
+Result<bool> planned_at_once(Update& update) {
+  const ContNumber container = update.request.object.container;
+  if (update.state.closures.of(container, Closures::Access::write) != nullptr) return false;
+  const auto planned = update.plan();
+  if (planned) return true;
+  const Errc code = planned.error().code();
+  if (code == Errc::page_absent || code == Errc::in_progress) return false;
+  return fail(planned.error());
 }
 
 /// Reserves blocks for all data once more after there were too few: admit() waits for those that
@@ -445,7 +553,27 @@ Task<Result<void>> write_rest(Update& update, media::Lsn at, EarlyData& early) {
   co_return done ? written : done;
 }
 
-/// What is usual goes by plain calls: a coroutine costs as much as a look-up.
+/// In the step of a plan that was too large for one record: the update stands aside in pieces, the
+/// last of which decides that all of it has happened.
+Task<Result<model::Epoch>> run_in_pieces(Update& update, EarlyData& early) {
+  Shard::State& state = update.state;
+  const TxId id{kOwnTxIds, update.epoch};
+  PendingRecords pending(update.epoch);
+  pending.next_op();
+  update.pend(pending);
+  const auto stands = stand_aside(state, id, pending);
+  // Where that failed, the store has stopped: write_aside() says so.
+  [[maybe_unused]] const auto ended = co_await early.finish();
+  if (!stands) {
+    update.cancel_all(false);
+    co_return fail(stands.error());
+  }
+  CO_TRY(written,
+         co_await write_aside(state, id, pending, TxState::committed, update.request.origin));
+  start_folding(state, id);
+  co_return update.epoch;
+}
+
 Task<Result<model::Epoch>> run_update(Update& update) {
   Shard::State& state = update.state;
   index::Store& store = *state.store;
@@ -463,8 +591,12 @@ Task<Result<model::Epoch>> run_update(Update& update) {
       update.make_all_checksums();
     }
   }
-  if (ready) ready = update.plan();
-  if (!ready && ready.error().code() == Errc::page_absent) ready = co_await plan_loaded(update);
+  if (ready) {
+    const auto at_once = planned_at_once(update);
+    if (!at_once) ready = fail(at_once.error());
+    if (at_once && !*at_once) ready = co_await plan_loaded(update);
+  }
+  if (!ready && update.too_large) co_return co_await run_in_pieces(update, early);
   if (!ready) {
     const auto ended = co_await early.finish();
     update.cancel_all(false);
@@ -475,6 +607,7 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
   update.cancel_all(true);
+  update.note_small();
   if (!update.used.empty()) {
     CO_TRY(written, co_await write_rest(update, at, early));
   }

@@ -127,8 +127,12 @@ Result<void> parse_extent(ByteView in, ValueView& v) {
 
 Result<void> parse_mark(Kind kind, ByteView in, ValueView& v) {
   if (v.form != Form::mark) return malformed();
-  if (kind == Kind::touched) {
+  if (kind == Kind::touched || kind == Kind::punch) {
     if (!in.empty()) return malformed();
+    return {};
+  }
+  if (kind == Kind::hole) {
+    if (!take_varint(in, &v.count) || v.count == 0 || !in.empty()) return malformed();
     return {};
   }
   if (kind == Kind::checksums) {
@@ -234,6 +238,19 @@ void copy_inlined(const ValueView& value, uint64_t begin, ByteSpan into) {
 
 void put_touched(Bytes& out, model::Epoch epoch) { put_header(out, epoch, Form::mark); }
 
+void put_snapshot(Bytes& out, model::Epoch stamp, SnapshotState state) {
+  put_header(out, stamp, Form::mark);
+  out.push_back(static_cast<std::byte>(state));
+}
+
+Result<SnapshotState> parse_snapshot(ByteView value) {
+  if (value.size() != 10 || value[8] != static_cast<std::byte>(Form::mark) ||
+      static_cast<uint8_t>(value[9]) > static_cast<uint8_t>(SnapshotState::restoring)) {
+    return malformed();
+  }
+  return static_cast<SnapshotState>(value[9]);
+}
+
 void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes) {
   put_header(out, epoch, Form::mark);
   out.push_back(static_cast<std::byte>(type));
@@ -265,6 +282,11 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
   put_varint(out, shape.count);
   put_varint(out, shape.record_bytes);
   put_block_data(out, data);
+}
+
+void put_hole(Bytes& out, model::Epoch epoch, uint64_t count) {
+  put_header(out, epoch, Form::mark);
+  put_varint(out, count);
 }
 
 void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count) {

@@ -13,7 +13,9 @@
 //   then by the record's kind
 //     name       inline: the whole key.  data: varint length, DATA
 //     present    mark: 1 byte value type, varint record bytes (0: not known)
-//     touched    mark: nothing; punch markers too
+//     touched    mark: nothing; punch markers and pending punches too
+//     hole       mark: varint record count
+//     snapshots  mark: 1 byte SnapshotState
 //     single     inline: the value.  packed: 11 bytes bitmap, then the nonzero ones of 88 bytes.
 //                data: varint length, DATA
 //     extent     varint record count, varint record bytes, then inline: the records; packed: as
@@ -75,10 +77,17 @@ struct ValueView {
   bool checksums_apart = false;
   model::ValueType present_type = model::ValueType::none;  // present
   uint64_t record_bytes = 0;                               // extent, present
-  uint64_t count = 0;                                      // extent: records
+  uint64_t count = 0;                                      // extent, hole: records
   uint64_t payload_bytes = 0;                              // name, single, extent
   ByteView inlined;                                        // inline or packed bytes, checksums
   ByteView data;                                           // DATA, parse_data()
+};
+
+/// What a snapshot's record says of it.
+enum class SnapshotState : uint8_t {
+  alive = 0,
+  dying = 1,      // given up; its slot is being emptied
+  restoring = 2,  // its container is on the way back to it
 };
 
 inline model::Epoch epoch_of(ByteView value) { return load_le64(value.data()); }
@@ -91,6 +100,9 @@ Result<BlockData> parse_data(const ValueView& value);
 void copy_inlined(const ValueView& value, uint64_t begin, ByteSpan into);
 
 void put_touched(Bytes& out, model::Epoch epoch);
+void put_snapshot(Bytes& out, model::Epoch stamp, SnapshotState state);
+/// @error checksum  malformed
+Result<SnapshotState> parse_snapshot(ByteView value);
 void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes);
 /// single or name; packs 88-byte singles where that is shorter.
 void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload);
@@ -103,6 +115,7 @@ struct ExtentShape {
 /// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
+void put_hole(Bytes& out, model::Epoch epoch, uint64_t count);
 void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count);
 /// @error checksum  malformed
 Result<uint64_t> parse_marker_count(ByteView value);

@@ -29,6 +29,14 @@ TEST(ValueFormat, Values_have_the_documented_bytes) {
   Bytes out;
   put_touched(out, kE);
   EXPECT_EQ(hex(out), kEpoch + "00");
+  put_snapshot(out, kE, SnapshotState::dying);
+  EXPECT_EQ(hex(out), kEpoch +
+                          "00"
+                          "01");
+  EXPECT_EQ(*parse_snapshot(out), SnapshotState::dying);
+  out.back() = std::byte{3};
+  EXPECT_FALSE(parse_snapshot(out));
+  EXPECT_FALSE(parse_snapshot(ByteView(out).first(9)));
   put_present(out, kE, model::ValueType::array, 300);
   EXPECT_EQ(hex(out), kEpoch +
                           "00"

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/testing/fuzz.h"
 #include "wire/codec.h"
 #include "wire/header_format.h"
 #include "wire/samples.h"
@@ -72,4 +73,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   set_magic(reply, wire::kReplyMagic);
   parse_reply(std::move(reply), size == 0 ? 0 : data[size - 1]);
   return 0;
+}
+
+cairn::testing::FuzzSeeds fuzz_seeds() {
+  testing::FuzzSeeds seeds;
+  for (wire::Sample& sample : wire::samples()) {
+    seeds.emplace_back();
+    if (!wire::encode_request(sample.request, seeds.back())) seeds.pop_back();
+    seeds.emplace_back();
+    wire::encode_reply(sample.request, sample.reply, seeds.back());
+  }
+  // The last byte of a reply chooses the request that it answers.
+  for (size_t i = 0; i < seeds.size(); ++i) seeds[i].push_back(static_cast<std::byte>(i / 2));
+  return seeds;
 }

@@ -113,10 +113,12 @@ struct LogArguments {
 };
 
 Json change_json(const index::Batch& batch, const index::Batch::Op& op, bool values) {
-  Json json = op.erase ? Json{{"key", vos::key_text(batch.key(op)).text()}}
-                       : record_json(batch.key(op), batch.value(op));
-  json["change"] = op.erase ? "erase" : "put";
-  if (values && !op.erase) json["value"] = vos::hex_text(batch.value(op));
+  using Kind = index::Batch::Op::Kind;
+  Json json = op.kind == Kind::put ? record_json(batch.key(op), batch.value(op))
+                                   : Json{{"key", vos::key_text(batch.key(op)).text()}};
+  json["change"] = op.kind == Kind::put ? "put" : op.kind == Kind::erase ? "erase" : "move";
+  if (op.kind == Kind::move) json["to"] = vos::key_text(batch.value(op)).text();
+  if (values && op.kind == Kind::put) json["value"] = vos::hex_text(batch.value(op));
   return json;
 }
 

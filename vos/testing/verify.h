@@ -8,8 +8,25 @@ namespace cairn::vos::testing {
 
 using Verdict = Result<std::string>;
 
+/// A shard, read at an epoch.
+struct Reader {
+  Reader(Shard& s, model::Epoch e = model::kEpochMax)  // NOLINT: a shard, read at an epoch
+      : shard(&s), epoch(e) {}
+
+  Task<Result<model::Listed>> list(const ObjectPath& path, const model::ListRequest& request) {
+    return shard->list(path, request, epoch);
+  }
+  Task<Result<model::Fetched>> fetch(FetchRequest request) {
+    request.epoch = epoch;
+    co_return co_await shard->fetch(request);
+  }
+
+  Shard* shard;
+  model::Epoch epoch;
+};
+
 /// All keys of a level, `count_max` a call and with as little room as that.
-inline Task<Result<std::vector<std::string>>> list_keys(Shard& shard, const ObjectPath& path,
+inline Task<Result<std::vector<std::string>>> list_keys(Reader shard, const ObjectPath& path,
                                                         model::ListRequest request) {
   std::vector<std::string> keys;
   for (size_t calls = 0; calls < 100'000; ++calls) {
@@ -48,7 +65,7 @@ std::string compare_keys(std::vector<std::string> got, const Map& want, bool ord
   return {};
 }
 
-inline Task<Verdict> verify_single(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_single(Reader shard, const ObjectPath& path, const std::string& dkey,
                                    const std::string& name, const Akey& want) {
   const uint64_t bytes = want.type == ValueType::single ? want.single_bytes : 0;
   Bytes room(bytes + 7, std::byte{0xEE});
@@ -67,7 +84,7 @@ inline Task<Verdict> verify_single(Shard& shard, const ObjectPath& path, const s
 }
 
 /// The listed extents, in both directions, hold exactly the records of the model.
-inline Task<Verdict> verify_extents(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_extents(Reader shard, const ObjectPath& path, const std::string& dkey,
                                     const std::string& name, const Akey& want, bool descending,
                                     uint32_t count_max) {
   model::ListRequest request{.what = model::ListRequest::What::recxs,
@@ -109,7 +126,7 @@ inline Task<Verdict> verify_extents(Shard& shard, const ObjectPath& path, const 
 }
 
 /// Records of [first, first + count), holes untouched.
-inline Task<Verdict> verify_records(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_records(Reader shard, const ObjectPath& path, const std::string& dkey,
                                     const std::string& name, const Akey& want, uint64_t first,
                                     uint64_t count) {
   const uint64_t record = want.type == ValueType::array ? want.record_bytes : 0;
@@ -137,7 +154,7 @@ inline Task<Verdict> verify_records(Shard& shard, const ObjectPath& path, const 
   co_return room == wanted ? std::string() : "wrong bytes in an array";
 }
 
-inline Task<Verdict> verify_akey(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_akey(Reader shard, const ObjectPath& path, const std::string& dkey,
                                  const std::string& name, const Akey& want, uint32_t count_max) {
   CO_TRY(single, co_await verify_single(shard, path, dkey, name, want));
   if (!single.empty()) co_return single;
@@ -154,7 +171,7 @@ inline Task<Verdict> verify_akey(Shard& shard, const ObjectPath& path, const std
   co_return co_await verify_records(shard, path, dkey, name, want, first, count);
 }
 
-inline Task<Verdict> verify_dkey(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_dkey(Reader shard, const ObjectPath& path, const std::string& dkey,
                                  const Dkey& want, uint32_t count_max) {
   const bool ordered = model::akey_kind(path.oid.type()) == model::KeyKind::lexical;
   CO_TRY(keys, co_await list_keys(shard, path,
@@ -171,7 +188,7 @@ inline Task<Verdict> verify_dkey(Shard& shard, const ObjectPath& path, const std
 }
 
 /// The dkey as it stands in `want`, or its absence.
-inline Task<Verdict> verify_dkey_of(Shard& shard, const ObjectPath& path, const std::string& dkey,
+inline Task<Verdict> verify_dkey_of(Reader shard, const ObjectPath& path, const std::string& dkey,
                                     const Object& want, uint32_t count_max) {
   const auto found = want.find(dkey);
   static const Dkey kNone;
@@ -179,7 +196,7 @@ inline Task<Verdict> verify_dkey_of(Shard& shard, const ObjectPath& path, const 
                                  count_max);
 }
 
-inline Task<Verdict> verify_object(Shard& shard, const ObjectPath& path, const Object& want,
+inline Task<Verdict> verify_object(Reader shard, const ObjectPath& path, const Object& want,
                                    uint32_t count_max) {
   const bool ordered = model::dkey_kind(path.oid.type()) == model::KeyKind::lexical;
   CO_TRY(keys, co_await list_keys(shard, path,

@@ -1,0 +1,370 @@
+#include "vos/merge.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/report.h"
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// Records that one step looks at before it lets others in.
+constexpr size_t kStepRecordsMax = 1024;
+/// Pieces of one run: what one log record and one step take.
+constexpr size_t kPiecesMax = 256;
+/// The shard is at rest when nothing was written for this long.
+constexpr Duration kRest = 20 * kMillisecond;
+
+Key key_of(ByteView bytes) {
+  Key key;
+  key.add(bytes);
+  return key;
+}
+
+struct Piece {
+  Key key;
+  Bytes raw;  // the value as it was read: the same bytes later mean that nothing has changed
+  uint64_t begin = 0, end = 0;
+  uint64_t bytes = 0;
+  model::Epoch epoch = 0;
+};
+
+/// Extents that may become one.
+struct Run {
+  std::vector<Piece> pieces;
+  uint64_t record_bytes = 0;
+  uint64_t bytes = 0;
+  uint64_t largest = 0;
+  model::Epoch newest = 0;
+  bool joined = false;
+  model::Epoch seen_by = 0;  // the newest snapshot that does not see them
+
+  void clear() { *this = Run{}; }
+  /// Merging what is large already, again and again for small additions, would not pay.
+  bool pays(bool eager) const {
+    return pieces.size() > 1 && (eager || bytes >= 2 * largest);
+  }
+};
+
+/// One akey on its way.
+struct Merge {
+  Merge(Shard::State& s, const ParsedKey& parsed, bool e)
+      : state(s),
+        path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)}),
+        container(parsed.container),
+        akey(path.akey(path.dkey(parsed.dkey), parsed.akey)),
+        dkey(path.dkey(parsed.dkey)),
+        eager(e),
+        next(record_key(akey, Kind::extent)) {}
+
+  Shard::State& state;
+  KeyPath path;
+  ContNumber container;
+  Key akey, dkey;
+  bool eager;
+  Key next;
+  Run run;
+  Bytes buffer;
+  std::vector<DataRead> reads;
+  std::optional<Staged> staged;
+  BlockCache cache;
+  index::Batch batch;
+
+  Result<bool> find();
+  Result<bool> add(const FoundExtent& extent, ByteView raw);
+  Result<void> gather();
+  Result<bool> plan();
+  Result<bool> plan_end(Plan& plan, const Piece& piece);
+};
+
+/// Adds an extent to the run. False: it does not fit to it.
+Result<bool> Merge::add(const FoundExtent& extent, ByteView raw) {
+  const ValueView& v = extent.value;
+  const uint64_t bytes = v.payload_bytes;
+  const model::Epoch seen_by = state.snapshots.newest_in(container, 0, v.epoch);
+  if (bytes >= kMergedPieceBytesMax || run.pieces.size() == kPiecesMax) return false;
+  if (!run.pieces.empty() &&
+      (run.pieces.back().end != extent.begin || run.record_bytes != v.record_bytes ||
+       run.seen_by != seen_by || run.bytes + bytes > kMergedExtentBytesMax)) {
+    return false;
+  }
+  if (run.pieces.empty()) {
+    run.record_bytes = v.record_bytes;
+    run.seen_by = seen_by;
+    run.joined = v.joined;
+  }
+  run.pieces.push_back({extent_key(akey, extent.end), Bytes(raw.begin(), raw.end()), extent.begin,
+                        extent.end, bytes, v.epoch});
+  run.bytes += bytes;
+  run.largest = std::max(run.largest, bytes);
+  run.newest = std::max(run.newest, v.epoch);
+  return true;
+}
+
+/// Looks for the next run from `next` on. False: there is none; true with an empty run: not done.
+Result<bool> Merge::find() {
+  Look look(state, path);
+  TRY(dkey_floor, look.dkey_floor(dkey));
+  TRY(floor, look.akey_floor(akey, dkey_floor));
+  const Key extents = record_key(akey, Kind::extent);
+  run.clear();
+  View::Cursor cursor(look.view(), akey);
+  TRY(sought, cursor.seek(next));
+  for (size_t looks = 0; cursor.valid() && starts_with(cursor.key(), extents); ++looks) {
+    TRY(tail, parse_tail(cursor.key().subspan(akey.size())));
+    TRY(extent, parse_extent(tail.position, cursor.value()));
+    const bool alive = extent.value.epoch > floor;
+    bool fits = false;
+    if (alive) {
+      TRY(added, add(extent, cursor.value()));
+      fits = added;
+    }
+    if (!fits) {
+      if (run.pays(eager)) return true;
+      const bool again = !run.pieces.empty() && alive;
+      run.clear();
+      if (again) continue;  // it may begin the next run
+    }
+    if (looks >= kStepRecordsMax && run.pieces.empty()) {
+      next = key_of(cursor.key());
+      next.add(0);
+      return true;
+    }
+    TRY(moved, cursor.next());
+  }
+  const bool pays = run.pays(eager);
+  if (!pays) run.clear();
+  return pays;
+}
+
+/// Copies what stands in the tree, and notes what must be read.
+Result<void> Merge::gather() {
+  buffer.resize(run.bytes);
+  reads.clear();
+  Look look(state, path);
+  uint64_t at = 0;
+  for (const Piece& p : run.pieces) {
+    TRY(extent, parse_extent(p.end, p.raw));
+    const ByteSpan into = ByteSpan(buffer).subspan(at, p.bytes);
+    at += p.bytes;
+    if (extent.value.form != Form::data) {
+      copy_inlined(extent.value, 0, into);
+      continue;
+    }
+    TRY(data, look.block_data(akey, p.end, extent.value));
+    reads.push_back({std::move(data), 0, {{into.data(), into.size()}}});
+  }
+  return {};
+}
+
+/// False: the piece is not what it was.
+Result<bool> Merge::plan_end(Plan& plan, const Piece& piece) {
+  TRY(found, plan.look().view().get(piece.key));
+  if (!found || as_chars(*found) != as_chars(piece.raw)) return false;
+  TRY(value, parse_value(Kind::extent, piece.raw));
+  if (piece.end != run.pieces.back().end) plan.erase(piece.key);
+  if (value.form != Form::data) return true;
+  TRY(data, parse_data(value));
+  for (const media::Extent& blocks : data.runs) plan.free(blocks);
+  const uint64_t blocks = data.block_count();
+  for (uint64_t c = 0; value.checksums_apart && c * kChecksumsPerRecord < blocks; ++c) {
+    plan.erase(checksums_key(akey, piece.end, c));
+  }
+  return true;
+}
+
+/// False: something has changed; nothing is to be done.
+Result<bool> Merge::plan() {
+  Plan plan(state, path, run.newest, cache);
+  TRY(dkey_floor, plan.look().dkey_floor(dkey));
+  TRY(floor, plan.look().akey_floor(akey, dkey_floor));
+  for (const Piece& p : run.pieces) {
+    if (p.epoch <= floor) return false;
+    TRY(same, plan_end(plan, p));
+    if (!same) return false;
+  }
+  const uint64_t begin = run.pieces.front().begin;
+  const ExtentShape shape{run.pieces.back().end - begin, run.record_bytes, run.joined};
+  if (staged) {
+    plan.put_extent(akey, begin, shape, run.newest, staged->data);
+    for (const index::BatchData& data : staged->published) plan.publish(data);
+  } else {
+    put_extent_inlined(plan.scratch(), run.newest, shape, buffer);
+    plan.put(extent_key(akey, begin + shape.count), plan.scratch());
+  }
+  if (plan.bytes() > state.record_bytes_max) return false;
+  TRY(prepared, state.tree().prepare(plan.batch()));
+  // Whoever reads at an epoch between those of the pieces does not see them any more.
+  plan.note_ended(path.object());
+  plan.note_ended(dkey);
+  batch = std::move(plan.batch());
+  return true;
+}
+
+Task<Result<bool>> plan_loaded(Merge& merge) {
+  Shard::State& state = merge.state;
+  for (;;) {
+    if (state.closures.of(merge.container, Closures::Access::write) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, merge.container, Closures::Access::write));
+    }
+    auto planned = merge.plan();
+    if (planned || planned.error().code() != Errc::page_absent) co_return planned;
+    CO_TRY(loaded, co_await state.store->load_absent());
+  }
+}
+
+/// Writes the run as one extent. True: done.
+Task<Result<bool>> replace_run(Merge& merge) {
+  Shard::State& state = merge.state;
+  CO_TRY(admitted, co_await state.store->admit());
+  merge.staged.reset();
+  std::vector<IoVec> pieces{{merge.buffer.data(), merge.buffer.size()}};
+  if (merge.run.bytes > kInlineBytesMax) {
+    IoVecCursor from(pieces);
+    CO_TRY(staged, stage(*state.store, from, merge.run.bytes));
+    merge.staged = std::move(staged);
+  }
+  auto planned = co_await plan_loaded(merge);
+  if (!planned || !*planned) {
+    if (merge.staged) state.store->cancel_data(merge.staged->data.runs);
+    co_return planned;
+  }
+  const media::Lsn at = state.commit({0, 0, state.next_epoch(), 0, 0}, merge.batch);
+  if (merge.staged) {
+    CO_TRY(written, co_await state.store->write_data(at, std::move(merge.staged->writes)));
+  }
+  CO_TRY(durable, co_await state.store->durable(at));
+  co_return true;
+}
+
+/// Loads pages until `step` succeeds.
+template <class Step>
+auto retried(Shard::State& state, Step step) -> Task<decltype(step())> {
+  for (;;) {
+    auto done = step();
+    if (done || done.error().code() != Errc::page_absent) co_return done;
+    CO_TRY(loaded, co_await state.store->load_absent());
+  }
+}
+
+/// No room: not an error of a merge.
+bool is_short(const Error& error) {
+  return error.code() == Errc::no_space || error.code() == Errc::no_memory;
+}
+
+Task<Result<void>> merge_one_akey(Merge& merge) {
+  Shard::State& state = merge.state;
+  while (!state.gate.closed()) {
+    const auto pin = state.store->pin_reads();
+    CO_TRY(more, co_await retried(state, [&] { return merge.find(); }));
+    if (!more) break;
+    if (!merge.run.pieces.empty()) {
+      CO_TRY(gathered, co_await retried(state, [&] { return merge.gather(); }));
+      CO_TRY(settled, co_await state.settle());
+      std::vector<Task<Result<void>>> tasks;
+      for (DataRead& read : merge.reads) {
+        tasks.push_back(read_data(state.reactor, *state.store, std::move(read)));
+      }
+      CO_TRY(read, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+      auto done = co_await replace_run(merge);
+      if (!done && is_short(done.error())) break;
+      if (!done) co_return fail(done.error());
+      merge.next = key_of(merge.run.pieces.back().key);
+      merge.next.add(0);
+    }
+    if (state.evicting) {
+      CO_TRY(ended, co_await state.store->end_step());
+    }
+    co_await state.reactor.yield();
+  }
+  co_return Result<void>{};
+}
+
+/// The first akey of the container at or after `next` that holds an extent.
+Result<std::optional<ParsedKey>> next_array(Shard::State& state, ContNumber container, Key& next) {
+  const Key prefix = range_prefix(container, Range::live);
+  index::Cursor cursor(state.tree());
+  for (;;) {
+    TRY(sought, cursor.seek(next));
+    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return std::nullopt;
+    TRY(levels, level_bytes(cursor.key()));
+    TRY(parsed, parse_key(cursor.key()));
+    if (levels.akey == 0) {
+      next = key_of(cursor.key());
+      next.add(0);
+    } else if (parsed.kind == Kind::extent) {
+      next = after_prefix(cursor.key().first(levels.akey));
+      return parsed;
+    } else {
+      const Key akey = key_of(cursor.key().first(levels.akey));
+      const Key extents = record_key(akey, Kind::extent);
+      const bool before = as_chars(cursor.key()) < as_chars(extents);
+      next = before ? extents : after_prefix(akey);
+    }
+  }
+}
+
+Task<Result<void>> merge_akey(Shard::State& state, Key akey, bool eager) {
+  Key any = record_key(akey, Kind::single);
+  CO_TRY(parsed, parse_key(any));
+  Merge merge(state, parsed, eager);
+  co_return co_await merge_one_akey(merge);
+}
+
+}  // namespace
+
+void MergeQueue::note(const Key& akey_prefix, size_t extents) {
+  uint32_t& count = counters_[xxh3_64(akey_prefix) % counters_.size()];
+  count += static_cast<uint32_t>(extents);
+  if (count < kWorthALook || akeys_.size() == kAkeysMax) return;
+  count = 0;
+  akeys_.emplace_back(akey_prefix.view().begin(), akey_prefix.view().end());
+}
+
+Key MergeQueue::take() {
+  const Key akey = key_of(akeys_.front());
+  akeys_.pop_front();
+  return akey;
+}
+
+Task<void> run_merges(Shard::State& state) {
+  while (!state.gate.closed()) {
+    if (state.merges.empty()) {
+      co_await state.merges_moved.wait();
+      continue;
+    }
+    const model::Epoch before = state.newest;
+    co_await state.reactor.sleep(kRest);
+    const media::SpaceUsage data = state.store->stats().data;
+    const bool has_room = data.available() > data.total / 8;
+    if (state.gate.closed() || state.checks != 0 || (state.newest != before && has_room)) continue;
+    state.merging = true;
+    const auto done = co_await merge_akey(state, state.merges.take(), false);
+    state.merging = false;
+    state.merges_moved.wake_all();
+    if (!done && done.error().code() != Errc::shutdown) {
+      report(Severity::error, "shard: merging small extents ends until the pool is opened again; " +
+                                  std::string(done.error().what()));
+      break;
+    }
+  }
+  state.merges_over = true;
+  state.merges_moved.wake_all();
+}
+
+Task<Result<void>> Shard::aggregate_container(ContNumber container) {
+  CO_TRY(hold, state_->gate.enter());
+  State& state = *state_;
+  Key next = range_prefix(container, Range::live);
+  for (;;) {
+    CO_TRY(found, co_await retried(state, [&] { return next_array(state, container, next); }));
+    if (!found) break;
+    Merge merge(state, *found, true);
+    CO_TRY(merged, co_await merge_one_akey(merge));
+  }
+  co_return co_await state.settle();
+}
+
+}  // namespace cairn::vos
