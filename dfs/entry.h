@@ -40,7 +40,8 @@ struct Entry {
 };
 
 InodeRecord encode_inode(const Entry& entry);
-/// The fields as stored; judges nothing but the length. @error EIO  not 88 bytes
+/// The fields as stored. @error EIO  not 88 bytes, a file without a chunk size, a link that claims
+/// a target longer than any path
 FsResult<Entry> decode_inode(ByteView bytes);
 
 /// Where an entry stands. Both borrowed.

@@ -18,7 +18,7 @@ bool same(const Batch& a, const Batch& b) {
   for (size_t i = 0; i < a.op_count(); ++i) {
     const Batch::Op& x = a.ops()[i];
     const Batch::Op& y = b.ops()[i];
-    if (x.erase != y.erase || as_chars(a.key(x)) != as_chars(b.key(y)) ||
+    if (x.kind != y.kind || as_chars(a.key(x)) != as_chars(b.key(y)) ||
         as_chars(a.value(x)) != as_chars(b.value(y))) {
       return false;
     }
@@ -41,8 +41,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!header) return 0;
   for (const Batch::Op& op : batch.ops()) {
     CHECK(!batch.key(op).empty() && batch.key(op).size() <= kKeyBytesMax);
-    CHECK(op.erase ||
-          (batch.value(op).size() >= kStampBytes && batch.value(op).size() <= kValueBytesMax));
+    const size_t value_bytes = batch.value(op).size();
+    switch (op.kind) {
+      case Batch::Op::Kind::put:
+        CHECK(value_bytes >= kStampBytes && value_bytes <= kValueBytesMax);
+        break;
+      case Batch::Op::Kind::erase:
+        CHECK(value_bytes == 0);
+        break;
+      case Batch::Op::Kind::move:  // its value is the other key
+        CHECK(value_bytes != 0 && value_bytes <= kKeyBytesMax);
+        break;
+    }
   }
   Bytes again;
   encode_record(*header, batch, again);

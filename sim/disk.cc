@@ -80,13 +80,24 @@ Bytes SimDisk::content(uint64_t sector) const {
 }
 
 Bytes SimDisk::peek(uint64_t offset, uint64_t bytes) const {
-  Bytes out;
-  for (uint64_t s = offset / kSectorBytes; s * kSectorBytes < offset + bytes; ++s) {
-    const Bytes sector = content(s);
-    out.insert(out.end(), sector.begin(), sector.end());
+  Bytes out(bytes);
+  copy_to(offset, out);
+  return out;
+}
+
+void SimDisk::copy_to(uint64_t offset, ByteSpan into) const {
+  for (size_t done = 0; done < into.size();) {
+    const uint64_t at = offset + done;
+    const size_t skip = at % kSectorBytes;
+    const size_t part = std::min<size_t>(kSectorBytes - skip, into.size() - done);
+    const Sector bytes = newest(at / kSectorBytes);
+    if (bytes) {
+      std::memcpy(into.data() + done, bytes->data() + skip, part);
+    } else {
+      std::memset(into.data() + done, 0, part);
+    }
+    done += part;
   }
-  const auto begin = out.begin() + static_cast<ptrdiff_t>(offset % kSectorBytes);
-  return Bytes(begin, begin + static_cast<ptrdiff_t>(bytes));
 }
 
 std::vector<uint64_t> SimDisk::written_sectors() const {
@@ -129,8 +140,7 @@ Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: read failed");
   if (offset + into.size() > bytes_)
     co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
-  const Bytes bytes = peek(offset, into.size());
-  std::memcpy(into.data(), bytes.data(), bytes.size());
+  copy_to(offset, into);
   if (fate.flip) flip_one_bit(random_, into);
   co_return Result<void>{};
 }

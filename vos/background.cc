@@ -215,7 +215,7 @@ Result<Slice> Rollback::plan(size_t records) {
 void forget_markers(Shard::State& state, const index::Batch& batch) {
   for (const auto& op : batch.ops()) {
     const ByteView key = batch.key(op);
-    if (!op.erase || !in_range(key, Range::marker)) continue;
+    if (op.kind != index::Batch::Op::Kind::erase || !in_range(key, Range::marker)) continue;
     auto bytes = object_prefix_bytes(key);
     CHECK(bytes);  // the plan parsed it
     state.markers.remove(key.first(*bytes));

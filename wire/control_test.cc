@@ -61,6 +61,18 @@ TEST(Control, Unknown_fields_are_skipped) {
   EXPECT_EQ(back->label, "x");
 }
 
+TEST(Control, A_message_without_a_version_is_not_of_the_newest_one) {
+  // Goal: what is absent on the wire is zero, also where a new struct starts with something else.
+  const auto empty = proto_decode<ControlRequest>({});
+  ASSERT_TRUE(empty);
+  EXPECT_EQ(empty->version, 0u);
+  ControlRequest request;
+  request.version = 0;
+  const auto back = proto_decode<ControlRequest>(proto_encode(request));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->version, 0u);
+}
+
 TEST(Control, Hostile_bytes_are_refused_or_parsed_and_never_more) {
   // Goal: no bytes crash the parser. Method: every truncation and every single-byte change of a
   // message.

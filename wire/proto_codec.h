@@ -94,6 +94,15 @@ struct ProtoWriter {
   }
 };
 
+/// What is absent on the wire is zero, whatever a new message of the struct starts with: a message
+/// without a version must not pass for one of the newest.
+struct ProtoClearer {
+  template <class T>
+  void operator()(uint32_t, T& field) {
+    field = T{};
+  }
+};
+
 struct ProtoSetter {
   const ProtoReader::Field& field;
   int depth;
@@ -162,6 +171,8 @@ template <class M>
 Result<M> proto_decode(ByteView bytes, int depth) {
   if (depth > kProtoDepthMax) return fail(Errc::protocol, "control message: nested too deeply");
   M message;
+  detail::ProtoClearer clearer;
+  M::fields(clearer, message);
   ProtoReader reader(bytes);
   while (!reader.done()) {
     TRY(field, reader.next());

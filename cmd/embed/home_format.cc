@@ -14,7 +14,7 @@ uint32_t checksum_of(const HomeHeader& header) {
 
 bool begins_like_a_home(ByteView bytes) {
   const size_t known = std::min(bytes.size(), kHomeMagic.size());
-  return std::memcmp(bytes.data(), kHomeMagic.data(), known) == 0;
+  return known == 0 || std::memcmp(bytes.data(), kHomeMagic.data(), known) == 0;
 }
 
 }  // namespace

@@ -106,14 +106,13 @@ inline Task<Result<std::string>> fetched_text(vos::Shard& shard, size_t object, 
   for (const std::string& akey : akeys) {
     const bool array = akey == "array";
     rooms.push_back(array ? array_room() : Bytes(20'000, std::byte{0xEE}));
-    request.iods.push_back(
-        {as_bytes(akey),
-         array ? model::ValueType::array : model::ValueType::single,
-         array ? kRecordBytes : 0,
-         0,
-         array ? model::Recxs{{0, kArrayRecords}} : model::Recxs{},
-         {{rooms.back().data(), rooms.back().size()}},
-         false});
+    model::Iod iod;
+    iod.akey = as_bytes(akey);
+    iod.type = array ? model::ValueType::array : model::ValueType::single;
+    if (array) iod.record_bytes = kRecordBytes;
+    if (array) iod.recxs.push_back({0, kArrayRecords});
+    iod.buffer.push_back({rooms.back().data(), rooms.back().size()});
+    request.iods.push_back(std::move(iod));
   }
   CO_TRY(fetched, co_await shard.fetch(request));
   std::string text;
