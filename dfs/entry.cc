@@ -223,7 +223,7 @@ Task<FsResult<void>> write_inode_parts(client::Container& container, EntryPlace 
 }
 
 Task<FsResult<void>> punch_entry(client::Container& container, EntryPlace place) {
-  CO_TRY(epoch, co_await container.punch_dkey(args_of(place, model::cond::kPunch)));
+  CO_TRY(epoch, co_await container.punch_dkey(args_of(place, 0)));
   co_return done();
 }
 

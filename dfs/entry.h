@@ -87,7 +87,7 @@ Task<FsResult<void>> write_inode_parts(client::Container& container, EntryPlace 
 /// `record`.
 model::Iod inode_parts_iod(InodeRecord& record, uint32_t parts);
 
-/// @error ENOENT  it was not there
+/// Absent is fine.
 Task<FsResult<void>> punch_entry(client::Container& container, EntryPlace place);
 
 }  // namespace cairn::dfs

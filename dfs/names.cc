@@ -66,7 +66,7 @@ Task<FsResult<bool>> Mount::remove_leaf_in(client::Container& view, EntryPlace p
     doomed.oid = entry->oid;
     co_return true;
   }
-  CO_TRY(punched, co_await view.punch_dkey({.oid = place.dir, .dkey = as_bytes(place.name)}));
+  CO_TRY(punched, co_await punch_entry(view, place));
   if (entry) {
     CO_TRY(dropped, co_await drop_object(view, *entry));
   }
@@ -135,7 +135,7 @@ Task<FsResult<void>> Mount::remove_tree(model::ObjectId top) {
 /// The entry and the object of a directory whose entries are gone.
 Task<FsResult<bool>> Mount::remove_emptied_in(client::Container& view, EntryPlace place,
                                               model::ObjectId emptied) {
-  CO_TRY(entry, co_await view.punch_dkey({.oid = place.dir, .dkey = as_bytes(place.name)}));
+  CO_TRY(entry, co_await punch_entry(view, place));
   CO_TRY(object, co_await view.punch_object(emptied, 0));
   co_return true;
 }
