@@ -219,6 +219,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   }
   const Origin& origin = punch.request.origin;
   if (punch.batch.empty() && origin.session == 0) {
+    for (const KeyRange& range : punch.ranges()) state.punched.raise(range, punch.epoch);
     CO_TRY(settled, co_await state.settle());
     co_return punch.epoch;
   }

@@ -77,6 +77,10 @@ void Transaction::cancel_all(bool only_unused) {
 
 Result<void> Transaction::validate() {
   for (const Read& read : reads) {
+    // Its changes would come before what it has seen.
+    if (request.epoch != 0 && read.epoch > request.epoch) {
+      return fail(Errc::tx_restart, "transaction: it has read later than the epoch chosen for it");
+    }
     TRY(unchanged, check_unchanged(state, read.range, read.epoch));
   }
   return {};
@@ -284,7 +288,9 @@ Task<Result<model::Epoch>> run_transaction(Transaction& tx) {
     co_return fail(ready.error());
   }
   const Origin& origin = tx.request.origin;
-  if (tx.batch.empty() && origin.session == 0) {
+  // A punch of what is not there is a change, too: what others decide must not come before it.
+  if (tx.changes.empty() && origin.session == 0) {
+    tx.mark_reads();
     CO_TRY(settled, co_await state.settle());
     co_return tx.epoch;
   }
