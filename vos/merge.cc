@@ -228,6 +228,13 @@ Task<Result<bool>> replace_run(Merge& merge) {
     CO_TRY(staged, stage(*state.store, from, merge.run.bytes));
     merge.staged.emplace(std::move(staged));
     make_checksums(*merge.staged);
+    // Before anybody can see it: its epoch is an old one, so no reader would wait for it.
+    const auto job = co_await state.store->start_data(merge.staged->writes);
+    const auto written = co_await state.store->finish_data(job);
+    if (!written) {
+      state.store->cancel_data(merge.staged->data.runs);
+      co_return fail(written.error());
+    }
   }
   auto planned = co_await plan_loaded(merge);
   if (!planned || !*planned) {
@@ -235,9 +242,7 @@ Task<Result<bool>> replace_run(Merge& merge) {
     co_return planned;
   }
   const media::Lsn at = state.commit({0, 0, state.next_epoch(), 0, 0}, merge.batch);
-  if (merge.staged) {
-    CO_TRY(written, co_await state.store->write_data(at, std::move(merge.staged->writes)));
-  }
+  if (merge.staged) state.store->data_written(at);
   CO_TRY(durable, co_await state.store->durable(at));
   co_return true;
 }

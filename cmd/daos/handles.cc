@@ -58,7 +58,8 @@ Cont::~Cont() {
 int FileSystem::mount(const Pool& pool, const Cont& cont, int flags,
                       std::optional<FileSystem>& out) {
   dfs_t* made = nullptr;
-  const int rc = dfs_mount(pool.handle(), cont.handle(), flags, &made);
+  // A container may demand the balanced mode; every other one takes it.
+  const int rc = dfs_mount(pool.handle(), cont.handle(), flags | DFS_BALANCED, &made);
   if (rc == 0) out.emplace(FileSystem(made));
   return rc;
 }
