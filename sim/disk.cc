@@ -74,6 +74,18 @@ SimDisk::Sector SimDisk::newest(uint64_t sector) const {
   return found == durable_.end() ? nullptr : found->second;
 }
 
+/// What a read meets: of a write that is under way, each sector before or after it.
+SimDisk::Sector SimDisk::met_by_read(uint64_t sector) {
+  const auto pending = unflushed_.find(sector);
+  if (!mixes_reads_ || pending == unflushed_.end()) return newest(sector);
+  const std::vector<Version>& versions = pending->second;
+  size_t at = versions.size();
+  while (at > 0 && !versions[at - 1].done && random_.below(2) == 0) --at;
+  if (at > 0) return versions[at - 1].bytes;
+  const auto found = durable_.find(sector);
+  return found == durable_.end() ? nullptr : found->second;
+}
+
 Bytes SimDisk::content(uint64_t sector) const {
   const Sector bytes = newest(sector);
   return bytes ? *bytes : Bytes(kSectorBytes);
@@ -140,7 +152,15 @@ Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: read failed");
   if (offset + into.size() > bytes_)
     co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
-  copy_to(offset, into);
+  for (size_t at = 0; at < into.size(); at += kSectorBytes) {
+    const Sector bytes = met_by_read((offset + at) / kSectorBytes);
+    const ByteSpan part = into.subspan(at, kSectorBytes);
+    if (bytes) {
+      std::memcpy(part.data(), bytes->data(), kSectorBytes);
+    } else {
+      std::memset(part.data(), 0, kSectorBytes);
+    }
+  }
   if (fate.flip) flip_one_bit(random_, into);
   co_return Result<void>{};
 }

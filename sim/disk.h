@@ -46,6 +46,9 @@ class SimDisk final : public media::Device {
   /// The n-th request of this kind from now on succeeds with one bit flipped: in what a read gives,
   /// or in what a write puts on the medium.
   void flip(Op op, uint64_t nth);
+  /// From now on a read beside a write meets each sector before or after it, as chance has it;
+  /// without this, after it.
+  void mix_reads() { mixes_reads_ = true; }
   void heal() { faults_.clear(); }
   /// Requests of this kind so far.
   uint64_t requests(Op op) const { return requests_[static_cast<size_t>(op)]; }
@@ -104,6 +107,7 @@ class SimDisk final : public media::Device {
   }
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
   Sector newest(uint64_t sector) const;
+  Sector met_by_read(uint64_t sector);
   Bytes content(uint64_t sector) const;
   void copy_to(uint64_t offset, ByteSpan into) const;
 
@@ -113,6 +117,7 @@ class SimDisk final : public media::Device {
   std::string name_;
   uint64_t bytes_;
   uint64_t order_ = 0;
+  bool mixes_reads_ = false;
   uint64_t requests_[3] = {};
   Sectors durable_;
   std::map<uint64_t, std::vector<Version>> unflushed_;
