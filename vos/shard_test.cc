@@ -530,6 +530,19 @@ TEST_F(ShardTest, Many_fetches_in_one_call_answer_as_single_ones_do_also_from_th
   EXPECT_TRUE(context_->run(shard_->fetch_many({}))->empty());
 }
 
+TEST_F(ShardTest, A_single_value_whose_checksums_would_meet_those_of_its_akey_is_refused) {
+  // Goal: neither is ever overwritten by the other. Method: sizes on both sides of 16 blocks.
+  const std::string akey(70'000, 'k'), shorter(65'536, 'k');
+  const auto refused = put(object(), "d", akey, Bytes(70'000, std::byte{1}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::not_supported);
+  ASSERT_TRUE(put(object(), "d", akey, Bytes(65'536, std::byte{2})));
+  ASSERT_TRUE(put(object(), "d", shorter, Bytes(70'000, std::byte{3})));
+  restart();
+  EXPECT_EQ(get(object(), "d", akey), std::string(65'536, 2));
+  EXPECT_EQ(get(object(), "d", shorter), std::string(70'000, 3));
+}
+
 TEST_F(ShardTest, A_destroyed_container_leaves_nothing) {
   // Goal: all space comes back, other containers stay. Method: two containers, one destroyed.
   auto other = object();

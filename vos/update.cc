@@ -38,6 +38,13 @@ Result<void> Update::check() {
     if (iod.record_bytes != 0 && total_bytes(iod.buffer) < c.record_count * iod.record_bytes) {
       return fail(Errc::record_too_big, "update: the buffer is shorter than the records");
     }
+    // Both would have checksum records, and those of a name and of a single value have one key.
+    constexpr uint64_t kChecksumsInlineBytes = kInlineChecksumsMax * kDataBlockBytes;
+    if (iod.type == model::ValueType::single && iod.akey.size() > kChecksumsInlineBytes &&
+        iod.record_bytes > kChecksumsInlineBytes) {
+      return fail(Errc::not_supported,
+                  "update: a single value above 64 KiB under an akey above 64 KiB");
+    }
   }
   if (checked.iods.size() == 1) return {};
   std::vector<ByteView> keys;
