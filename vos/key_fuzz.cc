@@ -101,7 +101,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
     add(record_key(*akey, Kind::single));
     add(dkey_name_key(*dkey));
     add(touched_key(path.object()));
-    add(marker_key(*dkey, Level::dkey));
+    add(marker_key(*dkey, Level::dkey, 0x1234));
   }
   Bytes given(1 + 4 + 8 + 8 + 4 + 8, std::byte{1});
   testing::append(given, testing::seed_of(std::string_view("\4dkeyakey", 9)));
