@@ -222,7 +222,7 @@ Duration cpu_used() {
 
 TEST(Reactor, An_idle_reactor_uses_no_processor) {
   // Goal: design.md 9a, sleep in the kernel. Method: idle for half a second, with each backend; the
-  // thread's processor time stays below 10 ms.
+  // thread's processor time stays far below that, beside a sanitizer and other work too.
   for (const char* io : {"", "threads"}) {
     if (*io != 0) setenv("CAIRN_IO", io, 1);
     auto backend = make_io_backend();
@@ -233,7 +233,7 @@ TEST(Reactor, An_idle_reactor_uses_no_processor) {
     for (Instant now = system_clock().now(); now < end; now = system_clock().now()) {
       if (!reactor.turn()) reactor.idle(end - now);
     }
-    EXPECT_LT(cpu_used() - before, 10 * kMillisecond);
+    EXPECT_LT(cpu_used() - before, 40 * kMillisecond);
   }
   unsetenv("CAIRN_IO");
 }
