@@ -40,6 +40,10 @@ class CountingDevice final : public media::Device {
   Task<void> discard(uint64_t offset, uint64_t bytes) override {
     return below_->discard(offset, bytes);
   }
+  uint64_t flush_domain() const override { return below_->flush_domain(); }
+  bool flush_covers(uint64_t offset, uint64_t bytes) override {
+    return below_->flush_covers(offset, bytes);
+  }
 
  private:
   std::unique_ptr<media::Device> below_;

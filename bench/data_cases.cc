@@ -68,8 +68,11 @@ struct Sides {
         buffers(std::max(s.depth * s.bytes, kMiB)), slots(s.array_bytes / s.bytes) {
     std::byte* const b = buffers.data();
     for (size_t i = 0; i < buffers.size(); ++i) b[i] = static_cast<std::byte>(i * 31 + (i >> 9));
-    for (uint64_t at = 0; at < s.array_bytes; at += kMiB) {
-      must_run(write_part(ours.shard(), {at, kMiB}, b));
+    // Overwrites take other blocks: a second and third time, and all that will be used was used.
+    for (int laps = s.reading ? 1 : 3; laps > 0; --laps) {
+      for (uint64_t at = 0; at < s.array_bytes; at += kMiB) {
+        must_run(write_part(ours.shard(), {at, kMiB}, b));
+      }
     }
     raw.fill(b);  // so that no side pays for allocating blocks in the file system
   }

@@ -1,10 +1,11 @@
-# cairn_module(NAME DEPS a b ... [LINK libs ...] [FUZZ_WITH files ...] [TEST_LABELS labels ...])
+# cairn_module(NAME DEPS a b ... [LINK libs ...] [FUZZ_WITH files ...] [TEST_LABELS labels ...]
+#              [TEST_SHARDS n])
 # The folder's *.cc become the static library cairn_NAME; its *_test.cc become the test program
 # NAME_test, run by ctest; each *_fuzz.cc becomes a program of its own, see cairn_fuzz(); *_bench.cc
 # stay with bench/. NAME may also be a subfolder's name.
 include(GoogleTest)
 function(cairn_module NAME)
-  cmake_parse_arguments(M "" "" "DEPS;LINK;TEST_DEPS;FUZZ_WITH;TEST_LABELS" ${ARGN})
+  cmake_parse_arguments(M "" "TEST_SHARDS" "DEPS;LINK;TEST_DEPS;FUZZ_WITH;TEST_LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(fuzzers ${sources})
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
@@ -24,7 +25,8 @@ function(cairn_module NAME)
   endforeach()
   target_link_libraries(cairn_${NAME} ${scope} ${M_LINK})
   if(tests)
-    cairn_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${M_TEST_DEPS} LABELS ${M_TEST_LABELS})
+    cairn_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${M_TEST_DEPS} LABELS ${M_TEST_LABELS}
+      SHARDS ${M_TEST_SHARDS})
   endif()
   foreach(fuzzer ${fuzzers})
     if(M_FUZZ_WITH)
@@ -62,19 +64,36 @@ function(cairn_fuzz SOURCE)
   set_tests_properties(${program} PROPERTIES TIMEOUT 120 LABELS fuzz)
 endfunction()
 
-# cairn_test(NAME SOURCES files... DEPS modules... [LABELS labels...] [TIMEOUT seconds])
-# A GoogleTest program; ctest runs it as one test. A time limit of its own wins over the one that
-# ./dev gives to ctest, which is for hangs only and grows with CAIRN_TEST_SECONDS.
+# cairn_test(NAME SOURCES files... DEPS modules... [LABELS labels...] [TIMEOUT seconds]
+#            [SHARDS n])
+# A GoogleTest program; ctest runs it as one test, or with SHARDS as n tests NAME.1 to NAME.n that
+# share its cases, so that a long program uses several cores. A time limit of its own wins over the
+# one that ./dev gives to ctest, which is for hangs only and grows with CAIRN_TEST_SECONDS.
 function(cairn_test NAME)
-  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(T "" "TIMEOUT;SHARDS" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${NAME} ${T_SOURCES})
   foreach(dep ${T_DEPS})
     target_link_libraries(${NAME} PRIVATE cairn_${dep})
   endforeach()
   target_link_libraries(${NAME} PRIVATE GTest::gtest GTest::gtest_main)
-  add_test(NAME ${NAME} COMMAND ${NAME})
-  set_tests_properties(${NAME} PROPERTIES LABELS "${T_LABELS}")
-  if(T_TIMEOUT)
-    set_tests_properties(${NAME} PROPERTIES TIMEOUT ${T_TIMEOUT})
+  set(names ${NAME})
+  if(T_SHARDS)
+    set(names "")
+    foreach(shard RANGE 1 ${T_SHARDS})
+      list(APPEND names ${NAME}.${shard})
+    endforeach()
   endif()
+  set(index 0)
+  foreach(name ${names})
+    add_test(NAME ${name} COMMAND ${NAME})
+    set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}")
+    if(T_SHARDS)
+      set_tests_properties(${name} PROPERTIES ENVIRONMENT
+        "GTEST_TOTAL_SHARDS=${T_SHARDS};GTEST_SHARD_INDEX=${index}")
+    endif()
+    if(T_TIMEOUT)
+      set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+    endif()
+    math(EXPR index "${index} + 1")
+  endforeach()
 endfunction()

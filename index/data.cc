@@ -38,35 +38,41 @@ struct Gather {
   }
 };
 
-Task<Result<void>> write_extent(CorePtr core, Store::DataWrite write) {
+/// @param plain  the log flushes it
+Task<Result<void>> write_extent(CorePtr core, Store::DataWrite write, bool plain) {
+  media::Device& device = *core->devices.data;
+  const auto write_part = plain ? &media::Device::write : &media::Device::write_durable;
   const uint64_t bytes = uint64_t{write.extent.count} * media::kBlockBytes;
   const uint64_t offset = write.extent.block * media::kBlockBytes;
   if (write.pieces.size() == 1 && write.pieces[0].bytes == bytes &&
       reinterpret_cast<uintptr_t>(write.pieces[0].data) % media::kBlockBytes == 0) {
-    co_return co_await core->devices.data->write_durable(offset, {write.pieces[0].data, bytes});
+    co_return co_await (device.*write_part)(offset, {write.pieces[0].data, bytes});
   }
   Gather gather{write.pieces};
   media::AlignedBuffer buffer(std::min(bytes, kGatherBytes));
   for (uint64_t at = 0; at < bytes; at += buffer.size()) {
     const ByteSpan part = buffer.span().first(std::min<uint64_t>(buffer.size(), bytes - at));
     gather.take(part);
-    CO_TRY(done, co_await core->devices.data->write_durable(offset + at, part));
+    CO_TRY(done, co_await (device.*write_part)(offset + at, part));
   }
   co_return Result<void>{};
 }
 
-Task<void> write_one_of(CorePtr core, Store::DataWrite write, Store::DataJobPtr job) {
-  auto done = co_await write_extent(core, std::move(write));
+Task<void> write_one_of(CorePtr core, Store::DataWrite write, bool plain, Store::DataJobPtr job) {
+  auto done = co_await write_extent(core, std::move(write), plain);
   job->join.end(done);
 }
 
 }  // namespace
 
-Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes) {
+// The commit that publishes an extent comes later than this and asks once more whether a flush
+// covers it: what was so stays so, and a flush too many does no harm.
+Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes, bool flushed) {
   auto job = std::make_shared<Store::DataJob>(core->reactor);
   job->join.pending = writes.size();
   for (auto& write : writes) {
-    core->reactor.spawn(write_one_of(core, std::move(write), job));
+    const bool plain = flushed && core->flush_covers(write.extent);
+    core->reactor.spawn(write_one_of(core, std::move(write), plain, job));
   }
   return job;
 }
@@ -80,10 +86,12 @@ Task<Result<void>> finish_extents(CorePtr core, Store::DataJobPtr job) {
 Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
                                  std::vector<Store::DataWrite> writes) {
   Result<void> result;
+  const bool flushed = core->wal->data_flushed(position);
   if (writes.size() == 1) {
-    result = co_await write_extent(core, std::move(writes[0]));
+    const bool plain = flushed && core->flush_covers(writes[0].extent);
+    result = co_await write_extent(core, std::move(writes[0]), plain);
   } else {
-    result = co_await finish_extents(core, start_extents(core, std::move(writes)));
+    result = co_await finish_extents(core, start_extents(core, std::move(writes), flushed));
   }
   core->wal->data_done(position, result.has_value());
   if (!result) core->stop();

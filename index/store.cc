@@ -232,6 +232,8 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
     : reactor(reactor_in),
       devices(devices_in),
       options(options_in),
+      one_cache(devices.wal->flush_domain() != 0 &&
+                devices.wal->flush_domain() == devices.data->flush_domain()),
       meta_pages(devices.meta->size_bytes() / kPageBytes),
       pager(make_pages(devices, options)),
       tree(pager),
@@ -239,6 +241,14 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
       progress(reactor) {
   pages().kept_for_bitmaps = chunk_count(meta_pages - kEdgePages) +
                              chunk_count(devices.data->size_bytes() / media::kBlockBytes);
+}
+
+media::Wal::Data StoreCore::data_beside(const Batch& batch) const {
+  if (batch.data().empty()) return media::Wal::Data::none;
+  for (const BatchData& beside : batch.data()) {
+    if (flush_covers(beside.extent)) return media::Wal::Data::flushed;
+  }
+  return media::Wal::Data::durable;
 }
 
 void StoreCore::stop() {
@@ -417,7 +427,7 @@ media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::
   s.wal->set_stamp(s.stamp);
   s.record.clear();
   encode_record(header, batch, s.record);
-  const media::Lsn lsn = s.wal->append(s.record, !batch.data().empty());
+  const media::Lsn lsn = s.wal->append(s.record, s.data_beside(batch));
   s.tree.apply(batch);
   for (const BatchData& data : batch.data()) s.data.publish(data.extent);
   for (const media::Extent& extent : batch.freed()) {
@@ -435,7 +445,7 @@ Task<Result<void>> Store::write_data(media::Lsn position, std::vector<DataWrite>
 }
 
 Task<Store::DataJobPtr> Store::start_data(std::vector<DataWrite> writes) {
-  auto job = start_extents(state_, std::move(writes));
+  auto job = start_extents(state_, std::move(writes), true);
   // The writes run first in the next turn; what they ask for starts now and not at its end.
   co_await state_->reactor.yield();
   if (state_->reactor.io() != nullptr) state_->reactor.io()->kick();

@@ -161,7 +161,8 @@ class Store {
   struct DataJob;
   using DataJobPtr = std::shared_ptr<DataJob>;
   Task<DataJobPtr> start_data(std::vector<DataWrite> writes);
-  /// ... waits until all of it is durable; exactly once for each start_data() ...
+  /// ... waits until all of it is written; exactly once for each start_data(). It is durable, or
+  /// will be with the record that publishes it ...
   /// @error io  the store has stopped
   Task<Result<void>> finish_data(DataJobPtr job);
   /// ... and tells the log so: once for the commit that published it, when both are done.

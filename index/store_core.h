@@ -28,6 +28,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   Reactor& reactor;
   StoreDevices devices;
   StoreOptions options;
+  const bool one_cache;  // log and data lie behind it
   uint64_t meta_pages;
   Pager pager;
   Tree tree;
@@ -78,6 +79,14 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void stop();
   /// The largest record that reserve() leaves room for.
   uint64_t record_bytes_max() const { return devices.wal->size_bytes() / 8; }
+  /// What the record of `batch` has beside the log. Of what was or will be written plainly, it
+  /// knows.
+  media::Wal::Data data_beside(const Batch& batch) const;
+  /// Data written there plainly becomes durable with a flush of the log.
+  bool flush_covers(media::Extent extent) const {
+    return one_cache && devices.data->flush_covers(extent.block * media::kBlockBytes,
+                                                   uint64_t{extent.count} * media::kBlockBytes);
+  }
   void look_at_log();
   /// Makes freed extents reusable that no replay and no reader needs any more.
   void release_data();
@@ -111,7 +120,8 @@ Task<Result<void>> make_frames(CorePtr core, size_t free);
 
 // data.cc
 /// Begins all of `writes`; each starts in the next turn.
-Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes);
+/// @param flushed  those that a flush of the log covers are written plainly
+Store::DataJobPtr start_extents(CorePtr core, std::vector<Store::DataWrite> writes, bool flushed);
 Task<Result<void>> finish_extents(CorePtr core, Store::DataJobPtr job);
 Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
                                  std::vector<Store::DataWrite> writes);

@@ -33,7 +33,11 @@ struct Blobs {
   explicit Blobs(World& world)
       : wal(world.add_disk("wal", kWalBytes)),
         meta(world.add_disk("meta", kBlobBytes)),
-        data(world.add_disk("data", kBlobBytes)) {}
+        data(world.add_disk("data", kBlobBytes)) {
+    if (world.random().below(2) == 0) return;
+    world.share_cache();
+    data.fill(256u << 10);
+  }
   StoreDevices devices() { return {&wal, &meta, &data}; }
   SimDisk& wal;
   SimDisk& meta;

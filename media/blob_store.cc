@@ -32,6 +32,7 @@ class BlobDevice final : public PieceDevice {
   }
 
   Task<Result<void>> flush() override { return below_.flush(); }
+  uint64_t flush_domain() const override { return below_.flush_domain(); }
 
  private:
   struct Run {

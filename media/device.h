@@ -30,6 +30,16 @@ class Device {
   /// Everything completed before this call is durable when it succeeds. After a failure nothing may
   /// be assumed and a retry proves nothing: the shard must stop.
   virtual Task<Result<void>> flush() = 0;
+  /// Devices with the same number, 0 apart, lie behind one volatile cache: a flush() of any of them
+  /// is one of all, for writes where flush_covers() holds. A device whose durable writes need no
+  /// flush of the whole cache (FUA, or no cache) says 0: sharing flushes would gain nothing.
+  virtual uint64_t flush_domain() const { return 0; }
+  /// A plain write of this range changes nothing but its bytes on the medium, so that a flush() of
+  /// any device of the domain makes it durable. Stays true once it is. Plain call.
+  virtual bool flush_covers(uint64_t offset, uint64_t bytes) {
+    (void)offset, (void)bytes;
+    return false;
+  }
   /// A hint that the range holds nothing of use. Never fails.
   virtual Task<void> discard(uint64_t offset, uint64_t bytes) = 0;
 };

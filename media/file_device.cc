@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/report.h"
+#include "media/flush_cover.h"
 
 namespace cairn::media {
 namespace {
@@ -66,7 +67,7 @@ struct IoAwaiter {
 class FileDevice final : public Device {
  public:
   FileDevice(Reactor& reactor, int fd, uint64_t bytes, bool direct)
-      : reactor_(reactor), fd_(fd), bytes_(bytes), direct_(direct) {}
+      : reactor_(reactor), fd_(fd), bytes_(bytes), direct_(direct), cover_(fd, direct, bytes) {}
   ~FileDevice() override { ::close(fd_); }
 
   uint64_t size_bytes() const override { return bytes_; }
@@ -87,7 +88,13 @@ class FileDevice final : public Device {
     return write_as(IoRequest::Op::write, offset, from);
   }
   Task<Result<void>> write_durable(uint64_t offset, ByteView from) override {
-    return write_as(IoRequest::Op::write_durable, offset, from);
+    const FlushCover::Seen seen = cover_.before_durable_write(offset, from.size());
+    if (seen.end == 0) return write_as(IoRequest::Op::write_durable, offset, from);
+    return write_seen(offset, from, seen);
+  }
+  uint64_t flush_domain() const override { return cover_.domain(); }
+  bool flush_covers(uint64_t offset, uint64_t bytes) override {
+    return cover_.covers(offset, bytes);
   }
 
   Task<Result<void>> flush() override {
@@ -98,6 +105,7 @@ class FileDevice final : public Device {
 
   Task<void> discard(uint64_t offset, uint64_t bytes) override {
     check_range(offset, bytes);
+    cover_.forget(offset, bytes);
     for (const uint64_t end = offset + bytes; offset < end;) {
       const auto part = static_cast<uint32_t>(std::min(end - offset, kRequestBytesMax));
       // A hint: a file system without holes is no worse off.
@@ -130,6 +138,12 @@ class FileDevice final : public Device {
     co_return co_await transfer(op, offset, data, from.size());
   }
 
+  Task<Result<void>> write_seen(uint64_t offset, ByteView from, FlushCover::Seen seen) {
+    CO_TRY(done, co_await write_as(IoRequest::Op::write_durable, offset, from));
+    cover_.after_durable_write(seen);
+    co_return Result<void>{};
+  }
+
   Task<Result<void>> transfer(IoRequest::Op op, uint64_t offset, std::byte* data, uint64_t bytes) {
     while (bytes != 0) {
       const auto part = static_cast<uint32_t>(std::min(bytes, kRequestBytesMax));
@@ -148,6 +162,7 @@ class FileDevice final : public Device {
   const int fd_;
   const uint64_t bytes_;
   const bool direct_;
+  FlushCover cover_;
 };
 
 /// Switches O_DIRECT on if the file system takes it; returns whether.

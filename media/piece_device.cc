@@ -43,6 +43,17 @@ Task<Result<void>> PieceDevice::write_durable(uint64_t offset, ByteView from) {
   });
 }
 
+bool PieceDevice::flush_covers(uint64_t offset, uint64_t bytes) {
+  while (bytes != 0) {
+    if (offset >= bytes_) return false;
+    const Piece piece = piece_at(offset, std::min(bytes, bytes_ - offset));
+    if (!piece.device->flush_covers(piece.offset, piece.bytes)) return false;
+    offset += piece.bytes;
+    bytes -= piece.bytes;
+  }
+  return true;
+}
+
 Task<void> PieceDevice::discard(uint64_t offset, uint64_t bytes) {
   while (bytes != 0 && offset < bytes_) {
     const Piece piece = piece_at(offset, std::min(bytes, bytes_ - offset));

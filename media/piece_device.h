@@ -15,6 +15,7 @@ class PieceDevice : public Device {
   Task<Result<void>> write(uint64_t offset, ByteView from) final;
   Task<Result<void>> write_durable(uint64_t offset, ByteView from) final;
   Task<void> discard(uint64_t offset, uint64_t bytes) final;
+  bool flush_covers(uint64_t offset, uint64_t bytes) final;
 
  protected:
   struct Piece {

@@ -16,6 +16,9 @@ constexpr uint64_t kWordBits = 64;
 constexpr uint64_t kDirtyWords = 8;
 // How far a run is measured when blocks come back; a longer one means "no limit known".
 constexpr uint64_t kMeasuredRunMax = 4096;
+// So much must have become free before the search begins again at the start: less than a quarter of
+// what was ever used is not worth the look at all of it.
+constexpr uint64_t kTurnBlocksMin = 4096;
 
 bool bit(const std::vector<uint64_t>& bits, uint64_t at) {
   return (bits[at / kWordBits] >> (at % kWordBits) & 1) != 0;
@@ -59,7 +62,8 @@ Space::Space(uint64_t block_count, uint64_t first_block)
     : run_max_(block_count),
       block_count_(block_count),
       first_block_(first_block),
-      cursor_(first_block) {
+      cursor_(first_block),
+      frontier_(first_block) {
   CHECK(first_block <= block_count);
   const uint64_t words = (block_count + kWordBits - 1) / kWordBits;
   owned_.assign(words, 0);
@@ -129,6 +133,16 @@ Extent Space::find_anywhere(uint64_t count) {
   return best;
 }
 
+/// Before untouched blocks are used: is there enough below them?
+void Space::turn_back() {
+  if (cursor_ < frontier_ ||
+      given_back_ < std::max(kTurnBlocksMin, (frontier_ - first_block_) / 4)) {
+    return;
+  }
+  cursor_ = first_block_;
+  given_back_ = 0;
+}
+
 /// The blocks of [from, to) came back, maybe beside other free ones.
 void Space::raise_run_max(uint64_t from, uint64_t to) {
   if (run_max_ >= kMeasuredRunMax) {
@@ -148,6 +162,7 @@ void Space::raise_run_max(uint64_t from, uint64_t to) {
 
 void Space::give_back(uint64_t from, uint64_t to) {
   set_taken(from, to, false);
+  given_back_ += to - from;
   raise_run_max(from, to);
 }
 
@@ -156,12 +171,14 @@ void Space::give_back(uint64_t from, uint64_t to) {
 Result<Extent> Space::reserve(uint32_t count) {
   CHECK(count > 0);
   if (usage_.available() < count) return fail(Errc::no_space, "space: full");
+  turn_back();
   Extent run;
   if (count <= run_max_) run = find_anywhere(count);
   if (run.count < count) return fail(Errc::no_space, "space: no free run is long enough");
   set_taken(run.block, run.block + count, true);
   usage_.reserved += count;
   cursor_ = run.block + count;
+  frontier_ = std::max(frontier_, cursor_);
   return run;
 }
 
@@ -169,6 +186,7 @@ Result<std::vector<Extent>> Space::reserve_scattered(uint64_t count, size_t runs
   CHECK(count > 0);
   std::vector<Extent> runs;
   uint64_t left = count;
+  turn_back();
   while (left > 0 && runs.size() < runs_max && usage_.available() >= left) {
     const uint64_t wanted = std::min<uint64_t>(left, UINT32_MAX);
     const Extent run = find_anywhere(wanted);
@@ -176,6 +194,7 @@ Result<std::vector<Extent>> Space::reserve_scattered(uint64_t count, size_t runs
     set_taken(run.block, run.block + run.count, true);
     usage_.reserved += run.count;
     cursor_ = run.block + run.count;
+    frontier_ = std::max(frontier_, cursor_);
     runs.push_back(run);
     left -= run.count;
   }
@@ -216,6 +235,7 @@ Result<void> Space::adopt(Extent extent) {
     return fail(Errc::checksum, "space: a block belongs to somebody already");
   }
   set_taken(extent.block, end, true);
+  frontier_ = std::max(frontier_, end);
   usage_.reserved += extent.count;
   publish(extent);
   return {};
@@ -299,6 +319,7 @@ Result<void> Space::load_chunk(size_t chunk, ByteView from) {
     taken_[w] |= value;
     set_bits(full_words_, w, w + 1, taken_[w] == ~uint64_t{0});
     usage_.used += static_cast<uint64_t>(std::popcount(value));
+    frontier_ = std::max(frontier_, begin + kWordBits - uint64_t(std::countl_zero(value)));
   }
   return {};
 }

@@ -34,7 +34,8 @@ class Space {
   Space(uint64_t block_count, uint64_t first_block);
 
   /// Hands out `count` adjacent blocks (first fit near the last, so that neighbours in time are
-  /// neighbours on media). @error no_space  no such run
+  /// neighbours on media; back from the start once a fair part of what was ever used is free again,
+  /// because a file system charges for a file's untouched blocks). @error no_space  no such run
   Result<Extent> reserve(uint32_t count);
   /// Hands out `count` blocks in as few runs as possible. @error no_space  nothing is reserved
   Result<std::vector<Extent>> reserve_scattered(uint64_t count, size_t runs_max);
@@ -75,6 +76,7 @@ class Space {
   uint64_t find_free(uint64_t from, uint64_t to) const;
   Extent find_run(uint64_t from, uint64_t to, uint64_t count) const;
   Extent find_anywhere(uint64_t count);
+  void turn_back();
   void raise_run_max(uint64_t from, uint64_t to);
   void give_back(uint64_t from, uint64_t to);
 
@@ -88,6 +90,8 @@ class Space {
   uint64_t block_count_;
   uint64_t first_block_;
   uint64_t cursor_;
+  uint64_t frontier_;          // no block from here on was ever handed out
+  uint64_t given_back_ = 0;    // blocks, since the cursor went back
   SpaceUsage usage_;
 };
 

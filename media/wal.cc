@@ -24,16 +24,22 @@ struct Batch {
   uint64_t used = 0;   // header and records
   uint64_t bytes = 0;  // with padding, once sealed
   uint32_t record_count = 0;
-  Lsn complete = 0;  // as its header says
-  bool written = false;
+  Lsn complete = 0;       // as its header says
+  bool plain = false;     // written without a flush: one follows, with that of its records' data
+  bool landed = false;    // in the device's cache
+  bool flushing = false;  // landed before the flush that is under way
+  bool written = false;   // durable
   AlignedBuffer buffer;
 };
 
 /// A record that waits for its data.
 struct PendingData {
   Lsn lsn;
-  Lsn before;  // what is complete when everything before this record is
-  bool done;
+  Lsn before;    // what is complete when everything before this record is
+  bool flushed;  // written plainly
+  bool written = false;
+  bool flushing = false;  // written before the flush that is under way
+  bool done = false;      // durable
 };
 
 struct Waiter {
@@ -71,8 +77,10 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   Lsn appended = 0;
   uint64_t write_count = 0;
   bool stopped = false;
-  bool flush_scheduled = false;
+  bool end_scheduled = false;
+  bool flushing = false;  // the device's cache
   size_t in_flight = 0;
+  size_t unflushed = 0;  // batches that have landed and are not durable
   std::unique_ptr<Batch> open;
   std::deque<std::unique_ptr<Batch>> sealed;  // log order; the first `submitted` are under way
   size_t submitted = 0;
@@ -92,16 +100,21 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   std::byte* extend_open(uint64_t bytes);
   void seal_open();
   void pump(bool turn_ended);
-  void schedule_flush();
+  void schedule_end();
   void submit_next();
   void finish(Batch& batch, bool ok);
+  void retire();
+  PendingData& pending(Lsn lsn);
+  bool flush_due() const;
+  void start_flush();
   void advance();
   void stop();
   void wake_waiters();
   AlignedBuffer take_buffer(size_t bytes);
   void give_buffer(AlignedBuffer buffer);
-  static Task<void> flush_at_turn_end(std::shared_ptr<State> self);
+  static Task<void> close_at_turn_end(std::shared_ptr<State> self);
   static Task<void> write(std::shared_ptr<State> self, Batch* batch);
+  static Task<void> flush(std::shared_ptr<State> self);
   static Task<Result<void>> durable(std::shared_ptr<State> self, Lsn lsn);
   static Task<Result<void>> drain(std::shared_ptr<State> self);
   auto wait_for(Lsn lsn);
@@ -181,7 +194,7 @@ void Wal::State::pump(bool turn_ended) {
   while (in_flight < options.writes_in_flight_max) {
     if (submitted == sealed.size()) {
       if (!open) return;
-      const bool eager = turn_ended && in_flight < kEagerWritesMax;
+      const bool eager = turn_ended && in_flight + unflushed < kEagerWritesMax;
       if (!eager && open->used < kBusyBatchBytes) return;
       seal_open();
     }
@@ -197,14 +210,14 @@ void Wal::State::submit_next() {
   reactor.spawn(write(shared_from_this(), batch));
 }
 
-void Wal::State::schedule_flush() {
-  if (flush_scheduled || stopped || in_flight >= kEagerWritesMax) return;
-  flush_scheduled = true;
-  reactor.spawn(flush_at_turn_end(shared_from_this()));
+void Wal::State::schedule_end() {
+  if (end_scheduled || stopped || in_flight + unflushed >= kEagerWritesMax) return;
+  end_scheduled = true;
+  reactor.spawn(close_at_turn_end(shared_from_this()));
 }
 
-Task<void> Wal::State::flush_at_turn_end(std::shared_ptr<State> self) {
-  self->flush_scheduled = false;
+Task<void> Wal::State::close_at_turn_end(std::shared_ptr<State> self) {
+  self->end_scheduled = false;
   self->pump(true);
   co_return;
 }
@@ -213,9 +226,10 @@ Task<void> Wal::State::write(std::shared_ptr<State> self, Batch* batch) {
   const uint64_t offset = batch->begin % self->ring;
   const uint64_t first = std::min(batch->bytes, self->ring - offset);
   const ByteView bytes = batch->buffer.view().first(batch->bytes);
-  auto done = co_await self->device.write_durable(offset, bytes.first(first));
+  const auto write = batch->plain ? &Device::write : &Device::write_durable;
+  auto done = co_await (self->device.*write)(offset, bytes.first(first));
   if (done && first < bytes.size()) {
-    done = co_await self->device.write_durable(0, bytes.subspan(first));
+    done = co_await (self->device.*write)(0, bytes.subspan(first));
   }
   self->finish(*batch, done.has_value());
 }
@@ -224,7 +238,14 @@ void Wal::State::finish(Batch& batch, bool ok) {
   CHECK(in_flight > 0);
   --in_flight;
   if (!ok) stop();
-  batch.written = ok;
+  batch.landed = ok;
+  batch.written = ok && !batch.plain;
+  if (ok && batch.plain) ++unflushed;
+  retire();
+}
+
+/// After something has landed or become durable.
+void Wal::State::retire() {
   while (!stopped && !sealed.empty() && sealed.front()->written) {
     Batch& front = *sealed.front();
     CHECK(front.begin == written_end);
@@ -236,15 +257,72 @@ void Wal::State::finish(Batch& batch, bool ok) {
   }
   advance();
   // Those whom advance() woke append in this turn; the batch is closed after them.
-  if (!stopped && open) schedule_flush();
+  if (!stopped && open) schedule_end();
   pump(false);
-  if (in_flight == 0) idle.wake_all();
+  if (in_flight == 0 && !flushing) idle.wake_all();
+}
+
+// ---- one flush for log and data ----
+
+PendingData& Wal::State::pending(Lsn lsn) {
+  const auto found = std::lower_bound(data.begin(), data.end(), lsn,
+                                      [](const PendingData& p, Lsn l) { return p.lsn < l; });
+  CHECK(found != data.end());
+  CHECK(found->lsn == lsn);
+  return *found;
+}
+
+/// All that the oldest record still waits for is a flush.
+bool Wal::State::flush_due() const {
+  if (stopped || flushing || data.empty()) return false;
+  const PendingData& oldest = data.front();
+  if (!oldest.flushed || !oldest.written) return false;
+  Lsn landed_end = written_end;
+  for (const auto& batch : sealed) {
+    if (!batch->landed || landed_end >= oldest.lsn) break;
+    landed_end = batch->begin + batch->bytes;
+  }
+  return landed_end >= oldest.lsn;
+}
+
+void Wal::State::start_flush() {
+  CHECK(!flushing);
+  flushing = true;
+  Lsn landed_end = written_end;
+  for (bool all = true; const auto& batch : sealed) {
+    batch->flushing = batch->plain && batch->landed;
+    all = all && batch->landed;
+    if (all) landed_end = batch->begin + batch->bytes;
+  }
+  for (PendingData& p : data) {
+    if (p.lsn > landed_end) break;
+    p.flushing = p.flushed && p.written;
+  }
+  reactor.spawn(flush(shared_from_this()));
+}
+
+Task<void> Wal::State::flush(std::shared_ptr<State> self) {
+  const auto done = co_await self->device.flush();
+  self->flushing = false;
+  if (!done) self->stop();
+  if (done) {
+    for (const auto& batch : self->sealed) {
+      if (!std::exchange(batch->flushing, false)) continue;
+      batch->written = true;
+      --self->unflushed;
+    }
+    for (PendingData& p : self->data) {
+      if (std::exchange(p.flushing, false)) p.done = true;
+    }
+  }
+  self->retire();
 }
 
 /// complete follows log order: log writes on media, and the data of each record up to there.
 void Wal::State::advance() {
   if (stopped) return;
   while (!data.empty() && data.front().done) data.pop_front();
+  if (flush_due()) start_flush();
   const Lsn reached = data.empty() ? written_end : std::min(written_end, data.front().before);
   if (reached <= complete) return;
   complete = reached;
@@ -324,9 +402,11 @@ Task<Result<void>> Wal::State::drain(std::shared_ptr<State> self) {
   while (!self->stopped && (self->open || !self->sealed.empty())) {
     if (self->open) self->seal_open();
     self->pump(false);
+    // Its records' data may take longer than the log should wait.
+    if (self->in_flight == 0 && self->unflushed != 0 && !self->flushing) self->start_flush();
     co_await self->idle.wait();
   }
-  while (self->in_flight != 0) co_await self->idle.wait();
+  while (self->in_flight != 0 || self->flushing) co_await self->idle.wait();
   if (self->stopped) co_return fail(Errc::io, "wal: the log has stopped after a write error");
   co_return Result<void>{};
 }
@@ -361,7 +441,7 @@ Wal::~Wal() {
   state_->stop();
 }
 
-Lsn Wal::append(ByteView payload, bool data) {
+Lsn Wal::append(ByteView payload, Data data) {
   State& s = *state_;
   if (s.stopped) {
     // Beyond everything that is complete, even if no record was lost with the stop.
@@ -383,8 +463,9 @@ Lsn Wal::append(ByteView payload, bool data) {
   ++batch.record_count;
   s.appended = batch.begin + batch.used;
   const Lsn lsn = s.appended;
-  if (data) s.data.push_back({lsn, before, false});
-  s.schedule_flush();
+  if (data != Data::none) s.data.push_back({lsn, before, data == Data::flushed});
+  batch.plain = batch.plain || data == Data::flushed;
+  s.schedule_end();
   if (batch.used >= kBusyBatchBytes) s.pump(false);
   return lsn;
 }
@@ -393,13 +474,16 @@ void Wal::data_done(Lsn lsn, bool ok) {
   State& s = *state_;
   if (s.stopped) return;
   if (!ok) return s.stop();
-  const auto found = std::lower_bound(s.data.begin(), s.data.end(), lsn,
-                                      [](const PendingData& p, Lsn l) { return p.lsn < l; });
-  CHECK(found != s.data.end());
-  CHECK(found->lsn == lsn);
-  CHECK(!found->done);
-  found->done = true;
+  PendingData& pending = s.pending(lsn);
+  CHECK(!pending.written);
+  pending.written = true;
+  pending.done = !pending.flushed;
   s.advance();
+}
+
+bool Wal::data_flushed(Lsn lsn) const {
+  State& s = *state_;
+  return !s.stopped && s.pending(lsn).flushed;
 }
 
 bool Wal::room(uint64_t bytes) const {
@@ -426,7 +510,7 @@ void Wal::record_complete(Lsn wanted) {
   const Lsn carried = s.sealed.empty() ? s.complete_recorded : s.sealed.back()->complete;
   if (s.stopped || s.open || carried >= wanted || s.complete < wanted || !room(0)) return;
   s.open_batch();
-  s.schedule_flush();
+  s.schedule_end();
 }
 
 void Wal::set_stamp(WalStamp stamp) {

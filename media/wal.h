@@ -2,6 +2,8 @@
 // to 12). Records are appended synchronously to the open batch; a batch becomes one durable log
 // write that starts on a fresh block; several writes are in flight; acknowledgement follows log
 // order. A record may have data that is written beside it: it counts as durable only when both are.
+// Where log and data lie behind one cache (Device::flush_domain), both are written plainly and one
+// flush follows, for as many records as wait for it (docs/decisions/0009-one-flush.md).
 // Memory: what is appended and not yet durable, bounded by the ring's room, plus a few reused
 // buffers. Home: the shard's reactor. Byte map: media/wal_format.h, docs/formats/wal.md.
 #pragma once
@@ -107,16 +109,25 @@ class Wal {
   Wal(const Wal&) = delete;
   Wal& operator=(const Wal&) = delete;
 
+  /// What a record has beside the log.
+  enum class Data : uint8_t {
+    none,
+    durable,  // data under way: the record is complete only after data_done(lsn)
+    flushed,  // the same, and after data_done() a flush() of the log's device makes the data
+              // durable, which the log asks for itself: one flush for record and data
+  };
   /// Appends one record to the open batch. Plain call.
   /// @param payload   copied
-  /// @param data      the record has data under way: it is complete only after data_done(lsn)
   /// @returns the record's Lsn (strictly ascending; the end position of the record)
   /// Precondition: room(payload.size()); a checkpoint's own few records may use the reserve
   /// instead. Durable when complete() >= lsn. After a stop the record goes nowhere, and durable()
   /// refuses its Lsn.
-  Lsn append(ByteView payload, bool data);
-  /// The data of the record at `lsn` is on media (ok) or failed (the log stops).
+  Lsn append(ByteView payload, Data data);
+  /// The data of the record at `lsn` is on media, Data::flushed: written, or failed (not `ok`: the
+  /// log stops).
   void data_done(Lsn lsn, bool ok);
+  /// Was the record at `lsn` appended with Data::flushed? Until its data_done() only.
+  bool data_flushed(Lsn lsn) const;
 
   /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an
   /// eighth of the ring, at most 1 MiB)? True after a stop: go on and meet the error.

@@ -9,7 +9,7 @@ namespace cairn::media {
 namespace {
 
 constexpr uint64_t kBlock = kWalBlockBytes;
-constexpr uint64_t kDataBlocks = 4096;
+constexpr uint64_t kDataBlocks = 512;
 
 struct Record {
   uint64_t n;
@@ -26,6 +26,9 @@ class Site {
         log(world.add_disk("log", ring_bytes)),
         data(world.add_disk("data", kDataBlocks * kBlock)) {
     super = {0, 1, static_cast<uint32_t>(world.random().next()), world.random().next()};
+    if (world.random().below(2) == 0) return;
+    world.share_cache();
+    data.fill(kDataBlocks * kBlock);
   }
   ~Site() { close(); }
 
@@ -63,6 +66,12 @@ class Site {
   static Task<bool> work_all(Site& site, size_t clients, size_t each);
   static Task<void> client(Site& site, size_t each, Join& join);
   static Task<void> write_data(Site& site, uint64_t n, Lsn lsn);
+  /// What a record gets: now and then data, flushed by the log where that can be.
+  Wal::Data any_data() {
+    if (world.random().below(3) != 0) return Wal::Data::none;
+    return data.flush_domain() != 0 && world.random().below(4) != 0 ? Wal::Data::flushed
+                                                                    : Wal::Data::durable;
+  }
   static Task<bool> checkpoint(Site& site);
   Bytes data_of(uint64_t n) const { return record_bytes(n, kBlock); }
   void check(const ReadLog& found) const;
@@ -76,7 +85,8 @@ Task<void> Site::write_data(Site& site, uint64_t n, Lsn lsn) {
   AlignedBuffer block(kBlock);
   const Bytes bytes = site.data_of(n);
   std::memcpy(block.data(), bytes.data(), kBlock);
-  auto done = co_await site.data.write_durable(n % kDataBlocks * kBlock, block.view());
+  const auto write = site.wal->data_flushed(lsn) ? &Device::write : &Device::write_durable;
+  auto done = co_await (site.data.*write)(n % kDataBlocks * kBlock, block.view());
   site.wal->data_done(lsn, done.has_value());
 }
 
@@ -106,8 +116,9 @@ Task<void> Site::client(Site& site, size_t each, Join& join) {
     }
     if (!site.wal->room(bytes)) continue;
     const uint64_t n = site.next_++;
-    const bool with_data = random.below(3) == 0;
-    const Lsn lsn = site.wal->append(record_bytes(n, bytes), with_data);
+    const Wal::Data kind = site.any_data();
+    const bool with_data = kind != Wal::Data::none;
+    const Lsn lsn = site.wal->append(record_bytes(n, bytes), kind);
     site.model.push_back({n, lsn, with_data, false});
     if (with_data) site.world.reactor().spawn(write_data(site, n, lsn));
     if (random.below(8) == 0) site.wal->record_complete(site.wal->complete());

@@ -275,7 +275,7 @@ TEST(WalRecovery, A_payload_that_looks_like_log_writes_changes_nothing) {
       std::memcpy(payload.data() + at, write.data(),
                   std::min<uint64_t>(kBlock, payload.size() - at));
     }
-    bench.wal->append(payload, false);
+    bench.wal->append(payload, Wal::Data::none);
     bench.settle();
     ASSERT_EQ(load_le64(bench.disk->content.data() + 3 * kBlock), kWalMagic);
     auto log = bench.read();
@@ -303,7 +303,7 @@ TEST(WalRecovery, Copies_of_log_writes_inside_a_payload_of_the_chain_change_noth
   const Bytes write = LogBench::make_write(fake, as_bytes("gotcha"));
   std::memcpy(payload.data() + kBlock - sizeof(WalHeader) - kWalRecordHeaderBytes, write.data(),
               write.size());
-  bench.wal->append(payload, false);
+  bench.wal->append(payload, Wal::Data::none);
   bench.settle();
   EXPECT_EQ(bench.read()->records.size(), 3u);
 }

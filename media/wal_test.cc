@@ -144,10 +144,10 @@ TEST(Wal, A_record_larger_than_a_write_stands_alone) {
 TEST(Wal, Empty_records_and_large_ones_share_a_batch) {
   // Goal: sizes at the edges. Method: 0 bytes, one that fills its block exactly, one more byte.
   LogBench bench;
-  bench.wal->append({}, false);
+  bench.wal->append({}, Wal::Data::none);
   bench.append(1, kBlock - sizeof(WalHeader) - 2 * kWalRecordHeaderBytes);
   EXPECT_EQ(bench.wal->used_bytes(), kBlock);
-  bench.wal->append({}, false);
+  bench.wal->append({}, Wal::Data::none);
   EXPECT_EQ(bench.wal->used_bytes(), 2 * kBlock);
   bench.settle();
   const auto log = bench.read();
@@ -161,7 +161,7 @@ TEST(Wal, A_record_is_complete_when_its_data_is_there_and_all_before_it) {
   // Goal: data_done. Method: three records with data in one write, one without; data ends 3, 1, 2.
   LogBench bench;
   std::vector<Lsn> lsns;
-  for (int n = 0; n < 3; ++n) lsns.push_back(bench.append(static_cast<uint64_t>(n), 0, true));
+  for (uint64_t n = 0; n < 3; ++n) lsns.push_back(bench.append(n, 0, Wal::Data::durable));
   const Lsn plain = bench.append(3);
   for (int n = 0; n < 3; ++n) bench.watch(lsns[static_cast<size_t>(n)], n + 1);
   bench.watch(plain, 4);
@@ -183,7 +183,7 @@ TEST(Wal, Data_that_ends_before_the_log_write_acknowledges_nothing) {
   // Goal: both are needed. Method: data first, then the write.
   LogBench bench;
   bench.disk->hold = true;
-  const Lsn lsn = bench.append(1, 0, true);
+  const Lsn lsn = bench.append(1, 0, Wal::Data::durable);
   bench.watch(lsn, 1);
   bench.settle();
   bench.wal->data_done(lsn, true);
@@ -197,8 +197,8 @@ TEST(Wal, Data_that_ends_before_the_log_write_acknowledges_nothing) {
 TEST(Wal, Data_that_fails_stops_the_log) {
   // Goal: store.md rule 11. Method: two records with data; the second fails; the first ends later.
   LogBench bench;
-  const Lsn one = bench.append(1, 0, true);
-  const Lsn two = bench.append(2, 0, true);
+  const Lsn one = bench.append(1, 0, Wal::Data::durable);
+  const Lsn two = bench.append(2, 0, Wal::Data::durable);
   bench.watch(one, 1);
   bench.watch(two, 2);
   bench.settle();
@@ -367,7 +367,7 @@ TEST(Wal, Drain_of_an_idle_log_returns_at_once) {
   LogBench bench;
   EXPECT_TRUE(bench.run(bench.wal->drain()));
   bench.append_alone(1);
-  bench.append(2, 0, true);
+  bench.append(2, 0, Wal::Data::durable);
   EXPECT_TRUE(bench.run(bench.wal->drain())) << "data may still be under way";
 }
 

@@ -18,13 +18,14 @@
 
 namespace cairn::media {
 
-/// Writes reach the bytes when they end: at once, or when the test says so.
+/// Writes reach the bytes when they end: at once, or when the test says so; flushes likewise.
 class HeldDisk final : public Device {
  public:
   struct Write {
     uint64_t offset;
     Bytes bytes;
     std::optional<bool> ok;  // none: under way
+    bool plain = false;
   };
 
   HeldDisk(Reactor& reactor, uint64_t bytes) : content(bytes), moved_(reactor) {}
@@ -45,25 +46,40 @@ class HeldDisk final : public Device {
     std::memcpy(into.data(), content.data() + offset, into.size());
     co_return Result<void>{};
   }
-  Task<Result<void>> write(uint64_t, ByteView) override {
-    co_return fail(Errc::io, "held disk: the log writes durably");
+  Task<Result<void>> write(uint64_t offset, ByteView from) override {
+    return write_any(offset, from, true);
   }
   Task<Result<void>> write_durable(uint64_t offset, ByteView from) override {
+    return write_any(offset, from, false);
+  }
+  Task<Result<void>> write_any(uint64_t offset, ByteView from, bool plain) {
     CHECK(offset + from.size() <= content.size());
     const size_t i = writes.size();
-    writes.push_back({offset, Bytes(from.begin(), from.end()), std::nullopt});
+    writes.push_back({offset, Bytes(from.begin(), from.end()), std::nullopt, plain});
     if (!hold) end_write(i);
     while (!writes[i].ok) co_await moved_.wait();
     if (!*writes[i].ok) co_return fail(Errc::io, "held disk: write");
     co_return Result<void>{};
   }
-  Task<Result<void>> flush() override { co_return Result<void>{}; }
+  Task<Result<void>> flush() override {
+    const size_t i = flushes.size();
+    flushes.push_back(hold ? std::nullopt : std::optional<bool>(true));
+    while (!flushes[i]) co_await moved_.wait();
+    if (!*flushes[i]) co_return fail(Errc::io, "held disk: flush");
+    co_return Result<void>{};
+  }
+  void end_flush(size_t i, bool ok = true) {
+    CHECK(!flushes[i]);
+    flushes[i] = ok;
+    moved_.wake_all();
+  }
   Task<void> discard(uint64_t, uint64_t) override { co_return; }
 
   Bytes content;
   bool hold = false;
   bool fail_reads = false;
   uint64_t bytes_read = 0;
+  std::vector<std::optional<bool>> flushes;  // none: under way
   std::vector<Write> writes;  // since the beginning, in the order of their start
 
  private:
@@ -143,7 +159,7 @@ struct LogBench {
     while (reactor->turn()) {
     }
   }
-  Lsn append(uint64_t n, size_t bytes = 0, bool data = false) {
+  Lsn append(uint64_t n, size_t bytes = 0, Wal::Data data = Wal::Data::none) {
     return wal->append(record_bytes(n, bytes), data);
   }
   /// Appends and lets the log write end: one log write a record.

@@ -62,6 +62,13 @@ SimDisk::Image SimDisk::image() const {
   return image;
 }
 
+void SimDisk::fill(uint64_t bytes) {
+  const auto zeros = std::make_shared<const Bytes>(kSectorBytes);
+  for (uint64_t sector = 0; sector < bytes / kSectorBytes; ++sector) {
+    durable_.emplace(sector, zeros);
+  }
+}
+
 void SimDisk::restore(Sectors durable) {
   durable_ = std::move(durable);
   unflushed_.clear();
@@ -213,22 +220,19 @@ Task<Result<void>> SimDisk::write_durable(uint64_t offset, ByteView from) {
   return write_any(offset, from, true);
 }
 
-Task<Result<void>> SimDisk::flush() {
-  const Fate fate = start(Op::flush);
-  Reactor& reactor = *reactor_;
-  const uint64_t until = order_;
-  // Only what had finished before this call is covered.
-  std::vector<std::pair<uint64_t, uint64_t>> covered;
+/// What a flush that starts now covers: what has finished.
+std::vector<SimDisk::Covered> SimDisk::coverable(bool overwrites_only) const {
+  std::vector<Covered> covered;
   for (const auto& [sector, versions] : unflushed_) {
+    if (overwrites_only && durable_.find(sector) == durable_.end()) continue;
     for (const Version& v : versions) {
-      if (v.done && v.order <= until) covered.emplace_back(sector, v.order);
+      if (v.done) covered.push_back({sector, v.order});
     }
   }
-  if (!power_.on) co_await std::suspend_always{};
-  co_await reactor.sleep(1 + random_.below(power_.delay_max));
-  if (!power_.on) co_await std::suspend_always{};
-  before_event();
-  if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: flush failed");
+  return covered;
+}
+
+void SimDisk::make_durable(const std::vector<Covered>& covered) {
   for (const auto& [sector, order] : covered) {
     auto found = unflushed_.find(sector);
     if (found == unflushed_.end()) continue;
@@ -240,6 +244,30 @@ Task<Result<void>> SimDisk::flush() {
     versions.erase(versions.begin(), mine + 1);
     if (versions.empty()) unflushed_.erase(found);
   }
+}
+
+bool SimDisk::flush_covers(uint64_t offset, uint64_t bytes) {
+  if (!cache_) return false;
+  for (uint64_t at = offset; at < offset + bytes; at += kSectorBytes) {
+    if (durable_.find(at / kSectorBytes) == durable_.end()) return false;
+  }
+  return true;
+}
+
+Task<Result<void>> SimDisk::flush() {
+  const Fate fate = start(Op::flush);
+  Reactor& reactor = *reactor_;
+  const std::vector<SimDisk*> alone{this};
+  std::vector<std::pair<SimDisk*, std::vector<Covered>>> covered;
+  for (SimDisk* disk : cache_ ? *cache_ : alone) {
+    covered.emplace_back(disk, disk->coverable(disk != this));
+  }
+  if (!power_.on) co_await std::suspend_always{};
+  co_await reactor.sleep(1 + random_.below(power_.delay_max));
+  if (!power_.on) co_await std::suspend_always{};
+  before_event();
+  if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: flush failed");
+  for (const auto& [disk, versions] : covered) disk->make_durable(versions);
   co_return Result<void>{};
 }
 

@@ -49,6 +49,15 @@ class SimDisk final : public media::Device {
   /// From now on a read beside a write meets each sector before or after it, as chance has it;
   /// without this, after it.
   void mix_reads() { mixes_reads_ = true; }
+  /// As if its first `bytes` had been filled with zeros, durably.
+  void fill(uint64_t bytes);
+  /// All disks of one group lie behind one cache: see Device::flush_domain(). A flush of one covers
+  /// in the others only what overwrites something durable: the rest would need a change of a file's
+  /// metadata.
+  void join(const std::shared_ptr<std::vector<SimDisk*>>& cache) {
+    cache->push_back(this);
+    cache_ = cache;
+  }
   void heal() { faults_.clear(); }
   /// Requests of this kind so far.
   uint64_t requests(Op op) const { return requests_[static_cast<size_t>(op)]; }
@@ -78,6 +87,10 @@ class SimDisk final : public media::Device {
   Task<Result<void>> write(uint64_t offset, ByteView from) override;
   Task<Result<void>> write_durable(uint64_t offset, ByteView from) override;
   Task<Result<void>> flush() override;
+  uint64_t flush_domain() const override {
+    return cache_ ? reinterpret_cast<uintptr_t>(cache_.get()) : 0;
+  }
+  bool flush_covers(uint64_t offset, uint64_t bytes) override;
   Task<void> discard(uint64_t offset, uint64_t bytes) override;
 
  private:
@@ -105,6 +118,13 @@ class SimDisk final : public media::Device {
   void before_event() {
     if (power_.before_event) power_.before_event();
   }
+  /// A version of a sector.
+  struct Covered {
+    uint64_t sector;
+    uint64_t order;
+  };
+  std::vector<Covered> coverable(bool overwrites_only) const;
+  void make_durable(const std::vector<Covered>& covered);
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
   Sector newest(uint64_t sector) const;
   Sector met_by_read(uint64_t sector);
@@ -118,6 +138,7 @@ class SimDisk final : public media::Device {
   uint64_t bytes_;
   uint64_t order_ = 0;
   bool mixes_reads_ = false;
+  std::shared_ptr<std::vector<SimDisk*>> cache_;  // shared with those
   uint64_t requests_[3] = {};
   Sectors durable_;
   std::map<uint64_t, std::vector<Version>> unflushed_;

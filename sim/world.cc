@@ -14,6 +14,11 @@ SimDisk& World::add_disk(std::string name, uint64_t bytes) {
   return *disks_.back();
 }
 
+void World::share_cache() {
+  const auto cache = std::make_shared<std::vector<SimDisk*>>();
+  for (const auto& disk : disks_) disk->join(cache);
+}
+
 void World::cut_power_at(uint64_t requests_from_now) {
   power_.cut_at = requests_from_now == 0 ? 0 : power_.requests + requests_from_now;
 }

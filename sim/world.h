@@ -35,6 +35,8 @@ class World {
 
   SimDisk& add_disk(std::string name, uint64_t bytes);
   const std::vector<std::unique_ptr<SimDisk>>& disks() const { return disks_; }
+  /// All disks so far lie behind one cache: a flush of one is a flush of all.
+  void share_cache();
 
   /// The n-th request to any disk from now on is the last to start; 0: never.
   void cut_power_at(uint64_t requests_from_now);

@@ -60,7 +60,7 @@ void expect_every_cut_is_survived(uint64_t seed, const Breadth& breadth, uint64_
 TEST(ShardPower, Every_cut_point_of_small_inline_updates_keeps_what_was_acknowledged) {
   // Goal: promise 1 where values ride in the log. Method: cut at request 1, 2, ... until the
   // workload gets through; every second run loses the power again while it recovers.
-  for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(15); ++seed) {
     ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
         seed, {.value_bytes_max = 2'000, .conditions = false, .scatter_percent = 0}, 16));
   }
@@ -68,7 +68,7 @@ TEST(ShardPower, Every_cut_point_of_small_inline_updates_keeps_what_was_acknowle
 
 TEST(ShardPower, Every_cut_point_of_data_updates_that_trim_keeps_what_was_acknowledged) {
   // Goal: data beside the log, overwrites that trim and free blocks, punches, resource reuse.
-  for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(15); ++seed) {
     ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
         seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 40'000, .punch_percent = 20}, 18));
   }
@@ -76,7 +76,7 @@ TEST(ShardPower, Every_cut_point_of_data_updates_that_trim_keeps_what_was_acknow
 
 TEST(ShardPower, Every_cut_point_of_large_updates_keeps_what_was_acknowledged) {
   // Goal: data that is under way before its record is built, refused updates among it.
-  for (uint64_t seed = test_seed(); seed < test_seed() + 4; ++seed) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(4); ++seed) {
     ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
         seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 500'000, .punch_percent = 20}, 14));
   }
@@ -85,7 +85,7 @@ TEST(ShardPower, Every_cut_point_of_large_updates_keeps_what_was_acknowledged) {
 TEST(ShardPower, Every_cut_point_of_punches_with_markers_keeps_what_was_acknowledged) {
   // Goal: punches of more records than go at once, and the pass that removes them behind the
   // scenes. Method: updates of 140 records each, long keys, many punches.
-  for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(15); ++seed) {
     ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(seed,
                                                          {.types = {0, 5},
                                                           .dkeys = 2,
@@ -101,7 +101,7 @@ TEST(ShardPower, Every_cut_point_of_punches_with_markers_keeps_what_was_acknowle
 TEST(ShardPower, Random_cuts_of_a_long_life_keep_what_was_acknowledged) {
   // Goal: errors that need several eras, logs that wrap, space that is used again. Method: one
   // shard, many eras, each cut somewhere; now and then an orderly end.
-  for (uint64_t seed = test_seed(); seed < test_seed() + 15; ++seed) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(15); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Rig rig(
         seed,

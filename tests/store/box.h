@@ -41,6 +41,11 @@ class Box {
 
   sim::World& world() { return world_; }
   SimDisk& disk(size_t i) { return *world_.disks()[i]; }
+  /// From now on one flush is enough for log and data, where data overwrites something.
+  void share_cache() {
+    world_.share_cache();
+    disk(2).fill(1u << 20);
+  }
   vos::Shard& shard() { return *shard_; }
   bool has_shard() const { return shard_ != nullptr; }
 
