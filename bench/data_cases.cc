@@ -62,6 +62,7 @@ struct Sides {
   uint64_t our_slot = 0, their_slot = 0;
   SeededRandom random{1};
   double space_ratio_max = 0;
+  std::vector<size_t> free_lanes;
 
   Sides(const std::string& directory, Shape s)
       : shape(s), ours(directory), raw(directory + "/raw", s.array_bytes / s.bytes, s.bytes),
@@ -74,10 +75,23 @@ struct Sides {
         must_run(write_part(ours.shard(), {at, kMiB}, b));
       }
     }
+    for (size_t i = 0; i < s.depth; ++i) free_lanes.push_back(i);
     raw.fill(b);  // so that no side pays for allocating blocks in the file system
   }
   void must_run(Task<Result<void>> task) {
     if (!ours.context().run(std::move(task))) die("an operation failed");
+  }
+
+  /// With a buffer that no other transfer under way has: readers check what is in theirs.
+  Task<Result<void>> transfer_one() {
+    const size_t lane = free_lanes.back();
+    free_lanes.pop_back();
+    std::byte* const data = buffers.data() + lane * shape.bytes;
+    const Part part{next(our_slot) * shape.bytes, shape.bytes};
+    const auto done = shape.reading ? co_await read_part(ours.shard(), part, data)
+                                    : co_await write_part(ours.shard(), part, data);
+    free_lanes.push_back(lane);
+    co_return done;
   }
 
   uint64_t next(uint64_t& in_turn) {
@@ -87,14 +101,7 @@ struct Sides {
   double our_rate(double seconds) {
     const size_t count = shape.depth == 1 ? 1 : shape.depth * 16;
     const double rate = rate_of(seconds, count, [&] {
-      size_t lane = 0;
-      ours.run_many(count, shape.depth, [&](size_t) {
-        // Readers must not share a buffer; a task's number tells which one is free only by turns.
-        std::byte* const data = buffers.data() + lane++ % shape.depth * shape.bytes;
-        const Part part{next(our_slot) * shape.bytes, shape.bytes};
-        return shape.reading ? read_part(ours.shard(), part, data)
-                             : write_part(ours.shard(), part, data);
-      });
+      ours.run_many(count, shape.depth, [&](size_t) { return transfer_one(); });
       note_space();
     });
     return rate * unit();

@@ -15,6 +15,9 @@ using Side = std::function<double()>;
 struct Peer {
   std::string name;
   Side run;
+  /// Waits for work that `run` left behind, so that it takes nothing from the next side. Not in the
+  /// time of `run`, but in what the peer used.
+  std::function<void()> settle = {};
 };
 
 /// More JSON members of a line, for example "\"flushes\": 12"; given our count of operations.
@@ -53,6 +56,8 @@ struct Run {
 void add_store_cases(std::vector<Case>& cases);
 void add_data_cases(std::vector<Case>& cases);
 void add_store_time_cases(std::vector<Case>& cases);
+void add_capacity_cases(std::vector<Case>& cases);
+void add_memory_case(std::vector<Case>& cases);
 void add_client_cases(std::vector<Case>& cases);
 void add_file_cases(std::vector<Case>& cases);
 

@@ -72,11 +72,12 @@ struct Tally {
   double operations = 0;
   Counters used;
 
-  void round(const Side& side) {
+  void round(const Side& side, const std::function<void()>& settle = {}) {
     const Counters before = Counters::now();
     const double begin = now_seconds();
     rates.push_back(side());
     operations += rates.back() * (now_seconds() - begin);
+    if (settle) settle();
     used += Counters::now() - before;
   }
   /// JSON members, each name with `prefix` before it.
@@ -132,7 +133,7 @@ void Run::compare_all(const Side& ours, const std::vector<Peer>& peers, const Ex
   const int n = smoke ? 1 : rounds;
   for (int i = 0; i < n; ++i) {
     our.round(ours);
-    for (size_t p = 0; p < peers.size(); ++p) their[p].round(peers[p].run);
+    for (size_t p = 0; p < peers.size(); ++p) their[p].round(peers[p].run, peers[p].settle);
   }
   const std::string beside = extra ? ", " + extra(our.operations) : "";
   const std::string whole_name = name;
@@ -205,6 +206,8 @@ int run_all(const Arguments& a) {
   add_store_cases(cases);
   add_data_cases(cases);
   add_store_time_cases(cases);
+  add_capacity_cases(cases);
+  add_memory_case(cases);
   add_client_cases(cases);
   add_file_cases(cases);
   bool found = a.wanted.empty();

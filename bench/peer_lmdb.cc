@@ -20,7 +20,7 @@ void check(int status) {
   if (status != 0) die(std::string("LMDB: ") + mdb_strerror(status));
 }
 
-class Lmdb final : public FetchPeer {
+class Lmdb final : public FetchPeer, public ListPeer {
  public:
   Lmdb(const std::string& directory, uint64_t keys, size_t value_bytes, size_t batch)
       : into_(value_bytes, 'x'), keys_(keys), batch_(batch) {
@@ -31,6 +31,7 @@ class Lmdb final : public FetchPeer {
     fill();
   }
   ~Lmdb() override {
+    if (cursor_ != nullptr) mdb_cursor_close(cursor_);
     mdb_txn_abort(reader_);
     mdb_env_close(env_);
   }
@@ -41,6 +42,27 @@ class Lmdb final : public FetchPeer {
       check(mdb_txn_renew(reader_));
       for (size_t i = 0; i < batch_; ++i) get_one();
       mdb_txn_reset(reader_);
+    }
+  }
+
+  void list(size_t count) override {
+    listed_.clear();
+    for (size_t done = 0; done < count; ++done) {
+      if (cursor_ == nullptr) {
+        check(mdb_txn_renew(reader_));
+        check(mdb_cursor_open(reader_, dbi_, &cursor_));
+      }
+      MDB_val k{};
+      MDB_val v{};
+      const int status = mdb_cursor_get(cursor_, &k, &v, MDB_NEXT);
+      if (status == MDB_NOTFOUND) {
+        mdb_cursor_close(cursor_);
+        cursor_ = nullptr;
+        mdb_txn_reset(reader_);
+        continue;
+      }
+      check(status);
+      listed_.append(static_cast<const char*>(k.mv_data) + dkey_at_, kKeyBytes);
     }
   }
 
@@ -69,6 +91,9 @@ class Lmdb final : public FetchPeer {
 
   MDB_env* env_ = nullptr;
   MDB_dbi dbi_ = 0;
+  MDB_cursor* cursor_ = nullptr;  // while a list is under way
+  std::string listed_;
+  const size_t dkey_at_ = peer_key(0).find(key_text(0));
   MDB_txn* reader_ = nullptr;
   std::string into_;
   uint64_t keys_ = 0;
@@ -83,12 +108,18 @@ std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string& directory, uint6
   return std::make_unique<Lmdb>(directory, keys, value_bytes, batch);
 }
 
+std::unique_ptr<ListPeer> make_lmdb_list(const std::string& directory, uint64_t keys,
+                                         size_t value_bytes) {
+  return std::make_unique<Lmdb>(directory, keys, value_bytes, 1);
+}
+
 #else
 
 const bool kHaveLmdb = false;
 std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string&, uint64_t, size_t, size_t) {
   return nullptr;
 }
+std::unique_ptr<ListPeer> make_lmdb_list(const std::string&, uint64_t, size_t) { return nullptr; }
 
 #endif
 

@@ -50,6 +50,38 @@ std::unique_ptr<FetchPeer> make_rocksdb_fetches(const std::string& directory, ui
 std::unique_ptr<FetchPeer> make_lmdb_fetches(const std::string& directory, uint64_t keys,
                                              size_t value_bytes, size_t batch = 1);
 
+/// RocksDB within a budget: block cache, the tables' indexes and filters, and memtables (half of it
+/// at most). A peer of cases with more metadata than memory, filled with `keys` values and
+/// compacted.
+struct CapacityPeer {
+  virtual ~CapacityPeer() = default;
+  /// Gets of random keys from so many threads; operations per second.
+  virtual double get_rate(double seconds, size_t threads) = 0;
+  /// A synced batch of random keys; `get_first`: each is read before.
+  virtual void put(size_t count, bool get_first) = 0;
+  /// The same without waiting for the log, until so many bytes of keys and values are written.
+  virtual void overwrite(uint64_t bytes) = 0;
+  /// Waits until there is nothing to flush and to compact.
+  virtual void settle() = 0;
+};
+struct CapacitySizes {
+  uint64_t keys;
+  size_t value_bytes;
+  uint64_t memory_bytes;
+};
+std::unique_ptr<CapacityPeer> make_rocksdb_capacity(const std::string& directory,
+                                                    CapacitySizes sizes);
+
+/// LMDB's cursor over all values.
+struct ListPeer {
+  virtual ~ListPeer() = default;
+  /// Goes over the next `count` keys, from the start again behind the last one, and copies what is
+  /// a dkey of ours. One read transaction from start to end.
+  virtual void list(size_t count) = 0;
+};
+std::unique_ptr<ListPeer> make_lmdb_list(const std::string& directory, uint64_t keys,
+                                         size_t value_bytes);
+
 extern const bool kHaveRocksdb, kHaveLmdb;
 
 /// The control of device cases: O_DIRECT through our device code but without a store, overwriting

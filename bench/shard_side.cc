@@ -59,6 +59,21 @@ void ShardSide::reopen() {
   shard_ = std::move(*shard);
 }
 
+void ShardSide::reopen_within(uint64_t memory_bytes) {
+  if (!context_->run(shard_->checkpoint())) die("the checkpoint failed");
+  sizes_.memory_bytes = memory_bytes;
+  abandon();
+  reopen();
+}
+
+uint64_t ShardSide::bytes_moved() const {
+  uint64_t sum = 0;
+  for (const auto* device : {wal_.get(), meta_.get(), data_.get()}) {
+    sum += device->counts().read_bytes + device->counts().written_bytes;
+  }
+  return sum;
+}
+
 ShardSide::~ShardSide() {
   if (shard_ && !context_->run(shard_->close())) die("the shard does not close");
 }

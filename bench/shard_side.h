@@ -35,6 +35,12 @@ class ShardSide {
   void abandon();
   /// The same files once more, after abandon().
   void reopen();
+  /// Makes a checkpoint and goes on with another budget and nothing in memory.
+  void reopen_within(uint64_t memory_bytes);
+  /// Of metadata, since the shard was made or opened.
+  uint64_t pages_read() const { return meta_->counts().read_bytes / index::kPageBytes; }
+  /// To and from all devices, since then.
+  uint64_t bytes_moved() const;
 
   /// Requests to the three devices since this call, for each operation of ours, as JSON members.
   /// Peers' rounds make none, so the difference over a whole case is ours.

@@ -36,6 +36,24 @@ void fill_values(ShardSide& side, uint64_t keys, Bytes& value) {
   }
 }
 
+Task<Result<void>> get_values(vos::Shard& shard, SeededRandom& random, uint64_t keys, Bytes& value,
+                              uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string dkey = key_text(random.below(keys));
+    vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
+    request.iods.push_back({as_bytes("a"),
+                            model::ValueType::single,
+                            value.size(),
+                            0,
+                            {},
+                            {{value.data(), value.size()}},
+                            false});
+    CO_TRY(done, co_await shard.fetch(request));
+    if (done.iods[0].record_bytes != value.size()) die("a fetch found nothing");
+  }
+  co_return Result<void>{};
+}
+
 namespace {
 
 /// Ours of an update case: a shard that holds `keys` values, and updates of random ones.
@@ -144,27 +162,9 @@ void tmpfs_case(Run& run) {
   std::filesystem::remove_all(memory);
 }
 
-Task<Result<void>> get(vos::Shard& shard, SeededRandom& random, uint64_t keys, Bytes& value,
-                       uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) {
-    const std::string dkey = key_text(random.below(keys));
-    vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
-    request.iods.push_back({as_bytes("a"),
-                            model::ValueType::single,
-                            value.size(),
-                            0,
-                            {},
-                            {{value.data(), value.size()}},
-                            false});
-    CO_TRY(done, co_await shard.fetch(request));
-    if (done.iods[0].record_bytes != value.size()) die("a fetch found nothing");
-  }
-  co_return Result<void>{};
-}
-
 constexpr size_t kBatch = 16;
 
-/// As get(), `kBatch` keys a call, each into its own buffer.
+/// As get_values(), `kBatch` keys a call, each into its own buffer.
 Task<Result<void>> get_batches(vos::Shard& shard, SeededRandom& random, uint64_t keys,
                                Bytes& value, uint64_t count) {
   std::array<std::string, kBatch> dkeys;
@@ -203,7 +203,7 @@ void fetch_case(Run& run, size_t value_bytes, bool lmdb, bool batches = false) {
                    : make_rocksdb_fetches(run.directory + "/rocksdb", keys, value_bytes);
   SeededRandom random(1);
   constexpr uint64_t kStep = 125 * kBatch;
-  const auto fetches = batches ? get_batches : get;
+  const auto fetches = batches ? get_batches : get_values;
   run.compare(
       [&] {
         return rate_of(run.seconds, kStep, [&] {

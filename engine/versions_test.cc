@@ -67,7 +67,7 @@ class VersionsTest : public testing::Test {
     r.body = wire::ObjectFetch{.object = kObject, .dkey = as_bytes(dkey), .iods = iods(room)};
     const wire::Reply reply = serve(r);
     if (reply.error.code() != Errc::ok) return {.code = reply.error.code()};
-    room.resize(std::get<model::Fetched>(reply.body).iods.at(0).record_bytes);
+    room.resize(std::get<model::Fetched>(reply.body).iods.front().record_bytes);
     return {.value = room, .epoch = reply.header.epoch};
   }
   model::Epoch snapshot() {

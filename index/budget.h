@@ -1,5 +1,6 @@
 // How the memory budget of one store is divided. Everything that grows with use has a part here,
-// and stays within it; I/O buffers of operations under way are bounded by how many there are.
+// and stays within it; I/O buffers of operations under way are bounded by how many there are, those
+// of the store itself have a part.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +22,7 @@ inline constexpr size_t kFrameOverhead = 512;
 
 struct Budget {
   uint64_t table_bytes = 0;   // sessions, deferred frees, the log's open writes
+  uint64_t io_bytes = 0;      // writers of pages, batches of the log
   uint64_t bitmap_bytes = 0;  // the maps of free pages and blocks
   size_t frames = 0;          // pages, clones for a checkpoint among them: all that is left
 };
@@ -31,11 +33,17 @@ constexpr uint64_t map_bytes(uint64_t blocks) { return blocks / 4 + blocks / 64 
 /// Sessions and their like get a share whatever the blobs' sizes.
 constexpr uint64_t table_bytes(uint64_t memory_bytes) { return memory_bytes / 16; }
 
+/// So much suffices at any speed; a small store lives with less of them at once.
+constexpr uint64_t io_bytes(uint64_t memory_bytes) {
+  return std::min<uint64_t>(memory_bytes / 32, 4u << 20);
+}
+
 constexpr Budget split_budget(uint64_t memory_bytes, uint64_t meta_pages, uint64_t data_blocks) {
   Budget budget;
   budget.table_bytes = table_bytes(memory_bytes);
+  budget.io_bytes = io_bytes(memory_bytes);
   budget.bitmap_bytes = map_bytes(meta_pages) + map_bytes(data_blocks);
-  const uint64_t taken = budget.table_bytes + budget.bitmap_bytes;
+  const uint64_t taken = budget.table_bytes + budget.io_bytes + budget.bitmap_bytes;
   if (taken < memory_bytes) budget.frames = (memory_bytes - taken) / (kPageBytes + kFrameOverhead);
   return budget;
 }

@@ -11,6 +11,9 @@ namespace cairn::index {
 namespace {
 
 constexpr size_t kSlabFrames = 64;
+// With this much memory a slab of whole huge pages is a small part of it.
+constexpr size_t kHugeFrames = kHugeBytes / kPageBytes;
+constexpr size_t kHugeFromFrames = 16 * kHugeFrames;
 constexpr uint32_t kRunPages =
     64;  // addresses taken at once, so that neighbours in time are neighbours
 constexpr size_t kReservePagesMax = 16'384;
@@ -63,8 +66,9 @@ Slot* Pager::State::find(uint64_t page_number) {
 Slot* Pager::State::take_slot() {
   CHECK(has_room(1));
   if (free_buffers.empty()) {
-    std::byte* base = slabs.emplace_back(kSlabFrames * kPageBytes).data();
-    for (size_t i = kSlabFrames; i-- > 0;) free_buffers.push_back(base + i * kPageBytes);
+    const size_t frames = frames_limit >= kHugeFromFrames ? kHugeFrames : kSlabFrames;
+    std::byte* base = slabs.emplace_back(frames * kPageBytes).data();
+    for (size_t i = frames; i-- > 0;) free_buffers.push_back(base + i * kPageBytes);
   }
   if (free_slots.empty()) free_slots.push_back(&slots.emplace_back());
   Slot* slot = free_slots.back();

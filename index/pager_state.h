@@ -15,6 +15,7 @@
 
 #include "base/flat_map.h"
 
+#include "index/frame_slab.h"
 #include "index/pager.h"
 #include "index/replacement.h"
 #include "media/device.h"
@@ -99,7 +100,7 @@ struct Pager::State {
   FlatMap<uint64_t, Slot*> table;
   std::deque<Slot> slots;
   std::vector<Slot*> free_slots;
-  std::vector<media::AlignedBuffer> slabs;
+  std::vector<FrameSlab> slabs;
   std::vector<std::byte*> free_buffers;
   Replacement replacement;
   std::vector<Slot*> passed_over;  // scratch of evict()

@@ -24,9 +24,15 @@ class Tree {
   /// @error page_absent
   Result<std::optional<ByteView>> get(ByteView key);
 
-  /// A hint: get() of these keys comes next. The CPU fetches what they will look at, for all keys
-  /// side by side instead of one after another. Pages that are not in memory stay away.
-  void prefetch(std::span<const ByteView> keys);
+  /// What get_many() found of one key.
+  struct Looked {
+    bool known = false;  // false: a page is not in memory, or damaged; get() tells which
+    std::optional<ByteView> value;  // as of get()
+  };
+  /// As get() of each key, but their ways down go side by side: a random look-up in a large tree
+  /// mostly waits for memory, and those waits overlap. Also brings the neighbours of keys that are
+  /// not there. Never fails. @param found  as many as keys
+  void get_many(std::span<const ByteView> keys, std::span<Looked> found);
 
   /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none.
   /// May be a removed record's stamp where its page lies wholly inside the range. @error

@@ -72,7 +72,7 @@ struct FetchedIod {
 struct Fetched {
   Errc status = Errc::ok;
   Epoch epoch = 0;  // of a transactional fetch
-  std::vector<FetchedIod> iods;
+  SmallVector<FetchedIod, 1> iods;
 };
 
 /// What to enumerate and from where.

@@ -1,6 +1,7 @@
 // Fetches: plan on the tree, copy what stands in it, read blocks, and answer nothing that is not
 // durable.
 #include <algorithm>
+#include <array>
 
 #include "vos/epoch_view.h"
 #include "vos/request.h"
@@ -34,6 +35,8 @@ struct Fetch {
   std::vector<DataRead> reads;
   model::Epoch newest_seen = 0;
   bool saw_absence = false;
+  // What the tree holds under the first iod's single value, if somebody has looked; of this step.
+  const index::Tree::Looked* looked = nullptr;
 
   Result<void> check();
   Result<void> plan();
@@ -90,7 +93,9 @@ void Fetch::add_piece(size_t index, uint64_t offset, uint64_t bytes) {
 
 Result<void> Fetch::plan_single(Look& look, size_t index, Floor floor) {
   const CheckedIod& c = checked.iods[index];
-  TRY(record, look.view().get(record_key(c.akey_prefix, Kind::single)));
+  const bool known = index == 0 && looked != nullptr && looked->known && look.view().is_live();
+  TRY(record, known ? Result<std::optional<ByteView>>(looked->value)
+                    : look.view().get(record_key(c.akey_prefix, Kind::single)));
   if (!record || epoch_of(*record) <= floor) {
     saw_absence = true;
     return {};
@@ -297,24 +302,32 @@ Task<Result<void>> run_fetch(Fetch& fetch) {
   co_return Result<void>{};
 }
 
-/// Has the CPU bring what the first iods of these single-value fetches will look at.
-void prefetch(index::Tree& tree, std::span<const Fetch> fetches) {
-  std::vector<Key> keys;
-  std::vector<ByteView> views;
-  keys.reserve(fetches.size());
-  views.reserve(fetches.size());
-  for (const Fetch& fetch : fetches) {
-    const CheckedIod& c = fetch.checked.iods.front();
-    const bool single = c.iod->type == model::ValueType::single;
-    views.push_back(
-        keys.emplace_back(single ? record_key(c.akey_prefix, Kind::single)
-                                 : extent_key(c.akey_prefix, c.recxs.front().span.begin + 1)));
-  }
-  tree.prefetch(views);
-}
-
 /// Fetches that fetch_many() has under way in one plain step.
 constexpr size_t kFetchesAtOnce = 32;
+
+/// What the first iods of some fetches look at, found side by side. Of arrays only the
+/// neighbourhood is known then, but it is in the CPU's cache.
+struct LookedAhead {
+  std::array<Key, kFetchesAtOnce> keys;
+  std::array<ByteView, kFetchesAtOnce> views;
+  std::array<index::Tree::Looked, kFetchesAtOnce> found;
+
+  void look(index::Tree& tree, std::span<Fetch> fetches);
+};
+
+void LookedAhead::look(index::Tree& tree, std::span<Fetch> fetches) {
+  size_t count = 0;
+  for (Fetch& fetch : fetches) {
+    const CheckedIod& c = fetch.checked.iods.front();
+    const bool single = c.iod->type == model::ValueType::single;
+    keys[count] = single ? record_key(c.akey_prefix, Kind::single)
+                         : extent_key(c.akey_prefix, c.recxs.front().span.begin + 1);
+    views[count] = keys[count];
+    if (single) fetch.looked = &found[count];
+    ++count;
+  }
+  tree.get_many(std::span(views).first(count), std::span(found).first(count));
+}
 
 }  // namespace
 
@@ -336,6 +349,7 @@ Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
   results.reserve(requests.size());
   std::vector<Fetch> fetches;
   fetches.reserve(std::min(requests.size(), kFetchesAtOnce));
+  LookedAhead ahead;
   while (!requests.empty()) {
     const auto group = requests.first(std::min(requests.size(), kFetchesAtOnce));
     requests = requests.subspan(group.size());
@@ -343,10 +357,14 @@ Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
     for (const FetchRequest& request : group) {
       CO_TRY(checked, fetches.emplace_back(*state_, request).check());
     }
-    prefetch(state_->tree(), fetches);
+    ahead.look(state_->tree(), fetches);
+    bool same_step = true;
     for (Fetch& fetch : fetches) {
+      if (!same_step) fetch.looked = nullptr;
       CO_TRY(done, fetch.done_at_once());
       if (!done) {
+        same_step = false;
+        fetch.looked = nullptr;
         CO_TRY(ran, co_await run_fetch(fetch));
       }
       results.push_back(std::move(fetch.result));

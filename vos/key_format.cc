@@ -85,6 +85,18 @@ Component component_of(model::KeyKind kind, ByteView key) {
   return c;
 }
 
+namespace {
+
+/// All, if there is no zero.
+size_t bytes_before_zero(ByteView bytes) {
+  if (bytes.empty()) return 0;
+  const void* const zero = std::memchr(bytes.data(), 0, bytes.size());
+  if (zero == nullptr) return bytes.size();
+  return static_cast<size_t>(static_cast<const std::byte*>(zero) - bytes.data());
+}
+
+}  // namespace
+
 void add_component(Key& key, model::KeyKind kind, const Component& component) {
   if (component.none) return add_none(key);
   if (kind == model::KeyKind::integer) {
@@ -93,9 +105,13 @@ void add_component(Key& key, model::KeyKind kind, const Component& component) {
     key.add_ordered(load_le64(component.bytes.data()));
     return;
   }
-  for (const std::byte b : component.view()) {
-    key.add(static_cast<uint8_t>(b));
-    if (b == std::byte{0}) key.add(0xFF);
+  ByteView rest = component.view();
+  for (size_t run = bytes_before_zero(rest);; run = bytes_before_zero(rest)) {
+    key.add(rest.first(run));
+    if (run == rest.size()) break;
+    key.add(0);
+    key.add(0xFF);
+    rest = rest.subspan(run + 1);
   }
   key.add(0);
   key.add(1);
@@ -129,22 +145,23 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind) {
     return take_integer(in);
   }
   c.none = false;
-  for (size_t i = 0; i < in.size(); ++i) {
-    if (in[i] == std::byte{0}) {
-      if (++i == in.size()) break;
-      if (in[i] == std::byte{1}) {
-        const bool hashed = kind == model::KeyKind::hashed;
-        if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
-        in = in.subspan(i + 1);
-        return c;
-      }
-      if (in[i] != std::byte{0xFF}) break;
-      if (c.size == c.bytes.size()) break;
-      c.bytes[c.size++] = std::byte{0};
-      continue;
+  for (size_t at = 0;;) {
+    const size_t run = bytes_before_zero(in.subspan(at));
+    if (run > c.bytes.size() - c.size) break;
+    if (run != 0) std::memcpy(c.bytes.data() + c.size, in.data() + at, run);
+    c.size = static_cast<uint8_t>(c.size + run);
+    at += run;
+    if (in.size() - at < 2) break;
+    const std::byte mark = in[at + 1];
+    at += 2;
+    if (mark == std::byte{1}) {
+      const bool hashed = kind == model::KeyKind::hashed;
+      if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
+      in = in.subspan(at);
+      return c;
     }
-    if (c.size == c.bytes.size()) break;
-    c.bytes[c.size++] = in[i];
+    if (mark != std::byte{0xFF} || c.size == c.bytes.size()) break;
+    c.bytes[c.size++] = std::byte{0};
   }
   return fail(Errc::checksum, "key: malformed component");
 }

@@ -198,8 +198,8 @@ Result<void> Listing::step_keys() {
       TRY(moved, cursor.next());
       continue;
     }
-    Key key_prefix = prefix;
-    add_component(key_prefix, kind, component);
+    Key key_prefix;
+    key_prefix.add(cursor.key().first(cursor.key().size() - rest.size()));
     TRY(is_visible, visible(look, key_prefix, floor, cursor));
     if (is_visible) {
       TRY(emitted, emit_key(look, component, key_prefix));

@@ -2,6 +2,7 @@
 // memory, and those waits can overlap.
 #include <algorithm>
 
+#include "base/check.h"
 #include "index/tree.h"
 
 namespace cairn::index {
@@ -14,6 +15,7 @@ constexpr size_t kFetchedBytes = 1024;
 /// An entry of a small value, with what stands before it in its first line.
 constexpr size_t kEntryBytes = 192;
 constexpr size_t kLineBytes = 64;
+constexpr uint32_t kNoSlot = UINT32_MAX;
 
 void fetch_lines(const std::byte* from, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kLineBytes) __builtin_prefetch(from + at);
@@ -21,14 +23,19 @@ void fetch_lines(const std::byte* from, size_t bytes) {
 
 }  // namespace
 
-void Tree::prefetch(std::span<const ByteView> keys) {
+void Tree::get_many(std::span<const ByteView> keys, std::span<Looked> found) {
+  DCHECK(keys.size() == found.size());
+  std::fill(found.begin(), found.end(), Looked{pager_.root().is_null(), std::nullopt});
   if (pager_.root().is_null()) return;
   const auto root = root_frame();
   if (!root) return;
   std::array<std::byte*, kAtOnce> pages;
+  std::array<uint32_t, kAtOnce> slots;
   while (!keys.empty()) {
     const auto group = keys.first(std::min(keys.size(), kAtOnce));
+    const auto group_found = found.first(group.size());
     keys = keys.subspan(group.size());
+    found = found.subspan(group.size());
     pages.fill((*root)->data);
     // Leaves all have one depth.
     for (uint32_t level = (*root)->header().level; level > 0; --level) {
@@ -43,9 +50,14 @@ void Tree::prefetch(std::span<const ByteView> keys) {
     for (size_t i = 0; i < group.size(); ++i) {
       if (pages[i] == nullptr) continue;
       const Node leaf(pages[i]);
-      const Node::Found found = leaf.find(group[i]);
-      if (!found.equal) continue;
-      fetch_lines(leaf.entry(found.slot), kEntryBytes);
+      const Node::Found at = leaf.find(group[i]);
+      slots[i] = at.equal ? at.slot : kNoSlot;
+      if (at.equal) fetch_lines(leaf.entry(at.slot), kEntryBytes);
+    }
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (pages[i] == nullptr) continue;
+      group_found[i].known = true;
+      if (slots[i] != kNoSlot) group_found[i].value = Node(pages[i]).leaf_value(slots[i]);
     }
   }
 }
