@@ -48,7 +48,7 @@ std::string get(System& system, Container& cont, uint64_t n) {
                  .buffer = {{reinterpret_cast<std::byte*>(value.data()), value.size()}}};
   const auto got = run(system, cont.fetch({.oid = object(n), .dkey = as_bytes(key)}, {iod}));
   if (!got || got->status != Errc::ok) return "error";
-  value.resize(got->iods.at(0).record_bytes);
+  value.resize(got->iods.front().record_bytes);
   return value;
 }
 
