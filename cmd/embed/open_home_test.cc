@@ -105,7 +105,7 @@ std::string get(System& system, Container& cont, uint64_t object) {
   const auto got =
       run(system, cont.fetch({.oid = plain_object(object), .dkey = as_bytes(dkey)}, {iod}));
   if (!got || got->status != Errc::ok) return "error";
-  value.resize(got->iods.at(0).record_bytes);
+  value.resize(got->iods.front().record_bytes);
   return value;
 }
 
