@@ -33,9 +33,10 @@ constexpr uint64_t map_bytes(uint64_t blocks) { return blocks / 4 + blocks / 64 
 /// Sessions and their like get a share whatever the blobs' sizes.
 constexpr uint64_t table_bytes(uint64_t memory_bytes) { return memory_bytes / 16; }
 
-/// So much suffices at any speed; a small store lives with less of them at once.
+/// So much suffices at any speed. A store with little memory has few of them at once, and needs all
+/// of it for pages.
 constexpr uint64_t io_bytes(uint64_t memory_bytes) {
-  return std::min<uint64_t>(memory_bytes / 32, 4u << 20);
+  return memory_bytes < (32u << 20) ? 0 : std::min<uint64_t>(memory_bytes / 32, 4u << 20);
 }
 
 constexpr Budget split_budget(uint64_t memory_bytes, uint64_t meta_pages, uint64_t data_blocks) {

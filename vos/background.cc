@@ -17,11 +17,15 @@ struct Slice {
   bool finished = false;  // snapshots: the batch ends with the snapshot's own record
 };
 
+/// Pages that a record of a slice may need, on a generous average.
+constexpr size_t kLoadsPerRecord = 8;
+
 /// Plans and commits; smaller slices where memory or pages are short.
 /// @param make  Result<Slice>(size_t records)
 template <class Make>
 Task<Result<Slice>> run_slice(Shard::State& state, Make make) {
   CO_TRY(admitted, co_await state.store->admit());
+  size_t loads = 0;
   for (size_t records = kRemovalSlice;;) {
     Result<Slice> planned = make(records);
     if (planned) {
@@ -31,6 +35,12 @@ Task<Result<Slice>> run_slice(Shard::State& state, Make make) {
     Result<void> loaded;
     if (!planned && planned.error().code() == Errc::page_absent) {
       loaded = co_await state.store->load_absent();
+      // More pages than memory has push each other out for ever.
+      const bool crowded = records > 1 && ++loads > kLoadsPerRecord * records;
+      if (loaded && crowded) {
+        records /= 8;
+        loads = 0;
+      }
       if (loaded) continue;
     }
     if (!planned && records > 1 && is_short(loaded ? planned.error() : loaded.error())) {
