@@ -17,6 +17,9 @@ def main():
         if not line.startswith("{"):
             continue  # what the build says
         d = json.loads(line)
+        if d["ratio"] is None:  # a count
+            print(f"| `{d['case']}` | {short(d['ours'])} {d['unit']} | - | | | |")
+            continue
         spread = f" ({d['ratio_min']:.2f}-{d['ratio_max']:.2f})" if "ratio_min" in d else ""
         cpu = f"{d['cpu_us_per_op']}, {d['peer_cpu_us_per_op']}" if "cpu_us_per_op" in d else ""
         print(f"| `{d['case']}` | {short(d['ours'])} {d['unit']} | {d['peer']} | "
