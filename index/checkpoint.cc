@@ -184,10 +184,17 @@ Task<void> let_log_go_first(CorePtr core, double done) {
   constexpr double kRoomShare = 0.5;  // of what the log has left; a slow device needs the rest
   constexpr Duration kPause = 200 * kMicrosecond;
   constexpr int kPausesMax = 2'500;
+  // Between a group's answers and what its clients do next the log is idle for a moment, too.
+  constexpr int kIdlePauses = 5;
+  media::Lsn seen = core->wal->appended();
+  int idle_pauses = 0;
   for (int pauses = 0; pauses < kPausesMax; ++pauses) {
+    const bool moved = !core->wal->idle() || core->wal->appended() != seen;
+    idle_pauses = moved ? 0 : idle_pauses + 1;
+    seen = core->wal->appended();
     const Pager::State& s = core->pages();
     const bool hurried = core->is_stopped() || core->checkpoint_waiters != 0 || s.log_tight ||
-                         s.dropped_count > s.frames_limit / 8 || core->wal->idle() ||
+                         s.dropped_count > s.frames_limit / 8 || idle_pauses > kIdlePauses ||
                          core->predicted_replay_ns() > kReplayHurryNs;
     if (hurried) co_return;
     const auto room = static_cast<double>(core->wal->ring_bytes() / 8 * 7 - core->log_limit());
