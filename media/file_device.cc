@@ -88,7 +88,7 @@ class FileDevice final : public Device {
     return write_as(IoRequest::Op::write, offset, from);
   }
   Task<Result<void>> write_durable(uint64_t offset, ByteView from) override {
-    const FlushCover::Seen seen = cover_.before_durable_write(offset, from.size());
+    const FlushCover::Regions seen = cover_.before_durable_write(offset, from.size());
     if (seen.end == 0) return write_as(IoRequest::Op::write_durable, offset, from);
     return write_seen(offset, from, seen);
   }
@@ -138,7 +138,7 @@ class FileDevice final : public Device {
     co_return co_await transfer(op, offset, data, from.size());
   }
 
-  Task<Result<void>> write_seen(uint64_t offset, ByteView from, FlushCover::Seen seen) {
+  Task<Result<void>> write_seen(uint64_t offset, ByteView from, FlushCover::Regions seen) {
     CO_TRY(done, co_await write_as(IoRequest::Op::write_durable, offset, from));
     cover_.after_durable_write(seen);
     co_return Result<void>{};

@@ -268,6 +268,8 @@ TEST_P(FileDevice, A_flush_of_another_file_covers_only_what_was_written_before) 
     ASSERT_TRUE(run(device.write_durable(2 * kRegion, buffer.view().first(kRegion / 2))));
   }
   expect_known(device, 2 * kRegion, kRegion / 2);
+  EXPECT_FALSE(device.flush_covers(0, 3 * kRegion)) << "past the end";
+  EXPECT_FALSE(run(device.write_durable(2 * kRegion, buffer.view())));
   // Other devices: the same cache; what was written is known only after a durable write of theirs.
   const uint64_t domain = device.flush_domain();
   opened = open({});

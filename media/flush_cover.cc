@@ -78,15 +78,19 @@ FlushCover::FlushCover(int fd, bool direct, uint64_t bytes) : fd_(fd), bytes_(by
   domain_ = uint64_t{device} << 2 | (whole_ ? 2 : 0) | 1;
 }
 
+FlushCover::Regions FlushCover::regions_of(uint64_t offset, uint64_t bytes) const {
+  if (domain_ == 0 || whole_ || bytes == 0 || offset > bytes_ || bytes > bytes_ - offset) return {};
+  return {offset / kCoverRegionBytes, (offset + bytes - 1) / kCoverRegionBytes + 1};
+}
+
 bool FlushCover::covers(uint64_t offset, uint64_t bytes) const {
   if (domain_ == 0 || bytes == 0) return false;
   if (whole_) return true;
-  const uint64_t end = std::min<uint64_t>((offset + bytes - 1) / kCoverRegionBytes + 1,
-                                          regions_.size());
-  for (uint64_t region = offset / kCoverRegionBytes; region < end; ++region) {
+  const Regions touched = regions_of(offset, bytes);
+  for (uint64_t region = touched.first; region < touched.end; ++region) {
     if (!regions_[region]) return false;
   }
-  return true;
+  return touched.end != 0;
 }
 
 /// As the file system says now.
@@ -109,27 +113,21 @@ bool FlushCover::written_on_medium(uint64_t region) const {
   return at >= end;
 }
 
-FlushCover::Seen FlushCover::before_durable_write(uint64_t offset, uint64_t bytes) {
-  if (domain_ == 0 || whole_ || bytes == 0 || covers(offset, bytes)) return {};
-  const uint64_t first = offset / kCoverRegionBytes;
-  const uint64_t end = (offset + bytes - 1) / kCoverRegionBytes + 1;
-  for (uint64_t region = first; region < end; ++region) {
+FlushCover::Regions FlushCover::before_durable_write(uint64_t offset, uint64_t bytes) const {
+  if (covers(offset, bytes)) return {};
+  const Regions touched = regions_of(offset, bytes);
+  for (uint64_t region = touched.first; region < touched.end; ++region) {
     if (!regions_[region] && !written_on_medium(region)) return {};
   }
-  return {first, end};
+  return touched;
 }
 
-void FlushCover::after_durable_write(Seen seen) {
-  for (uint64_t region = seen.first; region < seen.end; ++region) regions_[region] = true;
-}
+void FlushCover::after_durable_write(Regions seen) { set(seen, true); }
 
-void FlushCover::forget(uint64_t offset, uint64_t bytes) {
-  if (regions_.empty() || bytes == 0) return;
-  const uint64_t end = std::min<uint64_t>((offset + bytes - 1) / kCoverRegionBytes + 1,
-                                          regions_.size());
-  for (uint64_t region = offset / kCoverRegionBytes; region < end; ++region) {
-    regions_[region] = false;
-  }
+void FlushCover::forget(uint64_t offset, uint64_t bytes) { set(regions_of(offset, bytes), false); }
+
+void FlushCover::set(Regions regions, bool written) {
+  for (uint64_t region = regions.first; region < regions.end; ++region) regions_[region] = written;
 }
 
 }  // namespace cairn::media

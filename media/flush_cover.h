@@ -20,18 +20,21 @@ class FlushCover {
   uint64_t domain() const { return domain_; }
   bool covers(uint64_t offset, uint64_t bytes) const;
 
-  /// Around each durable write: what is found written before it is so on the medium after it, for
-  /// it takes the file's metadata with it.
-  struct Seen {
-    uint64_t first = 0, end = 0;  // regions
+  /// Parts of the file, one after another.
+  struct Regions {
+    uint64_t first = 0, end = 0;
   };
-  /// Nothing seen (end == 0) also where all of it is known.
-  Seen before_durable_write(uint64_t offset, uint64_t bytes);
-  void after_durable_write(Seen seen);
+  /// Around each durable write: what is found written before it is so on the medium after it, for
+  /// it takes the file's metadata with it. Nothing (end == 0) also where all of it is known.
+  Regions before_durable_write(uint64_t offset, uint64_t bytes) const;
+  void after_durable_write(Regions seen);
   /// That part loses its blocks.
   void forget(uint64_t offset, uint64_t bytes);
 
  private:
+  /// Those that a range touches; none of a block device, nor beyond the end.
+  Regions regions_of(uint64_t offset, uint64_t bytes) const;
+  void set(Regions regions, bool written);
   bool written_on_medium(uint64_t region) const;
 
   int fd_;

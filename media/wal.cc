@@ -105,6 +105,7 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   void finish(Batch& batch, bool ok);
   void retire();
   PendingData& pending(Lsn lsn);
+  Lsn landed_end() const;
   bool flush_due() const;
   void start_flush();
   void advance();
@@ -272,30 +273,30 @@ PendingData& Wal::State::pending(Lsn lsn) {
   return *found;
 }
 
+/// All batches up to here are in the device's cache, at least.
+Lsn Wal::State::landed_end() const {
+  Lsn end = written_end;
+  for (const auto& batch : sealed) {
+    if (!batch->landed) break;
+    end = batch->begin + batch->bytes;
+  }
+  return end;
+}
+
 /// All that the oldest record still waits for is a flush.
 bool Wal::State::flush_due() const {
   if (stopped || flushing || data.empty()) return false;
   const PendingData& oldest = data.front();
-  if (!oldest.flushed || !oldest.written) return false;
-  Lsn landed_end = written_end;
-  for (const auto& batch : sealed) {
-    if (!batch->landed || landed_end >= oldest.lsn) break;
-    landed_end = batch->begin + batch->bytes;
-  }
-  return landed_end >= oldest.lsn;
+  return oldest.flushed && oldest.written && landed_end() >= oldest.lsn;
 }
 
 void Wal::State::start_flush() {
   CHECK(!flushing);
   flushing = true;
-  Lsn landed_end = written_end;
-  for (bool all = true; const auto& batch : sealed) {
-    batch->flushing = batch->plain && batch->landed;
-    all = all && batch->landed;
-    if (all) landed_end = batch->begin + batch->bytes;
-  }
+  for (const auto& batch : sealed) batch->flushing = batch->plain && batch->landed;
+  const Lsn end = landed_end();
   for (PendingData& p : data) {
-    if (p.lsn > landed_end) break;
+    if (p.lsn > end) break;
     p.flushing = p.flushed && p.written;
   }
   reactor.spawn(flush(shared_from_this()));
