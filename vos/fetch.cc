@@ -358,13 +358,11 @@ Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
       CO_TRY(checked, fetches.emplace_back(*state_, request).check());
     }
     ahead.look(state_->tree(), fetches);
-    bool same_step = true;
     for (Fetch& fetch : fetches) {
-      if (!same_step) fetch.looked = nullptr;
       CO_TRY(done, fetch.done_at_once());
       if (!done) {
-        same_step = false;
-        fetch.looked = nullptr;
+        // The step ends here, and what was seen in it with it.
+        for (Fetch& any : fetches) any.looked = nullptr;
         CO_TRY(ran, co_await run_fetch(fetch));
       }
       results.push_back(std::move(fetch.result));

@@ -239,7 +239,7 @@ TEST_F(Review, A_shard_whose_metadata_is_full_takes_punches_and_gives_space_back
 
 TEST_F(Review, A_full_shard_can_destroy_a_container_and_reclaim_a_big_punch) {
   // Goal: the slices of the removal fit what a full meta blob keeps back, and the memory that the
-  // maps of larger data blobs leave: with some sizes the pages of one slice pushed each other out.
+  // maps of data blobs of several sizes leave.
   for (uint64_t round = 0; round < 10; ++round) {
     SCOPED_TRACE(round);
     const bool destroy = round == 0;
