@@ -90,8 +90,7 @@ struct Mixture {
     vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
     request.epoch = 0;
     request.transactional = true;
-    request.iods.push_back({as_bytes("a"), model::ValueType::single, into.size(), 0, {},
-                            {{into.data(), into.size()}}, false});
+    request.iods.push_back(value_iod(into));
     const auto done = co_await shard().fetch(request);
     if (!done && done.error().code() != Errc::tx_restart &&
         done.error().code() != Errc::in_progress) {
@@ -117,8 +116,7 @@ struct Mixture {
     request.origin = {.session = 1 + number % vos::kSessionsMax,
                       .sequence = 1 + number / vos::kSessionsMax,
                       .acknowledged_below = 0};
-    request.iods.push_back({as_bytes("a"), model::ValueType::single, value.size(), 0, {},
-                            {{value.data(), value.size()}}, false});
+    request.iods.push_back(value_iod(value));
     CO_TRY(done, co_await shard().update(request));
     co_return Result<void>{};
   }
@@ -136,8 +134,7 @@ struct Mixture {
   Task<Result<void>> prepare(uint64_t number) {
     const std::string dkey = key_text(number);
     vos::UpdateRequest update{.object = ShardSide::object(3), .dkey = as_bytes(dkey)};
-    update.iods.push_back({as_bytes("a"), model::ValueType::single, value.size(), 0, {},
-                           {{value.data(), value.size()}}, false});
+    update.iods.push_back(value_iod(value));
     vos::TransactRequest request;
     request.ops.emplace_back(std::move(update));
     CO_TRY(done, co_await shard().prepare({1, number + 1}, request));

@@ -3,13 +3,13 @@
 #include "bench/peers.h"
 
 #if CAIRN_BENCH_ROCKSDB
-#include <algorithm>
+#include "bench/rocksdb.h"
+
 #include <atomic>
 #include <chrono>
 #include <thread>
 
 #include <rocksdb/cache.h>
-#include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
@@ -22,16 +22,8 @@ namespace cairn::bench {
 
 namespace {
 
-void check(const rocksdb::Status& status) {
-  if (!status.ok()) die("RocksDB: " + status.ToString());
-}
-
 rocksdb::Options options_within(uint64_t memory_bytes) {
-  rocksdb::Options options;
-  options.create_if_missing = true;
-  options.compression = rocksdb::kNoCompression;
-  options.use_direct_reads = true;
-  options.use_direct_io_for_flush_and_compaction = true;
+  rocksdb::Options options = plain_options();
   rocksdb::BlockBasedTableOptions table;
   // Few parts, or a table's filter would be larger than a part and push out what is there.
   constexpr int kShardBits = 2;
@@ -50,10 +42,10 @@ class RocksWithin final : public CapacityPeer {
  public:
   RocksWithin(const std::string& directory, CapacitySizes sizes)
       : keys_(sizes.keys), value_(sizes.value_bytes, 'x') {
-    rocksdb::DB* db = nullptr;
-    check(rocksdb::DB::Open(options_within(sizes.memory_bytes), directory, &db));
-    db_.reset(db);
-    fill();
+    db_ = open_rocksdb(options_within(sizes.memory_bytes), directory);
+    fill_rocksdb(*db_, keys_, value_);
+    check(db_->CompactRange({}, nullptr, nullptr));
+    settle();
   }
 
   double get_rate(double seconds, size_t threads) override {
@@ -115,22 +107,6 @@ class RocksWithin final : public CapacityPeer {
     rocksdb::WriteOptions options;
     options.sync = sync;
     check(db_->Write(options, &batch));
-  }
-
-  void fill() {
-    rocksdb::WriteOptions unlogged;
-    unlogged.disableWAL = true;
-    constexpr uint64_t kBatch = 1'000;
-    for (uint64_t i = 0; i < keys_;) {
-      rocksdb::WriteBatch batch;
-      for (const uint64_t end = std::min(keys_, i + kBatch); i < end; ++i) {
-        batch.Put(peer_key(i), value_);
-      }
-      check(db_->Write(unlogged, &batch));
-    }
-    check(db_->Flush({}));
-    check(db_->CompactRange({}, nullptr, nullptr));
-    settle();
   }
 
   std::unique_ptr<rocksdb::DB> db_;

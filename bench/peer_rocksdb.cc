@@ -3,10 +3,11 @@
 #include "bench/peers.h"
 
 #if CAIRN_BENCH_ROCKSDB
+#include "bench/rocksdb.h"
+
 #include <algorithm>
 
 #include <rocksdb/cache.h>
-#include <rocksdb/db.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #endif
@@ -17,23 +18,50 @@ namespace cairn::bench {
 
 const bool kHaveRocksdb = true;
 
+void check(const rocksdb::Status& status) {
+  if (!status.ok()) die("RocksDB: " + status.ToString());
+}
+
+rocksdb::Options plain_options() {
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.compression = rocksdb::kNoCompression;
+  options.use_direct_reads = true;
+  options.use_direct_io_for_flush_and_compaction = true;
+  return options;
+}
+
+std::unique_ptr<rocksdb::DB> open_rocksdb(const rocksdb::Options& options,
+                                          const std::string& directory) {
+  rocksdb::DB* db = nullptr;
+  check(rocksdb::DB::Open(options, directory, &db));
+  return std::unique_ptr<rocksdb::DB>(db);
+}
+
+void fill_rocksdb(rocksdb::DB& db, uint64_t keys, const std::string& value) {
+  rocksdb::WriteOptions unlogged;
+  unlogged.disableWAL = true;
+  constexpr uint64_t kBatch = 1'000;
+  for (uint64_t i = 0; i < keys;) {
+    rocksdb::WriteBatch batch;
+    for (const uint64_t end = std::min(keys, i + kBatch); i < end; ++i) {
+      batch.Put(peer_key(i), value);
+    }
+    check(db.Write(unlogged, &batch));
+  }
+  check(db.Flush({}));
+}
+
 namespace {
 
 class Rocks final : public UpdatePeer, public FetchPeer {
  public:
   Rocks(const std::string& directory, size_t value_bytes) : value_(value_bytes, 'x') {
-    rocksdb::Options options;
-    options.create_if_missing = true;
-    options.compression = rocksdb::kNoCompression;
-    options.use_direct_reads = true;
-    options.use_direct_io_for_flush_and_compaction = true;
+    rocksdb::Options options = plain_options();
     rocksdb::BlockBasedTableOptions table;
     table.block_cache = rocksdb::NewLRUCache(kCacheBytes);
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-    rocksdb::DB* db = nullptr;
-    const auto status = rocksdb::DB::Open(options, directory, &db);
-    if (!status.ok()) die("RocksDB: " + status.ToString());
-    db_.reset(db);
+    db_ = open_rocksdb(options, directory);
   }
 
   void put(size_t count) override {
@@ -41,32 +69,19 @@ class Rocks final : public UpdatePeer, public FetchPeer {
     for (size_t i = 0; i < count; ++i) batch.Put(peer_key(random_.below(keys_)), value_);
     rocksdb::WriteOptions options;
     options.sync = sync_;
-    const auto status = db_->Write(options, &batch);
-    if (!status.ok()) die("RocksDB: " + status.ToString());
+    check(db_->Write(options, &batch));
   }
 
   void go_unsynced() { sync_ = false; }
 
   void fill(uint64_t keys) {
     keys_ = keys;
-    rocksdb::WriteOptions unlogged;
-    unlogged.disableWAL = true;
-    constexpr uint64_t kBatch = 1'000;
-    for (uint64_t i = 0; i < keys;) {
-      rocksdb::WriteBatch batch;
-      for (const uint64_t end = std::min(keys, i + kBatch); i < end; ++i) {
-        batch.Put(peer_key(i), value_);
-      }
-      if (!db_->Write(unlogged, &batch).ok()) die("RocksDB: a write failed");
-    }
-    if (!db_->Flush({}).ok()) die("RocksDB: flush failed");
+    fill_rocksdb(*db_, keys, value_);
   }
 
   void get(size_t count) override {
     for (size_t i = 0; i < count; ++i) {
-      if (!db_->Get({}, peer_key(random_.below(keys_)), &value_).ok()) {
-        die("RocksDB: get failed");
-      }
+      check(db_->Get({}, peer_key(random_.below(keys_)), &value_));
     }
   }
 

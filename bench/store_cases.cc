@@ -14,16 +14,15 @@
 
 namespace cairn::bench {
 
+model::Iod value_iod(ByteSpan value) {
+  return {as_bytes("a"), model::ValueType::single,      value.size(), 0, {},
+          {{value.data(), value.size()}}, false};
+}
+
 Task<Result<void>> put_value(vos::Shard& shard, uint64_t number, Bytes& value) {
   const std::string dkey = key_text(number);
   vos::UpdateRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
-  request.iods.push_back({as_bytes("a"),
-                          model::ValueType::single,
-                          value.size(),
-                          0,
-                          {},
-                          {{value.data(), value.size()}},
-                          false});
+  request.iods.push_back(value_iod(value));
   CO_TRY(done, co_await shard.update(request));
   co_return Result<void>{};
 }
@@ -41,13 +40,7 @@ Task<Result<void>> get_values(vos::Shard& shard, SeededRandom& random, uint64_t 
   for (uint64_t i = 0; i < count; ++i) {
     const std::string dkey = key_text(random.below(keys));
     vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
-    request.iods.push_back({as_bytes("a"),
-                            model::ValueType::single,
-                            value.size(),
-                            0,
-                            {},
-                            {{value.data(), value.size()}},
-                            false});
+    request.iods.push_back(value_iod(value));
     CO_TRY(done, co_await shard.fetch(request));
     if (done.iods[0].record_bytes != value.size()) die("a fetch found nothing");
   }
@@ -172,13 +165,7 @@ Task<Result<void>> get_batches(vos::Shard& shard, SeededRandom& random, uint64_t
   std::vector<vos::FetchRequest> requests(kBatch);
   for (size_t i = 0; i < kBatch; ++i) {
     requests[i].object = ShardSide::object(1);
-    requests[i].iods.push_back({as_bytes("a"),
-                                model::ValueType::single,
-                                value.size(),
-                                0,
-                                {},
-                                {{room.data() + i * value.size(), value.size()}},
-                                false});
+    requests[i].iods.push_back(value_iod(ByteSpan(room).subspan(i * value.size(), value.size())));
   }
   for (uint64_t done = 0; done < count; done += kBatch) {
     for (size_t i = 0; i < kBatch; ++i) {

@@ -8,6 +8,8 @@ namespace cairn::bench {
 
 /// Single value `number` of object 1.
 Task<Result<void>> put_value(vos::Shard& shard, uint64_t number, Bytes& value);
+/// A single value of akey "a", all of `value`, which is borrowed.
+model::Iod value_iod(ByteSpan value);
 /// Puts numbers [0, keys).
 void fill_values(ShardSide& side, uint64_t keys, Bytes& value);
 
