@@ -16,6 +16,13 @@ constexpr unsigned kIoThreads = 4;
 
 bool io_retry(IoRequest& request, int64_t outcome) {
   using Op = IoRequest::Op;
+  if (is_socket_op(request.op)) {
+    // It waits as long as it takes, and threads may come and go meanwhile.
+    if (outcome == -EINTR || outcome == -ECANCELED) return true;
+    if (outcome == -EAGAIN && ++request.retries < kIoRetriesMax) return true;
+    request.result = outcome;
+    return false;
+  }
   // ECANCELED: the kernel gave up a request because the thread that had submitted it ended.
   if (outcome == -EINTR || outcome == -EAGAIN || outcome == -ECANCELED) {
     if (++request.retries < kIoRetriesMax) return true;
@@ -50,5 +57,7 @@ Result<std::unique_ptr<IoBackend>> make_io_backend() {
   }
   return make_thread_backend(kIoThreads);
 }
+
+std::unique_ptr<IoBackend> make_client_backend() { return make_thread_backend(kIoThreads); }
 
 }  // namespace cairn

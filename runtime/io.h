@@ -1,6 +1,6 @@
-// File I/O below the device seam: requests go in, completions come out on the reactor that owns the
-// backend. Two implementations: io_uring, and a small thread pool where the kernel refuses
-// io_uring.
+// File and socket I/O below the device seam: requests go in, completions come out on the reactor
+// that owns the backend. Two implementations: io_uring, and a small thread pool with epoll for the
+// sockets where the kernel refuses io_uring, and in clients.
 #pragma once
 
 #include <cstdint>
@@ -14,26 +14,52 @@ namespace cairn {
 
 /// One request; owned by the caller and unmoved until `done` was called.
 struct IoRequest {
-  enum class Op : uint8_t { read, write, write_durable, flush, punch_hole };
+  enum class Op : uint8_t {
+    read,
+    write,
+    write_durable,
+    flush,
+    punch_hole,
+    // Of stream sockets, see below.
+    recv,
+    send,
+    accept,
+    connect,
+  };
   Op op = Op::read;
   int fd = -1;
+  /// connect: the sockaddr, `bytes` long.
   std::byte* data = nullptr;
   uint32_t bytes = 0;
   uint64_t offset = 0;
-  /// Bytes transferred, or -errno.
+  /// Bytes transferred, a new descriptor (accept), 0 (connect), or -errno.
   int64_t result = 0;
   void (*done)(IoRequest&) = nullptr;
   void* owner = nullptr;
   // For the backend.
   IoRequest* next = nullptr;
-  uint32_t moved = 0;  // bytes done by earlier short transfers
+  // Bytes done by earlier short transfers; connect: 1 = begun, its outcome is awaited.
+  uint32_t moved = 0;
   uint32_t retries = 0;
   bool alone = false;  // not to be joined with others
 };
+inline bool is_socket_op(IoRequest::Op op) { return op >= IoRequest::Op::recv; }
 
-/// Short transfers, EINTR, EAGAIN and ECANCELED are repeated inside; `result` is all of `bytes`, or
-/// fewer at the end of the file (a read) or on a full file system (a write), or -errno. Writes that
-/// were submitted one after another and continue each other in the file may reach it as one.
+/// Files: short transfers, EINTR, EAGAIN and ECANCELED are repeated inside; `result` is all of
+/// `bytes`, or fewer at the end of the file (a read) or on a full file system (a write), or -errno.
+/// Writes that were submitted one after another and continue each other in the file may reach it as
+/// one.
+///
+/// Sockets: recv and send are one transfer of as many bytes as go now, at least one, and are never
+/// continued inside; 0 from recv is the end of the stream. They wait as long as it takes, through
+/// EINTR, EAGAIN and ECANCELED, and raise no signal. accept gives a blocking, close-on-exec
+/// descriptor. At most one recv or accept and one send or connect is under way on a socket.
+/// Sockets are made blocking (io_uring waits only for such) and stay with one backend; epoll may
+/// make them non-blocking. shutdown(fd, SHUT_RDWR) ends what is under way soon, with an error or 0,
+/// also an accept. A connect to a Unix socket whose queue is full is not such: it gives -EAGAIN or
+/// waits, so Unix sockets are connected by a plain call on a non-blocking descriptor.
+///
+/// The destructor waits for what is under way: shut sockets down before.
 /// Home: the thread that drives the reactor, except where a member says "any thread".
 class IoBackend {
  public:
@@ -53,6 +79,10 @@ class IoBackend {
   /// Ends every wait() in progress, or the next one, until a reap() takes that back. Any thread. So
   /// what a wake() tells must be looked for between reap() and wait().
   virtual void wake() = 0;
+  /// Before a socket is closed; nothing is under way on it. Closing alone would not do: a forked
+  /// child may hold a copy. Returns false in such a child, whose copy has nothing to do with what
+  /// is under way in the parent.
+  virtual bool forget(int fd) = 0;
 };
 
 /// io_uring, or the thread pool if the kernel refuses it (one line on stderr says so, once a
@@ -61,5 +91,9 @@ class IoBackend {
 /// @error not_supported  CAIRN_IO=uring where the kernel refuses it; unset it or use threads
 /// @error invalid        CAIRN_IO holds another word
 Result<std::unique_ptr<IoBackend>> make_io_backend();
+
+/// For a process that only talks to servers, and may fork: epoll for sockets, no io_uring, and
+/// threads only from the first file request on. Fork: as above.
+std::unique_ptr<IoBackend> make_client_backend();
 
 }  // namespace cairn

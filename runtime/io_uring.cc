@@ -6,6 +6,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -145,6 +146,8 @@ class UringBackend final : public IoBackend {
     woken_.store(true, std::memory_order_release);  // after the write, so that reap() finds it
   }
 
+  bool forget(int) override { return getpid() == pid_; }
+
  private:
   static constexpr uint64_t kJoinedTag = 1;
   static_assert(alignof(Joined) > kJoinedTag);
@@ -152,6 +155,7 @@ class UringBackend final : public IoBackend {
 
   /// One attempt has ended; returns how many requests have.
   size_t end(IoRequest& request, int64_t outcome) {
+    if (request.op == IoRequest::Op::connect) outcome = end_connect(request, outcome);
     if (io_retry(request, outcome)) {
       enqueue(request);
       return 0;
@@ -159,6 +163,18 @@ class UringBackend final : public IoBackend {
     --in_flight_;
     request.done(request);
     return 1;
+  }
+  /// A connect that was given up because its thread ended goes on in the kernel: begun again it
+  /// would only hear EALREADY, so it polls for what comes of it.
+  static int64_t end_connect(IoRequest& request, int64_t outcome) {
+    if (request.moved == 0) {
+      if (outcome == -ECANCELED || outcome == -EINTR) request.moved = 1;
+      return outcome;
+    }
+    if (outcome < 0) return outcome;
+    outcome = connect_outcome(request.fd);
+    if (outcome == -EAGAIN) request.moved = 0;  // it had not begun
+    return outcome;
   }
   /// After anything but a whole write each request is tried alone and gets its own outcome.
   size_t end_joined(Joined& joined, int64_t outcome) {
@@ -248,6 +264,22 @@ class UringBackend final : public IoBackend {
       case Op::punch_hole:
         io_uring_prep_fallocate(sqe, r.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                 static_cast<off_t>(r.offset), static_cast<off_t>(r.bytes));
+        break;
+      case Op::recv:
+        io_uring_prep_recv(sqe, r.fd, r.data, r.bytes, 0);
+        break;
+      case Op::send:
+        io_uring_prep_send(sqe, r.fd, r.data, r.bytes, MSG_NOSIGNAL);
+        break;
+      case Op::accept:
+        io_uring_prep_accept(sqe, r.fd, nullptr, nullptr, SOCK_CLOEXEC);
+        break;
+      case Op::connect:
+        if (r.moved != 0) {
+          io_uring_prep_poll_add(sqe, r.fd, POLLOUT);
+        } else {
+          io_uring_prep_connect(sqe, r.fd, reinterpret_cast<const sockaddr*>(r.data), r.bytes);
+        }
         break;
     }
   }
