@@ -29,6 +29,8 @@ class Call {
   virtual void* reply() = 0;
   /// Appends the request, payload included. @error record_too_big  over the limits of a message
   virtual Result<void> encode_request(Bytes& out) = 0;
+  /// About how many bytes of payload go and come: large calls have a connection of their own.
+  virtual uint64_t payload_bytes() const { return 0; }
   /// Parses an answer into reply() and the caller's buffers.
   /// @error checksum, protocol, format_invalid  not a whole answer to this request
   virtual Result<void> decode_reply(ByteView bytes) = 0;

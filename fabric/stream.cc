@@ -1,0 +1,175 @@
+#include "fabric/stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+
+namespace cairn::fabric {
+
+namespace {
+
+/// What one transfer reads at most, small frames; the payload of large ones goes past the buffer.
+constexpr size_t kReadBytes = 64u << 10;
+/// Frames up to this size are copied together with their neighbours.
+constexpr size_t kJoinedBytesMax = 64u << 10;
+/// The first allocation for a payload; doubled as bytes arrive.
+constexpr size_t kPayloadFirst = 4u << 20;
+
+Result<FrameHead> parse_head(const std::byte* bytes, uint32_t bytes_max) {
+  FrameFormat f;
+  std::memcpy(&f, bytes, sizeof(f));
+  if (f.magic.get() != kFrameMagic) {
+    return fail(Errc::format_invalid, "stream: the peer does not speak our protocol");
+  }
+  if (crc32c({bytes, offsetof(FrameFormat, checksum)}) != f.checksum.get()) {
+    return fail(Errc::checksum, "stream: a frame was damaged on the way");
+  }
+  const uint16_t kind = f.kind.get();
+  if (kind < static_cast<uint16_t>(FrameKind::hello) ||
+      kind > static_cast<uint16_t>(FrameKind::answer) || f.flags.get() != 0) {
+    return fail(Errc::format_invalid, "stream: a frame uses what this version does not know");
+  }
+  if (f.bytes.get() > bytes_max) {
+    return fail(Errc::record_too_big, "stream: a frame is over the limit");
+  }
+  return FrameHead{.kind = static_cast<FrameKind>(kind), .id = f.id.get(), .bytes = f.bytes.get()};
+}
+
+void put_head(Bytes& frame, FrameKind kind, uint64_t id) {
+  FrameFormat f{};
+  f.magic = kFrameMagic;
+  f.kind = static_cast<uint16_t>(kind);
+  f.id = id;
+  f.bytes = static_cast<uint32_t>(frame.size() - kFrameHeadBytes);
+  f.checksum = crc32c(view_of(&f, offsetof(FrameFormat, checksum)));
+  std::memcpy(frame.data(), &f, sizeof(f));
+}
+
+}  // namespace
+
+Stream::Stream(Reactor& reactor, Socket socket, uint32_t bytes_max)
+    : reactor_(reactor),
+      socket_(std::move(socket)),
+      bytes_max_(bytes_max),
+      buffer_(std::make_unique_for_overwrite<std::byte[]>(kReadBytes)),
+      idle_(reactor) {}
+
+Stream::~Stream() { CHECK(!writing_); }
+
+Task<Result<void>> Stream::fill(size_t bytes) {
+  if (buffered() >= bytes) co_return Result<void>{};
+  std::memmove(buffer_.get(), buffer_.get() + begin_, buffered());
+  end_ -= std::exchange(begin_, 0);
+  while (buffered() < bytes) {
+    if (broken_) co_return fail(Errc::io, "stream: the connection is closed");
+    const int64_t got = co_await socket_.recv(buffer_.get() + end_, kReadBytes - end_);
+    if (got == 0 && buffered() == 0) co_return fail(Errc::shutdown, "stream: closed by the peer");
+    if (got <= 0) {
+      broken_ = true;
+      co_return fail(Errc::io, "stream: the connection broke");
+    }
+    end_ += static_cast<size_t>(got);
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<FrameHead>> Stream::read_head() {
+  CO_TRY(filled, co_await fill(kFrameHeadBytes));
+  const std::byte* const at = buffer_.get() + std::exchange(begin_, begin_ + kFrameHeadBytes);
+  co_return parse_head(at, bytes_max_);
+}
+
+Task<Result<Bytes>> Stream::read_payload(uint32_t bytes) {
+  Bytes out;
+  out.resize(std::min<size_t>(bytes, kPayloadFirst));
+  size_t have = std::min(buffered(), out.size());
+  std::memcpy(out.data(), buffer_.get() + begin_, have);
+  begin_ += have;
+  while (have < bytes) {
+    if (have == out.size()) out.resize(std::min<size_t>(bytes, 2 * out.size()));
+    // The end of a small payload goes through the buffer: more frames may come with it.
+    if (out.size() - have < kReadBytes / 2 && out.size() == bytes) {
+      CO_TRY(filled, co_await fill(std::min<size_t>(bytes - have, 1)));
+      const size_t part = std::min(buffered(), out.size() - have);
+      std::memcpy(out.data() + have, buffer_.get() + begin_, part);
+      begin_ += part;
+      have += part;
+      continue;
+    }
+    if (broken_) co_return fail(Errc::io, "stream: the connection is closed");
+    const int64_t got = co_await socket_.recv(out.data() + have, out.size() - have);
+    if (got <= 0) {
+      broken_ = true;
+      co_return fail(Errc::io, "stream: the connection broke inside a message");
+    }
+    have += static_cast<size_t>(got);
+  }
+  co_return out;
+}
+
+void Stream::post(FrameKind kind, uint64_t id, Bytes frame) {
+  CHECK(frame.size() >= kFrameHeadBytes);
+  if (broken_) return;
+  put_head(frame, kind, id);
+  unsent_bytes_ += frame.size();
+  queue_.push_back(std::move(frame));
+  if (!std::exchange(writing_, true)) reactor_.spawn(write());
+}
+
+Task<bool> Stream::send_all(ByteView bytes) {
+  while (!bytes.empty() && !broken_) {
+    const int64_t sent = co_await socket_.send(bytes.data(), bytes.size());
+    if (sent <= 0) {
+      broken_ = true;
+      socket_.shutdown();  // the reader learns it
+    } else {
+      bytes = bytes.subspan(static_cast<size_t>(sent));
+    }
+  }
+  co_return !broken_;
+}
+
+Task<void> Stream::write() {
+  const auto self = shared_from_this();
+  Bytes joined;
+  while (!queue_.empty() && !broken_) {
+    Bytes frame = std::move(queue_.front());
+    queue_.pop_front();
+    // What came meanwhile goes with it, as far as copying is cheaper than a transfer of its own.
+    if (frame.size() < kJoinedBytesMax && !queue_.empty()) {
+      joined.swap(frame);
+      while (!queue_.empty() && joined.size() + queue_.front().size() <= kJoinedBytesMax) {
+        joined.insert(joined.end(), queue_.front().begin(), queue_.front().end());
+        queue_.pop_front();
+      }
+      joined.swap(frame);
+    }
+    co_await send_all(frame);
+    unsent_bytes_ -= std::min(unsent_bytes_, frame.size());
+  }
+  if (broken_) {
+    queue_.clear();
+    unsent_bytes_ = 0;
+  }
+  writing_ = false;
+  idle_.wake_all();
+}
+
+Task<void> Stream::flush() {
+  while (writing_) co_await idle_.wait();
+}
+
+void Stream::stop_reading() { socket_.shutdown_reading(); }
+
+void Stream::shutdown() {
+  broken_ = true;
+  socket_.shutdown();
+}
+
+Task<void> Stream::close() {
+  shutdown();
+  while (writing_) co_await idle_.wait();
+}
+
+}  // namespace cairn::fabric

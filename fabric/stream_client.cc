@@ -1,0 +1,228 @@
+#include "fabric/stream_client.h"
+
+#include <unistd.h>
+
+#include <unordered_map>
+
+#include "fabric/stream.h"
+
+namespace cairn::fabric {
+
+/// A call under way; on the frame of call(). Gone from its connection when that returns.
+struct StreamTransport::Pending {
+  Call& call;
+  Instant deadline = kNever;
+  bool over = false;
+  Result<void> outcome = {};
+  std::coroutine_handle<> waiter = nullptr;
+
+  void end(Reactor& reactor, Result<void> how) {
+    if (std::exchange(over, true)) return;
+    outcome = how;
+    if (waiter) reactor.schedule(std::exchange(waiter, nullptr));
+  }
+  /// `co_await pending.wait()`: until end().
+  auto wait() {
+    struct Awaiter {
+      Pending& pending;
+      bool await_ready() const noexcept { return pending.over; }
+      void await_suspend(std::coroutine_handle<> h) { pending.waiter = h; }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this};
+  }
+};
+
+struct StreamTransport::Connection {
+  Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
+      : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)) {}
+  std::shared_ptr<Stream> stream;
+  HelloReply reply;
+  bool greeted = false;
+  std::unordered_map<uint64_t, Pending*> pending;  // by id
+
+  bool usable() const { return greeted && !stream->broken(); }
+  void fail_all(Reactor& reactor, Error error) {
+    for (const auto& [id, each] : pending) each->end(reactor, fail(error));
+    pending.clear();
+  }
+};
+
+struct StreamTransport::Peer {
+  Peer(Reactor& reactor, Endpoint at) : at(at), changed(reactor) {}
+  const Endpoint at;
+  struct LaneState {
+    ConnectionPtr connection;
+    bool connecting = false;
+    Result<void> outcome = {};  // of the last attempt
+  };
+  std::array<LaneState, kLanes> lanes;
+  WaitList changed;
+};
+
+StreamTransport::StreamTransport(Reactor& reactor, StreamClientOptions options, Connector connector)
+    : reactor_(reactor), options_(options), connector_(std::move(connector)), gate_(reactor) {}
+
+StreamTransport::~StreamTransport() = default;
+
+StreamTransport::Peer& StreamTransport::peer(Endpoint at) {
+  for (const auto& each : peers_) {
+    if (each->at == at) return *each;
+  }
+  return *peers_.emplace_back(std::make_unique<Peer>(reactor_, at));
+}
+
+/// One attempt serves all who wait for it.
+Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connection(Endpoint to, Lane lane) {
+  Peer& p = peer(to);
+  auto& state = p.lanes[static_cast<size_t>(lane)];
+  if (state.connection && state.connection->usable()) co_return state.connection;
+  if (state.connecting) {
+    while (state.connecting) co_await p.changed.wait();
+    if (!state.outcome) co_return fail(state.outcome.error());
+    co_return state.connection;
+  }
+  state.connecting = true;
+  auto made = co_await connect(to, lane);
+  state.connecting = false;
+  state.outcome = {};
+  if (made) {
+    state.connection = *made;
+  } else {
+    state.outcome = fail(made.error());
+  }
+  p.changed.wake_all();
+  co_return made;
+}
+
+Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint to, Lane lane) {
+  CO_TRY(socket, co_await connector_(to));
+  ++connects_;
+  const auto c =
+      std::make_shared<Connection>(reactor_, std::move(socket), options_.message_bytes_max);
+  reactor_.spawn(watch_hello(c));
+  auto reply = co_await greet(*c->stream, {.lane = lane,
+                                           .purpose = Purpose::calls,
+                                           .system = options_.system,
+                                           .rank = to.rank,
+                                           .process = static_cast<uint32_t>(getpid()),
+                                           .session = options_.session,
+                                           .token = options_.token});
+  if (reply && reply->status != Errc::ok) {
+    reply = fail(reply->status, "fabric: the engine refuses the connection");
+  }
+  if (reply && closing_) reply = fail(Errc::shutdown, "fabric: closing");
+  if (!reply) {
+    co_await c->stream->close();
+    co_return fail(reply.error());
+  }
+  c->reply = *reply;
+  c->greeted = true;
+  if (options_.system.is_nil()) options_.system = reply->system;
+  reactor_.spawn(read_answers(c));
+  co_return c;
+}
+
+Task<void> StreamTransport::watch_hello(std::weak_ptr<Connection> connection) {
+  co_await reactor_.sleep(options_.hello_ns_max);
+  // From here on this object may be gone.
+  const ConnectionPtr c = connection.lock();
+  if (c && !c->greeted) c->stream->shutdown();
+}
+
+Task<void> StreamTransport::read_answers(ConnectionPtr c) {
+  const auto hold = gate_.enter();
+  while (hold) {
+    const auto head = co_await c->stream->read_head();
+    if (!head || head->kind != FrameKind::answer) break;
+    const auto payload = co_await c->stream->read_payload(head->bytes);
+    if (!payload) break;
+    const auto found = c->pending.find(head->id);
+    if (found == c->pending.end()) continue;  // it came too late
+    Pending& call = *found->second;
+    c->pending.erase(found);
+    call.end(reactor_, payload->empty()
+                           ? fail(Errc::timed_out, "fabric: the engine gave no answer")
+                           : call.call.decode_reply(*payload));
+  }
+  c->stream->shutdown();
+  c->fail_all(reactor_, {Errc::timed_out, "fabric: the connection broke; the outcome is unknown"});
+  co_await c->stream->close();
+}
+
+Task<Result<void>> StreamTransport::call(Endpoint to, Call& call, Instant deadline) {
+  CO_TRY(hold, gate_.enter());
+  const Lane lane = call.payload_bytes() >= options_.bulk_from ? Lane::bulk : Lane::small;
+  CO_TRY(c, co_await connection(to, lane));
+  if (!c->usable()) {
+    co_return fail(Errc::timed_out, "fabric: the connection broke before the call");
+  }
+  Bytes frame(kFrameHeadBytes);
+  CO_TRY(encoded, call.encode_request(frame));
+  if (frame.size() - kFrameHeadBytes > c->reply.message_bytes_max) {
+    co_return fail(Errc::record_too_big, "fabric: the engine takes no message of that size");
+  }
+  const uint64_t id = next_id_++;
+  Pending pending{.call = call, .deadline = deadline};
+  c->pending.emplace(id, &pending);
+  c->stream->post(FrameKind::call, id, std::move(frame));
+  if (deadline != kNever) arm(deadline);
+  co_await pending.wait();
+  c->pending.erase(id);
+  co_return pending.outcome;
+}
+
+/// Makes sure that somebody looks at `deadline`. A watcher sleeps until the earliest one it knew.
+void StreamTransport::arm(Instant deadline) {
+  if (watched_until_ != kNever && watched_until_ <= deadline) return;
+  watched_until_ = deadline;
+  reactor_.spawn(watch(deadline));
+}
+
+Task<void> StreamTransport::watch(Instant until) {
+  const std::weak_ptr<bool> alive = alive_;
+  Reactor& reactor = reactor_;
+  const Instant now = reactor.clock().now();
+  if (until > now) co_await reactor.sleep(until - now);
+  if (alive.expired()) co_return;
+  if (watched_until_ != until) co_return;  // one that looks earlier took over
+  watched_until_ = kNever;
+  expire();
+}
+
+void StreamTransport::expire() {
+  const Instant now = reactor_.clock().now();
+  Instant next = kNever;
+  for (const auto& each : peers_) {
+    for (const auto& lane : each->lanes) {
+      if (!lane.connection) continue;
+      for (const auto& [id, call] : lane.connection->pending) {
+        if (call->over || call->deadline == kNever) continue;
+        if (call->deadline <= now) {
+          call->end(reactor_, fail(Errc::timed_out, "fabric: no answer in time"));
+        } else {
+          next = std::min(next, call->deadline);
+        }
+      }
+    }
+  }
+  if (next != kNever) arm(next);
+}
+
+Task<Result<HelloReply>> StreamTransport::meet(Endpoint to) {
+  CO_TRY(c, co_await connection(to, Lane::small));
+  co_return c->reply;
+}
+
+Task<void> StreamTransport::close() {
+  closing_ = true;
+  for (const auto& each : peers_) {
+    for (const auto& lane : each->lanes) {
+      if (lane.connection) lane.connection->stream->shutdown();
+    }
+  }
+  co_await gate_.close();
+  alive_.reset();
+}
+
+}  // namespace cairn::fabric

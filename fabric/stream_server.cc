@@ -1,0 +1,278 @@
+#include "fabric/stream_server.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fabric/stream.h"
+
+namespace cairn::fabric {
+
+namespace {
+
+/// After an accept that failed for want of descriptors or memory.
+constexpr Duration kAcceptPause = 50 * kMillisecond;
+constexpr Duration kHelloLook = kSecond;
+constexpr uint32_t kHelloBytesMax = 4096;
+
+bool same_token(const Token& a, const Token& b) {
+  unsigned differ = 0;
+  for (size_t i = 0; i < a.size(); ++i) differ |= static_cast<unsigned>(a[i] ^ b[i]);
+  return differ == 0;
+}
+
+}  // namespace
+
+struct StreamServer::Connection {
+  Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
+      : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)),
+        accepted_at(reactor.clock().now()),
+        left(reactor) {}
+  std::shared_ptr<Stream> stream;
+  const Instant accepted_at;
+  bool greeted = false;
+  Lane lane = Lane::small;
+  uint64_t session = 0;  // 0: none, or not for calls
+  uint32_t calls = 0;    // under way
+  uint64_t bytes = 0;    // of their messages
+  WaitList left;         // a call has ended
+};
+
+StreamServer::StreamServer(Reactor& reactor, Service& service, StreamServerOptions options,
+                           Hooks hooks)
+    : reactor_(reactor),
+      service_(service),
+      options_(options),
+      hooks_(std::move(hooks)),
+      gate_(reactor),
+      released_(reactor) {}
+
+StreamServer::~StreamServer() { CHECK(connections_.empty()); }
+
+Result<Address> StreamServer::listen(const Address& at) {
+  TRY(listener, Listener::open(reactor_, at));
+  listeners_.push_back(std::make_unique<Listener>(std::move(listener)));
+  reactor_.spawn(accept_all(*listeners_.back()));
+  return listeners_.back()->address();
+}
+
+Task<void> StreamServer::accept_all(Listener& listener) {
+  const auto hold = gate_.enter();
+  if (!hold) co_return;
+  while (!stopping_) {
+    auto socket = co_await listener.accept();
+    if (stopping_) break;
+    if (!socket) {
+      // The next one may do better; where descriptors or memory are short, later.
+      if (socket.error().code() != Errc::again) co_await reactor_.sleep(kAcceptPause);
+      continue;
+    }
+    ++counts_.connections;
+    const auto connection =
+        std::make_shared<Connection>(reactor_, std::move(*socket), options_.message_bytes_max);
+    connections_.push_back(connection);
+    reactor_.spawn(serve(connection));
+    if (!std::exchange(watching_, true)) reactor_.spawn(watch_hellos());
+  }
+}
+
+Task<void> StreamServer::serve(ConnectionPtr connection) {
+  const auto hold = gate_.enter();
+  Connection& c = *connection;
+  if (hold && co_await greet(c)) co_await serve_calls(c);
+  // Answers under way find the stream broken, unless close() lets them out first.
+  while (c.calls != 0) co_await c.left.wait();
+  if (stopping_) co_await c.stream->flush();
+  co_await c.stream->close();
+  if (c.session != 0) leave_session(c);
+  std::erase(connections_, connection);
+}
+
+Task<bool> StreamServer::greet(Connection& c) {
+  const auto head = co_await c.stream->read_head();
+  if (!head || head->kind != FrameKind::hello || head->bytes > kHelloBytesMax) {
+    ++counts_.malformed;
+    co_return false;
+  }
+  const auto payload = co_await c.stream->read_payload(head->bytes);
+  if (!payload) co_return false;
+  const auto hello = decode_hello(*payload);
+  HelloReply reply;
+  if (hello) {
+    reply = judge(c, *hello);
+  } else {
+    ++counts_.malformed;
+    reply.status = hello.error().code();
+  }
+  const bool fine = reply.status == Errc::ok;
+  const bool stays = fine && hello->purpose == Purpose::calls;
+  c.greeted = true;
+  if (fine) c.lane = hello->lane;
+  if (stays && hello->session != 0) enter_session(c, hello->session);
+  reply.clients = static_cast<uint32_t>(sessions_.size());
+  Bytes frame(kFrameHeadBytes);
+  const Bytes encoded = encode_hello_reply(reply);
+  frame.insert(frame.end(), encoded.begin(), encoded.end());
+  c.stream->post(FrameKind::hello, 0, std::move(frame));
+  if (stays) co_return true;
+  if (!fine) ++counts_.refused;
+  co_await c.stream->flush();
+  const bool leaves = fine && (hello->purpose == Purpose::leave ||
+                               hello->purpose == Purpose::leave_if_idle);
+  if (leaves && hooks_.leave) hooks_.leave();
+  co_return false;
+}
+
+HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
+  HelloReply out{.status = Errc::ok,
+                 .system = options_.system,
+                 .rank = options_.rank,
+                 .process = static_cast<uint32_t>(getpid()),
+                 .incarnation = options_.incarnation,
+                 .calls_max = options_.calls_max,
+                 .message_bytes_max = options_.message_bytes_max,
+                 .stays = options_.stays};
+  const auto peer = c.stream->socket().peer_credentials();
+  const bool known = peer ? peer->uid == geteuid() || peer->uid == 0
+                          : same_token(hello.token, options_.token) && options_.token != Token{};
+  if (!known) {
+    // Nothing of this engine is told to strangers.
+    return {.status = Errc::no_perm};
+  }
+  if (stopping_) {
+    out.status = Errc::shutdown;
+  } else if (!hello.system.is_nil() && hello.system != options_.system) {
+    out.status = Errc::protocol;
+  } else if (hello.rank != kAnyRank && hello.rank != options_.rank) {
+    out.status = Errc::nonexistent;
+  } else if (hello.purpose == Purpose::leave_if_idle && !sessions_.empty()) {
+    out.status = Errc::busy;
+  }
+  return out;
+}
+
+Task<void> StreamServer::serve_calls(Connection& c) {
+  const ConnectionPtr self = *std::ranges::find_if(
+      connections_, [&c](const ConnectionPtr& each) { return each.get() == &c; });
+  while (!stopping_) {
+    const auto head = co_await c.stream->read_head();
+    if (!head) {
+      if (head.error().code() != Errc::shutdown && head.error().code() != Errc::io) {
+        ++counts_.malformed;
+      }
+      break;
+    }
+    if (head->kind != FrameKind::call) {
+      ++counts_.malformed;
+      break;
+    }
+    co_await admit(c, head->bytes);
+    auto message = co_await c.stream->read_payload(head->bytes);
+    if (!message || stopping_) {
+      release(c, head->bytes);
+      break;
+    }
+    ++counts_.calls;
+    reactor_.spawn(answer(self, head->id, std::move(*message)));
+  }
+  if (!stopping_) c.stream->shutdown();
+}
+
+/// Until the connection may have one more call under way. One alone may always go.
+Task<void> StreamServer::admit(Connection& c, uint64_t bytes) {
+  const uint32_t calls_max =
+      c.lane == Lane::bulk ? options_.bulk_calls_max : options_.calls_max;
+  const auto full = [&] {
+    return c.calls >= calls_max || (c.calls != 0 && c.bytes + bytes > options_.bytes_max) ||
+           (bytes_ != 0 && bytes_ + bytes > options_.total_bytes_max) ||
+           c.stream->unsent_bytes() > options_.bytes_max;
+  };
+  while (full() && !c.stream->broken() && !stopping_) {
+    if (c.stream->unsent_bytes() > options_.bytes_max) {
+      co_await c.stream->flush();
+    } else {
+      co_await released_.wait();
+    }
+  }
+  ++c.calls;
+  c.bytes += bytes;
+  bytes_ += bytes;
+}
+
+void StreamServer::release(Connection& c, uint64_t bytes) {
+  --c.calls;
+  c.bytes -= bytes;
+  bytes_ -= bytes;
+  c.left.wake_all();
+  released_.wake_all();
+}
+
+Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes message) {
+  const uint64_t bytes = message.size();
+  // A peer that does not take its answers gets no more of them made.
+  while (connection->stream->unsent_bytes() > options_.bytes_max) {
+    co_await connection->stream->flush();
+  }
+  const Bytes reply = co_await service_.serve_bytes(std::move(message));
+  Bytes frame;
+  frame.reserve(kFrameHeadBytes + reply.size());
+  frame.resize(kFrameHeadBytes);
+  frame.insert(frame.end(), reply.begin(), reply.end());
+  connection->stream->post(FrameKind::answer, id, std::move(frame));
+  release(*connection, bytes);
+}
+
+void StreamServer::enter_session(Connection& c, uint64_t session) {
+  c.session = session;
+  if (++sessions_[session] == 1 && hooks_.session) hooks_.session(session, true);
+}
+
+void StreamServer::leave_session(const Connection& c) {
+  const auto found = sessions_.find(c.session);
+  CHECK(found != sessions_.end());
+  if (--found->second != 0) return;
+  sessions_.erase(found);
+  if (hooks_.session) hooks_.session(c.session, false);
+}
+
+/// Ends connections that do not say who they are. Runs only while there are such.
+Task<void> StreamServer::watch_hellos() {
+  const std::weak_ptr<bool> alive = alive_;
+  Reactor& reactor = reactor_;
+  for (bool some = true; some;) {
+    co_await reactor.sleep(kHelloLook);
+    if (alive.expired()) co_return;
+    some = false;
+    const Instant now = reactor.clock().now();
+    for (const ConnectionPtr& c : connections_) {
+      if (c->greeted) continue;
+      some = true;
+      if (now - c->accepted_at >= options_.hello_ns_max) c->stream->shutdown();
+    }
+  }
+  watching_ = false;
+}
+
+Task<void> StreamServer::lose_patience(Duration patience) {
+  const std::weak_ptr<bool> alive = alive_;
+  Reactor& reactor = reactor_;
+  co_await reactor.sleep(patience);
+  if (alive.expired()) co_return;
+  for (const ConnectionPtr& c : connections_) c->stream->shutdown();
+}
+
+Task<void> StreamServer::close(Duration patience) {
+  stopping_ = true;
+  for (const auto& listener : listeners_) listener->shutdown();
+  for (const ConnectionPtr& c : connections_) {
+    // Readers wait for bytes that nobody takes any more; answers still go out.
+    c->stream->stop_reading();
+  }
+  released_.wake_all();
+  if (!connections_.empty()) reactor_.spawn(lose_patience(patience));
+  co_await gate_.close();
+  alive_.reset();
+  listeners_.clear();
+}
+
+}  // namespace cairn::fabric

@@ -1,0 +1,99 @@
+// StreamServer: the engine's end of stream sockets. It accepts connections, greets them, hands each
+// message to the Service and sends what it answers. Bounds what peers can make it hold: calls and
+// bytes for each connection and in all; over them it stops reading, so that the peer's sends wait.
+// Home: the reactor given. Peers are hostile until proven otherwise: what is no frame ends the
+// connection.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "fabric/hello.h"
+#include "fabric/transport.h"
+#include "runtime/reactor.h"
+#include "runtime/socket.h"
+
+namespace cairn::fabric {
+
+struct StreamServerOptions {
+  Uuid system;
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;
+  /// Of the home; asked for on sockets that are not Unix sockets.
+  Token token{};
+  bool stays = false;  // told to those who look
+  uint32_t calls_max = 1024;                      // under way on one connection
+  uint32_t bulk_calls_max = 64;                   // on one of the bulk lane
+  uint64_t bytes_max = 64u << 20;                 // of their messages, on one connection
+  uint64_t total_bytes_max = uint64_t{1} << 30;   // on all
+  uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
+  Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
+};
+
+/// For tests and metrics.
+struct StreamServerCounts {
+  uint64_t connections = 0, refused = 0, calls = 0, malformed = 0;
+};
+
+class StreamServer {
+ public:
+  struct Hooks {
+    /// A client's process has its first connection, or has lost its last one.
+    std::function<void(uint64_t session, bool here)> session;
+    /// Somebody wants the process to end (leave_if_idle is asked only without clients).
+    std::function<void()> leave;
+  };
+
+  /// `service` is borrowed.
+  StreamServer(Reactor& reactor, Service& service, StreamServerOptions options, Hooks hooks);
+  ~StreamServer();
+
+  /// Accepts there from now on. @returns the address with the real port
+  /// @error busy  the address is in use   @error others as Listener::open()
+  Result<Address> listen(const Address& at);
+  /// Sessions with a connection for calls.
+  size_t clients() const { return sessions_.size(); }
+  bool has_client(uint64_t session) const { return sessions_.contains(session); }
+  size_t connections() const { return connections_.size(); }
+  const StreamServerCounts& counts() const { return counts_; }
+
+  /// Accepts nothing more, reads no further requests, answers those under way, closes. Peers that
+  /// do not take their answers are waited for `patience`. Once; before destruction.
+  Task<void> close(Duration patience);
+
+ private:
+  struct Connection;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+  Task<void> accept_all(Listener& listener);
+  Task<void> serve(ConnectionPtr connection);
+  Task<void> serve_calls(Connection& c);
+  Task<bool> greet(Connection& c);
+  HelloReply judge(const Connection& c, const Hello& hello) const;
+  Task<void> admit(Connection& c, uint64_t bytes);
+  Task<void> answer(ConnectionPtr connection, uint64_t id, Bytes message);
+  void release(Connection& c, uint64_t bytes);
+  void enter_session(Connection& c, uint64_t session);
+  void leave_session(const Connection& c);
+  Task<void> watch_hellos();
+  Task<void> lose_patience(Duration patience);
+
+  Reactor& reactor_;
+  Service& service_;
+  const StreamServerOptions options_;
+  Hooks hooks_;
+  StreamServerCounts counts_;
+  Gate gate_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<ConnectionPtr> connections_;
+  std::map<uint64_t, size_t> sessions_;  // with their number of connections
+  uint64_t bytes_ = 0;                   // of messages under way
+  WaitList released_;
+  bool stopping_ = false;
+  bool watching_ = false;
+  /// Tasks that may outlast this object in the reactor's timers look here first.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace cairn::fabric

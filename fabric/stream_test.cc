@@ -1,0 +1,483 @@
+// Both ends of stream sockets against each other, and the engine's end against bytes that nobody
+// well-meaning sends.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "base/crc32c.h"
+#include "fabric/stream_client.h"
+#include "fabric/stream_server.h"
+#include "runtime/io.h"
+
+namespace cairn::fabric {
+namespace {
+
+/// Text in, text out.
+struct TextCall final : Call {
+  std::string question, answer;
+  void* request() override { return nullptr; }
+  void* reply() override { return nullptr; }
+  uint64_t payload_bytes() const override { return question.size(); }
+  Result<void> encode_request(Bytes& out) override {
+    const ByteView bytes = as_bytes(question);
+    out.insert(out.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+  Result<void> decode_reply(ByteView bytes) override {
+    answer = as_chars(bytes);
+    return {};
+  }
+};
+
+/// Answers with what it got and "!"; "hang" waits until it is let go, "mute" gets no answer, "big"
+/// gets a megabyte.
+struct Echo final : Service {
+  explicit Echo(Reactor& reactor) : reactor(reactor), go(reactor) {}
+  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
+  Task<Bytes> serve_bytes(Bytes request) override {
+    ++served;
+    std::string text(as_chars(request));
+    if (text == "hang") {
+      ++hanging;
+      while (!let_go) co_await go.wait();
+    }
+    if (text == "mute") co_return Bytes{};
+    if (text == "big") text.assign(1u << 20, 'b');
+    text += "!";
+    const ByteView bytes = as_bytes(text);
+    co_return Bytes(bytes.begin(), bytes.end());
+  }
+  Reactor& reactor;
+  WaitList go;
+  bool let_go = false;
+  int served = 0, hanging = 0;
+};
+
+class StreamTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/cairn-stream.XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    folder_ = name;
+    address_ = Address{.host = folder_ + "/socket"};
+  }
+  void TearDown() override {
+    run(end());
+    ::unlink((folder_ + "/socket").c_str());
+    ::rmdir(folder_.c_str());
+  }
+
+  void start_server(StreamServerOptions options = {}) {
+    server_ = std::make_unique<StreamServer>(
+        reactor_, echo_, options,
+        StreamServer::Hooks{.session =
+                                [this](uint64_t session, bool here) {
+                                  events_ += (here ? "+" : "-") + std::to_string(session);
+                                },
+                            .leave = [this] { events_ += " leave"; }});
+    ASSERT_TRUE(server_->listen(address_));
+  }
+  void start_client(StreamClientOptions options = {}) {
+    client_ = std::make_unique<StreamTransport>(reactor_, options, [this](Endpoint) {
+      return connect_to(reactor_, address_, kSecond);
+    });
+  }
+  Task<void> stop_server(Duration patience) {
+    if (server_) co_await server_->close(patience);
+    server_.reset();
+    ::unlink((folder_ + "/socket").c_str());
+  }
+  Task<void> end() {
+    echo_.let_go = true;
+    echo_.go.wake_all();
+    if (client_) co_await client_->close();
+    client_.reset();
+    co_await stop_server(kSecond);
+  }
+
+  /// Drives the reactor until the task has ended.
+  void run(Task<void> task) {
+    bool done = false;
+    reactor_.spawn(finish(std::move(task), done));
+    while (!done) {
+      if (!reactor_.turn()) reactor_.idle(kSecond);
+    }
+  }
+  static Task<void> finish(Task<void> task, bool& done) {
+    co_await std::move(task);
+    done = true;
+  }
+  void run_for(Duration duration) {
+    run([](Reactor& reactor, Duration d) -> Task<void> { co_await reactor.sleep(d); }(reactor_,
+                                                                                      duration));
+  }
+
+  struct Outcome {
+    Errc code = Errc::misc;
+    std::string answer;
+    bool done = false;
+  };
+  Task<void> ask(std::string question, Duration limit, Outcome& out) {
+    TextCall call;
+    call.question = std::move(question);
+    const Instant deadline = limit == kNever ? kNever : reactor_.clock().now() + limit;
+    const auto outcome = co_await client_->call({.rank = 0}, call, deadline);
+    out = {outcome ? Errc::ok : outcome.error().code(), call.answer, true};
+  }
+  Outcome ask_now(const std::string& question, Duration limit = kNever) {
+    Outcome out;
+    run(ask(question, limit, out));
+    return out;
+  }
+  void ask_later(const std::string& question, Duration limit, Outcome& out) {
+    reactor_.spawn(ask(question, limit, out));
+  }
+  Task<void> say_hello(Purpose purpose, Result<HelloReply>& out) {
+    auto socket = co_await connect_to(reactor_, address_, kSecond);
+    if (socket) out = co_await greet_once(reactor_, std::move(*socket), {.purpose = purpose});
+  }
+  void run_until(const std::function<bool()>& done) {
+    for (int i = 0; i < 5000 && !done(); ++i) {
+      if (!reactor_.turn()) reactor_.idle(kMillisecond);
+    }
+    EXPECT_TRUE(done());
+  }
+
+  /// A connection that says what it likes.
+  int raw() {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::strcpy(name.sun_path, (folder_ + "/socket").c_str());
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
+    return fd;
+  }
+  /// Whether the server has ended the connection, after reading what it says.
+  bool closed(int fd) {
+    for (int i = 0; i < 2000; ++i) {
+      char text[4096];
+      const ssize_t got = ::recv(fd, text, sizeof(text), MSG_DONTWAIT);
+      if (got == 0 || (got < 0 && errno == ECONNRESET)) return true;
+      if (!reactor_.turn()) reactor_.idle(kMillisecond);
+    }
+    return false;
+  }
+
+  Reactor reactor_{system_clock(), system_random(), make_client_backend()};
+  Echo echo_{reactor_};
+  std::string folder_;
+  Address address_;
+  std::string events_;
+  std::unique_ptr<StreamServer> server_;
+  std::unique_ptr<StreamTransport> client_;
+};
+
+Bytes frame(FrameKind kind, uint64_t id, ByteView payload) {
+  FrameFormat f{};
+  f.magic = kFrameMagic;
+  f.kind = static_cast<uint16_t>(kind);
+  f.id = id;
+  f.bytes = static_cast<uint32_t>(payload.size());
+  f.checksum = crc32c(view_of(&f, offsetof(FrameFormat, checksum)));
+  const ByteView head = view_of(&f, sizeof(f));
+  Bytes out(head.begin(), head.end());
+  out.insert(out.end(), payload.begin(), payload.end());
+  return out;
+}
+
+void put(int fd, ByteView bytes) {
+  [[maybe_unused]] const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+TEST_F(StreamTest, A_call_is_answered_small_ones_and_large_ones_on_their_own_connections) {
+  // Goal: both lanes work. Method: a short and a 5 MiB question; count connections.
+  start_server();
+  start_client();
+  EXPECT_EQ(ask_now("hello").answer, "hello!");
+  const std::string large(5u << 20, 'x');
+  EXPECT_EQ(ask_now(large).answer, large + "!");
+  EXPECT_EQ(ask_now("again").answer, "again!");
+  EXPECT_EQ(server_->counts().connections, 2u);
+  EXPECT_EQ(client_->connects(), 2u);
+}
+
+TEST_F(StreamTest, Many_calls_at_once_all_get_their_own_answer) {
+  // Goal: answers find their calls. Method: 500 calls of different sizes before the first answer.
+  start_server({.calls_max = 64});
+  start_client();
+  std::vector<Outcome> out(500);
+  const auto question = [](size_t i) { return std::to_string(i) + std::string(i * 37, 'q'); };
+  for (size_t i = 0; i < out.size(); ++i) ask_later(question(i), kNever, out[i]);
+  run_until([&] { return std::ranges::all_of(out, [](const Outcome& o) { return o.done; }); });
+  for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i].answer, question(i) + "!");
+}
+
+TEST_F(StreamTest, A_deadline_ends_a_call_and_its_late_answer_touches_nothing) {
+  // Goal: timed_out, and the connection goes on. Method: a question that hangs, let go later.
+  start_server();
+  start_client();
+  const Outcome out = ask_now("hang", 30 * kMillisecond);
+  EXPECT_EQ(out.code, Errc::timed_out);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  EXPECT_EQ(ask_now("next", kSecond).answer, "next!");
+  run_for(20 * kMillisecond);
+  EXPECT_EQ(client_->connects(), 1u);
+  EXPECT_EQ(ask_now("mute", kSecond).code, Errc::timed_out) << "no answer is no wait for ever";
+}
+
+TEST_F(StreamTest, An_earlier_deadline_after_a_later_one_is_kept) {
+  // Goal: the watcher looks early enough. Method: a long limit first, then a short one.
+  start_server();
+  start_client();
+  Outcome slow, fast;
+  ask_later("hang", 10 * kSecond, slow);
+  ask_later("hang", 20 * kMillisecond, fast);
+  run_until([&] { return fast.done; });
+  EXPECT_EQ(fast.code, Errc::timed_out);
+  EXPECT_FALSE(slow.done);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  run_until([&] { return slow.done; });
+  EXPECT_EQ(slow.answer, "hang!");
+}
+
+TEST_F(StreamTest, A_broken_connection_leaves_the_outcome_open_and_the_next_call_connects_again) {
+  // Goal: timed_out for what was under way, then service as before. Method: a new server.
+  start_server();
+  start_client();
+  Outcome out;
+  ask_later("hang", kNever, out);
+  run_until([&] { return echo_.hanging == 1; });
+  // A server that dies: its connections go without an answer.
+  reactor_.spawn(stop_server(0));
+  run_until([&] { return out.done; });
+  EXPECT_EQ(out.code, Errc::timed_out);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  run_until([&] { return server_ == nullptr; });
+  EXPECT_EQ(ask_now("nobody").code, Errc::unreachable);
+  start_server();
+  EXPECT_EQ(ask_now("back").answer, "back!");
+}
+
+TEST_F(StreamTest, Close_lets_answers_out_first) {
+  // Goal: what was begun is answered. Method: close while a call hangs, then let it go.
+  start_server();
+  start_client();
+  Outcome out;
+  ask_later("hang", kNever, out);
+  run_until([&] { return echo_.hanging == 1; });
+  reactor_.spawn(stop_server(5 * kSecond));
+  run_for(20 * kMillisecond);
+  EXPECT_FALSE(out.done);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  run_until([&] { return out.done; });
+  EXPECT_EQ(out.answer, "hang!");
+  run_until([&] { return server_ == nullptr; });
+}
+
+TEST_F(StreamTest, Sessions_come_with_their_first_connection_and_go_with_their_last) {
+  // Goal: the hooks tell who is there. Method: both lanes of one session, closed together.
+  start_server();
+  start_client({.session = 7});
+  ask_now("small");
+  ask_now(std::string(100'000, 'l'));
+  EXPECT_EQ(events_, "+7");
+  EXPECT_EQ(server_->clients(), 1u);
+  run(client_->close());
+  client_.reset();
+  run_until([&] { return server_->connections() == 0; });
+  EXPECT_EQ(events_, "+7-7");
+}
+
+TEST_F(StreamTest, A_hello_can_look_and_ask_to_leave) {
+  // Goal: purposes. Method: look; leave_if_idle with and without a client; leave.
+  start_server({.rank = 3, .incarnation = 99});
+  const auto ask = [this](Purpose purpose) {
+    Result<HelloReply> reply = fail(Errc::misc, "did not run");
+    run(say_hello(purpose, reply));
+    return reply;
+  };
+  const auto look = ask(Purpose::look);
+  ASSERT_TRUE(look);
+  EXPECT_EQ(look->rank, 3u);
+  EXPECT_EQ(look->incarnation, 99u);
+  EXPECT_EQ(look->process, static_cast<uint32_t>(getpid()));
+  EXPECT_EQ(look->clients, 0u);
+  EXPECT_EQ(events_, "");
+  client_ = std::make_unique<StreamTransport>(
+      reactor_, StreamClientOptions{.session = 5},
+      [this](Endpoint) { return connect_to(reactor_, address_, kSecond); });
+  run([](StreamTransport& c) -> Task<void> {
+    EXPECT_TRUE(co_await c.meet({.rank = 3}));
+  }(*client_));
+  EXPECT_EQ(ask(Purpose::leave_if_idle)->status, Errc::busy);
+  EXPECT_EQ(events_, "+5");
+  EXPECT_EQ(ask(Purpose::leave)->status, Errc::ok);
+  run_until([&] { return events_ == "+5 leave"; });
+}
+
+TEST_F(StreamTest, Another_system_or_rank_is_refused) {
+  // Goal: errors that say so. Method: expectations that do not fit.
+  const Uuid system{{1, 2, 3}};
+  start_server({.system = system, .rank = 0});
+  start_client({.system = Uuid{{9}}});
+  EXPECT_EQ(ask_now("x").code, Errc::protocol);
+  run(client_->close());
+  start_client({.system = system});
+  EXPECT_EQ(ask_now("x").code, Errc::ok);
+  TextCall call;
+  Errc code = Errc::ok;
+  run([](StreamTransport& c, TextCall& t, Errc& out) -> Task<void> {
+    const auto outcome = co_await c.call({.rank = 4}, t, kNever);
+    out = outcome ? Errc::ok : outcome.error().code();
+  }(*client_, call, code));
+  EXPECT_EQ(code, Errc::nonexistent);
+}
+
+TEST_F(StreamTest, Tcp_needs_the_token) {
+  // Goal: no stranger over TCP. Method: without a token, with a wrong one, with the right one, and
+  // against a server that has none.
+  const Token secret{1, 2, 3, 4};
+  for (const Token& servers : {secret, Token{}}) {
+    server_ = std::make_unique<StreamServer>(reactor_, echo_, StreamServerOptions{.token = servers},
+                                             StreamServer::Hooks{});
+    const auto at = server_->listen(*parse_address("tcp:127.0.0.1:0"));
+    ASSERT_TRUE(at);
+    address_ = *at;
+    for (const Token& clients : {Token{}, Token{1, 2, 3}, secret}) {
+      start_client({.token = clients});
+      const bool fits = clients == secret && servers == secret;
+      EXPECT_EQ(ask_now("x").code, fits ? Errc::ok : Errc::no_perm);
+      run(client_->close());
+      client_.reset();
+    }
+    run(stop_server(0));
+  }
+}
+
+TEST_F(StreamTest, What_is_no_frame_ends_the_connection_and_nothing_else) {
+  // Goal: hostile bytes cost their sender the connection. Method: each kind of wrong start, and
+  // after a right hello each kind of wrong frame; a client is served throughout.
+  start_server();
+  start_client();
+  const Bytes hello = frame(FrameKind::hello, 0, encode_hello({}));
+  Bytes other_version = encode_hello({});
+  other_version[0] = std::byte{9};
+  Bytes flipped = frame(FrameKind::call, 1, as_bytes("abc"));
+  flipped[9] ^= std::byte{1};
+  Bytes flags = frame(FrameKind::call, 1, {});
+  FrameFormat huge{};
+  huge.magic = kFrameMagic;
+  huge.kind = static_cast<uint16_t>(FrameKind::call);
+  huge.bytes = 0xFFFFFFF0;
+  huge.checksum = crc32c(view_of(&huge, offsetof(FrameFormat, checksum)));
+  const std::vector<Bytes> starts = {
+      Bytes(200, std::byte{'G'}), frame(FrameKind::call, 1, as_bytes("early")),
+      frame(FrameKind::hello, 0, as_bytes("short")), frame(FrameKind::hello, 0, other_version),
+      frame(FrameKind::hello, 0, Bytes(5000)), flipped};
+  for (const Bytes& start : starts) {
+    const int fd = raw();
+    put(fd, start);
+    EXPECT_TRUE(closed(fd));
+    ::close(fd);
+    EXPECT_EQ(ask_now("alive").answer, "alive!");
+  }
+  const std::vector<Bytes> later = {
+      Bytes(100, std::byte{7}), frame(FrameKind::answer, 1, {}), hello, flipped,
+      Bytes(view_of(&huge, sizeof(huge)).begin(), view_of(&huge, sizeof(huge)).end())};
+  for (const Bytes& bad : later) {
+    const int fd = raw();
+    put(fd, hello);
+    put(fd, bad);
+    EXPECT_TRUE(closed(fd));
+    ::close(fd);
+    EXPECT_EQ(ask_now("alive").answer, "alive!");
+  }
+  EXPECT_EQ(server_->connections(), 1u);
+}
+
+TEST_F(StreamTest, A_peer_that_says_nothing_is_sent_away) {
+  // Goal: half-open peers do not pile up. Method: connect, wait over the time for a hello.
+  start_server({.hello_ns_max = 50 * kMillisecond});
+  const int fd = raw();
+  run_until([&] { return server_->connections() == 1; });
+  EXPECT_TRUE(closed(fd));
+  ::close(fd);
+  run_until([&] { return server_->connections() == 0; });
+}
+
+TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
+  // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
+  start_server({.bytes_max = 4u << 20});
+  start_client();
+  const int fd = raw();
+  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  for (uint64_t i = 0; i < 200; ++i) put(fd, frame(FrameKind::call, i, as_bytes("big")));
+  run_for(100 * kMillisecond);
+  EXPECT_LT(echo_.served, 20);
+  EXPECT_EQ(ask_now("other").answer, "other!");
+  ::close(fd);
+  run_until([&] { return server_->connections() == 1; });
+}
+
+TEST_F(StreamTest, Random_changes_of_good_bytes_never_hurt) {
+  // Goal: as above, wider. Method: a hello and calls with flipped bytes, cut anywhere.
+  start_server();
+  start_client();
+  SeededRandom random(11);
+  for (int i = 0; i < 300; ++i) {
+    Bytes bytes = frame(FrameKind::hello, 0, encode_hello({.session = 1}));
+    for (uint64_t id = 0; id < 3; ++id) {
+      const Bytes call = frame(FrameKind::call, id, as_bytes("call"));
+      bytes.insert(bytes.end(), call.begin(), call.end());
+    }
+    for (uint64_t flips = random.below(4); flips > 0; --flips) {
+      bytes[random.below(bytes.size())] ^= static_cast<std::byte>(1 << random.below(8));
+    }
+    bytes.resize(random.below(bytes.size() + 1));
+    const int fd = raw();
+    put(fd, bytes);
+    for (int turns = 0; turns < 5; ++turns) reactor_.turn();
+    ::close(fd);
+  }
+  EXPECT_EQ(ask_now("alive").answer, "alive!");
+  run_until([&] { return server_->connections() == 1; });
+}
+
+TEST(Hello, Golden_bytes_and_refusals) {
+  // Goal: the format stays. Method: recorded bytes; wrong lengths, versions, values.
+  const Bytes hello = encode_hello({.lane = Lane::bulk, .purpose = Purpose::leave, .process = 7});
+  ASSERT_EQ(hello.size(), 80u);
+  EXPECT_EQ(hello[0], std::byte{1});
+  EXPECT_EQ(hello[2], std::byte{1});
+  EXPECT_EQ(hello[4], std::byte{3});
+  EXPECT_EQ(hello[32], std::byte{0xFF});
+  EXPECT_EQ(hello[36], std::byte{7});
+  EXPECT_EQ(decode_hello(hello)->purpose, Purpose::leave);
+  EXPECT_EQ(decode_hello(ByteView(hello).first(79)).error().code(), Errc::format_invalid);
+  Bytes bad = hello;
+  bad[0] = std::byte{2};
+  EXPECT_EQ(decode_hello(bad).error().code(), Errc::protocol);
+  bad = hello;
+  bad[2] = std::byte{9};
+  EXPECT_EQ(decode_hello(bad).error().code(), Errc::protocol);
+  const Bytes reply = encode_hello_reply({.status = Errc::busy, .clients = 3, .stays = true});
+  ASSERT_EQ(reply.size(), 64u);
+  EXPECT_EQ(decode_hello_reply(reply)->status, Errc::busy);
+  EXPECT_EQ(decode_hello_reply(reply)->clients, 3u);
+  EXPECT_TRUE(decode_hello_reply(reply)->stays);
+  bad = reply;
+  bad[60] = std::byte{2};
+  EXPECT_EQ(decode_hello_reply(bad).error().code(), Errc::protocol);
+}
+
+}  // namespace
+}  // namespace cairn::fabric
