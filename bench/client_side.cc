@@ -5,6 +5,7 @@
 
 #include "bench/harness.h"
 #include "client/home.h"
+#include "cmd/embed/home_door.h"
 
 namespace cairn::bench {
 
@@ -16,15 +17,16 @@ namespace {
 
 // The home is opened here by our own static copy of the client, before and after libdaos has it.
 std::unique_ptr<client::System> open_system(const std::string& home) {
-  auto opened = client::open_home({.path = home});
+  auto opened = client::open_home({.mode = client::HomeMode::embed, .path = home});
   if (!opened) die("cannot open the home: " + std::string(opened.error().what()));
   return std::move(*opened);
 }
 
 }  // namespace
 
-ClientSide::ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes)
-    : home_(directory + "/home") {
+ClientSide::ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes,
+                       Server server)
+    : home_(directory + "/home"), server_(server) {
   {
     auto system = open_system(home_);
     auto made =
@@ -33,7 +35,7 @@ ClientSide::ClientSide(const std::string& directory, bool open_container, uint64
     if (!system->shutdown()) die("the home does not close");
   }
   setenv("CAIRN_HOME", home_.c_str(), 1);
-  setenv("CAIRN_MODE", "embed", 1);
+  setenv("CAIRN_MODE", server == Server::none ? "embed" : "auto", 1);
   must(daos_init(), "daos_init");
   running_ = true;
   if (!open_container) return;
@@ -53,6 +55,7 @@ void ClientSide::close() {
   if (daos_handle_is_valid(container_)) must(daos_cont_close(container_, nullptr), "cont_close");
   if (daos_handle_is_valid(pool_)) must(daos_pool_disconnect(pool_, nullptr), "pool_disconnect");
   must(daos_fini(), "daos_fini");
+  if (server_ != Server::none && !embed::dismiss_server(home_, true)) die("the server stays");
 }
 
 unsigned long long ClientSide::meta_bytes_after_close() {

@@ -1,5 +1,5 @@
 // Our side of the client and file cases: a home of its own below the case's directory with one pool
-// and one container, opened in this process (CAIRN_MODE=embed) by libdaos. One at a time.
+// and one container, opened by libdaos in this process or by its server. One at a time.
 #pragma once
 
 #include <daos.h>
@@ -11,11 +11,15 @@ namespace cairn::bench {
 inline constexpr const char* kPoolLabel = "bench";
 inline constexpr const char* kContLabel = "bench";
 
+/// Who works on the home: this process, or a server that others could share.
+enum class Server { none, on_demand };
+
 class ClientSide {
  public:
   /// Makes home and pool, then daos_init(). `open_container`: connect(), else the case does what it
   /// wants (libdfs). A pool of 8 GiB has a log of 256 MiB, as the store cases do.
-  ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 8ull << 30);
+  ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 8ull << 30,
+             Server server = Server::none);
   ~ClientSide();
 
   daos_handle_t pool() const { return pool_; }
@@ -29,6 +33,7 @@ class ClientSide {
   void close();
 
   std::string home_;
+  Server server_;
   bool running_ = false;
   daos_handle_t pool_{}, container_{};
 };

@@ -17,7 +17,16 @@ struct HomeDevice {
   bool wipe = false;   // take a device that holds something
 };
 
+/// Who works on the home: design.md section 7.
+enum class HomeMode {
+  from_environment,  // CAIRN_MODE: auto (or unset), connect or embed
+  automatic,         // a server that all processes share; started by the first, ends after the last
+  connect,           // a server that is there; none is started
+  embed,             // this process, alone
+};
+
 struct HomeOptions {
+  HomeMode mode = HomeMode::from_environment;
   std::string path;             // empty: CAIRN_HOME, else ~/.cairn
   bool create = true;           // make the home (mode 0700) if it is not there
   bool read_only = false;       // for `cairn status`: changes are refused with no_perm. The logs
@@ -30,7 +39,9 @@ struct HomeOptions {
   uint64_t seed = 0;
 };
 
-/// Opens the home in this process (store.md rule 24: no engine thread).
+/// Opens the home as the mode says: by a connection to its server, or in this process (store.md
+/// rule 24: no engine thread). Where there is no server program, or in the transport's test mode,
+/// automatic is embed.
 /// A pool whose shard cannot be opened is reported on stderr; the home opens without it.
 /// Fork: a child holds no lock and must not use its copy; it calls forget_after_fork() on it and
 /// may then open a home itself (busy as long as the parent has the same one open).
@@ -38,6 +49,7 @@ struct HomeOptions {
 /// @error no_perm, no_space, format_invalid, format_newer, checksum, io  a line on stderr names the
 /// file
 /// @error nonexistent  no home there, and not `create`
+/// @error unreachable  mode connect, and nobody serves the home
 /// @error not_supported  a network file system
 Result<std::unique_ptr<System>> open_home(HomeOptions options);
 

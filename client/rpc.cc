@@ -12,12 +12,30 @@ namespace {
 constexpr Duration kPauseMin = kMillisecond;
 constexpr Duration kPauseMax = 100 * kMillisecond;
 
+/// Of the buffers of an update or fetch.
+uint64_t buffer_bytes(const model::Iods& iods) {
+  uint64_t bytes = 0;
+  for (const model::Iod& iod : iods) {
+    for (const IoVec& vec : iod.buffer) bytes += vec.bytes;
+  }
+  return bytes;
+}
+
 class WireCall final : public fabric::Call {
  public:
   WireCall(wire::Request& request, wire::Reply& reply) : request_(request), reply_(reply) {}
   void* request() override { return &request_; }
   void* reply() override { return &reply_; }
   Result<void> encode_request(Bytes& out) override { return wire::encode_request(request_, out); }
+  uint64_t payload_bytes() const override {
+    if (const auto* update = std::get_if<wire::ObjectUpdate>(&request_.body)) {
+      return buffer_bytes(update->iods);
+    }
+    if (const auto* fetch = std::get_if<wire::ObjectFetch>(&request_.body)) {
+      return buffer_bytes(fetch->iods);
+    }
+    return 0;
+  }
   Result<void> decode_reply(ByteView bytes) override {
     return wire::decode_reply(bytes, request_, reply_);
   }
@@ -50,11 +68,18 @@ RpcOptions lossy_rpc_options() {
   return {.attempt_ns = 20 * kMillisecond, .attempt_ns_max = kSecond, .total_ns = 60 * kSecond};
 }
 
+RpcOptions served_rpc_options() {
+  return {.attempt_ns = 60 * kSecond,
+          .attempt_ns_max = 120 * kSecond,
+          .total_ns = 300 * kSecond,
+          .reconnect_grace_ns = 30 * kSecond};
+}
+
 Rpc::Rpc(Reactor& reactor, fabric::Transport& transport, RpcOptions options)
     : reactor_(reactor),
       transport_(transport),
       options_(options),
-      session_(random_session(reactor.random())) {}
+      session_(options.session != 0 ? options.session : random_session(reactor.random())) {}
 
 Rpc::~Rpc() = default;
 
@@ -104,25 +129,56 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric
   const Instant give_up = clock.now() + options_.total_ns;
   Duration attempt_ns = options_.attempt_ns;
   Duration pause_ns = kPauseMin;
+  Instant absent_since = kNever;  // the engine does not answer the door
   for (;;) {
     const Instant deadline = std::min(give_up, clock.now() + attempt_ns);
     request.header.remaining_ns = deadline - std::min(deadline, clock.now());
     request.header.acknowledged_below = acknowledged_below_;
     Result<void> outcome = co_await transport_.call(to, call, deadline);
     const auto& reply = *static_cast<wire::Reply*>(call.reply());
+    const Instant now = clock.now();
+    if (engine_away(outcome, reply)) {
+      if (absent_since == kNever) absent_since = now;
+      if (now - absent_since >= options_.reconnect_grace_ns || now >= give_up) {
+        co_return after_grace(request, outcome);
+      }
+      co_await reactor_.sleep(pause_ns);
+      pause_ns = std::min(pause_ns * 2, kPauseMax);
+      continue;  // nothing was done: not a resend
+    }
+    absent_since = kNever;
     if (outcome && reply.error.code() == Errc::overload) {
-      if (clock.now() + pause_ns >= give_up) co_return outcome;
+      if (now + pause_ns >= give_up) co_return outcome;
       co_await reactor_.sleep(pause_ns);
       pause_ns = std::min(pause_ns * 2, kPauseMax);
     } else if (outcome || !outcome_open(outcome.error().code())) {
       co_return outcome;
-    } else if (clock.now() >= give_up) {
+    } else if (now >= give_up) {
       co_return fail(Errc::timed_out, "rpc: no answer in time; whether it was done is unknown");
     }
     ++resends_;
     request.header.flags |= wire::kFlagResend;
     attempt_ns = std::min(attempt_ns * 2, options_.attempt_ns_max);
   }
+}
+
+/// Nobody is there, or who is there is about to leave and did nothing.
+bool Rpc::engine_away(const Result<void>& outcome, const wire::Reply& reply) const {
+  if (options_.reconnect_grace_ns == 0) return false;
+  const Errc code = outcome ? reply.error.code() : outcome.error().code();
+  return code == Errc::unreachable || code == Errc::shutdown;
+}
+
+/// What a caller learns about an engine that did not come back.
+Result<void> Rpc::after_grace(const wire::Request& request, const Result<void>& outcome) {
+  const bool resent = (request.header.flags & wire::kFlagResend) != 0;
+  if (resent && request.header.sequence != 0) {
+    return fail(Errc::timed_out,
+                "rpc: the engine went away and did not come back in time; whether it was done is "
+                "unknown");
+  }
+  if (!outcome) return outcome;
+  return fail(Errc::unreachable, "rpc: the engine is stopping and no other came in time");
 }
 
 Task<Result<Bytes>> Rpc::control(fabric::Endpoint to, Bytes body) {

@@ -15,16 +15,21 @@
 namespace cairn::client {
 
 struct RpcOptions {
-  Uuid system;  // nil: not checked
+  Uuid system;           // nil: not checked
+  uint64_t session = 0;  // 0: a random one
   /// Time for one attempt; doubled by each resend up to `attempt_ns_max`. kNever: one attempt that
   /// waits as long as it takes (in process nothing is lost).
   Duration attempt_ns = kNever;
   Duration attempt_ns_max = 2 * kSecond;
   /// After this the caller gets timed_out.
   Duration total_ns = 60 * kSecond;
+  /// How long an engine may be away (restarting) before its callers learn it.
+  Duration reconnect_grace_ns = 0;
 };
 /// For the in-process transport's test mode, whose losses are many and whose engine is near.
 RpcOptions lossy_rpc_options();
+/// For engines in other processes: messages are not lost, but connections break, engines restart.
+RpcOptions served_rpc_options();
 
 class Rpc {
  public:
@@ -42,7 +47,7 @@ class Rpc {
   /// ends.
   /// @error the server's answer, or
   /// @error timed_out    the outcome is unknown
-  /// @error unreachable  nobody serves there
+  /// @error unreachable  nobody has served there for all of the grace; nothing was done
   Task<Result<void>> call(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
   /// A control request. Bytes in, bytes out.
   Task<Result<Bytes>> control(fabric::Endpoint to, Bytes body);
@@ -51,6 +56,8 @@ class Rpc {
   void start_sequence(wire::Request& request);
   void end_sequence(uint64_t sequence);
   Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, fabric::Call& call);
+  bool engine_away(const Result<void>& outcome, const wire::Reply& reply) const;
+  static Result<void> after_grace(const wire::Request& request, const Result<void>& outcome);
 
   Reactor& reactor_;
   fabric::Transport& transport_;

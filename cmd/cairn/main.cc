@@ -9,6 +9,7 @@
 
 #include "client/home.h"
 #include "cmd/cairn/losses.h"
+#include "cmd/cairn/server.h"
 #include "cmd/tool/format.h"
 #include "cmd/tool/tool.h"
 
@@ -202,6 +203,7 @@ int main(int argc, char** argv) {
   init_command.run = [&devices] { return init(devices); };
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;
+  add_server_commands(tool);
   Command& check_command =
       tool.command("", "check", {}, "Proves offline that every store of the home is whole");
   CheckFlags flags;

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/report.h"
+#include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
@@ -96,7 +97,7 @@ Result<void> Session::find_place(const Place& place) {
     report(Severity::error, home_ + ": there is no home");
     return fail(Errc::nonexistent, "home: none in that directory");
   }
-  TRY(lock, embed::HomeLock::take(home_));
+  TRY(lock, embed::claim_home(home_, embed::HomeUse::embed));
   lock_ = std::move(lock);
   if (directory_.empty()) pool_name_ = place.pool;
   const auto named = run(read_names());

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 
 // What may lie in a directory whose home is not complete: the rest of an interrupted creation.
 constexpr std::string_view kOurs[] = {"lock",        "home.new", "system",    "pools",
-                                      "storage.new", "storage",  "lost+found"};
+                                      "storage.new", "storage",  "lost+found",
+                                      "socket",      "server.log", "server.log.old"};
 
 struct NetworkType {
   uint32_t magic;
@@ -88,6 +89,12 @@ const char* way_out(Errc code) {
 }
 
 }  // namespace
+
+std::unexpected<Error> report_no_home(const std::string& home) {
+  report(Severity::error, home + ": there is no home; make one by creating a pool, or set "
+                                 "CAIRN_HOME to the right directory");
+  return fail(Errc::nonexistent, "home: none in that directory");
+}
 
 std::unexpected<Error> report_errno(const std::string& path, const char* doing, int error) {
   std::string line = path + ": cannot " + doing + ": " + std::strerror(error);

@@ -27,6 +27,9 @@ Result<std::optional<HomeFile>> load_home(const std::string& home);
 /// Durable on return; the last step of making a home.
 Result<void> store_home(const std::string& home, const HomeFile& file);
 
+/// There is no home, and none is to be made: a line on stderr, and the error for it.
+std::unexpected<Error> report_no_home(const std::string& home);
+
 /// Writes DIRECTORY/NAME.new, flushes and renames: the file is as before or as given, never
 /// between. Durable on return. @error no_perm, no_space, io  one line on stderr
 Result<void> store_small_file(const std::string& directory, const char* name, ByteView bytes);

@@ -7,6 +7,7 @@
 
 #include "base/report.h"
 #include "client/system.h"
+#include "cmd/embed/claim_home.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
 
@@ -79,14 +80,10 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   TRY(usable, prepare_home(path_, options.home.create && !options.home.read_only));
   // Before the lock file is made: nothing is left behind in a directory that is not ours.
   TRY(looked, load_home(path_));
-  TRY(lock, HomeLock::take(path_));
+  TRY(lock, claim_home(path_, options.use));
   lock_ = std::move(lock);
   TRY(found, load_home(path_));   // it may have been made meanwhile
-  if (!found && (!options.home.create || options.home.read_only)) {
-    report(Severity::error, path_ + ": there is no home; make one by creating a pool, or set "
-                                    "CAIRN_HOME to the right directory");
-    return fail(Errc::nonexistent, "home: none in that directory");
-  }
+  if (!found && (!options.home.create || options.home.read_only)) return report_no_home(path_);
   TRY(io, make_io_backend());
   reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   context_ = std::make_unique<Context>(*reactor_, ContextOptions{.helper = true});
@@ -124,9 +121,10 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
   CO_TRY(config, co_await open_config(fresh, std::move(options.devices)));
   CO_TRY(storage, co_await Storage::open(*reactor_, path_, file_.uuid));
   storage_ = std::move(storage);
+  incarnation_ = reactor_->random().next();
   engine_ = std::make_unique<engine::Engine>(
       *reactor_, engine::EngineOptions{.system = file_.uuid, .rank = kEngine.rank,
-                                       .incarnation = reactor_->random().next()});
+                                       .incarnation = incarnation_});
   shards_ = std::make_unique<HomeShards>(*reactor_, *engine_, *storage_);
   service_ = std::make_unique<service::Service>(
       *reactor_, *config_, *shards_,

@@ -20,8 +20,9 @@ namespace cairn::embed {
 
 struct GraphOptions {
   client::HomeOptions home;
-  std::vector<client::HomeDevice> devices;            // for a home that is made now
-  std::function<void(const char*)> at_step;   // service::ServiceOptions::at_step
+  std::vector<client::HomeDevice> devices = {};  // for a home that is made now
+  std::function<void(const char*)> at_step = {};  // service::ServiceOptions::at_step
+  HomeUse use = HomeUse::embed;  // a server's handles survive its restart
 };
 
 class HomeGraph {
@@ -35,6 +36,9 @@ class HomeGraph {
   HomeShards& shards() { return *shards_; }
   service::EmbeddedConfigStore& config() { return *config_; }
   service::Service& service() { return *service_; }
+  engine::Engine& engine() { return *engine_; }
+  const Uuid& uuid() const { return file_.uuid; }
+  uint64_t incarnation() const { return incarnation_; }
   const Storage& storage() const { return *storage_; }
   const std::string& path() const { return path_; }
   /// Waits for running operations, checkpoints, closes. Idempotent. Outside the reactor.
@@ -50,6 +54,7 @@ class HomeGraph {
   std::string path_;
   HomeFile file_;
   HomeLock lock_;
+  uint64_t incarnation_ = 0;
   std::unique_ptr<Reactor> reactor_;
   Blobs config_files_;
   std::unique_ptr<service::EmbeddedConfigStore> config_;

@@ -71,17 +71,6 @@ std::string field(std::string_view text, std::string_view name) {
   return std::string(rest.substr(0, rest.find('\n')));
 }
 
-void report_holder(const std::string& home, const std::string& path) {
-  const auto bytes = read_small_file(path, 4096);
-  const std::string_view text = bytes ? as_chars(*bytes) : std::string_view();
-  const std::string pid = field(text, "pid "), host = field(text, "host ");
-  std::string line = home + ": in use by process " + pid;
-  if (host != host_name()) line += " on host " + host;
-  line += "; wait until it ends or stop it (kill " + pid +
-          "), or choose another home with CAIRN_HOME";
-  report(Severity::error, line);
-}
-
 }  // namespace
 
 HomeLock::HomeLock(int fd) : fd_(fd), pid_(getpid()) { remember(fd); }
@@ -105,7 +94,34 @@ HomeLock::~HomeLock() {
   ::close(fd_);
 }
 
-Result<HomeLock> HomeLock::take(const std::string& home) {
+void report_holder(const std::string& home, const HomeHolder& holder) {
+  std::string line = home + ": in use by process " + holder.pid;
+  if (holder.host != host_name()) line += " on host " + holder.host;
+  if (holder.use == HomeUse::server) {
+    line += ", which serves it to others; wait until they end, or stop it (cairn down)";
+  } else {
+    line += "; wait until it ends or stop it (kill " + holder.pid +
+            "), or choose another home with CAIRN_HOME";
+  }
+  report(Severity::error, line);
+}
+
+std::optional<HomeHolder> HomeLock::holder(const std::string& home) {
+  const std::string path = home + "/lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  struct flock whole = whole_file(F_WRLCK);
+  const bool held = fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+  ::close(fd);
+  if (!held) return std::nullopt;
+  const auto bytes = read_small_file(path, 4096);
+  const std::string_view text = bytes ? as_chars(*bytes) : std::string_view();
+  return HomeHolder{.pid = field(text, "pid "),
+                    .host = field(text, "host "),
+                    .use = field(text, "mode ") == "server" ? HomeUse::server : HomeUse::embed};
+}
+
+Result<HomeLock> HomeLock::take(const std::string& home, HomeUse use) {
   const std::string path = home + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return report_errno(path, "open it", errno);
@@ -114,12 +130,12 @@ Result<HomeLock> HomeLock::take(const std::string& home) {
     const int error = errno;
     ::close(fd);
     if (error != EAGAIN && error != EACCES) return report_errno(path, "lock it", error);
-    report_holder(home, path);
     return fail(Errc::busy, "home: another process has it open");
   }
   HomeLock lock(fd);
-  const std::string text =
-      "pid " + std::to_string(getpid()) + "\nhost " + host_name() + "\nboot " + boot_id() + "\n";
+  const std::string text = "pid " + std::to_string(getpid()) + "\nhost " + host_name() +
+                           "\nboot " + boot_id() + "\nmode " +
+                           (use == HomeUse::server ? "server" : "embed") + "\n";
   if (ftruncate(fd, 0) != 0 ||
       pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return report_errno(path, "write it", errno);

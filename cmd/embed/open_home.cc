@@ -1,14 +1,63 @@
-#include "client/home.h"
-
 #include <unistd.h>
 
+#include <cstdlib>
+#include <string_view>
+
 #include "base/report.h"
+#include "client/home.h"
 #include "client/system.h"
+#include "cmd/embed/client_graph.h"
 #include "cmd/embed/home_graph.h"
+#include "cmd/embed/server_start.h"
 
 namespace cairn::client {
+
+namespace {
+
+bool test_mode(const HomeOptions& options) {
+  return options.encode_messages || options.drop_chance > 0 || options.delay_us_max > 0 ||
+         std::getenv("CAIRN_FABRIC_TEST") != nullptr;
+}
+
+Result<HomeMode> mode_of(const HomeOptions& options) {
+  if (options.mode != HomeMode::from_environment) return options.mode;
+  const char* text = std::getenv("CAIRN_MODE");
+  const std::string_view mode = text != nullptr ? text : "";
+  if (mode == "" || mode == "auto") {
+    return test_mode(options) ? HomeMode::embed : HomeMode::automatic;
+  }
+  if (mode == "connect") return HomeMode::connect;
+  if (mode == "embed") return HomeMode::embed;
+  report(Severity::error, "CAIRN_MODE: '" + std::string(mode) +
+                              "' is unknown; give auto, connect or embed, or unset it");
+  return fail(Errc::invalid, "home: CAIRN_MODE is unknown");
+}
+
+Result<std::unique_ptr<System>> connect_home(const HomeOptions& options, bool start) {
+  TRY(path, embed::resolve_home(options.path));
+  const bool create = options.create && !options.read_only;
+  TRY(usable, embed::prepare_home(path, create));
+  TRY(found, embed::load_home(path));
+  if (!found && !create) return embed::report_no_home(path);
+  TRY(graph, embed::ClientGraph::open(path, start));
+  return embed::make_system(std::move(graph));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<System>> open_home(HomeOptions options) {
-  TRY(graph, embed::HomeGraph::open({.home = std::move(options), .devices = {}, .at_step = {}}));
+  TRY(mode, mode_of(options));
+  if (mode != HomeMode::embed) {
+    const bool start = mode == HomeMode::automatic && !embed::find_server_program().empty();
+    auto served = connect_home(options, start);
+    const bool nobody = !served && served.error().code() == Errc::unreachable;
+    if (nobody && mode == HomeMode::connect) {
+      report(Severity::error, "CAIRN_MODE is connect, and nobody serves the home; start a server "
+                              "(cairn up), or unset CAIRN_MODE");
+    }
+    if (!nobody || start || mode == HomeMode::connect) return served;
+  }
+  TRY(graph, embed::HomeGraph::open({.home = std::move(options)}));
   return embed::make_system(std::move(graph));
 }
 
@@ -21,8 +70,8 @@ Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices)
                                        "directory with CAIRN_HOME");
     return fail(Errc::already, "home: there is one already");
   }
-  TRY(graph, embed::HomeGraph::open(
-                 {.home = std::move(options), .devices = std::move(devices), .at_step = {}}));
+  TRY(graph,
+      embed::HomeGraph::open({.home = std::move(options), .devices = std::move(devices)}));
   return graph->close();
 }
 
@@ -31,7 +80,7 @@ Result<std::vector<HomeDeviceSpace>> home_devices(const std::string& path) {
   options.path = path;
   options.create = false;
   options.read_only = true;
-  TRY(graph, embed::HomeGraph::open({.home = std::move(options), .devices = {}, .at_step = {}}));
+  TRY(graph, embed::HomeGraph::open({.home = std::move(options)}));
   auto devices = graph->storage().devices();
   TRY(closed, graph->close());
   return devices;

@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
-  run.py --build DIR --make-pool PROGRAM [PROGRAM.c ...]
+  run.py --build DIR --make-pool PROGRAM [--served [--kill SECONDS]] [PROGRAM.c ...]
+
+--served: the programs use a server that they start. --kill: it is killed (SIGKILL) every so often
+while they run, which they must not notice.
 """
 import argparse
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
@@ -27,14 +32,45 @@ def needed(source):
     return sorted(flags | ({"-luuid"} if re.search(r"\buuid_\w+\(", text) else set()))
 
 
+def server_of(home):
+    """The process id of the server that has the home, or None."""
+    try:
+        pid = int(re.search(r"^pid (\d+)$", (pathlib.Path(home) / "lock").read_text(), re.M)[1])
+        return pid if os.readlink(f"/proc/{pid}/exe").endswith("/daos_engine") else None
+    except (OSError, TypeError):
+        return None
+
+
+def run_and_kill(command, env, seconds):
+    """Runs it and kills the home's server every `seconds`. (exit status, number of kills)"""
+    kills, deadline = 0, time.monotonic() + 300
+    running = subprocess.Popen(command, env=env)
+    try:
+        while True:
+            try:
+                return running.wait(timeout=seconds), kills
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    print(f"compat: {command[0]} hangs")
+                    return 1, kills
+            pid = server_of(env["CAIRN_HOME"])
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+    finally:
+        running.kill()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
     parser.add_argument("--make-pool", required=True)
+    parser.add_argument("--served", action="store_true")
+    parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
     sources = [HERE / p for p in options.programs] or sorted(HERE.glob("*.c"))
-    failed = []
+    failed, kills = [], 0
     with tempfile.TemporaryDirectory(prefix="cairn-compat-") as folder:
         prefix = os.path.join(folder, "prefix")
         subprocess.run(["cmake", "--install", options.build, "--prefix", prefix], check=True,
@@ -49,9 +85,27 @@ def main():
                 continue
             env = dict(os.environ, CAIRN_HOME=os.path.join(folder, "home." + source.stem))
             env.setdefault("CAIRN_LOG", "off")
-            subprocess.run([options.make_pool, "tank", "1024"], env=env, check=True)
-            if subprocess.run([program, "tank"], env=env, timeout=300).returncode != 0:
-                failed.append(source.stem)
+            if options.served:
+                env["CAIRN_MODE"] = "auto"
+                env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")
+            try:
+                subprocess.run([options.make_pool, "tank", "1024"], env=env, check=True)
+                if options.kill:
+                    status, count = run_and_kill([program, "tank"], env, options.kill)
+                    kills += count
+                else:
+                    status = subprocess.run([program, "tank"], env=env, timeout=300).returncode
+                if status != 0:
+                    failed.append(source.stem)
+            finally:
+                if options.served:
+                    cairn = os.path.join(prefix, "bin", "cairn")
+                    subprocess.run([cairn, "down"], env=env, check=True, timeout=60,
+                                   stdout=subprocess.DEVNULL)
+    if options.kill:
+        print(f"compat: killed the server {kills} times")
+        if kills == 0:
+            failed.append("nothing-was-killed")
     print(f"compat: {len(sources)} programs, failed: {' '.join(failed) or 'none'}")
     return 1 if failed else 0
 

@@ -6,9 +6,12 @@ Each file has a home and a directory <TMP> of its own. `! command` prepares and 
 command` is compared. Values that differ between any two systems are masked on both sides (UUIDs,
 sizes, percents, times, ids), padding does not count. What differs all the same must stand in
 deviations.txt with its reason; an entry there that is not needed any more is an error, too.
-  run.py --bin DIR [--verbose] [FILE...]
+  run.py --bin DIR [--served] [--verbose] [FILE...]
+
+--served: the commands share the server that the first of them starts.
 """
 import argparse
+import contextlib
 import grp
 import os
 import pathlib
@@ -152,11 +155,15 @@ def show(entry, done, tmp):
 def replay(group, options, known):
     """(compared, deviating, failures)"""
     compared, used, failures, count = 0, set(), [], {}
-    with tempfile.TemporaryDirectory(prefix="cairn-tools-") as top:
+    with (tempfile.TemporaryDirectory(prefix="cairn-tools-") as top,
+          contextlib.ExitStack() as undo):
         tmp = os.path.join(top, "files")
         os.mkdir(tmp)
         env = dict(os.environ, CAIRN_HOME=os.path.join(top, "home"), LC_ALL="C.UTF-8",
                    PATH=options.bin + os.pathsep + os.environ["PATH"])
+        if options.served:
+            env["CAIRN_MODE"] = "auto"
+            undo.callback(run, "cairn down", tmp, env)
         for entry in parse((HERE / "expected" / f"{group}.txt").read_text()):
             done = run(entry.command, tmp, env)
             if entry.setup:
@@ -185,6 +192,7 @@ def replay(group, options, known):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
+    parser.add_argument("--served", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("groups", nargs="*")
     options = parser.parse_args()

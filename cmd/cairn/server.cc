@@ -1,0 +1,123 @@
+#include "cmd/cairn/server.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "cmd/embed/home_dir.h"
+#include "cmd/embed/home_door.h"
+#include "cmd/embed/home_lock.h"
+#include "cmd/embed/server_start.h"
+
+namespace cairn::tool {
+
+namespace {
+
+struct UpArguments {
+  uint32_t engines = 1;
+};
+
+Outcome up(const UpArguments& a) {
+  if (a.engines != 1) {
+    return refuse("cairn up: this version serves a home by one engine; leave out --engines",
+                  -static_cast<int>(Errc::not_supported));
+  }
+  const auto home = embed::resolve_home({});
+  if (!home) return failure("cannot find the home", home.error());
+  const auto usable = embed::prepare_home(*home, true);
+  if (!usable) return failure("cannot use the home " + *home, usable.error());
+  const auto before = embed::look_at_server(*home);
+  if (before && before->stays) {
+    return Reply{"Home " + *home + " is up, process " + std::to_string(before->process) + "\n",
+                 {{"home", *home}, {"process", before->process}, {"started", false}}};
+  }
+  // One that would go by itself makes room; its clients come back to the next.
+  const auto dismissed = embed::dismiss_server(*home, true);
+  if (!dismissed) return failure("cannot take over from the server at work", dismissed.error());
+  const auto started = embed::start_server(embed::find_server_program(), *home, true);
+  if (!started) return failure("cannot start the server", started.error());
+  if (started->outcome == embed::StartOutcome::failed) {
+    return failure("the server cannot open the home " + *home, -static_cast<int>(started->code));
+  }
+  const auto now = embed::look_at_server(*home);
+  if (!now) {
+    if (const auto holder = embed::HomeLock::holder(*home)) embed::report_holder(*home, *holder);
+    return failure("the home is not up", now.error());
+  }
+  return Reply{"Home " + *home + " is up, process " + std::to_string(now->process) + "\n",
+               {{"home", *home}, {"process", now->process}, {"started", true}}};
+}
+
+Outcome down() {
+  const auto home = embed::resolve_home({});
+  if (!home) return failure("cannot find the home", home.error());
+  const auto holder = embed::HomeLock::holder(*home);
+  if (!holder) return Reply{"Home " + *home + " is not served\n", {{"stopped", false}}};
+  if (holder->use == embed::HomeUse::embed) {
+    embed::report_holder(*home, *holder);
+    return failure("nothing to stop: a process has the home for itself",
+                   -static_cast<int>(Errc::busy));
+  }
+  const auto done = embed::dismiss_server(*home, true);
+  if (!done) return failure("cannot stop the server, process " + holder->pid, done.error());
+  return Reply{"Home " + *home + " is down\n", {{"stopped", true}}};
+}
+
+struct LogArguments {
+  bool follow = false;
+};
+
+Outcome logs(const LogArguments& a) {
+  const auto home = embed::resolve_home({});
+  if (!home) return failure("cannot find the home", home.error());
+  const std::string path = *home + "/server.log";
+  std::ifstream file(path);
+  if (!file) return refuse("there is no " + path + ": nobody has served this home", -1005);
+  for (;;) {
+    std::string line;
+    while (std::getline(file, line)) std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+    if (!a.follow || std::ferror(stdout) != 0) break;
+    file.clear();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return Reply{};
+}
+
+}  // namespace
+
+Json server_json() {
+  const auto home = embed::resolve_home({});
+  if (!home) return nullptr;
+  const auto server = embed::look_at_server(*home);
+  if (!server) return nullptr;
+  return {{"process", server->process}, {"clients", server->clients}, {"stays", server->stays}};
+}
+
+std::string server_text(const Json& server) {
+  if (server.is_null()) return {};
+  return "Served by process " + std::to_string(server["process"].get<uint32_t>()) +
+         (server["stays"].get<bool>() ? ", until cairn down\n"
+                                      : ", until its clients have left\n");
+}
+
+void add_server_commands(Tool& tool) {
+  Command& up_command =
+      tool.command("", "up", {}, "Serves the home until `cairn down`, for all processes");
+  auto up_arguments = std::make_shared<UpArguments>();
+  up_command.app->add_option("--engines", up_arguments->engines, "engines (for now: 1)");
+  up_command.run = [up_arguments] { return up(*up_arguments); };
+  tool.command("", "down", {}, "Stops the server of the home; what is under way ends first").run =
+      down;
+  Command& logs_command = tool.command("", "logs", {}, "What the server of the home has said");
+  auto log_arguments = std::make_shared<LogArguments>();
+  logs_command.app->add_flag("-f,--follow", log_arguments->follow, "wait for more");
+  logs_command.prints_itself = true;
+  logs_command.run = [log_arguments] { return logs(*log_arguments); };
+}
+
+}  // namespace cairn::tool

@@ -1,0 +1,42 @@
+// ClientGraph: what a process needs to use a home that another process serves: a reactor without
+// I/O of its own, the transport, the client's end of calls. Members stand in the order in which
+// they need each other.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "client/home.h"
+#include "client/rpc.h"
+#include "cmd/embed/home_door.h"
+#include "fabric/stream_client.h"
+#include "runtime/context.h"
+
+namespace cairn::embed {
+
+class ClientGraph {
+ public:
+  /// Connects, and starts the server if `start` and there is none. @error as HomeDoor::enter()
+  static Result<std::shared_ptr<ClientGraph>> open(const std::string& home, bool start);
+  ~ClientGraph();
+
+  Context& context() { return *context_; }
+  client::Rpc& rpc() { return *rpc_; }
+  /// Closes the connections. Idempotent. Outside the reactor.
+  void close();
+
+ private:
+  ClientGraph() = default;
+  Task<Result<void>> meet();
+
+  std::unique_ptr<Reactor> reactor_;
+  std::unique_ptr<HomeDoor> door_;
+  std::unique_ptr<fabric::StreamTransport> transport_;
+  std::unique_ptr<client::Rpc> rpc_;
+  std::unique_ptr<Context> context_;
+};
+
+/// The served home as a client sees it; shutdown() closes the connections.
+std::unique_ptr<client::System> make_system(std::shared_ptr<ClientGraph> graph);
+
+}  // namespace cairn::embed

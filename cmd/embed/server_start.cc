@@ -1,0 +1,164 @@
+#include "cmd/embed/server_start.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "base/report.h"
+
+extern char** environ;
+
+namespace cairn::embed {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kProgram = "daos_engine";
+
+bool runs(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored) && access(path.c_str(), X_OK) == 0;
+}
+
+/// The directory of the file that holds this code: a program or libdaos.
+std::string own_directory() {
+  Dl_info info;
+  std::error_code error;
+  if (dladdr(reinterpret_cast<const void*>(&find_server_program), &info) != 0 &&
+      info.dli_fname != nullptr) {
+    const fs::path found = fs::canonical(info.dli_fname, error);
+    if (!error) return found.parent_path().string();
+  }
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : self.parent_path().string();
+}
+
+std::string find_on_path() {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "";
+  while (!rest.empty()) {
+    const std::string_view directory = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
+    const std::string candidate = std::string(directory) + "/" + kProgram;
+    if (!directory.empty() && runs(candidate)) return candidate;
+  }
+  return {};
+}
+
+/// Owned attributes of posix_spawn.
+struct SpawnPlan {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  SpawnPlan() {
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attributes);
+  }
+  ~SpawnPlan() {
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+  }
+};
+
+/// Only the pipe and stderr go over to the server; signals are as in a fresh process.
+int spawn(const std::vector<std::string>& words, int status_fd, pid_t* child) {
+  SpawnPlan plan;
+  posix_spawn_file_actions_addopen(&plan.files, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&plan.files, status_fd, 1);
+  posix_spawn_file_actions_addclosefrom_np(&plan.files, 3);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&plan.attributes, &none);
+  posix_spawnattr_setsigdefault(&plan.attributes, &all);
+  posix_spawnattr_setflags(&plan.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::vector<char*> args;
+  for (const std::string& word : words) args.push_back(const_cast<char*>(word.c_str()));
+  args.push_back(nullptr);
+  return posix_spawn(child, args[0], &plan.files, &plan.attributes, args.data(), environ);
+}
+
+std::string read_line(int fd) {
+  std::string out;
+  char c = 0;
+  for (;;) {
+    const ssize_t got = ::read(fd, &c, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0 || c == '\n' || out.size() > 64) return out;
+    out.push_back(c);
+  }
+}
+
+Started parse_started(std::string_view line) {
+  if (line == "ready") return {StartOutcome::ready, Errc::ok};
+  if (line == "occupied") return {StartOutcome::occupied, Errc::busy};
+  constexpr std::string_view kFailed = "failed ";
+  int32_t code = 0;
+  if (line.starts_with(kFailed)) {
+    line.remove_prefix(kFailed.size());
+    std::from_chars(line.data(), line.data() + line.size(), code);
+  }
+  return {StartOutcome::failed, code == 0 ? Errc::misc : static_cast<Errc>(code)};
+}
+
+}  // namespace
+
+std::string find_server_program() {
+  if (const char* given = std::getenv("CAIRN_ENGINE"); given != nullptr && *given != '\0') {
+    return runs(given) ? given : "";
+  }
+  const std::string here = own_directory();
+  for (const char* relative : {"/", "/../bin/", "/../../bin/"}) {
+    const std::string candidate = here + relative + kProgram;
+    if (!here.empty() && runs(candidate)) return candidate;
+  }
+  return find_on_path();
+}
+
+Result<Started> start_server(const std::string& program, const std::string& home, bool stays) {
+  if (program.empty()) return fail(Errc::not_supported, "home: there is no server program");
+  int pipe_fds[2];
+  if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
+    report(Severity::error, program + ": cannot be started: no file descriptor is left");
+    return fail(Errc::io, "home: no pipe for the server");
+  }
+  pid_t child = -1;
+  std::vector<std::string> words = {program, "--home", home, "--background"};
+  if (stays) words.emplace_back("--stay");
+  const int error = spawn(words, pipe_fds[1], &child);
+  ::close(pipe_fds[1]);
+  if (error != 0) {
+    ::close(pipe_fds[0]);
+    report(Severity::error, program + ": cannot be started: " + std::string(strerror(error)) +
+                                "; set CAIRN_MODE=embed to use the home without a server");
+    return fail(Errc::io, "home: the server cannot be started");
+  }
+  const Started out = parse_started(read_line(pipe_fds[0]));
+  ::close(pipe_fds[0]);
+  // The process that was started has left the server behind and ended. A program that ignores
+  // SIGCHLD has it reaped already.
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return out;
+}
+
+std::string started_line(const Started& started) {
+  switch (started.outcome) {
+    case StartOutcome::ready: return "ready\n";
+    case StartOutcome::occupied: return "occupied\n";
+    case StartOutcome::failed: break;
+  }
+  return "failed " + std::to_string(static_cast<int32_t>(started.code)) + "\n";
+}
+
+}  // namespace cairn::embed

@@ -1,0 +1,36 @@
+// Finding and starting the server of a home (design.md section 7): the program daos_engine, in the
+// background, gone some seconds after its last client.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace cairn::embed {
+
+/// The Unix socket of a home's server.
+inline std::string socket_path(const std::string& home) { return home + "/socket"; }
+
+enum class StartOutcome {
+  ready,     // it serves now
+  occupied,  // somebody else has the home open or is about to serve it
+  failed,    // it has said why on stderr
+};
+struct Started {
+  StartOutcome outcome = StartOutcome::failed;
+  Errc code = Errc::misc;  // failed: why
+};
+
+/// The server program: CAIRN_ENGINE, or daos_engine beside this program or library, in ../bin of
+/// it, or on the PATH. Empty: there is none.
+std::string find_server_program();
+
+/// Starts the server and waits until it serves or has failed. Blocks; any thread.
+/// @error not_supported  there is no server program   @error io  it cannot be started
+/// @param stays  it does not end by itself
+Result<Started> start_server(const std::string& program, const std::string& home, bool stays);
+
+/// What the server's end writes to its first output: "ready", "occupied" or "failed N".
+std::string started_line(const Started& started);
+
+}  // namespace cairn::embed

@@ -1,0 +1,53 @@
+// HomeServer: one home, served to other processes over its Unix socket. It ends by itself some time
+// after its last client, when it is asked to, or never. Home: the thread that runs it, except where
+// a member says "any thread".
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "cmd/embed/home_graph.h"
+#include "fabric/stream_server.h"
+
+namespace cairn::engine_program {
+
+struct ServerOptions {
+  std::string home;                   // empty: as client::HomeOptions::path
+  Duration linger_ns = 10 * kSecond;  // after the last client; kNever: stays
+  /// How long handles of a client wait for it after the server's restart.
+  Duration reconnect_grace_ns = 30 * kSecond;
+};
+
+class HomeServer {
+ public:
+  /// Opens the home. Errors as embed::HomeGraph::open(); busy without a line: another server has
+  /// it.
+  static Result<std::unique_ptr<HomeServer>> open(ServerOptions options);
+
+  /// Serves until it is time to go; then answers what is under way, checkpoints and closes.
+  /// @param ready  called once when clients can connect
+  /// @error  the socket cannot be made (a line on stderr); or what closing says
+  Result<void> run(std::function<void()> ready);
+  /// Makes run() return soon. Any thread.
+  void leave();
+  const std::string& home() const { return graph_->path(); }
+
+ private:
+  HomeServer() = default;
+  Task<Result<void>> serve(std::function<void()> ready);
+  Task<void> linger(uint64_t generation);
+  Task<void> end_unless_back(uint64_t session, Duration grace);
+  void on_session(uint64_t session, bool here);
+  void start_lingering();
+
+  ServerOptions options_;
+  std::shared_ptr<embed::HomeGraph> graph_;
+  std::unique_ptr<fabric::StreamServer> server_;
+  std::unique_ptr<WaitList> leaving_changed_;
+  bool leaving_ = false;
+  uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
+};
+
+}  // namespace cairn::engine_program

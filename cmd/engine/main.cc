@@ -1,0 +1,145 @@
+// daos_engine: the process that serves a home to others. Clients start it when they need it; `cairn
+// up` starts it to stay.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include "base/report.h"
+#include "cmd/embed/home_dir.h"
+#include "cmd/embed/server_start.h"
+#include "cmd/engine/home_server.h"
+
+namespace cairn::engine_program {
+namespace {
+
+/// A log over this size is begun anew; the one before is kept.
+constexpr off_t kLogBytesMax = 4 << 20;
+
+/// Signals that end the server. The thread that waits for them ends with the process.
+class Signals {
+ public:
+  /// Before any other thread starts.
+  static sigset_t block() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int each : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, each);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    return set;
+  }
+  Signals(sigset_t set, HomeServer& server) {
+    {
+      const std::lock_guard lock(mutex());
+      target() = &server;
+    }
+    std::thread([set] {
+      for (int which = 0; sigwait(&set, &which) == 0;) {
+        const std::lock_guard lock(mutex());
+        if (target() != nullptr) target()->leave();
+      }
+    }).detach();
+  }
+  ~Signals() {
+    const std::lock_guard lock(mutex());
+    target() = nullptr;
+  }
+
+ private:
+  static std::mutex& mutex() {
+    static std::mutex* const only = new std::mutex;
+    return *only;
+  }
+  static HomeServer*& target() {
+    static HomeServer* only = nullptr;
+    return only;
+  }
+};
+
+void say(const embed::Started& started) {
+  const std::string line = embed::started_line(started);
+  [[maybe_unused]] const ssize_t put = ::write(1, line.data(), line.size());
+}
+
+/// From here nobody listens to this process's outputs: the client that started it goes its way.
+void turn_to_log(const std::string& home) {
+  const std::string path = home + "/server.log";
+  struct stat status;
+  if (stat(path.c_str(), &status) == 0 && status.st_size > kLogBytesMax) {
+    std::rename(path.c_str(), (path + ".old").c_str());
+  }
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) fd = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  dup2(fd, 1);
+  dup2(fd, 2);
+  ::close(fd);
+}
+
+/// Leaves the process that was started, its session and its directory behind.
+bool go_to_background() {
+  const pid_t child = fork();
+  if (child < 0) return false;
+  if (child > 0) _exit(0);
+  setsid();
+  return chdir("/") == 0;
+}
+
+int serve(ServerOptions options, bool background, sigset_t signals) {
+  auto server = HomeServer::open(std::move(options));
+  if (!server) {
+    const Errc code = server.error().code();
+    if (background) {
+      say({code == Errc::busy ? embed::StartOutcome::occupied : embed::StartOutcome::failed, code});
+    } else if (code == Errc::busy) {
+      report(Severity::error, "another process serves the home already; see cairn status");
+    }
+    return 1;
+  }
+  const Signals guard(signals, **server);
+  const auto done = (*server)->run([&] {
+    if (!background) {
+      std::printf("serving %s, process %d\n", (*server)->home().c_str(), getpid());
+      std::fflush(stdout);
+      return;
+    }
+    say({embed::StartOutcome::ready, Errc::ok});
+    turn_to_log((*server)->home());
+  });
+  if (!done) {
+    if (background) say({embed::StartOutcome::failed, done.error().code()});
+    report(Severity::error, std::string("the server ended: ") + done.error().what());
+  }
+  return done ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace cairn::engine_program
+
+int main(int argc, char** argv) {
+  using namespace cairn;
+  using namespace cairn::engine_program;
+  CLI::App app("Serves a home (CAIRN_HOME, default ~/.cairn) to other processes", "daos_engine");
+  ServerOptions options;
+  bool background = false, stay = false;
+  double linger = static_cast<double>(options.linger_ns) / kSecond;
+  app.add_option("--home", options.home, "the directory (default: CAIRN_HOME, else ~/.cairn)");
+  app.add_flag("--background", background, "leave the terminal once the home is served");
+  app.add_flag("--stay", stay, "do not end by itself");
+  app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
+      ->check(CLI::Range(0.0, 1e6))
+      ->envname("CAIRN_LINGER");
+  CLI11_PARSE(app, argc, argv);
+  options.linger_ns =
+      stay ? kNever : static_cast<Duration>(linger * static_cast<double>(kSecond));
+  if (background && !go_to_background()) {
+    report(Severity::error, "cannot go to the background; start it without --background");
+    return 1;
+  }
+  return serve(std::move(options), background, Signals::block());
+}
