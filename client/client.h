@@ -77,6 +77,13 @@ class System {
   virtual Task<Result<void>> pool_destroy(std::string pool, bool force) = 0;
   /// @error nonexistent, busy (exclusive)
   virtual Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) = 0;
+  /// A handle on the connection of another process of the same system, which has told its
+  /// Pool::handle_id(). With the same access; counted nowhere; ends with that connection, or by
+  /// disconnect(), which leaves that connection alone.
+  /// @error no_handle  unknown or closed there
+  virtual Task<Result<PoolPtr>> pool_attach(uint64_t handle_id) = 0;
+  /// Which system this is; nil where nobody asked.
+  virtual Uuid uuid() const = 0;
   /// Waits for running operations, checkpoints, closes. Call once, from outside the reactor, last.
   virtual Result<void> shutdown() = 0;
 };
@@ -88,6 +95,8 @@ class Pool {
   virtual System& system() = 0;
   virtual const Uuid& uuid() const = 0;
   virtual Access access() const = 0;
+  /// For System::pool_attach() in another process. Whoever knows it may use the connection.
+  virtual uint64_t handle_id() const = 0;
   virtual Task<Result<PoolInfo>> query() = 0;
   /// @error busy  containers opened through it are still open
   virtual Task<Result<void>> disconnect() = 0;
@@ -101,6 +110,9 @@ class Pool {
   virtual Task<Result<std::vector<ContInfo>>> cont_list() = 0;
   /// `cont` is a label or a UUID. @error nonexistent, busy
   virtual Task<Result<ContainerPtr>> cont_open(std::string cont, Access access) = 0;
+  /// As System::pool_attach(), of an open container, by its Container::handle_id().
+  /// @error no_handle  unknown or closed there   @error invalid  of another pool
+  virtual Task<Result<ContainerPtr>> cont_attach(uint64_t handle_id) = 0;
   virtual Task<Result<void>> cont_destroy(std::string cont, bool force) = 0;
 };
 
@@ -175,6 +187,8 @@ class Container {
   virtual Pool& pool() = 0;
   virtual const Uuid& uuid() const = 0;
   virtual Access access() const = 0;
+  /// For Pool::cont_attach() in another process. Whoever knows it may use the container.
+  virtual uint64_t handle_id() const = 0;
   virtual bool is_open() const = 0;
   virtual Task<Result<void>> close() = 0;
   virtual Task<Result<ContInfo>> query() = 0;

@@ -50,12 +50,23 @@ Task<Result<std::vector<ContInfo>>> PoolImpl::cont_list() {
 }
 
 Task<Result<ContainerPtr>> PoolImpl::cont_open(std::string cont, Access access) {
-  // The pool object must live as long as this task, also if its user lets go of it meanwhile.
-  const auto self = shared_from_this();
   auto wanted = request(wire::Op::cont_open);
   wanted.name = std::move(cont);
   wanted.access = static_cast<uint32_t>(access);
+  return open(std::move(wanted));
+}
+
+Task<Result<ContainerPtr>> PoolImpl::cont_attach(uint64_t handle_id) {
+  auto wanted = request(wire::Op::cont_attach);
+  wanted.cont_handle = handle_id;
+  return open(std::move(wanted));
+}
+
+Task<Result<ContainerPtr>> PoolImpl::open(wire::ControlRequest wanted) {
+  // The pool object must live as long as this task, also if its user lets go of it meanwhile.
+  const auto self = shared_from_this();
   CO_TRY(reply, co_await system_.control(std::move(wanted)));
+  CO_TRY(access, access_of(reply));
   ContainerImpl::Opened opened{.uuid = reply.uuid, .handle = reply.handle,
                                .io = {reply.io_index, reply.io_generation}, .access = access,
                                .map = {}};

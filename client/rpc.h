@@ -37,6 +37,7 @@ class Rpc {
   ~Rpc();
 
   Reactor& reactor() { return reactor_; }
+  const Uuid& system() const { return options_.system; }
   /// Random, never 0. Engines must know it before updates (add_handle).
   uint64_t session() const { return session_; }
   model::Epoch observed() const { return observed_; }

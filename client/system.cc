@@ -78,6 +78,15 @@ ContInfo from_wire(const wire::ContReply& reply) {
   return out;
 }
 
+Result<Access> access_of(const wire::ControlReply& reply) {
+  switch (static_cast<Access>(reply.access)) {
+    case Access::read_only:
+    case Access::read_write:
+    case Access::exclusive: return static_cast<Access>(reply.access);
+  }
+  return fail(Errc::protocol, "attach: an answer without a known access mode");
+}
+
 std::unique_ptr<System> make_system(SystemParts parts) {
   return std::make_unique<SystemImpl>(std::move(parts));
 }
@@ -138,6 +147,15 @@ Task<Result<PoolPtr>> SystemImpl::pool_connect(std::string pool, Access access) 
   request.name = std::move(pool);
   request.access = static_cast<uint32_t>(access);
   CO_TRY(reply, co_await control(std::move(request)));
+  co_return PoolPtr(std::make_shared<PoolImpl>(*this, reply.uuid, reply.handle, access));
+}
+
+Task<Result<PoolPtr>> SystemImpl::pool_attach(uint64_t handle_id) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_attach;
+  request.pool_handle = handle_id;
+  CO_TRY(reply, co_await control(std::move(request)));
+  CO_TRY(access, access_of(reply));
   co_return PoolPtr(std::make_shared<PoolImpl>(*this, reply.uuid, reply.handle, access));
 }
 

@@ -16,6 +16,8 @@ std::vector<wire::Attr> to_wire(const Attrs& attrs);
 Attrs from_wire(std::vector<wire::Attr> attrs);
 PoolInfo from_wire(const wire::PoolReply& reply);
 ContInfo from_wire(const wire::ContReply& reply);
+/// Of a handle that was attached. @error protocol  none
+Result<Access> access_of(const wire::ControlReply& reply);
 
 class SystemImpl final : public System {
  public:
@@ -27,6 +29,8 @@ class SystemImpl final : public System {
   Task<Result<std::vector<PoolInfo>>> pool_list() override;
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
   Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) override;
+  Task<Result<PoolPtr>> pool_attach(uint64_t handle_id) override;
+  Uuid uuid() const override { return parts_.rpc->system(); }
   Result<void> shutdown() override;
 
   Rpc& rpc() { return *parts_.rpc; }
@@ -47,6 +51,7 @@ class PoolImpl final : public Pool, public std::enable_shared_from_this<PoolImpl
   System& system() override { return system_; }
   const Uuid& uuid() const override { return uuid_; }
   Access access() const override { return access_; }
+  uint64_t handle_id() const override { return handle_; }
   Task<Result<PoolInfo>> query() override;
   Task<Result<void>> disconnect() override;
   Task<Result<Attrs>> attrs() override;
@@ -55,6 +60,7 @@ class PoolImpl final : public Pool, public std::enable_shared_from_this<PoolImpl
   Task<Result<Uuid>> cont_create(std::string label, Props props) override;
   Task<Result<std::vector<ContInfo>>> cont_list() override;
   Task<Result<ContainerPtr>> cont_open(std::string cont, Access access) override;
+  Task<Result<ContainerPtr>> cont_attach(uint64_t handle_id) override;
   Task<Result<void>> cont_destroy(std::string cont, bool force) override;
 
   SystemImpl& impl() { return system_; }
@@ -66,6 +72,9 @@ class PoolImpl final : public Pool, public std::enable_shared_from_this<PoolImpl
     out.pool_handle = handle_;
     return out;
   }
+  /// Sends a request that is answered with a container handle.
+  Task<Result<ContainerPtr>> open(wire::ControlRequest wanted);
+
   SystemImpl& system_;
   const Uuid uuid_;
   const uint64_t handle_;
@@ -87,6 +96,7 @@ class ContainerImpl final : public Container {
   Pool& pool() override { return *pool_; }
   const Uuid& uuid() const override { return opened_.uuid; }
   Access access() const override { return opened_.access; }
+  uint64_t handle_id() const override { return opened_.handle; }
   bool is_open() const override { return open_; }
   Task<Result<void>> close() override;
   Task<Result<ContInfo>> query() override;

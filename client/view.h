@@ -14,6 +14,7 @@ class ContainerView : public Container {
   Pool& pool() override { return base_->pool(); }
   const Uuid& uuid() const override { return base_->uuid(); }
   Access access() const override { return base_->access(); }
+  uint64_t handle_id() const override { return base_->handle_id(); }
   bool is_open() const override { return base_->is_open(); }
   Task<Result<void>> close() override { return base_->close(); }
   Task<Result<ContInfo>> query() override { return base_->query(); }

@@ -240,6 +240,8 @@ Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Reques
                                wire::Reply& reply) {
   set_body(reply, co_await handler({.session = request.header.session,
                                     .sequence = request.header.sequence,
+                                    .acknowledged_below = request.header.acknowledged_below,
+                                    .resend = (request.header.flags & wire::kFlagResend) != 0,
                                     .body = std::get<wire::Control>(request.body).body}));
   co_return Result<void>{};
 }
@@ -300,8 +302,17 @@ vos::Shard* Engine::shard(const Uuid& pool) const {
 Result<wire::HandleRef> Engine::add_handle(const HandleSpec& spec) {
   vos::Shard* const found = shard(spec.pool);
   if (found == nullptr) return fail(Errc::nonexistent, "engine: no shard of that pool here");
+  TRY(handle, state_->handles.add(spec, *found));
   if (spec.session != 0) found->open_session(spec.session);
-  return state_->handles.add(spec, *found);
+  return handle;
+}
+
+Result<void> Engine::restore_handle(const HandleSpec& spec, wire::HandleRef handle) {
+  vos::Shard* const found = shard(spec.pool);
+  TRY(restored, state_->handles.restore(spec, found, handle));
+  // What the shard knows of the session from its log stays.
+  if (found != nullptr && spec.session != 0) found->open_session(spec.session);
+  return {};
 }
 
 Task<Result<void>> Engine::remove_handle(wire::HandleRef handle) {

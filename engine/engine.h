@@ -17,6 +17,9 @@
 
 namespace cairn::engine {
 
+/// Handles that may be open at once.
+inline constexpr size_t kHandlesMax = size_t{1} << 20;
+
 struct EngineOptions {
   Uuid system;  // requests of another system are refused; nil: not checked
   uint32_t rank = 0;
@@ -37,10 +40,12 @@ struct HandleSpec {
 struct ControlCall {
   uint64_t session = 0;
   uint64_t sequence = 0;
+  uint64_t acknowledged_below = 0;  // answers to smaller sequences have arrived
+  bool resend = false;              // an engine before this one may have seen it
   Bytes body;
 };
-/// Answers control requests. Called at most once per (session, sequence): the engine keeps the
-/// answer until the client has acknowledged it. An error becomes the client's error.
+/// Answers control requests. Called at most once per (session, sequence) while the engine lives: it
+/// keeps the answer until the client has acknowledged it. An error becomes the client's error.
 using ControlHandler = std::move_only_function<Task<Result<Bytes>>(ControlCall)>;
 
 class Engine final : public fabric::Service {
@@ -60,15 +65,20 @@ class Engine final : public fabric::Service {
   vos::Shard* shard(const Uuid& pool) const;
 
   /// Makes a handle and opens its session on the shard.
-  /// @error nonexistent  the pool has no shard here
+  /// @error nonexistent  the pool has no shard here   @error overload  kHandlesMax are open
   Result<wire::HandleRef> add_handle(const HandleSpec& spec);
+  /// Makes a handle of an engine before this one valid again, and opens its session on the shard.
+  /// Where the pool has no shard here, requests get no_handle, and nobody else gets the reference.
+  /// @error exists   another handle has that index
+  /// @error invalid  no engine gives out such a reference
+  Result<void> restore_handle(const HandleSpec& spec, wire::HandleRef handle);
   /// Requests that come later get no_handle; returns when those inside have ended.
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove_handle(wire::HandleRef handle);
   /// Removes every handle of the container. For its destruction.
   Task<void> evict_container(Uuid pool, vos::ContNumber container);
   size_t handle_count() const;
-  /// Forgets what is kept for resends of the client's control requests. When it has left.
+  /// Forgets what is kept for resends of the client's requests. When it has left.
   void end_session(uint64_t session);
 
   /// Refuses new requests with shutdown, waits for those inside. The shards stay open.

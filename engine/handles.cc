@@ -2,19 +2,42 @@
 
 namespace cairn::engine {
 
-wire::HandleRef HandleTable::add(const HandleSpec& spec, vos::Shard& shard) {
+HandleSlot& HandleTable::add_slot() {
+  HandleSlot& slot = slots_.emplace_back();
+  slot.generation = static_cast<uint32_t>(random_.next());
+  return slot;
+}
+
+Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, vos::Shard& shard) {
   size_t index = 0;
   // Opening is rare and the table small: a search costs less than a free list that must be kept
   // right.
   while (index < slots_.size() && (slots_[index].open || slots_[index].inside != 0)) ++index;
-  if (index == slots_.size()) slots_.emplace_back();
+  if (index == kHandlesMax) return fail(Errc::overload, "engine: too many open handles");
+  if (index == slots_.size()) add_slot();
   HandleSlot& slot = slots_[index];
   slot.spec = spec;
   slot.shard = &shard;
   slot.open = true;
   if (++slot.generation == 0) slot.generation = 1;  // 0 means "no handle"
   ++count_;
-  return {.index = static_cast<uint32_t>(index), .generation = slot.generation};
+  return wire::HandleRef{.index = static_cast<uint32_t>(index), .generation = slot.generation};
+}
+
+Result<void> HandleTable::restore(const HandleSpec& spec, vos::Shard* shard,
+                                  wire::HandleRef handle) {
+  if (handle.generation == 0 || handle.index >= kHandlesMax) {
+    return fail(Errc::invalid, "engine: not a reference to a handle");
+  }
+  while (handle.index >= slots_.size()) add_slot();
+  HandleSlot& slot = slots_[handle.index];
+  if (slot.open || slot.inside != 0) return fail(Errc::exists, "engine: the handle is in use");
+  slot.spec = spec;
+  slot.shard = shard;
+  slot.open = true;
+  slot.generation = handle.generation;
+  ++count_;
+  return {};
 }
 
 HandleSlot* HandleTable::find(wire::HandleRef handle) {
@@ -25,7 +48,8 @@ HandleSlot* HandleTable::find(wire::HandleRef handle) {
 
 Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t session) {
   HandleSlot* const slot = find(handle);
-  if (slot == nullptr || (slot->spec.session != 0 && slot->spec.session != session)) {
+  if (slot == nullptr || slot->shard == nullptr ||
+      (slot->spec.session != 0 && slot->spec.session != session)) {
     return fail(Errc::no_handle, "engine: the container handle is closed or was evicted");
   }
   return Use(*this, *slot);

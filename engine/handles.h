@@ -1,6 +1,7 @@
 // HandleTable: which handle means which container, and who is inside. Internal to engine/.
 // Home: the engine's reactor. Invariant: a slot is reused only when nobody is inside, under a new
-// generation.
+// generation. A slot's generations begin at a random number: what an engine before this one gave
+// out, and was not restored, names no handle of this one.
 #pragma once
 
 #include <deque>
@@ -20,7 +21,7 @@ struct HandleSlot {
 
 class HandleTable {
  public:
-  explicit HandleTable(Reactor& reactor) : left_(reactor) {}
+  explicit HandleTable(Reactor& reactor) : random_(reactor.random()), left_(reactor) {}
 
   /// An operation under a handle; keeps its slot and shard.
   class [[nodiscard]] Use {
@@ -39,7 +40,11 @@ class HandleTable {
     HandleSlot* slot_;
   };
 
-  wire::HandleRef add(const HandleSpec& spec, vos::Shard& shard);
+  /// @error overload  kHandlesMax are open
+  Result<wire::HandleRef> add(const HandleSpec& spec, vos::Shard& shard);
+  /// Opens exactly that handle. Without a shard it only takes the place.
+  /// @error exists  the slot is taken   @error invalid  not a reference that a table gives out
+  Result<void> restore(const HandleSpec& spec, vos::Shard* shard, wire::HandleRef handle);
   /// @error no_handle  unknown, closed, or another session's
   Result<Use> use(wire::HandleRef handle, uint64_t session);
   /// @error no_handle  unknown or closed before
@@ -59,10 +64,12 @@ class HandleTable {
   size_t count() const { return count_; }
 
  private:
+  HandleSlot& add_slot();
   HandleSlot* find(wire::HandleRef handle);
   void close(HandleSlot& slot);
   Task<void> wait_until_left(size_t index, uint32_t generation);
 
+  Random& random_;
   std::deque<HandleSlot> slots_;  // addresses stay
   WaitList left_;
   size_t count_ = 0;

@@ -40,6 +40,9 @@ Task<Result<const Attempt*>> Resends::begin(uint64_t session, uint64_t sequence,
       co_return nullptr;
     }
     co_await ended_.wait();
+    if (!sessions_.contains(session)) {
+      co_return fail(Errc::unknown, "engine: the session has ended; the outcome is unknown");
+    }
   }
 }
 

@@ -31,11 +31,15 @@ class Resends {
 
   /// Enters a sequence; waits while an earlier copy runs. Then the caller serves the request and
   /// calls end(), except where *answered is returned: that was the outcome.
-  /// @error unknown   acknowledged before: a copy that comes too late
+  /// @error unknown   acknowledged before, or the session has ended: a copy that comes too late
   /// @error overload  too many sessions or sequences
   Task<Result<const Attempt*>> begin(uint64_t session, uint64_t sequence, uint64_t acknowledged);
   void end(const wire::Request& request, const wire::Reply& reply);
-  void forget(uint64_t session) { sessions_.erase(session); }
+  /// Copies that wait get unknown.
+  void forget(uint64_t session) {
+    sessions_.erase(session);
+    ended_.wake_all();
+  }
 
  private:
   struct Session {

@@ -61,14 +61,15 @@ Task<Result<Service::Reply>> Service::attrs(std::string prefix) {
 
 /// One commit with the container's modify time, so that nothing is left of a change that races with
 /// the container's destruction.
-Task<Result<void>> Service::commit_in_cont(Uuid pool, Uuid cont, ConfigTxn changes) {
+Task<Result<void>> Service::commit_in_cont(const Request& request, ContHandle handle,
+                                           ConfigTxn changes, Reply reply) {
   for (int i = 0; i < kTriesMax; ++i) {
-    CO_TRY(held, co_await load_cont(pool, cont));
+    CO_TRY(held, co_await load_cont(handle.pool, handle.cont));
     held.record.modify_time = next_epoch();
     ConfigTxn txn = changes;
-    txn.expect(cont_key(pool, cont), held.modified);
-    txn.put(cont_key(pool, cont), wire::proto_encode(held.record));
-    const auto done = co_await config_.commit(std::move(txn));
+    txn.expect(cont_key(handle.pool, handle.cont), held.modified);
+    txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(held.record));
+    const auto done = co_await commit_done(request, std::move(txn), reply);
     if (done) co_return Result<void>{};
     if (done.error().code() != Errc::again) co_return fail(done.error());
   }
@@ -81,10 +82,10 @@ Task<Result<Service::Reply>> Service::dispatch_attrs(const Request& request) {
   std::string prefix;
   ContHandle cont;
   if (of_pool) {
-    CO_TRY(handle, pool_handle(request.pool_handle));
+    CO_TRY(handle, pool_handle(request));
     prefix = pool_attr_prefix(handle->pool);
   } else {
-    CO_TRY(handle, cont_handle(request.cont_handle, changes));
+    CO_TRY(handle, cont_handle(request, changes));
     cont = *handle;
     prefix = cont_attr_prefix(cont.pool, cont.cont);
   }
@@ -93,9 +94,9 @@ Task<Result<Service::Reply>> Service::dispatch_attrs(const Request& request) {
       request.op == wire::Op::pool_set_attrs || request.op == wire::Op::cont_set_attrs;
   CO_TRY(txn, sets ? build_set(prefix, request.attrs) : build_delete(prefix, request.names));
   if (of_pool) {
-    CO_TRY(done, co_await config_.commit(std::move(txn)));
+    CO_TRY(done, co_await commit_done(request, std::move(txn), {}));
   } else {
-    CO_TRY(done, co_await commit_in_cont(cont.pool, cont.cont, std::move(txn)));
+    CO_TRY(done, co_await commit_in_cont(request, cont, std::move(txn), {}));
   }
   co_return Reply{};
 }

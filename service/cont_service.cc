@@ -8,7 +8,6 @@
 namespace cairn::service {
 namespace {
 
-constexpr uint32_t kReadOnly = 1, kReadWrite = 2, kExclusive = 4;
 // Numbers reserved durably ahead of those handed out; a crash skips at most that many.
 constexpr uint64_t kOidsAhead = 4096;
 
@@ -41,20 +40,8 @@ Task<Result<Service::HeldCont>> Service::find_cont(Uuid pool, std::string name) 
   co_return co_await load_cont(pool, uuid);
 }
 
-Result<Service::ContHandle*> Service::cont_handle(uint64_t id, bool for_write) {
-  const auto found = cont_handles_.find(id);
-  if (found == cont_handles_.end()) {
-    return fail(Errc::no_handle, "container: unknown or closed handle");
-  }
-  if (found->second.evicted) return fail(Errc::nonexistent, "container: destroyed meanwhile");
-  if (for_write && found->second.access == kReadOnly) {
-    return fail(Errc::no_perm, "container: opened read only; open it read-write");
-  }
-  return &found->second;
-}
-
 Task<Result<Service::Reply>> Service::cont_create(const Request& request) {
-  CO_TRY(handle, pool_handle(request.pool_handle));
+  CO_TRY(handle, pool_handle(request));
   if (handle->access == kReadOnly) {
     co_return fail(Errc::no_perm, "container: the pool is connected read only");
   }
@@ -102,7 +89,7 @@ Task<Result<Service::Reply>> Service::cont_create_once(Uuid pool_uuid, const Req
     txn.put(cont_oid_key(pool_uuid, uuid), wire::proto_encode(OidRecord{*first->integer}));
   }
   txn.put(cont_key(pool_uuid, uuid), wire::proto_encode(record));
-  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  CO_TRY(done, co_await commit_done(request, std::move(txn), {.uuid = uuid}));
   co_return Reply{.uuid = uuid};
 }
 
@@ -123,13 +110,14 @@ Task<Result<wire::ContReply>> Service::describe_cont(Uuid pool, HeldCont cont) {
   out.snapshot_count = static_cast<uint32_t>(snapshots.size());
   if (!snapshots.empty()) out.last_snapshot = snapshots.back().epoch;
   for (const auto& [id, handle] : cont_handles_) {
-    if (handle.pool == pool && handle.cont == cont.uuid && !handle.evicted) ++out.handle_count;
+    if (handle.pool != pool || handle.cont != cont.uuid || handle.owner != 0) continue;
+    if (!handle.evicted) ++out.handle_count;
   }
   co_return out;
 }
 
 Task<Result<Service::Reply>> Service::cont_list(const Request& request) {
-  CO_TRY(handle, pool_handle(request.pool_handle));
+  CO_TRY(handle, pool_handle(request));
   const Uuid pool = handle->pool;
   const std::string prefix = conts_prefix(pool);
   CO_TRY(entries, co_await config_.range(prefix));
@@ -147,7 +135,8 @@ Task<Result<Service::Reply>> Service::cont_list(const Request& request) {
 
 Result<void> Service::check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const {
   for (const auto& [id, handle] : cont_handles_) {
-    if (handle.pool != pool || handle.cont != cont || handle.evicted) continue;
+    if (handle.pool != pool || handle.cont != cont) continue;
+    if (handle.owner != 0 || handle.evicted) continue;
     if (access == kExclusive || handle.access == kExclusive) {
       return fail(Errc::busy, "container: opened by others, or exclusively by another");
     }
@@ -155,47 +144,56 @@ Result<void> Service::check_exclusive(const Uuid& pool, const Uuid& cont, uint32
   return {};
 }
 
-/// As long as the open time is nobody's condition, losing a race against another opener is fine.
-Task<Result<void>> Service::touch_open_time(Uuid pool, Uuid cont) {
+/// One commit: the open time and, where handles are kept, the handle. As long as the open time is
+/// nobody's condition, losing a race against another opener is fine.
+Task<Result<void>> Service::commit_open(const Request& request, uint64_t id, ContHandle handle,
+                                        Reply reply) {
   if (options_.read_only) co_return Result<void>{};
   for (int i = 0; i < kTriesMax; ++i) {
-    CO_TRY(held, co_await load_cont(pool, cont));
+    CO_TRY(held, co_await load_cont(handle.pool, handle.cont));
     held.record.open_time = next_epoch();
-    ConfigTxn txn;
-    txn.expect(cont_key(pool, cont), held.modified);
-    txn.put(cont_key(pool, cont), wire::proto_encode(held.record));
-    const auto done = co_await config_.commit(std::move(txn));
+    ConfigTxn txn = put_handle(id);
+    txn.expect(cont_key(handle.pool, handle.cont), held.modified);
+    txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(held.record));
+    const auto done = co_await commit_done(request, std::move(txn), reply);
     if (done) co_return Result<void>{};
     if (done.error().code() != Errc::again) co_return fail(done.error());
   }
-  co_return Result<void>{};
+  if (!keeps()) co_return Result<void>{};
+  co_return fail(Errc::busy, "container: too many others open it; try again");
 }
 
-Task<Result<Service::Reply>> Service::cont_open(uint64_t session, const Request& request) {
+/// Answers with a handle that is in the table: the requested opening, or a copy of one.
+Task<Result<Service::Reply>> Service::answer_open(const Request& request, uint64_t id,
+                                                  HeldCont cont) {
+  const ContHandle handle = cont_handles_.at(id);
+  Reply reply{.uuid = handle.cont, .handle = id, .io_index = handle.io.index,
+              .io_generation = handle.io.generation, .access = handle.access};
+  auto info = co_await describe_cont(handle.pool, std::move(cont));
+  if (!info) co_return co_await finish_handle(request, id, fail(info.error()), std::move(reply));
+  reply.conts.push_back(std::move(*info));
+  if (handle.owner != 0) co_return co_await keep_handle(request, id, std::move(reply));
+  const auto committed = co_await commit_open(request, id, handle, reply);
+  co_return co_await finish_handle(request, id, committed, std::move(reply));
+}
+
+Task<Result<Service::Reply>> Service::cont_open(const Request& request) {
   if (request.access != kReadOnly && request.access != kReadWrite &&
       request.access != kExclusive) {
     co_return fail(Errc::invalid, "container: open read only, read-write or exclusively");
   }
-  CO_TRY(through, pool_handle(request.pool_handle));
+  CO_TRY(through, pool_handle(request));
   const Uuid pool = through->pool;
   CO_TRY(cont, co_await find_cont(pool, request.name));
-  CO_TRY(touched, co_await touch_open_time(pool, cont.uuid));
   // From here to the new handle nothing suspends.
-  CO_TRY(still, pool_handle(request.pool_handle));
+  CO_TRY(still, pool_handle(request));
   if (going_.contains(cont.uuid)) co_return fail(Errc::nonexistent, kNoCont);
   CO_TRY(alone, check_exclusive(pool, cont.uuid, request.access));
-  CO_TRY(io, host_.grant({.pool = pool, .container = cont.record.number,
-                          .writable = request.access != kReadOnly && !options_.read_only,
-                          .session = session}));
-  const uint64_t id = next_handle_++;
-  cont_handles_[id] = {.pool_handle = request.pool_handle, .pool = pool, .cont = cont.uuid,
-                       .access = request.access, .io = io};
-
-  Reply reply{.uuid = cont.uuid, .handle = id, .io_index = io.index,
-              .io_generation = io.generation};
-  CO_TRY(info, co_await describe_cont(pool, std::move(cont)));
-  reply.conts.push_back(std::move(info));
-  co_return reply;
+  CO_TRY(id, add_cont_handle({.session = request.origin.session,
+                              .pool_handle = request.pool_handle, .pool = pool,
+                              .cont = cont.uuid, .number = cont.record.number,
+                              .access = request.access}));
+  co_return co_await answer_open(request, id, std::move(cont));
 }
 
 Task<void> Service::evict_conts(Uuid pool, Uuid cont) {
@@ -209,7 +207,7 @@ Task<void> Service::evict_conts(Uuid pool, Uuid cont) {
 }
 
 Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
-  CO_TRY(through, pool_handle(request.pool_handle));
+  CO_TRY(through, pool_handle(request));
   if (through->access == kReadOnly) {
     co_return fail(Errc::no_perm, "container: the pool is connected read only");
   }
@@ -217,7 +215,8 @@ Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
   CO_TRY(cont, co_await find_cont(pool, request.name));
   if (!request.force) {
     for (const auto& [id, handle] : cont_handles_) {
-      if (handle.pool == pool && handle.cont == cont.uuid && !handle.evicted) {
+      if (handle.pool != pool || handle.cont != cont.uuid || handle.owner != 0) continue;
+      if (!handle.evicted) {
         co_return fail(Errc::busy, "container: open; close its handles or force");
       }
     }
@@ -230,7 +229,7 @@ Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
   txn.expect(cont_key(pool, cont.uuid), cont.modified);
   txn.put(cont_key(pool, cont.uuid), wire::proto_encode(cont.record));
   if (!cont.record.label.empty()) txn.erase(cont_label_key(pool, cont.record.label));
-  const auto marked = co_await config_.commit(std::move(txn));
+  const auto marked = co_await commit_done(request, std::move(txn), {});
   if (!marked) {
     going_.erase(cont.uuid);
     if (marked.error().code() != Errc::again) co_return fail(marked.error());
@@ -263,17 +262,16 @@ Task<Result<void>> Service::finish_cont_destroy(Uuid pool, Uuid cont, ContRecord
 
 Task<Result<Service::Reply>> Service::cont_close(const Request& request) {
   const auto found = cont_handles_.find(request.cont_handle);
-  if (found == cont_handles_.end()) {
+  if (found == cont_handles_.end() || found->second.session != request.origin.session) {
     co_return fail(Errc::no_handle, "container: unknown or closed handle");
   }
-  const ContHandle handle = found->second;
-  cont_handles_.erase(found);
-  if (!handle.evicted) co_await host_.revoke(handle.io);
-  co_return Reply{};
+  Closing closing;
+  take(request.cont_handle, closing);
+  co_return co_await close_handles(request, request.cont_handle, std::move(closing));
 }
 
 Task<Result<Service::Reply>> Service::cont_query(const Request& request) {
-  CO_TRY(handle, cont_handle(request.cont_handle, false));
+  CO_TRY(handle, cont_handle(request, false));
   const Uuid pool = handle->pool;
   CO_TRY(cont, co_await load_cont(pool, handle->cont));
   CO_TRY(info, co_await describe_cont(pool, std::move(cont)));
@@ -283,7 +281,7 @@ Task<Result<Service::Reply>> Service::cont_query(const Request& request) {
 }
 
 Task<Result<Service::Reply>> Service::cont_set_props(const Request& request) {
-  CO_TRY(handle, cont_handle(request.cont_handle, true));
+  CO_TRY(handle, cont_handle(request, true));
   CO_TRY(fine, check_cont_prop_changes(request.props, options_.engine_count));
   if (const auto* label = find_prop(request.props, prop::kContLabel)) {
     CO_TRY(well_formed, model::check_label(*label->text));
@@ -316,7 +314,7 @@ Task<Result<Service::Reply>> Service::cont_set_props_once(ContHandle handle,
   }
   cont.record.modify_time = next_epoch();
   txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(cont.record));
-  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  CO_TRY(done, co_await commit_done(request, std::move(txn), {}));
   co_return Reply{};
 }
 
@@ -352,7 +350,7 @@ Task<Result<void>> Service::reserve_oids(Uuid pool, Uuid cont, uint64_t count) {
 }
 
 Task<Result<Service::Reply>> Service::alloc_oids(const Request& request) {
-  CO_TRY(handle, cont_handle(request.cont_handle, false));
+  CO_TRY(handle, cont_handle(request, false));
   if (request.count == 0) co_return fail(Errc::invalid, "container: zero object numbers wanted");
   const Uuid pool = handle->pool, cont = handle->cont;
   for (int i = 0; i < kTriesMax; ++i) {

@@ -10,8 +10,6 @@ namespace cairn::service {
 namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
-constexpr uint32_t kReadOnly = 1, kReadWrite = 2, kExclusive = 4;
-constexpr size_t kEraseMax = 64;   // keys per commit
 
 bool is_access(uint32_t access) {
   return access == kReadOnly || access == kReadWrite || access == kExclusive;
@@ -78,14 +76,8 @@ Task<Result<Service::HeldPool>> Service::find_pool(std::string name) {
   co_return co_await load_pool(uuid);
 }
 
-Result<Service::PoolHandle*> Service::pool_handle(uint64_t id) {
-  const auto found = pool_handles_.find(id);
-  if (found == pool_handles_.end()) return fail(Errc::no_handle, "pool: unknown or closed handle");
-  if (found->second.evicted) return fail(Errc::no_handle, "pool: destroyed under this handle");
-  return &found->second;
-}
-
-Task<Result<void>> Service::build_pool(Uuid uuid, PoolRecord record) {
+Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uuid,
+                                                 PoolRecord record) {
   const auto made = co_await host_.create_pool(
       uuid, {record.wal_bytes, record.meta_bytes, record.data_bytes, record.memory_bytes});
   if (!made) {
@@ -100,8 +92,8 @@ Task<Result<void>> Service::build_pool(Uuid uuid, PoolRecord record) {
   record.state = State::ready;
   ConfigTxn txn;
   txn.put(pool_key(uuid), wire::proto_encode(record));
-  CO_TRY(done, co_await config_.commit(std::move(txn)));
-  co_return Result<void>{};
+  CO_TRY(done, co_await commit_done(request, std::move(txn), {.uuid = uuid}));
+  co_return Reply{.uuid = uuid};
 }
 
 Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
@@ -133,8 +125,7 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   }
   if (!reserved) co_return fail(reserved.error());
   step("pool.create.record");
-  CO_TRY(built, co_await build_pool(uuid, std::move(record)));
-  co_return Reply{.uuid = uuid};
+  co_return co_await build_pool(request, uuid, std::move(record));
 }
 
 wire::PoolReply Service::describe(const HeldPool& pool) {
@@ -177,7 +168,7 @@ Task<Result<Service::Reply>> Service::pool_list() {
 Task<Result<void>> Service::check_pool_idle(HeldPool pool, bool force) {
   if (force) co_return Result<void>{};
   for (const auto& [id, handle] : pool_handles_) {
-    if (handle.pool == pool.uuid) {
+    if (handle.pool == pool.uuid && handle.owner == 0) {
       co_return fail(Errc::busy, "pool: connected; disconnect its users or force");
     }
   }
@@ -199,7 +190,7 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   txn.expect(pool_key(pool.uuid), pool.modified);
   txn.put(pool_key(pool.uuid), wire::proto_encode(pool.record));
   txn.erase(pool_label_key(pool.record.label));
-  const auto marked = co_await config_.commit(std::move(txn));
+  const auto marked = co_await commit_done(request, std::move(txn), {});
   if (!marked) {
     going_.erase(pool.uuid);
     if (marked.error().code() != Errc::again) co_return fail(marked.error());
@@ -240,11 +231,15 @@ Task<Result<void>> Service::finish_pool_destroy(Uuid uuid) {
 
 Task<Result<void>> Service::erase_prefix(std::string prefix) {
   CO_TRY(entries, co_await config_.range(std::move(prefix)));
-  for (size_t at = 0; at < entries.size(); at += kEraseMax) {
+  std::vector<std::string> keys;
+  for (auto& entry : entries) keys.push_back(std::move(entry.key));
+  co_return co_await erase_keys(std::move(keys));
+}
+
+Task<Result<void>> Service::erase_keys(std::vector<std::string> keys) {
+  for (size_t at = 0; at < keys.size(); at += kEraseMax) {
     ConfigTxn txn;
-    for (size_t i = at; i < std::min(entries.size(), at + kEraseMax); ++i) {
-      txn.erase(entries[i].key);
-    }
+    for (size_t i = at; i < std::min(keys.size(), at + kEraseMax); ++i) txn.erase(keys[i]);
     CO_TRY(done, co_await config_.commit(std::move(txn)));
   }
   co_return Result<void>{};
@@ -260,30 +255,35 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
     co_return fail(broken->second);
   }
   for (const auto& [id, handle] : pool_handles_) {
-    if (handle.pool != pool.uuid || handle.evicted) continue;
+    if (handle.pool != pool.uuid || handle.owner != 0 || handle.evicted) continue;
     if (request.access == kExclusive || handle.access == kExclusive) {
       co_return fail(Errc::busy, "pool: connected by others, or exclusively by another");
     }
   }
-  const uint64_t id = next_handle_++;
-  pool_handles_[id] = {.pool = pool.uuid, .access = request.access};
-  co_return Reply{.uuid = pool.uuid, .handle = id};
+  const uint64_t id = new_handle_id();
+  pool_handles_[id] = {
+      .session = request.origin.session, .pool = pool.uuid, .access = request.access};
+  co_return co_await keep_handle(
+      request, id, {.uuid = pool.uuid, .handle = id, .access = request.access});
 }
 
-Result<Service::Reply> Service::pool_disconnect(const Request& request) {
+Task<Result<Service::Reply>> Service::pool_disconnect(const Request& request) {
   const auto found = pool_handles_.find(request.pool_handle);
-  if (found == pool_handles_.end()) return fail(Errc::no_handle, "pool: unknown or closed handle");
+  if (found == pool_handles_.end() || found->second.session != request.origin.session) {
+    co_return fail(Errc::no_handle, "pool: unknown or closed handle");
+  }
   for (const auto& [id, handle] : cont_handles_) {
     if (handle.pool_handle == request.pool_handle && !handle.evicted) {
-      return fail(Errc::busy, "pool: containers opened through it are still open");
+      co_return fail(Errc::busy, "pool: containers opened through it are still open");
     }
   }
-  pool_handles_.erase(found);
-  return Reply{};
+  Closing closing;
+  take(request.pool_handle, closing);
+  co_return co_await close_handles(request, request.pool_handle, std::move(closing));
 }
 
 Task<Result<Service::Reply>> Service::pool_query(const Request& request) {
-  CO_TRY(handle, pool_handle(request.pool_handle));
+  CO_TRY(handle, pool_handle(request));
   CO_TRY(pool, co_await load_pool(handle->pool));
   Reply reply;
   reply.pools.push_back(describe(pool));

@@ -2,6 +2,8 @@
 // docs/formats/config.md.
 #pragma once
 
+#include <charconv>
+#include <optional>
 #include <string>
 
 #include "wire/control.h"
@@ -49,6 +51,31 @@ struct SnapRecord {
   static void fields(auto& f, auto& self) { f(1, self.version), f(2, self.has_table); }
 };
 
+enum class HandleKind : uint32_t { none = 0, pool = 1, cont = 2 };
+
+/// An open handle; the key says whose, and its id.
+struct HandleRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  HandleKind kind = HandleKind::none;
+  Uuid pool, cont;
+  uint32_t access = 0;
+  uint64_t owner = 0, pool_handle = 0;
+  uint32_t io_index = 0, io_generation = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.kind), f(3, self.pool), f(4, self.cont), f(5, self.access);
+    f(6, self.owner), f(7, self.pool_handle), f(8, self.io_index), f(9, self.io_generation);
+  }
+};
+
+/// A request that was executed; the key says which.
+struct DoneRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  Bytes reply;  // an encoded ControlReply
+  static void fields(auto& f, auto& self) { f(1, self.version), f(2, self.reply); }
+};
+
 struct OidRecord {
   static constexpr bool is_proto_message = true;
   uint64_t next = 0;
@@ -81,11 +108,43 @@ inline std::string cont_attr_prefix(const Uuid& pool, const Uuid& cont) {
 inline std::string snaps_prefix(const Uuid& pool, const Uuid& cont) {
   return cont_prefix(pool, cont) + "snap/";
 }
-/// The epoch as 16 hexadecimal digits: keys ascend as epochs do.
-inline std::string snap_key(const Uuid& pool, const Uuid& cont, uint64_t epoch) {
+/// As 16 hexadecimal digits: keys ascend as numbers do.
+inline std::string digits_of(uint64_t number) {
   std::string digits(16, '0');
-  for (size_t i = 0; i < 16; ++i) digits[15 - i] = "0123456789abcdef"[epoch >> (4 * i) & 15];
-  return snaps_prefix(pool, cont) + digits;
+  for (size_t i = 0; i < 16; ++i) digits[15 - i] = "0123456789abcdef"[number >> (4 * i) & 15];
+  return digits;
+}
+/// Nullopt: not what digits_of() writes.
+inline std::optional<uint64_t> parse_digits(std::string_view digits) {
+  uint64_t number = 0;
+  const auto end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, number, 16);
+  if (digits.size() != 16 || parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return number;
+}
+inline std::string snap_key(const Uuid& pool, const Uuid& cont, uint64_t epoch) {
+  return snaps_prefix(pool, cont) + digits_of(epoch);
+}
+
+inline constexpr std::string_view kHandlesPrefix = "handles/";
+inline std::string handle_key(uint64_t session, uint64_t id) {
+  return std::string(kHandlesPrefix) + digits_of(session) + "/" + digits_of(id);
+}
+inline constexpr std::string_view kDonePrefix = "done/";
+inline std::string done_key(uint64_t session, uint64_t sequence) {
+  return std::string(kDonePrefix) + digits_of(session) + "/" + digits_of(sequence);
+}
+
+/// The two numbers of a key of handles or requests.
+struct SessionKey {
+  uint64_t session = 0, number = 0;
+};
+inline std::optional<SessionKey> parse_session_key(std::string_view key, std::string_view prefix) {
+  const std::string_view rest = key.substr(prefix.size());
+  if (rest.size() != 33 || rest[16] != '/') return std::nullopt;
+  const auto session = parse_digits(rest.substr(0, 16)), number = parse_digits(rest.substr(17));
+  if (!session || !number) return std::nullopt;
+  return SessionKey{*session, *number};
 }
 
 /// @error format_newer  written by a newer version   @error checksum  no record of ours

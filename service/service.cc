@@ -33,7 +33,8 @@ Service::Service(Reactor& reactor, ConfigStore& config, ShardHost& host, Service
       host_(host),
       options_(std::move(options)),
       gate_(reactor),
-      snapped_(reactor) {}
+      snapped_(reactor),
+      left_(reactor) {}
 
 Service::~Service() = default;
 
@@ -45,7 +46,8 @@ Task<Result<void>> Service::start() {
     if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no pool");
     CO_TRY(started, co_await start_pool({*uuid, std::move(record), entry.modified}));
   }
-  co_return Result<void>{};
+  CO_TRY(handles, co_await start_handles());
+  co_return co_await start_done();
 }
 
 Task<Result<std::vector<Uuid>>> Service::pools() {
@@ -58,11 +60,12 @@ Task<Result<std::vector<Uuid>>> Service::pools() {
   co_return out;
 }
 
-Task<Result<Service::Reply>> Service::dispatch_cont(uint64_t session, const Request& request) {
+Task<Result<Service::Reply>> Service::dispatch_cont(const Request& request) {
   switch (request.op) {
     case wire::Op::cont_create: co_return co_await cont_create(request);
     case wire::Op::cont_list: co_return co_await cont_list(request);
-    case wire::Op::cont_open: co_return co_await cont_open(session, request);
+    case wire::Op::cont_open: co_return co_await cont_open(request);
+    case wire::Op::cont_attach: co_return co_await cont_attach(request);
     case wire::Op::cont_destroy: co_return co_await cont_destroy(request);
     case wire::Op::cont_close: co_return co_await cont_close(request);
     case wire::Op::cont_query: co_return co_await cont_query(request);
@@ -80,7 +83,7 @@ Task<Result<Service::Reply>> Service::dispatch_cont(uint64_t session, const Requ
   }
 }
 
-Task<Result<Service::Reply>> Service::dispatch(uint64_t session, const Request& request) {
+Task<Result<Service::Reply>> Service::dispatch(const Request& request) {
   if (options_.read_only && changes_something(request.op)) {
     co_return fail(Errc::no_perm, "service: the home is opened read only");
   }
@@ -89,24 +92,14 @@ Task<Result<Service::Reply>> Service::dispatch(uint64_t session, const Request& 
     case wire::Op::pool_list: co_return co_await pool_list();
     case wire::Op::pool_destroy: co_return co_await pool_destroy(request);
     case wire::Op::pool_connect: co_return co_await pool_connect(request);
-    case wire::Op::pool_disconnect: co_return pool_disconnect(request);
+    case wire::Op::pool_attach: co_return co_await pool_attach(request);
+    case wire::Op::pool_disconnect: co_return co_await pool_disconnect(request);
     case wire::Op::pool_query: co_return co_await pool_query(request);
     case wire::Op::pool_attrs:
     case wire::Op::pool_set_attrs:
     case wire::Op::pool_delete_attrs: co_return co_await dispatch_attrs(request);
-    default: co_return co_await dispatch_cont(session, request);
+    default: co_return co_await dispatch_cont(request);
   }
-}
-
-Task<Result<Bytes>> Service::handle(uint64_t session, Bytes bytes) {
-  CO_TRY(hold, gate_.enter());
-  CO_TRY(request, wire::proto_decode<Request>(bytes));
-  if (request.version != wire::kControlVersion) {
-    co_return fail(Errc::protocol, "service: a request of another version; use programs of one "
-                                   "version");
-  }
-  CO_TRY(reply, co_await dispatch(session, request));
-  co_return wire::proto_encode(reply);
 }
 
 Task<void> Service::stop() { co_await gate_.close(); }

@@ -1,9 +1,12 @@
 // Service: the control plane of a home: pools, their containers, handles, properties and
-// attributes. State that must survive is in the ConfigStore, one commit per change; handles are in
-// memory and end with the process. A pool or container that is going has a tombstone first; start()
-// finishes what a crash cut. Requests: wire/control.proto. Home: the reactor given.
+// attributes. State that must survive is in the ConfigStore, one commit per change. Handles belong
+// to the session that made them and are in memory; a server (`keep_handles`) also has a record of
+// each, and one of each answer that may be asked for again, so that its clients notice no restart.
+// A pool or container that is going has a tombstone first; start() finishes what a crash cut.
+// Requests: wire/control.proto. Home: the reactor given.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +24,9 @@ struct ServiceOptions {
   uint32_t engine_count = 1;
   uint32_t target_count = 1;
   bool read_only = false;      // whatever changes something is refused with no_perm
+  /// Handles and answers outlive the process; else start() erases what an earlier one left. Without
+  /// effect on a home that is read only.
+  bool keep_handles = false;
   /// Called between the steps of what takes several commits, with the step's name; for crash tests.
   std::function<void(const char*)> at_step;
 };
@@ -36,13 +42,22 @@ class Service {
   Service(Reactor& reactor, ConfigStore& config, ShardHost& host, ServiceOptions options);
   ~Service();
 
-  /// Removes half-made pools, finishes destroys, opens every pool. A pool whose shard cannot be
-  /// opened is reported on stderr and refuses connections with that error; the others work.
+  /// Removes half-made pools, finishes destroys, opens every pool, restores kept handles. A pool
+  /// whose shard cannot be opened is reported on stderr and refuses connections with that error;
+  /// the others work.
   /// @error io, checksum, format_newer  the ConfigStore cannot be read
   Task<Result<void>> start();
-  /// Answers one encoded ControlRequest with an encoded ControlReply. `session`: the client's.
+  /// Answers one encoded ControlRequest with an encoded ControlReply. Where handles are kept, a
+  /// request that was executed before is answered as it was then, also after a restart.
   /// @error what the operation says; protocol  not a request that this version knows
-  Task<Result<Bytes>> handle(uint64_t session, Bytes request);
+  /// @error unknown   a resend of a session that has ended   @error no_handle  it ends just now
+  /// @error overload  kDoneMax answers of the session were not acknowledged
+  Task<Result<Bytes>> handle(Origin origin, Bytes request);
+  /// For a client process that is gone: waits for its requests inside, closes its handles and what
+  /// was attached to them, forgets its answers. Idempotent.
+  Task<void> end_session(uint64_t session);
+  /// Sessions of which something was restored, ascending. Who does not come back must be ended.
+  std::vector<uint64_t> sessions() const;
   /// Refuses new requests, waits for those inside.
   Task<void> stop();
 
@@ -50,17 +65,25 @@ class Service {
   Task<Result<std::vector<Uuid>>> pools();
 
  private:
+  /// `owner`: of an attached handle, the one that it is a copy of and ends with; else 0. Attached
+  /// ones count nowhere: their owner does.
   struct PoolHandle {
+    uint64_t session = 0, owner = 0;
     Uuid pool;
     uint32_t access = 0;
     bool evicted = false;
   };
   struct ContHandle {
-    uint64_t pool_handle = 0;
+    uint64_t session = 0, owner = 0, pool_handle = 0;
     Uuid pool, cont;
-    uint32_t access = 0;
+    uint32_t number = 0, access = 0;
     wire::HandleRef io;
     bool evicted = false;
+  };
+  /// Handles that are no longer in the tables.
+  struct Closing {
+    std::map<uint64_t, PoolHandle> pools;
+    std::map<uint64_t, ContHandle> conts;
   };
   /// A record as read, with the revision that a change of it must expect.
   template <class R>
@@ -71,36 +94,72 @@ class Service {
   };
   using HeldPool = Held<PoolRecord>;
   using HeldCont = Held<ContRecord>;
-  using Request = wire::ControlRequest;
+  struct Request : wire::ControlRequest {
+    Origin origin;
+  };
   using Reply = wire::ControlReply;
 
-  Task<Result<Reply>> dispatch(uint64_t session, const Request& request);
-  Task<Result<Reply>> dispatch_cont(uint64_t session, const Request& request);
+  Task<Result<Reply>> dispatch(const Request& request);
+  Task<Result<Reply>> dispatch_cont(const Request& request);
+
+  // sessions.cc
+  /// A request of a session that is being served.
+  class Inside;
+  Result<Inside> enter(Origin origin);
+  bool keeps() const { return options_.keep_handles && !options_.read_only; }
+  Task<Result<std::optional<Bytes>>> earlier_answer(Origin origin);
+  Task<Result<void>> commit_done(const Request& request, ConfigTxn txn, Reply reply);
+  Task<void> forget_done(uint64_t session);
+  Task<Result<void>> start_done();
+  void remember_ended(uint64_t session);
+
+  // handles.cc
+  uint64_t new_handle_id();
+  Result<PoolHandle*> pool_handle(const Request& request);
+  Result<ContHandle*> cont_handle(const Request& request, bool for_write);
+  Result<uint64_t> add_cont_handle(ContHandle handle);
+  ConfigTxn put_handle(uint64_t id);
+  Task<Result<Reply>> keep_handle(const Request& request, uint64_t id, Reply reply);
+  Task<Result<Reply>> finish_handle(const Request& request, uint64_t id, Result<void> committed,
+                                    Reply reply);
+  void take(uint64_t id, Closing& into);
+  void take_dependents(Closing& into);
+  Closing take_session(uint64_t session);
+  Task<Result<Reply>> close_handles(const Request& request, uint64_t id, Closing closing);
+  Task<void> end_handles(Closing closing);
+  Task<Result<Reply>> pool_attach(const Request& request);
+  Task<Result<Reply>> cont_attach(const Request& request);
+  Task<Result<void>> start_handles();
+  /// False: nothing that could be restored.
+  Task<Result<bool>> restore_pool(SessionKey key, HandleRecord record);
+  Task<Result<bool>> restore_cont(SessionKey key, HandleRecord record);
 
   // pool_service.cc
   Task<Result<Reply>> pool_create(const Request& request);
-  Task<Result<void>> build_pool(Uuid uuid, PoolRecord record);
+  Task<Result<Reply>> build_pool(const Request& request, Uuid uuid, PoolRecord record);
   Task<Result<Reply>> pool_list();
   Task<Result<Reply>> pool_destroy(const Request& request);
   Task<Result<void>> check_pool_idle(HeldPool pool, bool force);
   Task<Result<void>> finish_pool_destroy(Uuid uuid);
   Task<Result<Reply>> pool_connect(const Request& request);
-  Result<Reply> pool_disconnect(const Request& request);
+  Task<Result<Reply>> pool_disconnect(const Request& request);
   Task<Result<Reply>> pool_query(const Request& request);
   Task<Result<HeldPool>> find_pool(std::string name);
   Task<Result<HeldPool>> load_pool(Uuid uuid);
   wire::PoolReply describe(const HeldPool& pool);
-  Result<PoolHandle*> pool_handle(uint64_t id);
   Task<Result<void>> start_pool(HeldPool pool);
   Task<Result<void>> start_cont(Uuid pool, HeldCont cont);
   Task<Result<void>> erase_prefix(std::string prefix);
+  Task<Result<void>> erase_keys(std::vector<std::string> keys);
 
   // cont_service.cc
   Task<Result<Reply>> cont_create(const Request& request);
   Task<Result<Reply>> cont_create_once(Uuid pool, const Request& request, Uuid uuid);
   Task<Result<Reply>> cont_list(const Request& request);
-  Task<Result<Reply>> cont_open(uint64_t session, const Request& request);
-  Task<Result<void>> touch_open_time(Uuid pool, Uuid cont);
+  Task<Result<Reply>> cont_open(const Request& request);
+  Task<Result<Reply>> answer_open(const Request& request, uint64_t id, HeldCont cont);
+  Task<Result<void>> commit_open(const Request& request, uint64_t id, ContHandle handle,
+                                 Reply reply);
   Task<Result<Reply>> cont_destroy(const Request& request);
   Task<Result<void>> finish_cont_destroy(Uuid pool, Uuid cont, ContRecord record);
   Task<Result<Reply>> cont_close(const Request& request);
@@ -112,7 +171,6 @@ class Service {
   Task<Result<HeldCont>> find_cont(Uuid pool, std::string name);
   Task<Result<HeldCont>> load_cont(Uuid pool, Uuid uuid);
   Task<Result<wire::ContReply>> describe_cont(Uuid pool, HeldCont cont);
-  Result<ContHandle*> cont_handle(uint64_t id, bool for_write);
   Result<void> check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const;
   Task<void> evict_conts(Uuid pool, Uuid cont);
 
@@ -121,20 +179,21 @@ class Service {
   class SnapLock;
   Task<SnapLock> lock_snapshots(Uuid cont);
   Task<Result<Reply>> dispatch_snapshots(const Request& request);
-  Task<Result<Reply>> snap_create(ContHandle handle);
+  Task<Result<Reply>> snap_create(const Request& request, ContHandle handle);
   Task<Result<model::Epoch>> snap_on_shards(Uuid pool, uint32_t container);
   Task<Result<model::Epoch>> try_snap_on_shards(Uuid pool, uint32_t container);
   Task<void> drop_from_shards(Uuid pool, uint32_t container, model::Epoch epoch);
   Task<Result<Reply>> snap_list(ContHandle handle);
-  Task<Result<Reply>> snap_destroy(ContHandle handle, model::Epoch epoch);
-  Task<Result<Reply>> snap_rollback(ContHandle handle, model::Epoch epoch);
-  Task<Result<Reply>> snap_set_table(ContHandle handle, model::Epoch epoch, bool whole);
+  Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
+  Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
+  Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
   Task<Result<void>> start_snapshots(Uuid pool, HeldCont cont);
 
   // attr_service.cc
   Task<Result<Reply>> attrs(std::string prefix);
-  Task<Result<void>> commit_in_cont(Uuid pool, Uuid cont, ConfigTxn changes);
+  Task<Result<void>> commit_in_cont(const Request& request, ContHandle handle, ConfigTxn changes,
+                                    Reply reply);
   Task<Result<Reply>> dispatch_attrs(const Request& request);
 
   model::Epoch next_epoch() { return hlc_.next(reactor_.clock().wall_ns()); }
@@ -152,7 +211,6 @@ class Service {
   ServiceOptions options_;
   Gate gate_;
   model::Hlc hlc_;
-  uint64_t next_handle_ = 1;
   std::map<uint64_t, PoolHandle> pool_handles_;
   std::map<uint64_t, ContHandle> cont_handles_;
   std::map<Uuid, Error> broken_;                      // pools that could not be opened
@@ -160,9 +218,24 @@ class Service {
   std::set<Uuid> snapping_;                           // containers whose snapshots change
   WaitList snapped_;                                  // snapping_ lost one
   std::map<std::pair<Uuid, Uuid>, OidRange> oids_;    // handed out by this process
+  std::map<uint64_t, std::set<uint64_t>> done_;       // by session: sequences with a DoneRecord
+  std::set<uint64_t> restored_;                       // sessions
+  std::map<uint64_t, size_t> inside_;                 // requests of a session
+  std::set<uint64_t> ending_;                         // sessions
+  std::set<uint64_t> ended_;                          // the last kEndedMax of them ...
+  std::deque<uint64_t> ended_order_;                  // ... in this order
+  WaitList left_;                                     // inside_ or ending_ lost one
 };
 
 /// How often a change is decided anew when others change the same record meanwhile.
 inline constexpr int kTriesMax = 64;
+/// Keys that one commit erases.
+inline constexpr size_t kEraseMax = 64;
+/// Answers kept for one session. A client acknowledges them with its next request.
+inline constexpr size_t kDoneMax = 16'384;
+/// Ended sessions that are remembered, so that a late resend is not executed a second time.
+inline constexpr size_t kEndedMax = 65'536;
+/// Modes of handles.
+inline constexpr uint32_t kReadOnly = 1, kReadWrite = 2, kExclusive = 4;
 
 }  // namespace cairn::service

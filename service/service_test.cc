@@ -292,7 +292,7 @@ TEST_F(ServiceTest, A_read_only_home_changes_nothing) {
 TEST_F(ServiceTest, Hostile_requests_are_refused) {
   // Goal: no bytes stop the service. Method: garbage, another version, unknown operations.
   Bytes garbage(40, std::byte{0xff});
-  auto reply = world_.run(service_->handle(1, garbage));
+  auto reply = world_.run(service_->handle({.session = 1}, garbage));
   ASSERT_TRUE(reply.has_value());
   EXPECT_EQ(reply->error().code(), Errc::protocol);
   EXPECT_EQ(code(call({.version = 9, .op = wire::Op::pool_list})), Errc::protocol);

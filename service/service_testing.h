@@ -35,16 +35,23 @@ class MapConfig final : public ConfigStore {
       }
     }
     if (fail_commits) co_return fail(Errc::no_space, "full");
+    if (commits_left > 0 && --commits_left == 0) fail_commits = true;
     ++revision;
     for (auto& put : txn.puts) entries[put.key] = {put.key, std::move(put.value), revision};
     for (const auto& key : txn.deletes) entries.erase(key);
-    co_return revision;
+    const Revision made = revision;
+    if (on_commit) on_commit();
+    if (slow != nullptr) co_await slow->sleep(kMillisecond);
+    co_return made;
   }
   void watch(std::string, std::function<void(Revision)>) override {}
 
   std::map<std::string, ConfigEntry> entries;
   Revision revision = 0;
   bool fail_commits = false;
+  int commits_left = 0;  // after so many all fail; 0: no limit
+  std::function<void()> on_commit;
+  Reactor* slow = nullptr;  // others move between a commit and its answer
 };
 
 /// Engines that remember what they were told.
@@ -99,8 +106,11 @@ class FakeHost final : public ShardHost {
     frozen.erase(container);
     co_return;
   }
-  Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch) override {
-    rolled_back.emplace_back(container, epoch);
+  Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch,
+                              Origin origin) override {
+    const bool fresh =
+        origin.session == 0 || origins.insert({origin.session, origin.sequence}).second;
+    if (fresh) rolled_back.emplace_back(container, epoch);
     co_return Result<void>{};
   }
   Task<Result<std::vector<model::Epoch>>> snapshots(Uuid, uint32_t container) override {
@@ -111,6 +121,12 @@ class FakeHost final : public ShardHost {
     grants.push_back(grant);
     return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
   }
+  Result<void> restore(const Grant& grant, wire::HandleRef handle) override {
+    if (fail_restore) return fail(Errc::exists, "taken");
+    restored.emplace_back(grant, handle);
+    return {};
+  }
+  void end_session(uint64_t session) override { sessions_ended.push_back(session); }
   Task<void> revoke(wire::HandleRef handle) override {
     revoked.push_back(handle.index);
     co_return;
@@ -123,9 +139,12 @@ class FakeHost final : public ShardHost {
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
-  bool fail_create = false, fail_remove = false, fail_freeze = false;
+  bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;
   int fail_adds = 0;
   std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
+  std::set<std::pair<uint64_t, uint64_t>> origins;  // of rollbacks: session and sequence
+  std::vector<std::pair<Grant, wire::HandleRef>> restored;
+  std::vector<uint64_t> sessions_ended;
 };
 
 class ServiceTest : public testing::Test {
@@ -154,7 +173,10 @@ class ServiceTest : public testing::Test {
   }
 
   Result<wire::ControlReply> call(wire::ControlRequest request) {
-    auto bytes = world_.run(service_->handle(77, wire::proto_encode(request)));
+    return call_as({.session = 77}, std::move(request));
+  }
+  Result<wire::ControlReply> call_as(Origin origin, wire::ControlRequest request) {
+    auto bytes = world_.run(service_->handle(origin, wire::proto_encode(request)));
     CHECK(bytes.has_value());
     if (!*bytes) return fail(bytes->error());
     return wire::proto_decode<wire::ControlReply>(**bytes);

@@ -30,6 +30,14 @@ struct Grant {
   uint64_t session = 0;    // of the client
 };
 
+/// Who sent a request, and which of its requests that is.
+struct Origin {
+  uint64_t session = 0;             // of the client process; 0: none
+  uint64_t sequence = 0;            // 0: a copy is not recognised
+  uint64_t acknowledged_below = 0;  // answers to smaller sequences have arrived
+  bool resend = false;              // may have been sent before
+};
+
 class ShardHost {
  public:
   virtual ~ShardHost() = default;
@@ -58,16 +66,24 @@ class ShardHost {
   /// Snapshots that any shard of the pool holds, ascending.
   virtual Task<Result<std::vector<model::Epoch>>> snapshots(Uuid pool, uint32_t container) = 0;
   /// Makes the container what it was at that snapshot, its newest one; operations on it wait
-  /// meanwhile. Durable when it completes, ended at the next open after a crash.
-  /// @error nonexistent, busy (a newer one exists)
-  virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch) = 0;
+  /// meanwhile. Durable when it completes, ended at the next open after a crash. Of one origin it
+  /// happens once, also if a crash came between (no session: each time).
+  /// @error nonexistent, busy (a newer one exists), unknown (the session was forgotten)
+  virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                                      Origin origin) = 0;
   virtual Result<ShardSpace> space(const Uuid& pool) = 0;
 
   /// Object requests with this handle are served from now on. @error nonexistent  the pool is not
   /// served
   virtual Result<wire::HandleRef> grant(const Grant& grant) = 0;
+  /// Makes a reference that an earlier process granted valid again. If the pool is not served,
+  /// requests with it are refused, and nobody else gets it.
+  /// @error exists, invalid  not a reference that was granted beside the others
+  virtual Result<void> restore(const Grant& grant, wire::HandleRef handle) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;
+  /// Forgets what is kept for resends of the session, whose handles are revoked.
+  virtual void end_session(uint64_t session) = 0;
 };
 
 }  // namespace cairn::service

@@ -2,7 +2,6 @@
 // after the record is gone. So a crash leaves at most snapshots on shards that no record knows;
 // start_snapshots() removes them.
 #include <algorithm>
-#include <charconv>
 
 #include "base/report.h"
 #include "service/snap_lock.h"
@@ -26,13 +25,9 @@ Task<Result<std::vector<wire::SnapReply>>> Service::load_snapshots(Uuid pool, Uu
   for (const auto& entry : entries) {
     CO_TRY(record, parse_record<SnapRecord>(entry.value));
     const std::string_view digits = std::string_view(entry.key).substr(prefix.size());
-    wire::SnapReply snapshot{.has_table = record.has_table};
-    const auto parsed =
-        std::from_chars(digits.data(), digits.data() + digits.size(), snapshot.epoch, 16);
-    if (parsed.ec != std::errc() || digits.size() != 16) {
-      co_return fail(Errc::checksum, "config store: a key that names no snapshot");
-    }
-    out.push_back(snapshot);
+    const auto epoch = parse_digits(digits);
+    if (!epoch) co_return fail(Errc::checksum, "config store: a key that names no snapshot");
+    out.push_back({.epoch = *epoch, .has_table = record.has_table});
   }
   co_return out;
 }
@@ -73,14 +68,16 @@ Task<Result<model::Epoch>> Service::snap_on_shards(Uuid pool, uint32_t container
   co_return fail(Errc::busy, "snapshot: the pool's shards are too slow now; try again");
 }
 
-Task<Result<Service::Reply>> Service::snap_create(ContHandle handle) {
+Task<Result<Service::Reply>> Service::snap_create(const Request& request,
+                                                  ContHandle handle) {
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   CO_TRY(epoch, co_await snap_on_shards(handle.pool, cont.record.number));
   step("snap.create.added");
   ConfigTxn txn;
   txn.expect(snap_key(handle.pool, handle.cont, epoch), 0);
   txn.put(snap_key(handle.pool, handle.cont, epoch), wire::proto_encode(SnapRecord{}));
-  const auto committed = co_await commit_in_cont(handle.pool, handle.cont, std::move(txn));
+  const auto committed =
+      co_await commit_in_cont(request, handle, std::move(txn), {.first = epoch});
   if (committed) co_return Reply{.first = epoch};
   // After an I/O error the record may be there: then the snapshot must be, too.
   if (committed.error().code() != Errc::io) {
@@ -96,35 +93,39 @@ Task<Result<Service::Reply>> Service::snap_list(ContHandle handle) {
   co_return reply;
 }
 
-Task<Result<Service::Reply>> Service::snap_destroy(ContHandle handle, model::Epoch epoch) {
+Task<Result<Service::Reply>> Service::snap_destroy(const Request& request,
+                                                   ContHandle handle) {
+  const model::Epoch epoch = request.epoch;
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   const std::string key = snap_key(handle.pool, handle.cont, epoch);
   CO_TRY(entry, co_await config_.get(key));
   if (!entry) co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
   ConfigTxn txn;
   txn.expect(key, entry->modified).erase(key);
-  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  CO_TRY(committed, co_await commit_in_cont(request, handle, std::move(txn), {}));
   step("snap.destroy.record");
   co_await drop_from_shards(handle.pool, cont.record.number, epoch);
   co_return Reply{};
 }
 
-Task<Result<Service::Reply>> Service::snap_set_table(ContHandle handle, model::Epoch epoch,
-                                                     bool whole) {
-  const std::string key = snap_key(handle.pool, handle.cont, epoch);
+Task<Result<Service::Reply>> Service::snap_set_table(const Request& request,
+                                                     ContHandle handle) {
+  const std::string key = snap_key(handle.pool, handle.cont, request.epoch);
   CO_TRY(entry, co_await config_.get(key));
   if (!entry) co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
   CO_TRY(record, parse_record<SnapRecord>(entry->value));
-  record.has_table = whole ? 1 : 0;
+  record.has_table = request.count != 0 ? 1 : 0;
   ConfigTxn txn;
   txn.expect(key, entry->modified).put(key, wire::proto_encode(record));
-  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  CO_TRY(committed, co_await commit_in_cont(request, handle, std::move(txn), {}));
   co_return Reply{};
 }
 
 /// Object id tables are objects of the container: those made after the snapshot go with the
-/// rollback, so none counts as whole from before it on.
-Task<Result<Service::Reply>> Service::snap_rollback(ContHandle handle, model::Epoch epoch) {
+/// rollback, so none counts as whole from before it on. The shards' log decides: a resend after a
+/// crash passes them without effect.
+Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, ContHandle handle) {
+  const model::Epoch epoch = request.epoch;
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   CO_TRY(known, co_await load_snapshots(handle.pool, handle.cont));
   if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) == known.end()) {
@@ -139,29 +140,33 @@ Task<Result<Service::Reply>> Service::snap_rollback(ContHandle handle, model::Ep
     txn.put(snap_key(handle.pool, handle.cont, snapshot.epoch),
             wire::proto_encode(SnapRecord{}));
   }
-  CO_TRY(committed, co_await commit_in_cont(handle.pool, handle.cont, std::move(txn)));
+  const Request undecided;  // an answer goes with the last commit
+  CO_TRY(prepared, co_await commit_in_cont(undecided, handle, std::move(txn), {}));
   step("snap.rollback.tables");
-  CO_TRY(done, co_await host_.rollback(handle.pool, cont.record.number, epoch));
+  CO_TRY(done, co_await host_.rollback(handle.pool, cont.record.number, epoch,
+                                       keeps() ? request.origin : Origin{}));
+  step("snap.rollback.shards");
+  CO_TRY(noted, co_await commit_done(request, {}, {}));
   co_return Reply{};
 }
 
 Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request) {
   const bool changes = request.op != wire::Op::snap_list;
-  CO_TRY(known, cont_handle(request.cont_handle, changes));
+  CO_TRY(known, cont_handle(request, changes));
   ContHandle handle = *known;
   if (!changes) co_return co_await snap_list(handle);
   const SnapLock alone = co_await lock_snapshots(handle.cont);
-  CO_TRY(still, cont_handle(request.cont_handle, changes));
+  CO_TRY(still, cont_handle(request, changes));
   if (going_.contains(handle.cont)) {
     co_return fail(Errc::nonexistent, "container: is being destroyed");
   }
   switch (request.op) {
-    case wire::Op::snap_create: co_return co_await snap_create(handle);
-    case wire::Op::snap_destroy: co_return co_await snap_destroy(handle, request.epoch);
-    case wire::Op::snap_rollback: co_return co_await snap_rollback(handle, request.epoch);
+    case wire::Op::snap_create: co_return co_await snap_create(request, handle);
+    case wire::Op::snap_destroy: co_return co_await snap_destroy(request, handle);
+    case wire::Op::snap_rollback: co_return co_await snap_rollback(request, handle);
     default: break;
   }
-  co_return co_await snap_set_table(handle, request.epoch, request.count != 0);
+  co_return co_await snap_set_table(request, handle);
 }
 
 /// Removes from the shards what no record knows.

@@ -193,10 +193,11 @@ class Shard {
                                            model::Epoch newer, Bytes position, uint32_t count_max);
   /// Makes the container what it was at the snapshot, which stays. In slices; operations on the
   /// container wait meanwhile, and an open after a crash ends what was begun. Newest epochs of
-  /// objects go back, too. Durable on return.
+  /// objects go back, too. Durable on return. `origin` as in an update: a resend waits for the
+  /// first one and changes nothing, also after a restart.
   /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first;
-  /// or transactions wait for their outcome: resolve them
-  Task<Result<void>> rollback(ContNumber container, model::Epoch epoch);
+  /// or transactions wait for their outcome: resolve them   @error unknown  a forgotten session
+  Task<Result<void>> rollback(ContNumber container, model::Epoch epoch, Origin origin = {});
 
   /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
   /// reclaim); the shard does so on its own where many were written. Durable on return.

@@ -35,9 +35,13 @@ Result<void> check_addition(Shard::State& state, ContNumber container, model::Ep
   return {};
 }
 
+struct Written {
+  media::Lsn at = 0;
+  model::Epoch epoch = 0;
+};
 /// Writes what a snapshot is from now on. A new one is checked in the step of its commit.
-Task<Result<media::Lsn>> write_snapshot(Shard::State& state, ContNumber container,
-                                        Snapshot snapshot) {
+Task<Result<Written>> write_snapshot(Shard::State& state, ContNumber container, Snapshot snapshot,
+                                     Origin origin = {}) {
   Bytes value;
   index::Batch batch;
   for (;;) {
@@ -55,9 +59,10 @@ Task<Result<media::Lsn>> write_snapshot(Shard::State& state, ContNumber containe
                                                             : index::Pager::Use::removal;
     auto prepared = state.tree().prepare(batch, use);
     if (prepared) {
-      const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, batch);
+      const media::Lsn at =
+          state.commit({origin.session, origin.sequence, epoch, 0, 0}, batch);
       state.snapshots.set(container, snapshot);
-      co_return at;
+      co_return Written{at, epoch};
     }
     if (prepared.error().code() != Errc::page_absent) co_return fail(prepared.error());
     CO_TRY(loaded, co_await state.store->load_absent());
@@ -119,9 +124,9 @@ Task<Result<void>> Shard::add_snapshot(ContNumber container, model::Epoch epoch)
   CO_TRY(hold, state_->gate.enter());
   State& state = *state_;
   if (state.snapshots.is_alive(container, epoch)) co_return co_await state.settle();
-  CO_TRY(at, co_await write_snapshot(state, container, {epoch, SnapshotState::alive}));
+  CO_TRY(written, co_await write_snapshot(state, container, {epoch, SnapshotState::alive}));
   state.closures.end(container);
-  co_return co_await state.store->durable(at);
+  co_return co_await state.store->durable(written.at);
 }
 
 Task<Result<void>> Shard::remove_snapshot(ContNumber container, model::Epoch epoch) {
@@ -132,9 +137,9 @@ Task<Result<void>> Shard::remove_snapshot(ContNumber container, model::Epoch epo
   if (found->state == SnapshotState::restoring) {
     co_return fail(Errc::busy, "snapshot: the container is being rolled back to it");
   }
-  CO_TRY(at, co_await write_snapshot(state, container, {epoch, SnapshotState::dying}));
+  CO_TRY(written, co_await write_snapshot(state, container, {epoch, SnapshotState::dying}));
   state.background_moved.wake_all();
-  co_return co_await state.store->durable(at);
+  co_return co_await state.store->durable(written.at);
 }
 
 std::vector<model::Epoch> Shard::snapshots(ContNumber container) const {
@@ -145,9 +150,11 @@ std::vector<model::Epoch> Shard::snapshots(ContNumber container) const {
   return epochs;
 }
 
-Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch) {
-  CO_TRY(hold, state_->gate.enter());
-  State& state = *state_;
+namespace {
+
+/// From its record on, the rollback goes on by itself. @returns the record's epoch
+Task<Result<model::Epoch>> begin_rollback(Shard::State& state, ContNumber container,
+                                          model::Epoch epoch, Origin origin) {
   for (;;) {
     CO_TRY(open, co_await wait_open(state, container, Access::write));
     CO_TRY(fine, check_rollback(state, container, epoch));
@@ -161,16 +168,30 @@ Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch) {
   }
   // Stamps go back with the records: whatever was read before counts as changed.
   state.punched.raise_all(state.newest);
-  auto closure = std::make_shared<Closure>(state.reactor);
+  const auto closure = std::make_shared<Closure>(state.reactor);
   closure->rollback = true;
   state.closures.set(container, closure);
-  auto begun = co_await write_snapshot(state, container, {epoch, SnapshotState::restoring});
+  const auto begun =
+      co_await write_snapshot(state, container, {epoch, SnapshotState::restoring}, origin);
   if (!begun) {
     state.closures.end(container);
     co_return fail(begun.error());
   }
   state.background_moved.wake_all();
-  closure = nullptr;
+  co_return begun->epoch;
+}
+
+}  // namespace
+
+Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch, Origin origin) {
+  CO_TRY(hold, state_->gate.enter());
+  State& state = *state_;
+  CO_TRY(first, co_await begin_once(state, origin));
+  if (!first) {
+    const auto begun = co_await begin_rollback(state, container, epoch, origin);
+    end_once(state, origin, begun);
+    if (!begun) co_return fail(begun.error());
+  }
   CO_TRY(done, co_await wait_open(state, container, Access::read));
   co_return co_await state.settle();
 }

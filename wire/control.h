@@ -31,10 +31,10 @@ struct Attr {
 enum class Op : uint32_t {
   none = 0,
   pool_create = 1, pool_list = 2, pool_destroy = 3, pool_connect = 4, pool_disconnect = 5,
-  pool_query = 6, pool_attrs = 7, pool_set_attrs = 8, pool_delete_attrs = 9,
+  pool_query = 6, pool_attrs = 7, pool_set_attrs = 8, pool_delete_attrs = 9, pool_attach = 10,
   cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
   cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
-  cont_delete_attrs = 29, cont_alloc_oids = 30,
+  cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
 };
@@ -109,10 +109,11 @@ struct ControlReply {
   std::vector<ContReply> conts;
   std::vector<Attr> attrs;
   std::vector<SnapReply> snapshots;
+  uint32_t access = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
-    f(9, self.snapshots);
+    f(9, self.snapshots), f(10, self.access);
   }
 };
 

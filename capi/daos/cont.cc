@@ -55,18 +55,10 @@ Task<Result<void>> evict_older(client::PoolPtr pool, Uuid container) {
   co_return Result<void>{};
 }
 
-Task<int> open_task(client::PoolPtr pool, std::string name, unsigned flags, daos_handle_t* coh,
-                    daos_cont_info_t* info) {
-  auto opened = co_await pool->cont_open(
-      std::move(name), static_cast<client::Access>(flags & DAOS_COO_IO_BASE_MASK));
-  if (!opened) co_return der_of(opened);
-  client::ContainerPtr container = std::move(*opened);
-  if ((flags & DAOS_COO_EVICT) != 0) {
-    const auto evicted = co_await evict_older(pool, container->uuid());
-    if (!evicted) co_return der_of(evicted);
-  }
+/// Makes a handle of what was opened or attached.
+Task<int> adopt_task(client::ContainerPtr container, daos_handle_t* coh, daos_cont_info_t* info) {
   auto about = co_await container->query();
-  auto around = co_await pool->query();
+  auto around = co_await container->pool().query();
   if (!about || !around) {
     (void)co_await container->close();
     co_return about ? der_of(around) : der_of(about);
@@ -81,6 +73,29 @@ Task<int> open_task(client::PoolPtr pool, std::string name, unsigned flags, daos
   if (info != nullptr) fill_info(*about, info);
   *coh = library().handles.insert(std::move(handle));
   co_return 0;
+}
+
+Task<int> attach_task(client::PoolPtr pool, uint64_t id, Uuid owner, daos_handle_t* coh) {
+  auto attached = co_await pool->cont_attach(id);
+  if (!attached) co_return der_of(attached);
+  if ((*attached)->uuid() != owner) {
+    (void)co_await (*attached)->close();
+    co_return -DER_INVAL;
+  }
+  co_return co_await adopt_task(std::move(*attached), coh, nullptr);
+}
+
+Task<int> open_task(client::PoolPtr pool, std::string name, unsigned flags, daos_handle_t* coh,
+                    daos_cont_info_t* info) {
+  auto opened = co_await pool->cont_open(
+      std::move(name), static_cast<client::Access>(flags & DAOS_COO_IO_BASE_MASK));
+  if (!opened) co_return der_of(opened);
+  client::ContainerPtr container = std::move(*opened);
+  if ((flags & DAOS_COO_EVICT) != 0) {
+    const auto evicted = co_await evict_older(pool, container->uuid());
+    if (!evicted) co_return der_of(evicted);
+  }
+  co_return co_await adopt_task(std::move(container), coh, info);
 }
 
 Task<int> close_task(daos_handle_t coh, std::shared_ptr<ContHandle> handle) {
@@ -251,6 +266,8 @@ int daos_cont_local2global(daos_handle_t coh, d_iov_t* glob) {
   blob.kind = GlobalKind::container;
   blob.process = this_process();
   blob.cookie = coh.cookie;
+  blob.extra = handle->container()->handle_id();
+  set_system(blob, handle->container()->pool().system().uuid());
   blob.owner = handle->container()->uuid();
   const auto done = export_blob(blob, glob);
   if (done && glob->iov_buf == nullptr) glob->iov_len = glob->iov_buf_len;
@@ -263,10 +280,11 @@ int daos_cont_global2local(daos_handle_t poh, d_iov_t glob, daos_handle_t* coh) 
   if (coh == nullptr) return -DER_INVAL;
   const auto blob = import_blob(glob, GlobalKind::container);
   if (!blob) return capi::der_of(blob);
+  if (const auto ours = check_system(*blob, (*pool)->system().uuid()); !ours) {
+    return refuse("daos_cont_global2local", ours.error());
+  }
   if (blob->process != this_process()) {
-    return refuse(
-        "daos_cont_global2local",
-        {Errc::not_supported, "handles of other processes cannot be used yet; open here"});
+    return call(attach_task(*pool, blob->extra, blob->owner, coh), nullptr);
   }
   const auto original = find<ContHandle>({blob->cookie});
   if (!original) return -DER_NO_HDL;

@@ -39,6 +39,17 @@ Result<void> export_blob(GlobalBlob blob, d_iov_t* out) {
   return {};
 }
 
+void set_system(GlobalBlob& blob, const Uuid& system) {
+  static_assert(sizeof blob.oid == sizeof system.bytes);
+  std::memcpy(blob.oid.data(), system.bytes.data(), sizeof blob.oid);
+}
+
+Result<void> check_system(const GlobalBlob& blob, const Uuid& system) {
+  if (std::memcmp(blob.oid.data(), system.bytes.data(), sizeof blob.oid) == 0) return {};
+  return fail(Errc::invalid,
+              "global handle: of another home or system; both processes must use the same one");
+}
+
 Result<GlobalBlob> import_blob(const d_iov_t& in, GlobalKind kind) {
   GlobalBlob blob;
   if (in.iov_buf == nullptr || in.iov_buf_len < sizeof blob || in.iov_len < sizeof blob) {

@@ -60,6 +60,13 @@ d_rank_list_t* ranks_of(const client::PoolInfo& info, bool enabled) {
   return list;
 }
 
+daos_handle_t insert_connection(client::PoolPtr pool) {
+  auto handle = std::make_shared<PoolHandle>();
+  handle->connection = std::make_shared<PoolConnection>();
+  handle->connection->pool = std::move(pool);
+  return library().handles.insert(std::move(handle));
+}
+
 Task<int> connect_task(client::System* sys, std::string name, client::Access access,
                        daos_handle_t* poh, daos_pool_info_t* info) {
   auto connected = co_await sys->pool_connect(std::move(name), access);
@@ -72,17 +79,26 @@ Task<int> connect_task(client::System* sys, std::string name, client::Access acc
     }
     fill_info(*answer, info);
   }
-  auto handle = std::make_shared<PoolHandle>();
-  handle->connection = std::make_shared<PoolConnection>();
-  handle->connection->pool = std::move(*connected);
-  *poh = library().handles.insert(std::move(handle));
+  *poh = insert_connection(std::move(*connected));
+  co_return 0;
+}
+
+Task<int> attach_task(client::System* sys, uint64_t id, Uuid owner, daos_handle_t* poh) {
+  auto attached = co_await sys->pool_attach(id);
+  if (!attached) co_return der_of(attached);
+  if ((*attached)->uuid() != owner) {
+    (void)co_await (*attached)->disconnect();
+    co_return -DER_INVAL;
+  }
+  *poh = insert_connection(std::move(*attached));
   co_return 0;
 }
 
 Task<int> disconnect_task(daos_handle_t poh, std::shared_ptr<PoolHandle> handle) {
   if (handle->connection->handles.load() == 1) {
     const auto done = co_await handle->pool()->disconnect();
-    if (!done) co_return der_of(done);
+    // Ended with the connection that it was attached to: the handle is closed all the same.
+    if (!done && done.error().code() != Errc::no_handle) co_return der_of(done);
   }
   if (library().handles.remove<PoolHandle>(poh)) handle->connection->handles.fetch_sub(1);
   co_return 0;
@@ -170,6 +186,8 @@ int daos_pool_local2global(daos_handle_t poh, d_iov_t* glob) {
   blob.kind = GlobalKind::pool;
   blob.process = this_process();
   blob.cookie = poh.cookie;
+  blob.extra = handle->pool()->handle_id();
+  set_system(blob, handle->pool()->system().uuid());
   blob.owner = handle->pool()->uuid();
   const auto done = export_blob(blob, glob);
   if (done && glob->iov_buf == nullptr) glob->iov_len = glob->iov_buf_len;
@@ -177,14 +195,16 @@ int daos_pool_local2global(daos_handle_t poh, d_iov_t* glob) {
 }
 
 int daos_pool_global2local(d_iov_t glob, daos_handle_t* poh) {
-  if (const int rc = initialized(); rc != 0) return rc;
+  const auto running = capi::system();
+  if (!running) return capi::der_of(running.error().code());
   if (poh == nullptr) return -DER_INVAL;
   const auto blob = import_blob(glob, GlobalKind::pool);
   if (!blob) return capi::der_of(blob);
+  if (const auto ours = check_system(*blob, (*running)->uuid()); !ours) {
+    return refuse("daos_pool_global2local", ours.error());
+  }
   if (blob->process != this_process()) {
-    return refuse(
-        "daos_pool_global2local",
-        {Errc::not_supported, "handles of other processes cannot be used yet; connect here"});
+    return call(attach_task(*running, blob->extra, blob->owner, poh), nullptr);
   }
   const auto original = find<PoolHandle>({blob->cookie});
   if (!original) return -DER_NO_HDL;

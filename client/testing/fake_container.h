@@ -19,6 +19,8 @@ class FakeSystem final : public System {
   Task<Result<std::vector<PoolInfo>>> pool_list() override { return none<std::vector<PoolInfo>>(); }
   Task<Result<void>> pool_destroy(std::string, bool) override { return none<void>(); }
   Task<Result<PoolPtr>> pool_connect(std::string, Access) override { return none<PoolPtr>(); }
+  Task<Result<PoolPtr>> pool_attach(uint64_t) override { return none<PoolPtr>(); }
+  Uuid uuid() const override { return {}; }
   Result<void> shutdown() override { return {}; }
 
   template <class T>
@@ -36,6 +38,7 @@ class FakePool final : public Pool {
   System& system() override { return system_; }
   const Uuid& uuid() const override { return uuid_; }
   Access access() const override { return Access::read_write; }
+  uint64_t handle_id() const override { return 1; }
   Task<Result<PoolInfo>> query() override { return FakeSystem::none<PoolInfo>(); }
   Task<Result<void>> disconnect() override { return FakeSystem::none<void>(); }
   Task<Result<Attrs>> attrs() override { return FakeSystem::none<Attrs>(); }
@@ -46,6 +49,9 @@ class FakePool final : public Pool {
   Task<Result<Uuid>> cont_create(std::string, Props) override { return FakeSystem::none<Uuid>(); }
   Task<Result<std::vector<ContInfo>>> cont_list() override {
     return FakeSystem::none<std::vector<ContInfo>>();
+  }
+  Task<Result<ContainerPtr>> cont_attach(uint64_t) override {
+    return FakeSystem::none<ContainerPtr>();
   }
   Task<Result<ContainerPtr>> cont_open(std::string, Access) override {
     return FakeSystem::none<ContainerPtr>();
@@ -71,6 +77,7 @@ class FakeContainer final : public Container {
   Pool& pool() override { return pool_; }
   const Uuid& uuid() const override { return uuid_; }
   Access access() const override { return Access::read_write; }
+  uint64_t handle_id() const override { return 1; }
   bool is_open() const override { return true; }
   Task<Result<void>> close() override { return FakeSystem::none<void>(); }
   Task<Result<ContInfo>> query() override { return FakeSystem::none<ContInfo>(); }

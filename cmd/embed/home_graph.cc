@@ -129,9 +129,13 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
   service_ = std::make_unique<service::Service>(
       *reactor_, *config_, *shards_,
       service::ServiceOptions{.read_only = options.home.read_only,
+                              .keep_handles = options.keep_handles,
                               .at_step = std::move(options.at_step)});
   engine_->set_control([this](engine::ControlCall call) {
-    return service_->handle(call.session, std::move(call.body));
+    return service_->handle({.session = call.session, .sequence = call.sequence,
+                             .acknowledged_below = call.acknowledged_below,
+                             .resend = call.resend},
+                            std::move(call.body));
   });
   const client::HomeOptions& home = options.home;
   transport_ = std::make_unique<fabric::InprocTransport>(

@@ -20,9 +20,10 @@ namespace cairn::embed {
 
 struct GraphOptions {
   client::HomeOptions home;
-  std::vector<client::HomeDevice> devices = {};  // for a home that is made now
+  std::vector<client::HomeDevice> devices = {};   // for a home that is made now
+  HomeUse use = HomeUse::embed;
+  bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   std::function<void(const char*)> at_step = {};  // service::ServiceOptions::at_step
-  HomeUse use = HomeUse::embed;  // a server's handles survive its restart
 };
 
 class HomeGraph {
@@ -37,7 +38,8 @@ class HomeGraph {
   service::EmbeddedConfigStore& config() { return *config_; }
   service::Service& service() { return *service_; }
   engine::Engine& engine() { return *engine_; }
-  const Uuid& uuid() const { return file_.uuid; }
+  fabric::InprocTransport& transport() { return *transport_; }
+  const Uuid& system() const { return file_.uuid; }
   uint64_t incarnation() const { return incarnation_; }
   const Storage& storage() const { return *storage_; }
   const std::string& path() const { return path_; }

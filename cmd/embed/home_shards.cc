@@ -26,6 +26,11 @@ vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) {
   return options;
 }
 
+engine::HandleSpec spec_of(const service::Grant& grant) {
+  return {.pool = grant.pool, .container = grant.container, .writable = grant.writable,
+          .session = grant.session};
+}
+
 }  // namespace
 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::ShardSizes sizes) {
@@ -97,9 +102,12 @@ Task<Result<std::vector<model::Epoch>>> HomeShards::snapshots(Uuid pool, uint32_
   co_return shard->snapshots(container);
 }
 
-Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch) {
+Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                                        service::Origin origin) {
   CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->rollback(container, epoch);
+  co_return co_await shard->rollback(container, epoch,
+                                     {.session = origin.session, .sequence = origin.sequence,
+                                      .acknowledged_below = origin.acknowledged_below});
 }
 
 Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
@@ -111,8 +119,11 @@ Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
 }
 
 Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {
-  return engine_.add_handle({.pool = grant.pool, .container = grant.container,
-                             .writable = grant.writable, .session = grant.session});
+  return engine_.add_handle(spec_of(grant));
+}
+
+Result<void> HomeShards::restore(const service::Grant& grant, wire::HandleRef handle) {
+  return engine_.restore_handle(spec_of(grant), handle);
 }
 
 Task<void> HomeShards::revoke(wire::HandleRef handle) {

@@ -26,10 +26,13 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<std::vector<model::Epoch>>> snapshots(Uuid pool, uint32_t container) override;
-  Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch) override;
+  Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                              service::Origin origin) override;
   Result<service::ShardSpace> space(const Uuid& pool) override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
+  Result<void> restore(const service::Grant& grant, wire::HandleRef handle) override;
   Task<void> revoke(wire::HandleRef handle) override;
+  void end_session(uint64_t session) override { engine_.end_session(session); }
 
   /// Ends service and closes every shard, with a checkpoint each. @returns the first error
   Task<Result<void>> close();

@@ -19,7 +19,9 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   std::unique_ptr<HomeServer> out(new HomeServer);
   client::HomeOptions home;
   home.path = options.home;
-  TRY(graph, embed::HomeGraph::open({.home = std::move(home), .use = embed::HomeUse::server}));
+  TRY(graph, embed::HomeGraph::open({.home = std::move(home), 
+                                      .use = embed::HomeUse::server,
+                                      .keep_handles = true}));
   out->options_ = std::move(options);
   out->graph_ = std::move(graph);
   Reactor& reactor = out->graph_->context().reactor();
@@ -27,7 +29,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   HomeServer* const self = out.get();
   out->server_ = std::make_unique<fabric::StreamServer>(
       reactor, out->graph_->engine(),
-      fabric::StreamServerOptions{.system = out->graph_->uuid(),
+      fabric::StreamServerOptions{.system = out->graph_->system(),
                                   .rank = 0,
                                   .incarnation = out->graph_->incarnation(),
                                   .stays = out->options_.linger_ns == kNever},
@@ -60,7 +62,9 @@ Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
     co_return fail(address.error());
   }
   Reactor& reactor = graph_->context().reactor();
-  (void)reactor;
+  for (const uint64_t session : graph_->service().sessions()) {
+    reactor.spawn(end_unless_back(session, options_.reconnect_grace_ns));
+  }
   start_lingering();
   ready();
   while (!leaving_) co_await leaving_changed_->wait();
@@ -99,6 +103,7 @@ Task<void> HomeServer::end_unless_back(uint64_t session, Duration grace) {
   co_await graph_->context().reactor().sleep(grace);
   // Who comes back to the next server finds its handles there.
   if (leaving_ || server_->has_client(session)) co_return;
+  co_await graph_->service().end_session(session);
 }
 
 }  // namespace cairn::engine_program

@@ -13,6 +13,7 @@ class FakeContainer final : public client::Container {
   client::Pool& pool() override { return *pool_; }
   const Uuid& uuid() const override { return data_->uuid; }
   client::Access access() const override { return access_; }
+  uint64_t handle_id() const override { return 0; }
   bool is_open() const override { return open_; }
   Task<Result<void>> close() override;
   Task<Result<client::ContInfo>> query() override;

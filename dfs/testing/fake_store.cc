@@ -14,6 +14,7 @@ class FakePool final : public client::Pool, public std::enable_shared_from_this<
   client::System& system() override { return system_; }
   const Uuid& uuid() const override { return uuid_; }
   client::Access access() const override { return access_; }
+  uint64_t handle_id() const override { return 0; }
   Task<Result<client::PoolInfo>> query() override { co_return system_.info(); }
   Task<Result<void>> disconnect() override { co_return Result<void>{}; }
   Task<Result<client::Attrs>> attrs() override { co_return client::Attrs{}; }
@@ -43,6 +44,9 @@ class FakePool final : public client::Pool, public std::enable_shared_from_this<
     if (!data) co_return fail(Errc::nonexistent, "fake: no such container");
     ++data->handles;
     co_return std::make_shared<FakeContainer>(system_, shared_from_this(), data, access);
+  }
+  Task<Result<client::ContainerPtr>> cont_attach(uint64_t) override {
+    co_return fail(Errc::no_sys, "fake: no such call");
   }
   Task<Result<void>> cont_destroy(std::string cont, bool force) override {
     const auto data = system_.find(cont);
@@ -83,6 +87,10 @@ Task<Result<std::vector<client::PoolInfo>>> FakeSystem::pool_list() {
 Task<Result<void>> FakeSystem::pool_destroy(std::string, bool) {
   co_return fail(Errc::no_sys, "fake: the pool stays");
 }
+Task<Result<client::PoolPtr>> FakeSystem::pool_attach(uint64_t) {
+  co_return fail(Errc::no_sys, "fake: no such call");
+}
+
 Task<Result<client::PoolPtr>> FakeSystem::pool_connect(std::string pool, client::Access access) {
   if (pool != label_ && pool != to_string(uuid_)) {
     co_return fail(Errc::nonexistent, "fake: no such pool");

@@ -61,6 +61,8 @@ class FakeSystem final : public client::System {
   Task<Result<std::vector<client::PoolInfo>>> pool_list() override;
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
   Task<Result<client::PoolPtr>> pool_connect(std::string pool, client::Access access) override;
+  Task<Result<client::PoolPtr>> pool_attach(uint64_t handle_id) override;
+  Uuid uuid() const override { return uuid_; }
   Result<void> shutdown() override { return {}; }
 
   /// Writes from now on that succeed; the next ones give Errc::io. Nullopt: all succeed.
