@@ -51,6 +51,12 @@ struct ContInfo {
   Props props;                              // DAOS_PROP_CO_* that were set
 };
 
+/// A device of the system, or the directory of a home without devices of its own.
+struct DeviceSpace {
+  std::string path, roles;                  // roles: some of "wal,meta,data"
+  uint64_t total_bytes = 0, free_bytes = 0;
+};
+
 struct PoolCreateOptions {
   std::string label;                        // validated; see model/label.h
   uint64_t bytes = 0;                       // of metadata and data together; the log comes on top
@@ -72,6 +78,7 @@ class System {
   /// @error invalid  label, size, property   @error no_memory  the budget is below the least
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
+  virtual Task<Result<std::vector<DeviceSpace>>> devices() = 0;
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
   /// `force`
   virtual Task<Result<void>> pool_destroy(std::string pool, bool force) = 0;

@@ -64,14 +64,6 @@ inline void forget_after_fork(std::unique_ptr<System> system) {
 /// @error invalid  roles that do not fit   Others as open_home(). Each with a line on stderr.
 Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices);
 
-struct HomeDeviceSpace {
-  std::string path, roles;
-  uint64_t total_bytes = 0, free_bytes = 0;
-};
-/// The devices of a home (without any of its own: the home's directory). Opens it; errors as
-/// open_home().
-Result<std::vector<HomeDeviceSpace>> home_devices(const std::string& path);
-
 /// What `cairn check` says.
 struct HomeReport {
   struct Part {

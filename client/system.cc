@@ -133,6 +133,20 @@ Task<Result<std::vector<PoolInfo>>> SystemImpl::pool_list() {
   co_return out;
 }
 
+Task<Result<std::vector<DeviceSpace>>> SystemImpl::devices() {
+  wire::ControlRequest request;
+  request.op = wire::Op::storage_query;
+  CO_TRY(reply, co_await control(std::move(request)));
+  std::vector<DeviceSpace> out;
+  for (wire::DeviceReply& device : reply.devices) {
+    out.push_back({.path = std::move(device.path),
+                   .roles = std::move(device.roles),
+                   .total_bytes = device.total_bytes,
+                   .free_bytes = device.free_bytes});
+  }
+  co_return out;
+}
+
 Task<Result<void>> SystemImpl::pool_destroy(std::string pool, bool force) {
   wire::ControlRequest request;
   request.op = wire::Op::pool_destroy;

@@ -90,6 +90,7 @@ Task<Result<Service::Reply>> Service::dispatch(const Request& request) {
   switch (request.op) {
     case wire::Op::pool_create: co_return co_await pool_create(request);
     case wire::Op::pool_list: co_return co_await pool_list();
+    case wire::Op::storage_query: co_return Reply{.devices = host_.devices()};
     case wire::Op::pool_destroy: co_return co_await pool_destroy(request);
     case wire::Op::pool_connect: co_return co_await pool_connect(request);
     case wire::Op::pool_attach: co_return co_await pool_attach(request);

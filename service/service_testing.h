@@ -117,6 +117,9 @@ class FakeHost final : public ShardHost {
     co_return std::vector<model::Epoch>(held[container].begin(), held[container].end());
   }
   Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
+  std::vector<wire::DeviceReply> devices() override {
+    return {{.path = "/dev/one", .roles = "meta", .total_bytes = 9, .free_bytes = 4}};
+  }
   Result<wire::HandleRef> grant(const Grant& grant) override {
     grants.push_back(grant);
     return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};

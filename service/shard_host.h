@@ -9,6 +9,7 @@
 #include "base/uuid.h"
 #include "model/ids.h"
 #include "runtime/task.h"
+#include "wire/control.h"
 #include "wire/message.h"
 
 namespace cairn::service {
@@ -72,6 +73,8 @@ class ShardHost {
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                       Origin origin) = 0;
   virtual Result<ShardSpace> space(const Uuid& pool) = 0;
+  /// Where blobs are, and what is free there.
+  virtual std::vector<wire::DeviceReply> devices() = 0;
 
   /// Object requests with this handle are served from now on. @error nonexistent  the pool is not
   /// served

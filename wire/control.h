@@ -37,6 +37,7 @@ enum class Op : uint32_t {
   cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
+  storage_query = 60,
 };
 
 struct ControlRequest {
@@ -99,6 +100,15 @@ struct SnapReply {
   static void fields(auto& f, auto& self) { f(1, self.epoch), f(2, self.has_table); }
 };
 
+struct DeviceReply {
+  static constexpr bool is_proto_message = true;
+  std::string path, roles;
+  uint64_t total_bytes = 0, free_bytes = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.path), f(2, self.roles), f(3, self.total_bytes), f(4, self.free_bytes);
+  }
+};
+
 struct ControlReply {
   static constexpr bool is_proto_message = true;
   Uuid uuid;
@@ -110,10 +120,11 @@ struct ControlReply {
   std::vector<Attr> attrs;
   std::vector<SnapReply> snapshots;
   uint32_t access = 0;
+  std::vector<DeviceReply> devices;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
-    f(9, self.snapshots), f(10, self.access);
+    f(9, self.snapshots), f(10, self.access), f(11, self.devices);
   }
 };
 

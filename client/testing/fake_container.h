@@ -17,6 +17,9 @@ class FakeSystem final : public System {
   Context& context() override { return context_; }
   Task<Result<Uuid>> pool_create(PoolCreateOptions) override { return none<Uuid>(); }
   Task<Result<std::vector<PoolInfo>>> pool_list() override { return none<std::vector<PoolInfo>>(); }
+  Task<Result<std::vector<DeviceSpace>>> devices() override {
+    return none<std::vector<DeviceSpace>>();
+  }
   Task<Result<void>> pool_destroy(std::string, bool) override { return none<void>(); }
   Task<Result<PoolPtr>> pool_connect(std::string, Access) override { return none<PoolPtr>(); }
   Task<Result<PoolPtr>> pool_attach(uint64_t) override { return none<PoolPtr>(); }

@@ -57,6 +57,8 @@ Outcome status() {
   auto system = client::open_home({.path = {}, .create = false, .read_only = true});
   if (!system) return failure("cannot open the home " + home_name(), system.error());
   auto pools = (*system)->context().run((*system)->pool_list());
+  auto devices = (*system)->context().run((*system)->devices());
+  const Json server = server_json();
   auto closed = (*system)->shutdown();
   if (!pools) return failure("cannot list the pools", pools.error());
   if (!closed) return failure("cannot close the home", closed.error());
@@ -76,13 +78,12 @@ Outcome status() {
                     si_bytes(pool.data_total - pool.data_free), si_bytes(pool.meta_used)});
   }
   std::string text = "Home " + home_name() + ": " + std::to_string(pools->size()) + " pool" +
-                     (pools->size() == 1 ? "" : "s") + "\n";
+                     (pools->size() == 1 ? "" : "s") + "\n" + server_text(server);
   if (!rows.empty()) text += table({"Pool", "Size", "Data", "Metadata"}, rows);
-  auto devices = client::home_devices({});
   if (!devices) return failure("cannot look at the devices", devices.error());
   Json device_list = Json::array();
   rows.clear();
-  for (const client::HomeDeviceSpace& device : *devices) {
+  for (const client::DeviceSpace& device : *devices) {
     device_list.push_back({{"path", device.path},
                            {"roles", device.roles},
                            {"total", device.total_bytes},
@@ -93,6 +94,7 @@ Outcome status() {
   text += "\n" + table({"Device", "Roles", "Size", "Free"}, rows);
   return Reply{text,
                {{"home", home_name()},
+                {"server", server},
                 {"pools", list},
                 {"metadata_bytes", metadata},
                 {"devices", device_list}}};

@@ -40,7 +40,8 @@ Outcome up(const UpArguments& a) {
   if (!dismissed) return failure("cannot take over from the server at work", dismissed.error());
   const auto started = embed::start_server(embed::find_server_program(), *home, true);
   if (!started) return failure("cannot start the server", started.error());
-  if (started->outcome == embed::StartOutcome::failed) {
+  if (started->outcome == embed::StartOutcome::failed ||
+      started->outcome == embed::StartOutcome::died) {
     return failure("the server cannot open the home " + *home, -static_cast<int>(started->code));
   }
   const auto now = embed::look_at_server(*home);

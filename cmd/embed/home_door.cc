@@ -16,6 +16,9 @@ namespace {
 constexpr Duration kLookAgain = 5 * kMillisecond;
 constexpr Duration kServerPatience = 60 * kSecond;
 constexpr Duration kConnectPatience = 10 * kSecond;
+/// After a server that died while it started, and how long such a one is tried again.
+constexpr Duration kAfterDeath = 100 * kMillisecond;
+constexpr Duration kDeathPatience = 15 * kSecond;
 /// A lock whose holder has not written its name yet shows the one before.
 constexpr int kHolderLooks = 10;
 
@@ -28,6 +31,7 @@ HomeDoor::HomeDoor(Reactor& reactor, std::string home, bool start)
 
 Task<Result<Socket>> HomeDoor::enter() {
   const Instant begin = reactor_.clock().now();
+  Instant first_death = kNever;
   for (int embed_seen = 0;;) {
     auto socket = co_await connect_to(reactor_, address_of(home_), kConnectPatience);
     if (socket || socket.error().code() != Errc::unreachable || !start_) co_return socket;
@@ -50,6 +54,17 @@ Task<Result<Socket>> HomeDoor::enter() {
     CO_TRY(started, start_server(program_, home_, false));
     if (started.outcome == StartOutcome::failed) {
       co_return fail(started.code, "home: its server cannot open it");
+    }
+    if (started.outcome == StartOutcome::ready) first_death = kNever;
+    if (started.outcome == StartOutcome::died) {
+      const Instant now = reactor_.clock().now();
+      if (first_death == kNever) first_death = now;
+      if (now - first_death > kDeathPatience) {
+        report(Severity::error, home_ + ": its server (" + program_ + ") dies when it starts; set "
+                                        "CAIRN_MODE=embed to use the home without one");
+        co_return fail(Errc::misc, "home: its server dies when it starts");
+      }
+      co_await reactor_.sleep(kAfterDeath);
     }
     if (started.outcome == StartOutcome::occupied) co_await reactor_.sleep(kLookAgain);
   }

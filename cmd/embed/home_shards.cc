@@ -110,6 +110,17 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
                                       .acknowledged_below = origin.acknowledged_below});
 }
 
+std::vector<wire::DeviceReply> HomeShards::devices() {
+  std::vector<wire::DeviceReply> out;
+  for (client::DeviceSpace& device : storage_.devices()) {
+    out.push_back({.path = std::move(device.path),
+                   .roles = std::move(device.roles),
+                   .total_bytes = device.total_bytes,
+                   .free_bytes = device.free_bytes});
+  }
+  return out;
+}
+
 Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
   TRY(shard, open_shard(pool));
   const vos::ShardUsage usage = shard->usage();

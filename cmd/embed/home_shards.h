@@ -29,6 +29,7 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                               service::Origin origin) override;
   Result<service::ShardSpace> space(const Uuid& pool) override;
+  std::vector<wire::DeviceReply> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
   Result<void> restore(const service::Grant& grant, wire::HandleRef handle) override;
   Task<void> revoke(wire::HandleRef handle) override;

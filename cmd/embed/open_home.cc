@@ -75,15 +75,4 @@ Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices)
   return graph->close();
 }
 
-Result<std::vector<HomeDeviceSpace>> home_devices(const std::string& path) {
-  HomeOptions options;
-  options.path = path;
-  options.create = false;
-  options.read_only = true;
-  TRY(graph, embed::HomeGraph::open({.home = std::move(options)}));
-  auto devices = graph->storage().devices();
-  TRY(closed, graph->close());
-  return devices;
-}
-
 }  // namespace cairn::client

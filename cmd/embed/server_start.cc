@@ -102,6 +102,7 @@ std::string read_line(int fd) {
 Started parse_started(std::string_view line) {
   if (line == "ready") return {StartOutcome::ready, Errc::ok};
   if (line == "occupied") return {StartOutcome::occupied, Errc::busy};
+  if (line.empty()) return {StartOutcome::died, Errc::misc};
   constexpr std::string_view kFailed = "failed ";
   int32_t code = 0;
   if (line.starts_with(kFailed)) {
@@ -156,6 +157,7 @@ std::string started_line(const Started& started) {
   switch (started.outcome) {
     case StartOutcome::ready: return "ready\n";
     case StartOutcome::occupied: return "occupied\n";
+    case StartOutcome::died:
     case StartOutcome::failed: break;
   }
   return "failed " + std::to_string(static_cast<int32_t>(started.code)) + "\n";

@@ -14,6 +14,7 @@ inline std::string socket_path(const std::string& home) { return home + "/socket
 enum class StartOutcome {
   ready,     // it serves now
   occupied,  // somebody else has the home open or is about to serve it
+  died,      // it was killed before it could say anything
   failed,    // it has said why on stderr
 };
 struct Started {

@@ -294,8 +294,8 @@ Task<Result<void>> Storage::remove(Uuid pool) {
   co_return first;
 }
 
-std::vector<client::HomeDeviceSpace> Storage::devices() const {
-  std::vector<client::HomeDeviceSpace> out;
+std::vector<client::DeviceSpace> Storage::devices() const {
+  std::vector<client::DeviceSpace> out;
   for (size_t i = 0; i < list_.size(); ++i) {
     const media::BlobSpace space = places_[i]->space();
     out.push_back({list_[i].path, roles_text(list_[i].roles), space.total_bytes, space.free_bytes});

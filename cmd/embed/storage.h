@@ -56,7 +56,7 @@ class Storage {
   Task<Result<void>> remove(Uuid pool);
 
   /// The devices and what is free on them, for people.
-  std::vector<client::HomeDeviceSpace> devices() const;
+  std::vector<client::DeviceSpace> devices() const;
 
  private:
   explicit Storage(Reactor& reactor);

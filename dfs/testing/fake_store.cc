@@ -81,6 +81,10 @@ client::PoolInfo FakeSystem::info() const { return {.uuid = uuid_, .label = labe
 Task<Result<Uuid>> FakeSystem::pool_create(client::PoolCreateOptions) {
   co_return fail(Errc::no_sys, "fake: one pool is enough");
 }
+Task<Result<std::vector<client::DeviceSpace>>> FakeSystem::devices() {
+  co_return std::vector<client::DeviceSpace>();
+}
+
 Task<Result<std::vector<client::PoolInfo>>> FakeSystem::pool_list() {
   co_return std::vector<client::PoolInfo>{info()};
 }

@@ -3,14 +3,15 @@
 
   run.py --build DIR --make-pool PROGRAM [--served [--kill SECONDS]] [PROGRAM.c ...]
 
---served: the programs use a server that they start. --kill: it is killed (SIGKILL) every so often
-while they run, which they must not notice.
+--served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
+while they run, so many seconds after it began to serve, which they must not notice.
 """
 import argparse
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,10 @@ def needed(source):
 
 
 def server_of(home):
-    """The process id of the server that has the home, or None."""
+    """The process id of the server that serves the home, or None."""
     try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(os.path.join(home, "socket"))
         pid = int(re.search(r"^pid (\d+)$", (pathlib.Path(home) / "lock").read_text(), re.M)[1])
         return pid if os.readlink(f"/proc/{pid}/exe").endswith("/daos_engine") else None
     except (OSError, TypeError):
@@ -42,19 +45,21 @@ def server_of(home):
 
 
 def run_and_kill(command, env, seconds):
-    """Runs it and kills the home's server every `seconds`. (exit status, number of kills)"""
-    kills, deadline = 0, time.monotonic() + 300
+    """Runs it and kills the home's server now and then. (exit status, number of kills)"""
+    kills, deadline, victim, due = 0, time.monotonic() + 300, None, 0
     running = subprocess.Popen(command, env=env)
     try:
         while True:
             try:
-                return running.wait(timeout=seconds), kills
+                return running.wait(timeout=0.02), kills
             except subprocess.TimeoutExpired:
                 if time.monotonic() > deadline:
                     print(f"compat: {command[0]} hangs")
                     return 1, kills
             pid = server_of(env["CAIRN_HOME"])
-            if pid is not None:
+            if pid != victim:
+                victim, due = pid, time.monotonic() + seconds
+            elif pid is not None and time.monotonic() > due:
                 os.kill(pid, signal.SIGKILL)
                 kills += 1
     finally:

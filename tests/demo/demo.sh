@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # The main job on real input, end to end: a home, a pool and a POSIX container; a directory tree
-# copied in, listed, copied back and compared; a second copy killed halfway, after which everything
-# that was reported as written is there and the store checks clean. Needs cairn, daos and dmg on the
-# PATH; `./dev demo` builds them and calls this.
+# copied in, listed, copied back and compared; a second copy killed halfway together with the server
+# of the home, after which everything that was reported as written is there and the store checks
+# clean; a third copy during which the server is killed again and again, which goes on as if nothing
+# had happened. Needs cairn, daos, daos_engine and dmg on the PATH; `./dev demo` builds them and
+# calls this.
 set -euo pipefail
 export LC_ALL=C
 
@@ -34,6 +36,7 @@ finish() {
   local status=$?
   trap - EXIT
   [ -z "$COPY_PID" ] || kill -9 "$COPY_PID" 2>/dev/null || true
+  cairn down >/dev/null 2>&1 || true
   if [ "$status" -eq 0 ]; then
     [ -n "${CAIRN_DEMO_KEEP:-}" ] || rm -rf "$WORK" ||
       echo "demo: could not remove $WORK" >&2
@@ -128,8 +131,47 @@ compare() {
     fail "modes, times or links of $3 differ from $2 (all: $log): $(head -n 5 "$log")"
 }
 
-# kill_copy DESTINATION COUNT: starts a copy and kills it when COUNT files have been reported.
-# Status 1 if it was done before.
+# The process that serves the home; nothing if there is none.
+server_pid() {
+  local pid
+  pid="$(sed -n 's/^pid //p' "$CAIRN_HOME/lock" 2>/dev/null)"
+  case "$(readlink "/proc/${pid:-0}/exe" 2>/dev/null)" in
+    */daos_engine) echo "$pid" ;;
+  esac
+}
+
+# kill_server: SIGKILL, as a machine that loses its power would do to it. Status 1 if there is none.
+kill_server() {
+  local pid
+  pid="$(server_pid)"
+  [ -n "$pid" ] && kill -9 "$pid" 2>/dev/null
+}
+
+# copy_and_kill_server DESTINATION TIMES: a copy that its server's death must not end.
+copy_and_kill_server() {
+  local log report="$WORK/report" lines=0 kills=0 status=0
+  log="$(log_name copy)"
+  rm -f "$report"
+  daos fs copy --src "$TREE" --dst "$1" --report "$report" >"$log" 2>&1 </dev/null &
+  COPY_PID=$!
+  while kill -0 "$COPY_PID" 2>/dev/null; do
+    [ ! -f "$report" ] || lines="$(wc -l <"$report")"
+    if [ "$kills" -lt "$2" ] &&
+      [ "$lines" -ge $(((kills + 1) * (FILES + LINKS) / ($2 + 1))) ] && kill_server; then
+      kills=$((kills + 1))
+    fi
+    sleep 0.02
+  done
+  wait "$COPY_PID" || status=$?
+  COPY_PID=""
+  [ "$status" -eq 0 ] ||
+    fail "the copy failed when its server was killed, status $status: $(tail -n 3 "$log")"
+  [ "$kills" -gt 0 ] || fail "the copy was done before its server could be killed"
+  echo "demo: killed the server $kills times meanwhile"
+}
+
+# kill_copy DESTINATION COUNT: starts a copy and kills it and its server when COUNT files have been
+# reported. Status 1 if it was done before.
 kill_copy() {
   local report="$WORK/report" lines=0 log status=0
   log="$(log_name copy)"
@@ -141,6 +183,7 @@ kill_copy() {
     [ "$lines" -lt "$2" ] || break
     sleep 0.02
   done
+  kill_server || true
   kill -9 "$COPY_PID" 2>/dev/null || true
   wait "$COPY_PID" 2>/dev/null || status=$?
   COPY_PID=""
@@ -220,6 +263,7 @@ compare first "$TREE" "$WORK/back"
 rm -rf "$WORK/back"
 
 step "measure the metadata"
+run down cairn down
 run status cairn status --json
 METADATA="$(metadata_bytes_per_file)"
 
@@ -238,6 +282,7 @@ step "reopen after the kill"
 STARTED="$(now_ms)"
 run reopen daos cont query demo docs
 REOPEN_MS="$(elapsed_ms "$STARTED")"
+run down cairn down
 STARTED="$(now_ms)"
 run query daos cont query demo docs
 CLEAN_OPEN_MS="$(elapsed_ms "$STARTED")"
@@ -250,6 +295,12 @@ rm -rf "$WORK/killed"
 step "check that the first copy is still whole"
 copy again daos://demo/docs/share "$WORK/back"
 compare again "$TREE" "$WORK/back"
+rm -rf "$WORK/back"
+
+step "copy once more while the server is killed again and again"
+copy_and_kill_server daos://demo/docs/restarted 3
+copy restarted daos://demo/docs/restarted "$WORK/back"
+compare restarted "$TREE" "$WORK/back"
 rm -rf "$WORK/back"
 
 step "check the store offline"
