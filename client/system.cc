@@ -82,7 +82,8 @@ Result<Access> access_of(const wire::ControlReply& reply) {
   switch (static_cast<Access>(reply.access)) {
     case Access::read_only:
     case Access::read_write:
-    case Access::exclusive: return static_cast<Access>(reply.access);
+    case Access::exclusive:
+      return static_cast<Access>(reply.access);
   }
   return fail(Errc::protocol, "attach: an answer without a known access mode");
 }

@@ -326,9 +326,9 @@ TEST(Engine, A_restored_handle_is_the_old_one_and_nobody_gets_another_by_its_nam
   EXPECT_EQ(world.engine.restore_handle(spec, {.index = 3, .generation = 98}).error().code(),
             Errc::exists);
   EXPECT_EQ(world.engine.restore_handle(spec, {.index = 5}).error().code(), Errc::invalid);
-  EXPECT_EQ(world.engine.restore_handle(spec, {.index = kHandlesMax, .generation = 1})
-                .error().code(),
-            Errc::invalid);
+  EXPECT_EQ(
+      world.engine.restore_handle(spec, {.index = kHandlesMax, .generation = 1}).error().code(),
+      Errc::invalid);
   std::set<uint32_t> indexes;
   for (int i = 0; i < 4; ++i) {
     const auto made = world.engine.add_handle(spec);

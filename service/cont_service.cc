@@ -167,8 +167,11 @@ Task<Result<void>> Service::commit_open(const Request& request, uint64_t id, Con
 Task<Result<Service::Reply>> Service::answer_open(const Request& request, uint64_t id,
                                                   HeldCont cont) {
   const ContHandle handle = cont_handles_.at(id);
-  Reply reply{.uuid = handle.cont, .handle = id, .io_index = handle.io.index,
-              .io_generation = handle.io.generation, .access = handle.access};
+  Reply reply{.uuid = handle.cont,
+              .handle = id,
+              .io_index = handle.io.index,
+              .io_generation = handle.io.generation,
+              .access = handle.access};
   auto info = co_await describe_cont(handle.pool, std::move(cont));
   if (!info) co_return co_await finish_handle(request, id, fail(info.error()), std::move(reply));
   reply.conts.push_back(std::move(*info));
@@ -190,8 +193,10 @@ Task<Result<Service::Reply>> Service::cont_open(const Request& request) {
   if (going_.contains(cont.uuid)) co_return fail(Errc::nonexistent, kNoCont);
   CO_TRY(alone, check_exclusive(pool, cont.uuid, request.access));
   CO_TRY(id, add_cont_handle({.session = request.origin.session,
-                              .pool_handle = request.pool_handle, .pool = pool,
-                              .cont = cont.uuid, .number = cont.record.number,
+                              .pool_handle = request.pool_handle,
+                              .pool = pool,
+                              .cont = cont.uuid,
+                              .number = cont.record.number,
                               .access = request.access}));
   co_return co_await answer_open(request, id, std::move(cont));
 }

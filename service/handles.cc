@@ -55,7 +55,8 @@ uint64_t Service::new_handle_id() {
 
 /// Grants access and enters the table. @returns the id
 Result<uint64_t> Service::add_cont_handle(ContHandle handle) {
-  TRY(io, host_.grant({.pool = handle.pool, .container = handle.number,
+  TRY(io, host_.grant({.pool = handle.pool,
+                       .container = handle.number,
                        .writable = handle.access != kReadOnly && !options_.read_only,
                        .session = handle.session}));
   handle.io = io;
@@ -71,17 +72,22 @@ ConfigTxn Service::put_handle(uint64_t id) {
   if (const auto pool = pool_handles_.find(id); pool != pool_handles_.end()) {
     const PoolHandle& handle = pool->second;
     txn.put(handle_key(handle.session, id),
-            wire::proto_encode(HandleRecord{.kind = HandleKind::pool, .pool = handle.pool,
-                                            .access = handle.access, .owner = handle.owner}));
+            wire::proto_encode(HandleRecord{.kind = HandleKind::pool,
+                                            .pool = handle.pool,
+                                            .access = handle.access,
+                                            .owner = handle.owner}));
   }
   if (const auto cont = cont_handles_.find(id); cont != cont_handles_.end()) {
     const ContHandle& handle = cont->second;
     txn.put(handle_key(handle.session, id),
-            wire::proto_encode(HandleRecord{
-                .kind = HandleKind::cont, .pool = handle.pool, .cont = handle.cont,
-                .access = handle.access, .owner = handle.owner,
-                .pool_handle = handle.pool_handle, .io_index = handle.io.index,
-                .io_generation = handle.io.generation}));
+            wire::proto_encode(HandleRecord{.kind = HandleKind::cont,
+                                            .pool = handle.pool,
+                                            .cont = handle.cont,
+                                            .access = handle.access,
+                                            .owner = handle.owner,
+                                            .pool_handle = handle.pool_handle,
+                                            .io_index = handle.io.index,
+                                            .io_generation = handle.io.generation}));
   }
   return txn;
 }
@@ -151,7 +157,8 @@ Task<void> Service::end_handles(Closing closing) {
     const auto erased = co_await erase_keys(std::move(keys));
     if (!erased) {
       report(Severity::warning, std::string("service: records of closed handles are erased at the "
-                                            "next start: ") + erased.error().what());
+                                            "next start: ") +
+                                    erased.error().what());
     }
   }
   for (const auto& [id, handle] : closing.conts) {
@@ -189,8 +196,8 @@ Task<Result<Service::Reply>> Service::pool_attach(const Request& request) {
   handle.session = request.origin.session;
   const uint64_t id = new_handle_id();
   pool_handles_[id] = handle;
-  co_return co_await keep_handle(
-      request, id, {.uuid = handle.pool, .handle = id, .access = handle.access});
+  co_return co_await keep_handle(request, id,
+                                 {.uuid = handle.pool, .handle = id, .access = handle.access});
 }
 
 Task<Result<Service::Reply>> Service::cont_attach(const Request& request) {
@@ -221,16 +228,23 @@ Task<Result<bool>> Service::restore_pool(SessionKey key, HandleRecord record) {
   if (record.owner != 0 && !pool_handles_.contains(record.owner)) co_return false;
   const auto pool = co_await load_pool(record.pool);
   if (!pool && pool.error().code() != Errc::nonexistent) co_return fail(pool.error());
-  pool_handles_[key.number] = {.session = key.session, .owner = record.owner, .pool = record.pool,
-                               .access = record.access, .evicted = !pool};
+  pool_handles_[key.number] = {.session = key.session,
+                               .owner = record.owner,
+                               .pool = record.pool,
+                               .access = record.access,
+                               .evicted = !pool};
   co_return true;
 }
 
 Task<Result<bool>> Service::restore_cont(SessionKey key, HandleRecord record) {
   if (record.owner != 0 && !cont_handles_.contains(record.owner)) co_return false;
-  ContHandle handle{.session = key.session, .owner = record.owner,
-                    .pool_handle = record.pool_handle, .pool = record.pool, .cont = record.cont,
-                    .access = record.access, .io = {record.io_index, record.io_generation}};
+  ContHandle handle{.session = key.session,
+                    .owner = record.owner,
+                    .pool_handle = record.pool_handle,
+                    .pool = record.pool,
+                    .cont = record.cont,
+                    .access = record.access,
+                    .io = {record.io_index, record.io_generation}};
   const auto pool = co_await load_pool(record.pool);
   if (!pool && pool.error().code() != Errc::nonexistent) co_return fail(pool.error());
   const auto cont = co_await load_cont(record.pool, record.cont);
@@ -239,13 +253,14 @@ Task<Result<bool>> Service::restore_cont(SessionKey key, HandleRecord record) {
   if (!handle.evicted) {
     if (!pool_handles_.contains(record.pool_handle)) co_return false;
     handle.number = cont->record.number;
-    const auto restored = host_.restore({.pool = handle.pool, .container = handle.number,
+    const auto restored = host_.restore({.pool = handle.pool,
+                                         .container = handle.number,
                                          .writable = handle.access != kReadOnly,
                                          .session = handle.session},
                                         handle.io);
     if (!restored) {
-      report(Severity::warning, std::string("service: a kept handle is lost: ") +
-                                    restored.error().what());
+      report(Severity::warning,
+             std::string("service: a kept handle is lost: ") + restored.error().what());
       co_return false;
     }
   }

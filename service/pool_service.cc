@@ -263,8 +263,8 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   const uint64_t id = new_handle_id();
   pool_handles_[id] = {
       .session = request.origin.session, .pool = pool.uuid, .access = request.access};
-  co_return co_await keep_handle(
-      request, id, {.uuid = pool.uuid, .handle = id, .access = request.access});
+  co_return co_await keep_handle(request, id,
+                                 {.uuid = pool.uuid, .handle = id, .access = request.access});
 }
 
 Task<Result<Service::Reply>> Service::pool_disconnect(const Request& request) {

@@ -46,11 +46,18 @@ void record(ByteView bytes) {
   }
 }
 
+void key(std::string_view text) {
+  if (!text.starts_with(kHandlesPrefix)) return;
+  const auto parsed = parse_session_key(text, kHandlesPrefix);
+  // Digits of either case are read; only one is written.
+  if (parsed) CHECK(handle_key(parsed->session, parsed->number).size() == text.size());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   testing::FuzzInput in(data, size);
-  switch (in.u8() % 5) {
+  switch (in.u8() % 8) {
     case 0:
       config_value(in.rest(), false);
       break;
@@ -63,8 +70,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
       record<ContRecord>(in.rest());
       break;
-    default:
+    case 4:
       record<OidRecord>(in.rest());
+      break;
+    case 5:
+      record<HandleRecord>(in.rest());
+      break;
+    case 6:
+      record<DoneRecord>(in.rest());
+      break;
+    default:
+      key(as_chars(in.rest()));
       break;
   }
   return 0;
@@ -96,5 +112,14 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
                 {.number = 0x1011, .raw = Bytes(64)}};
   add(3, wire::proto_encode(cont));
   add(4, wire::proto_encode(OidRecord{.next = 300}));
+  HandleRecord handle;
+  handle.kind = HandleKind::cont;
+  handle.access = 2;
+  handle.owner = 77;
+  handle.io_generation = 9;
+  add(5, wire::proto_encode(handle));
+  add(6, wire::proto_encode(DoneRecord{.reply = Bytes(5)}));
+  const std::string name = handle_key(7, 8);
+  add(7, Bytes(as_bytes(name).begin(), as_bytes(name).end()));
   return seeds;
 }

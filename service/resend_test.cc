@@ -44,11 +44,11 @@ class ResendTest : public ServiceTest {
     ASSERT_TRUE(send({.op = wire::Op::pool_create, .label = "tank", .bytes = kPoolBytes}));
     pool_ = send({.op = wire::Op::pool_connect, .name = "tank", .access = 2})->handle;
     ASSERT_TRUE(send({.op = wire::Op::cont_create, .label = "docs", .pool_handle = pool_}));
-    cont_ = send({.op = wire::Op::cont_open, .name = "docs", .access = 2,
-                  .pool_handle = pool_})->handle;
+    cont_ = send({.op = wire::Op::cont_open, .name = "docs", .access = 2, .pool_handle = pool_})
+                ->handle;
     epoch_ = send({.op = wire::Op::snap_create, .cont_handle = cont_})->first;
-    ASSERT_TRUE(send({.op = wire::Op::snap_set_table, .cont_handle = cont_, .count = 1,
-                      .epoch = epoch_}));
+    ASSERT_TRUE(
+        send({.op = wire::Op::snap_set_table, .cont_handle = cont_, .count = 1, .epoch = epoch_}));
   }
   std::vector<std::pair<std::string, wire::ControlRequest>> changes() const {
     using wire::Op;
@@ -59,16 +59,15 @@ class ResendTest : public ServiceTest {
         {"pool attach", {.op = Op::pool_attach, .pool_handle = pool_}},
         {"pool attributes",
          {.op = Op::pool_set_attrs, .pool_handle = pool_, .attrs = {{"a", Bytes(1)}}}},
-        {"no pool attributes",
-         {.op = Op::pool_delete_attrs, .pool_handle = pool_, .names = {"a"}}},
+        {"no pool attributes", {.op = Op::pool_delete_attrs, .pool_handle = pool_, .names = {"a"}}},
         {"create", {.op = Op::cont_create, .label = "more", .pool_handle = pool_}},
-        {"destroy",
-         {.op = Op::cont_destroy, .name = "docs", .force = true, .pool_handle = pool_}},
+        {"destroy", {.op = Op::cont_destroy, .name = "docs", .force = true, .pool_handle = pool_}},
         {"open", {.op = Op::cont_open, .name = "docs", .access = 2, .pool_handle = pool_}},
         {"attach", {.op = Op::cont_attach, .pool_handle = pool_, .cont_handle = cont_}},
         {"close", {.op = Op::cont_close, .cont_handle = cont_}},
         {"properties",
-         {.op = Op::cont_set_props, .cont_handle = cont_,
+         {.op = Op::cont_set_props,
+          .cont_handle = cont_,
           .props = {{.number = prop::kContLabel, .text = "other"}}}},
         {"attributes",
          {.op = Op::cont_set_attrs, .cont_handle = cont_, .attrs = {{"a", Bytes(1)}}}},
@@ -166,9 +165,8 @@ TEST_F(ResendTest, Answers_are_forgotten_when_they_are_acknowledged) {
   // record and is decided anew; so does a request without a sequence.
   make_home();
   const auto count = [this] {
-    return std::ranges::count_if(config_.entries, [](const auto& entry) {
-      return entry.first.starts_with(kDonePrefix);
-    });
+    return std::ranges::count_if(
+        config_.entries, [](const auto& entry) { return entry.first.starts_with(kDonePrefix); });
   };
   EXPECT_EQ(count(), 6);
   origin_.acknowledged_below = 5;

@@ -43,8 +43,9 @@ Task<Result<Bytes>> Service::handle(Origin origin, Bytes bytes) {
   CO_TRY(hold, gate_.enter());
   CO_TRY(parsed, wire::proto_decode<wire::ControlRequest>(bytes));
   if (parsed.version != wire::kControlVersion) {
-    co_return fail(Errc::protocol, "service: a request of another version; use programs of one "
-                                   "version");
+    co_return fail(Errc::protocol,
+                   "service: a request of another version; use programs of one "
+                   "version");
   }
   CO_TRY(inside, enter(origin));
   CO_TRY(earlier, co_await earlier_answer(origin));

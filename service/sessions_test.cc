@@ -24,8 +24,8 @@ class SessionsTest : public ServiceTest {
     return reply ? reply->handle : 0;
   }
   Result<wire::ControlReply> open_as(uint64_t session, uint64_t pool, uint32_t access = 2) {
-    return as(session, {.op = wire::Op::cont_open, .name = "docs", .access = access,
-                        .pool_handle = pool});
+    return as(session,
+              {.op = wire::Op::cont_open, .name = "docs", .access = access, .pool_handle = pool});
   }
   Errc query_pool(uint64_t session, uint64_t pool) {
     return code(as(session, {.op = wire::Op::pool_query, .pool_handle = pool}));
@@ -43,8 +43,7 @@ class SessionsTest : public ServiceTest {
     return as(session, {.op = wire::Op::pool_attach, .pool_handle = pool});
   }
   Result<wire::ControlReply> attach_cont(uint64_t session, uint64_t pool, uint64_t cont) {
-    return as(session,
-              {.op = wire::Op::cont_attach, .pool_handle = pool, .cont_handle = cont});
+    return as(session, {.op = wire::Op::cont_attach, .pool_handle = pool, .cont_handle = cont});
   }
   void make_pool_and_cont() {
     ASSERT_TRUE(as(1, {.op = wire::Op::pool_create, .label = "tank", .bytes = kPoolBytes}));
@@ -56,9 +55,7 @@ class SessionsTest : public ServiceTest {
     co_await service.end_session(session);
     co_return true;
   }
-  void end(uint64_t session) {
-    ASSERT_TRUE(world_.run(ended(*service_, session)).has_value());
-  }
+  void end(uint64_t session) { ASSERT_TRUE(world_.run(ended(*service_, session)).has_value()); }
   size_t records(std::string_view prefix) const {
     size_t count = 0;
     for (const auto& [key, entry] : config_.entries) count += key.starts_with(prefix) ? 1 : 0;
@@ -102,8 +99,8 @@ TEST_F(SessionsTest, An_ended_session_has_no_handles_and_no_answers) {
   EXPECT_EQ(records("done/" + digits_of(kOwner)), 0u);
   end(kOther);
   EXPECT_EQ(records(kHandlesPrefix) + records(kDonePrefix), 0u);
-  const auto late = call_as({.session = kOther, .sequence = 3, .resend = true},
-                            {.op = wire::Op::pool_list});
+  const auto late =
+      call_as({.session = kOther, .sequence = 3, .resend = true}, {.op = wire::Op::pool_list});
   EXPECT_EQ(code(late), Errc::unknown);
   EXPECT_TRUE(host_.sessions_ended == (std::vector<uint64_t>{1, kOwner, kOwner, kOther}));
 }
@@ -165,8 +162,8 @@ TEST_F(SessionsTest, A_handle_on_what_was_destroyed_is_evicted_also_after_a_rest
   const uint64_t pool = connect_as(kOwner), other = connect_as(kOther);
   const auto cont = open_as(kOwner, pool);
   ASSERT_TRUE(cont);
-  ASSERT_TRUE(as(kOther, {.op = wire::Op::cont_destroy, .name = "docs", .force = true,
-                          .pool_handle = other}));
+  ASSERT_TRUE(as(
+      kOther, {.op = wire::Op::cont_destroy, .name = "docs", .force = true, .pool_handle = other}));
   restart();
   EXPECT_TRUE(host_.restored.empty());
   EXPECT_EQ(query_cont(kOwner, cont->handle), Errc::nonexistent);
@@ -315,8 +312,8 @@ TEST_F(SessionsTest, Only_open_handles_of_the_right_kind_are_attached_to) {
   ASSERT_TRUE(copy);
   EXPECT_EQ(query_cont(kOwner, copy->handle), Errc::no_handle);
   EXPECT_EQ(close(7, copy->handle), Errc::no_handle);
-  ASSERT_TRUE(as(kOther, {.op = wire::Op::cont_destroy, .name = "docs", .force = true,
-                          .pool_handle = mine}));
+  ASSERT_TRUE(as(
+      kOther, {.op = wire::Op::cont_destroy, .name = "docs", .force = true, .pool_handle = mine}));
   EXPECT_EQ(query_cont(kOther, copy->handle), Errc::nonexistent);
   EXPECT_EQ(code(attach_cont(kOther, mine, cont->handle)), Errc::nonexistent);
   EXPECT_EQ(close(kOther, copy->handle), Errc::ok);

@@ -68,16 +68,14 @@ Task<Result<model::Epoch>> Service::snap_on_shards(Uuid pool, uint32_t container
   co_return fail(Errc::busy, "snapshot: the pool's shards are too slow now; try again");
 }
 
-Task<Result<Service::Reply>> Service::snap_create(const Request& request,
-                                                  ContHandle handle) {
+Task<Result<Service::Reply>> Service::snap_create(const Request& request, ContHandle handle) {
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   CO_TRY(epoch, co_await snap_on_shards(handle.pool, cont.record.number));
   step("snap.create.added");
   ConfigTxn txn;
   txn.expect(snap_key(handle.pool, handle.cont, epoch), 0);
   txn.put(snap_key(handle.pool, handle.cont, epoch), wire::proto_encode(SnapRecord{}));
-  const auto committed =
-      co_await commit_in_cont(request, handle, std::move(txn), {.first = epoch});
+  const auto committed = co_await commit_in_cont(request, handle, std::move(txn), {.first = epoch});
   if (committed) co_return Reply{.first = epoch};
   // After an I/O error the record may be there: then the snapshot must be, too.
   if (committed.error().code() != Errc::io) {
@@ -93,8 +91,7 @@ Task<Result<Service::Reply>> Service::snap_list(ContHandle handle) {
   co_return reply;
 }
 
-Task<Result<Service::Reply>> Service::snap_destroy(const Request& request,
-                                                   ContHandle handle) {
+Task<Result<Service::Reply>> Service::snap_destroy(const Request& request, ContHandle handle) {
   const model::Epoch epoch = request.epoch;
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   const std::string key = snap_key(handle.pool, handle.cont, epoch);
@@ -108,8 +105,7 @@ Task<Result<Service::Reply>> Service::snap_destroy(const Request& request,
   co_return Reply{};
 }
 
-Task<Result<Service::Reply>> Service::snap_set_table(const Request& request,
-                                                     ContHandle handle) {
+Task<Result<Service::Reply>> Service::snap_set_table(const Request& request, ContHandle handle) {
   const std::string key = snap_key(handle.pool, handle.cont, request.epoch);
   CO_TRY(entry, co_await config_.get(key));
   if (!entry) co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
@@ -161,9 +157,12 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
     co_return fail(Errc::nonexistent, "container: is being destroyed");
   }
   switch (request.op) {
-    case wire::Op::snap_create: co_return co_await snap_create(request, handle);
-    case wire::Op::snap_destroy: co_return co_await snap_destroy(request, handle);
-    case wire::Op::snap_rollback: co_return co_await snap_rollback(request, handle);
+    case wire::Op::snap_create:
+      co_return co_await snap_create(request, handle);
+    case wire::Op::snap_destroy:
+      co_return co_await snap_destroy(request, handle);
+    case wire::Op::snap_rollback:
+      co_return co_await snap_rollback(request, handle);
     default: break;
   }
   co_return co_await snap_set_table(request, handle);

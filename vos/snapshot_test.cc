@@ -336,6 +336,27 @@ TEST_F(SnapshotTest, A_rollback_brings_back_what_was_there_and_gives_the_rest_ba
   EXPECT_EQ(*get("d", "a", *s), filled(9'000, 1)) << "the snapshot stays";
 }
 
+TEST_F(SnapshotTest, A_resend_of_a_rollback_changes_nothing_also_after_a_restart) {
+  // Goal: exactly once. Method: roll back, write, resend; with a newer snapshot in the way; from
+  // the log and from a checkpoint; one that failed is tried again.
+  const Origin origin{.session = 9, .sequence = 3};
+  const auto s = snapshot();
+  ASSERT_TRUE(s);
+  EXPECT_EQ(run(shard().rollback(1, *s, origin)).error().code(), Errc::unknown);
+  shard().open_session(9);
+  EXPECT_EQ(run(shard().rollback(1, *s + 1, origin)).error().code(), Errc::nonexistent);
+  ASSERT_TRUE(run(shard().rollback(1, *s, origin)));
+  ASSERT_TRUE(put("d", "a", filled(10, 1)));
+  ASSERT_TRUE(run(shard().rollback(1, *s, origin)));
+  ASSERT_TRUE(snapshot());
+  for (const bool orderly : {false, true, true}) {
+    ASSERT_NO_FATAL_FAILURE(restart(orderly));
+    shard().open_session(9);
+    ASSERT_TRUE(run(shard().rollback(1, *s, origin)));
+    EXPECT_EQ(*get("d", "a"), filled(10, 1));
+  }
+}
+
 TEST_F(SnapshotTest, A_full_shard_reads_removes_and_recovers) {
   // Goal: no way into a full shard that has no way out. Method: fill the blocks under a snapshot,
   // so that removals give nothing back; then give the snapshot up.

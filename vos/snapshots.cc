@@ -59,8 +59,7 @@ Task<Result<Written>> write_snapshot(Shard::State& state, ContNumber container, 
                                                             : index::Pager::Use::removal;
     auto prepared = state.tree().prepare(batch, use);
     if (prepared) {
-      const media::Lsn at =
-          state.commit({origin.session, origin.sequence, epoch, 0, 0}, batch);
+      const media::Lsn at = state.commit({origin.session, origin.sequence, epoch, 0, 0}, batch);
       state.snapshots.set(container, snapshot);
       co_return Written{at, epoch};
     }

@@ -18,8 +18,8 @@ enum class GlobalKind : uint32_t { pool = 1, container = 2, array = 3 };
 struct GlobalBlob {
   uint64_t magic = 0;
   uint64_t process = 0;           // of the maker
-  uint64_t cookie = 0;  // pool, container: its handle in the maker; array: bytes per cell
-  uint64_t extra = 0;   // pool, container: its id in the system; array: cells per chunk
+  uint64_t cookie = 0;            // pool, container: its handle in the maker; array: bytes per cell
+  uint64_t extra = 0;             // pool, container: its id in the system; array: cells per chunk
   std::array<uint64_t, 2> oid{};  // pool, container: UUID of the system; array: the object
   Uuid owner;                     // pool: itself; container: itself; array: its container
   GlobalKind kind = GlobalKind::pool;

@@ -132,7 +132,8 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
                               .keep_handles = options.keep_handles,
                               .at_step = std::move(options.at_step)});
   engine_->set_control([this](engine::ControlCall call) {
-    return service_->handle({.session = call.session, .sequence = call.sequence,
+    return service_->handle({.session = call.session,
+                             .sequence = call.sequence,
                              .acknowledged_below = call.acknowledged_below,
                              .resend = call.resend},
                             std::move(call.body));

@@ -27,7 +27,9 @@ vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) {
 }
 
 engine::HandleSpec spec_of(const service::Grant& grant) {
-  return {.pool = grant.pool, .container = grant.container, .writable = grant.writable,
+  return {.pool = grant.pool,
+          .container = grant.container,
+          .writable = grant.writable,
           .session = grant.session};
 }
 
@@ -106,7 +108,8 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
                                         service::Origin origin) {
   CO_TRY(shard, open_shard(pool));
   co_return co_await shard->rollback(container, epoch,
-                                     {.session = origin.session, .sequence = origin.sequence,
+                                     {.session = origin.session,
+                                      .sequence = origin.sequence,
                                       .acknowledged_below = origin.acknowledged_below});
 }
 

@@ -62,25 +62,29 @@ class Client {
     return {.oid = {.lo = 1, .hi = uint64_t{1} << 48 | uint64_t{1} << 32}};
   }
   static model::Iod iod(std::string& value) {
-    return {.akey = as_bytes("a"), .type = model::ValueType::single, .record_bytes = value.size(),
-            .flags = 0, .recxs = {},
+    return {.akey = as_bytes("a"),
+            .type = model::ValueType::single,
+            .record_bytes = value.size(),
+            .flags = 0,
+            .recxs = {},
             .buffer = {{reinterpret_cast<std::byte*>(value.data()), value.size()}}};
   }
   /// An insertion: a second execution would say "exists".
-  wire::Reply insert(wire::HandleRef io, const char* dkey, std::string value,
-                     bool resend = false) {
+  wire::Reply insert(wire::HandleRef io, const char* dkey, std::string value, bool resend = false) {
     wire::Request request;
     request.header.handle = io;
-    request.body = wire::ObjectUpdate{.object = object(), .flags = model::cond::kDkeyInsert,
-                                      .dkey = as_bytes(dkey), .iods = {iod(value)}};
+    request.body = wire::ObjectUpdate{.object = object(),
+                                      .flags = model::cond::kDkeyInsert,
+                                      .dkey = as_bytes(dkey),
+                                      .iods = {iod(value)}};
     return send(std::move(request), resend);
   }
   std::string fetch(wire::HandleRef io, const char* dkey) {
     std::string value(100, '#');
     wire::Request request;
     request.header.handle = io;
-    request.body = wire::ObjectFetch{.object = object(), .dkey = as_bytes(dkey),
-                                     .iods = {iod(value)}};
+    request.body =
+        wire::ObjectFetch{.object = object(), .dkey = as_bytes(dkey), .iods = {iod(value)}};
     std::get<wire::ObjectFetch>(request.body).iods.front().record_bytes = 0;
     const wire::Reply reply = send(std::move(request));
     if (reply.error.code() != Errc::ok) return "no_handle";
@@ -167,8 +171,8 @@ TEST_F(RestartTest, A_client_goes_on_after_a_kill_of_its_server) {
     EXPECT_EQ(client.fetch(known.io, "d"), "value");
     EXPECT_EQ(client.fetch(known.closed_io, "d"), "no_handle");
     EXPECT_EQ(Client(*graph, 78, 0).fetch(known.io, "d"), "no_handle");
-    const auto opened = client.control({.op = Op::cont_open, .name = "c", .access = 1,
-                                        .pool_handle = known.pool});
+    const auto opened =
+        client.control({.op = Op::cont_open, .name = "c", .access = 1, .pool_handle = known.pool});
     ASSERT_TRUE(opened);
     EXPECT_NE(opened->io_index, known.io.index);
     EXPECT_NE(opened->handle, known.cont);
