@@ -5,7 +5,6 @@
 
 #include "bench/harness.h"
 #include "client/home.h"
-#include "cmd/embed/home_door.h"
 
 namespace cairn::bench {
 
@@ -55,7 +54,7 @@ void ClientSide::close() {
   if (daos_handle_is_valid(container_)) must(daos_cont_close(container_, nullptr), "cont_close");
   if (daos_handle_is_valid(pool_)) must(daos_pool_disconnect(pool_, nullptr), "pool_disconnect");
   must(daos_fini(), "daos_fini");
-  if (server_ != Server::none && !embed::dismiss_server(home_, true)) die("the server stays");
+  if (server_ != Server::none && !client::stop_server(home_)) die("the server stays");
 }
 
 unsigned long long ClientSide::meta_bytes_after_close() {

@@ -1,5 +1,5 @@
-// net.*: a home that another process serves, beside bare sockets and bare disks. The peer of a round
-// trip is a child that echoes on a Unix socket and waits as we do: it looks for some tens of
+// net.*: a home that another process serves, beside bare sockets and bare disks. The peer of a
+// round trip is a child that echoes on a Unix socket and waits as we do: it looks for some tens of
 // microseconds, then sleeps in poll().
 #include <poll.h>
 #include <signal.h>

@@ -59,6 +59,10 @@ inline void forget_after_fork(std::unique_ptr<System> system) {
   [[maybe_unused]] const System* left = system.release();
 }
 
+/// Ends the server of a home, in spite of clients, and waits until it has let go of the home. What
+/// is under way is answered first. No server: nothing to do. @error busy  it does not end
+Result<void> stop_server(const std::string& path);
+
 /// Makes a home on these devices (none: in its directory) and closes it again.
 /// @error already  there is a home   @error exists  a device holds something
 /// @error invalid  roles that do not fit   Others as open_home(). Each with a line on stderr.

@@ -7,6 +7,7 @@
 #include "client/home.h"
 #include "client/system.h"
 #include "cmd/embed/client_graph.h"
+#include "cmd/embed/home_door.h"
 #include "cmd/embed/home_graph.h"
 #include "cmd/embed/server_start.h"
 
@@ -59,6 +60,11 @@ Result<std::unique_ptr<System>> open_home(HomeOptions options) {
   }
   TRY(graph, embed::HomeGraph::open({.home = std::move(options)}));
   return embed::make_system(std::move(graph));
+}
+
+Result<void> stop_server(const std::string& path) {
+  TRY(resolved, embed::resolve_home(path));
+  return embed::dismiss_server(resolved, true);
 }
 
 Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices) {
