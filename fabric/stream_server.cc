@@ -26,9 +26,11 @@ bool same_token(const Token& a, const Token& b) {
 struct StreamServer::Connection {
   Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
       : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)),
+        local(stream->socket().peer_credentials().has_value()),
         accepted_at(reactor.clock().now()),
         left(reactor) {}
   std::shared_ptr<Stream> stream;
+  const bool local;  // a Unix socket
   const Instant accepted_at;
   bool greeted = false;
   Lane lane = Lane::small;
@@ -224,7 +226,7 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes mes
 
 void StreamServer::enter_session(Connection& c, uint64_t session) {
   c.session = session;
-  if (++sessions_[session] == 1 && hooks_.session) hooks_.session(session, true);
+  if (++sessions_[session] == 1 && hooks_.session) hooks_.session(session, true, c.local);
 }
 
 void StreamServer::leave_session(const Connection& c) {
@@ -232,7 +234,7 @@ void StreamServer::leave_session(const Connection& c) {
   CHECK(found != sessions_.end());
   if (--found->second != 0) return;
   sessions_.erase(found);
-  if (hooks_.session) hooks_.session(c.session, false);
+  if (hooks_.session) hooks_.session(c.session, false, c.local);
 }
 
 /// Ends connections that do not say who they are. Runs only while there are such.

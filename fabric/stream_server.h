@@ -40,8 +40,9 @@ struct StreamServerCounts {
 class StreamServer {
  public:
   struct Hooks {
-    /// A client's process has its first connection, or has lost its last one.
-    std::function<void(uint64_t session, bool here)> session;
+    /// A client's process has its first connection, or has lost its last one. `local`: over a
+    /// Unix socket, so that a lost connection means that the process ended or wanted it so.
+    std::function<void(uint64_t session, bool here, bool local)> session;
     /// Somebody wants the process to end (leave_if_idle is asked only without clients).
     std::function<void()> leave;
   };

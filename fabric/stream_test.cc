@@ -76,7 +76,7 @@ class StreamTest : public ::testing::Test {
     server_ = std::make_unique<StreamServer>(
         reactor_, echo_, options,
         StreamServer::Hooks{.session =
-                                [this](uint64_t session, bool here) {
+                                [this](uint64_t session, bool here, bool) {
                                   events_ += (here ? "+" : "-") + std::to_string(session);
                                 },
                             .leave = [this] { events_ += " leave"; }});

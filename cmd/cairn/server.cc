@@ -19,6 +19,7 @@ namespace {
 
 struct UpArguments {
   uint32_t engines = 1;
+  std::vector<std::string> listen;
 };
 
 Outcome up(const UpArguments& a) {
@@ -35,10 +36,14 @@ Outcome up(const UpArguments& a) {
     return Reply{"Home " + *home + " is up, process " + std::to_string(before->process) + "\n",
                  {{"home", *home}, {"process", before->process}, {"started", false}}};
   }
+  std::vector<std::string> options = {"--stay"};
+  for (const std::string& address : a.listen) {
+    options.insert(options.end(), {"--listen", address});
+  }
   // One that would go by itself makes room; its clients come back to the next.
   const auto dismissed = embed::dismiss_server(*home, true);
   if (!dismissed) return failure("cannot take over from the server at work", dismissed.error());
-  const auto started = embed::start_server(embed::find_server_program(), *home, true);
+  const auto started = embed::start_server(embed::find_server_program(), *home, options);
   if (!started) return failure("cannot start the server", started.error());
   if (started->outcome == embed::StartOutcome::failed ||
       started->outcome == embed::StartOutcome::died) {
@@ -111,6 +116,9 @@ void add_server_commands(Tool& tool) {
       tool.command("", "up", {}, "Serves the home until `cairn down`, for all processes");
   auto up_arguments = std::make_shared<UpArguments>();
   up_command.app->add_option("--engines", up_arguments->engines, "engines (for now: 1)");
+  up_command.app->add_option("--listen", up_arguments->listen,
+                             "tcp:HOST:PORT for clients of other machines, which need the home's "
+                             "token; may be given several times");
   up_command.run = [up_arguments] { return up(*up_arguments); };
   tool.command("", "down", {}, "Stops the server of the home; what is under way ends first").run =
       down;

@@ -16,6 +16,7 @@ constexpr fabric::Endpoint kEngine = {.rank = 0};
 /// A server that leaves closes the door on whoever comes; the next one opens it.
 constexpr int kMeetsMax = 200;
 constexpr Duration kMeetAgain = 10 * kMillisecond;
+constexpr Duration kConnectPatience = 10 * kSecond;
 
 uint64_t fresh_session() {
   uint64_t session = 0;
@@ -41,22 +42,59 @@ Duration reconnect_grace(Duration usual) {
 
 }  // namespace
 
-Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, bool start) {
-  std::shared_ptr<ClientGraph> graph(new ClientGraph);
-  graph->reactor_ =
-      std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend());
-  Reactor& reactor = *graph->reactor_;
-  graph->door_ = std::make_unique<HomeDoor>(reactor, home, start);
+ClientGraph::ClientGraph()
+    : reactor_(
+          std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend())) {}
+
+Result<void> ClientGraph::start(fabric::StreamTransport::Connector connector,
+                                const fabric::Token& token) {
   const uint64_t session = fresh_session();
-  graph->transport_ = std::make_unique<fabric::StreamTransport>(
-      reactor, fabric::StreamClientOptions{.session = session},
-      [door = graph->door_.get()](fabric::Endpoint) { return door->enter(); });
+  transport_ = std::make_unique<fabric::StreamTransport>(
+      *reactor_, fabric::StreamClientOptions{.session = session, .token = token},
+      std::move(connector));
   client::RpcOptions options = client::served_rpc_options();
   options.session = session;
   options.reconnect_grace_ns = reconnect_grace(options.reconnect_grace_ns);
-  graph->rpc_ = std::make_unique<client::Rpc>(reactor, *graph->transport_, options);
-  graph->context_ = std::make_unique<Context>(reactor);
-  TRY(met, graph->context_->run(graph->meet()));
+  rpc_ = std::make_unique<client::Rpc>(*reactor_, *transport_, options);
+  context_ = std::make_unique<Context>(*reactor_);
+  return context_->run(meet());
+}
+
+Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, bool start) {
+  std::shared_ptr<ClientGraph> graph(new ClientGraph);
+  graph->door_ = std::make_unique<HomeDoor>(*graph->reactor_, home, start);
+  TRY(started, graph->start([door = graph->door_.get()](fabric::Endpoint) { return door->enter(); },
+                            {}));
+  return graph;
+}
+
+namespace {
+
+/// By value: the caller's list may be gone before the task ends.
+Task<Result<Socket>> connect_to_any(Reactor& reactor, std::vector<Address> addresses) {
+  Result<Socket> socket = fail(Errc::unreachable, "home: no address");
+  for (const Address& address : addresses) {
+    socket = co_await connect_to(reactor, address, kConnectPatience);
+    if (socket) break;
+  }
+  // Whatever kept it from connecting: nothing was done, and the next attempt may do better.
+  if (!socket && socket.error().code() == Errc::timed_out) {
+    co_return fail(Errc::unreachable, "home: its server does not answer");
+  }
+  co_return socket;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<ClientGraph>> ClientGraph::open_at(std::vector<Address> addresses,
+                                                          const fabric::Token& token) {
+  std::shared_ptr<ClientGraph> graph(new ClientGraph);
+  Reactor& reactor = *graph->reactor_;
+  TRY(started, graph->start(
+                   [&reactor, list = std::move(addresses)](fabric::Endpoint) {
+                     return connect_to_any(reactor, list);
+                   },
+                   token));
   return graph;
 }
 

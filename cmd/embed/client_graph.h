@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/home.h"
 #include "client/rpc.h"
@@ -18,6 +19,10 @@ class ClientGraph {
  public:
   /// Connects, and starts the server if `start` and there is none. @error as HomeDoor::enter()
   static Result<std::shared_ptr<ClientGraph>> open(const std::string& home, bool start);
+  /// Connects over TCP, to the first of the addresses that answers. @error unreachable, no_perm,
+  /// timed_out
+  static Result<std::shared_ptr<ClientGraph>> open_at(std::vector<Address> addresses,
+                                                      const fabric::Token& token);
   ~ClientGraph();
 
   Context& context() { return *context_; }
@@ -26,7 +31,8 @@ class ClientGraph {
   void close();
 
  private:
-  ClientGraph() = default;
+  ClientGraph();
+  Result<void> start(fabric::StreamTransport::Connector connector, const fabric::Token& token);
   Task<Result<void>> meet();
 
   std::unique_ptr<Reactor> reactor_;

@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 // What may lie in a directory whose home is not complete: the rest of an interrupted creation.
 constexpr std::string_view kOurs[] = {"lock",        "home.new", "system",    "pools",
                                       "storage.new", "storage",  "lost+found",
-                                      "socket",      "server.log", "server.log.old"};
+                                      "socket",      "server.log", "server.log.old",
+                                      "token",       "token.new"};
 
 struct NetworkType {
   uint32_t magic;

@@ -51,7 +51,7 @@ Task<Result<Socket>> HomeDoor::enter() {
       continue;
     }
     if (program_.empty()) program_ = find_server_program();
-    CO_TRY(started, start_server(program_, home_, false));
+    CO_TRY(started, start_server(program_, home_));
     if (started.outcome == StartOutcome::failed) {
       co_return fail(started.code, "home: its server cannot open it");
     }

@@ -9,6 +9,7 @@
 #include "cmd/embed/client_graph.h"
 #include "cmd/embed/home_door.h"
 #include "cmd/embed/home_graph.h"
+#include "cmd/embed/home_token.h"
 #include "cmd/embed/server_start.h"
 
 namespace cairn::client {
@@ -44,10 +45,48 @@ Result<std::unique_ptr<System>> connect_home(const HomeOptions& options, bool st
   return embed::make_system(std::move(graph));
 }
 
+std::string from_environment(const char* name) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? text : "";
+}
+
+/// CAIRN_SERVER=tcp:HOST:PORT; the token is in the file CAIRN_TOKEN, else in CAIRN_HOME/token.
+Result<std::unique_ptr<System>> connect_server(const std::string& server,
+                                               const std::string& home) {
+  const auto address = parse_address(server);
+  if (!address || address->kind != Address::Kind::tcp || address->port == 0) {
+    report(Severity::error, "CAIRN_SERVER: '" + server + "': " +
+                                (address ? "give tcp:HOST:PORT" : address.error().what()));
+    return fail(Errc::invalid, "home: CAIRN_SERVER is malformed");
+  }
+  std::string file = from_environment("CAIRN_TOKEN");
+  if (file.empty()) {
+    TRY(path, embed::resolve_home(home));
+    file = path + "/token";
+  }
+  TRY(token, embed::read_token(file));
+  auto addresses = resolve_blocking(*address);
+  if (!addresses) {
+    report(Severity::error, "CAIRN_SERVER: '" + server + "': " + addresses.error().what());
+    return fail(addresses.error());
+  }
+  auto graph = embed::ClientGraph::open_at(std::move(*addresses), token);
+  if (!graph) {
+    const bool stranger = graph.error().code() == Errc::no_perm;
+    report(Severity::error, server + ": cannot connect: " + graph.error().what() +
+                                (stranger ? "; its home has another token than " + file
+                                          : "; is it up (cairn up --listen " + server + ")?"));
+    return fail(graph.error());
+  }
+  return embed::make_system(std::move(*graph));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<System>> open_home(HomeOptions options) {
   TRY(mode, mode_of(options));
+  const std::string server = from_environment("CAIRN_SERVER");
+  if (!server.empty() && mode != HomeMode::embed) return connect_server(server, options.path);
   if (mode != HomeMode::embed) {
     const bool start = mode == HomeMode::automatic && !embed::find_server_program().empty();
     auto served = connect_home(options, start);

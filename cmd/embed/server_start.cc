@@ -126,7 +126,8 @@ std::string find_server_program() {
   return find_on_path();
 }
 
-Result<Started> start_server(const std::string& program, const std::string& home, bool stays) {
+Result<Started> start_server(const std::string& program, const std::string& home,
+                             const std::vector<std::string>& options) {
   if (program.empty()) return fail(Errc::not_supported, "home: there is no server program");
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
@@ -135,7 +136,7 @@ Result<Started> start_server(const std::string& program, const std::string& home
   }
   pid_t child = -1;
   std::vector<std::string> words = {program, "--home", home, "--background"};
-  if (stays) words.emplace_back("--stay");
+  words.insert(words.end(), options.begin(), options.end());
   const int error = spawn(words, pipe_fds[1], &child);
   ::close(pipe_fds[1]);
   if (error != 0) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -28,8 +29,9 @@ std::string find_server_program();
 
 /// Starts the server and waits until it serves or has failed. Blocks; any thread.
 /// @error not_supported  there is no server program   @error io  it cannot be started
-/// @param stays  it does not end by itself
-Result<Started> start_server(const std::string& program, const std::string& home, bool stays);
+/// @param options  more words of its command line
+Result<Started> start_server(const std::string& program, const std::string& home,
+                             const std::vector<std::string>& options = {});
 
 /// What the server's end writes to its first output: "ready", "occupied" or "failed N".
 std::string started_line(const Started& started);

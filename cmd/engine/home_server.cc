@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/report.h"
+#include "cmd/embed/home_token.h"
 #include "cmd/embed/server_start.h"
 
 namespace cairn::engine_program {
@@ -22,6 +23,12 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   TRY(graph, embed::HomeGraph::open({.home = std::move(home), 
                                       .use = embed::HomeUse::server,
                                       .keep_handles = true}));
+  fabric::Token token{};
+  if (!options.listen.empty()) {
+    auto made = embed::make_token(graph->path());
+    if (!made) return fail(made.error());
+    token = *made;
+  }
   out->options_ = std::move(options);
   out->graph_ = std::move(graph);
   Reactor& reactor = out->graph_->context().reactor();
@@ -32,9 +39,12 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
       fabric::StreamServerOptions{.system = out->graph_->system(),
                                   .rank = 0,
                                   .incarnation = out->graph_->incarnation(),
+                                  .token = token,
                                   .stays = out->options_.linger_ns == kNever},
       fabric::StreamServer::Hooks{
-          .session = [self](uint64_t session, bool here) { self->on_session(session, here); },
+          .session = [self](uint64_t session, bool here, bool local) {
+            self->on_session(session, here, local);
+          },
           .leave =
               [self] {
                 self->leaving_ = true;
@@ -51,15 +61,27 @@ Result<void> HomeServer::run(std::function<void()> ready) {
   return served ? closed : served;
 }
 
+Result<void> HomeServer::listen() {
+  std::vector<Address> all = {{.host = embed::socket_path(graph_->path())}};
+  // Left by a server that was killed: this one has the lock.
+  ::unlink(all.front().host.c_str());
+  all.insert(all.end(), options_.listen.begin(), options_.listen.end());
+  for (const Address& at : all) {
+    const auto taken = server_->listen(at);
+    if (!taken) {
+      report(Severity::error, to_string(at) + ": cannot listen there: " + taken.error().what());
+      return fail(taken.error());
+    }
+    report(Severity::info, "serving " + graph_->path() + " at " + to_string(*taken));
+  }
+  return {};
+}
+
 Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
   const std::string socket = embed::socket_path(graph_->path());
-  // Left by a server that was killed: this one has the lock.
-  ::unlink(socket.c_str());
-  const auto address = server_->listen({.host = socket});
-  if (!address) {
-    report(Severity::error, socket + ": cannot listen there: " + address.error().what());
+  if (const auto listening = listen(); !listening) {
     co_await server_->close(0);
-    co_return fail(address.error());
+    co_return listening;
   }
   Reactor& reactor = graph_->context().reactor();
   for (const uint64_t session : graph_->service().sessions()) {
@@ -80,10 +102,11 @@ void HomeServer::leave() {
   });
 }
 
-void HomeServer::on_session(uint64_t session, bool here) {
+void HomeServer::on_session(uint64_t session, bool here, bool local) {
   ++idle_generation_;
   if (here || leaving_) return;
-  graph_->context().reactor().spawn(end_unless_back(session, kSessionGrace));
+  graph_->context().reactor().spawn(
+      end_unless_back(session, local ? kSessionGrace : options_.reconnect_grace_ns));
   if (server_->clients() == 0) start_lingering();
 }
 

@@ -15,8 +15,10 @@ namespace cairn::engine_program {
 
 struct ServerOptions {
   std::string home;                   // empty: as client::HomeOptions::path
+  std::vector<Address> listen;        // TCP addresses beside the home's socket
   Duration linger_ns = 10 * kSecond;  // after the last client; kNever: stays
-  /// How long handles of a client wait for it after the server's restart.
+  /// How long handles of a client wait for it after the server's restart, or after a connection of
+  /// another machine broke.
   Duration reconnect_grace_ns = 30 * kSecond;
 };
 
@@ -39,7 +41,8 @@ class HomeServer {
   Task<Result<void>> serve(std::function<void()> ready);
   Task<void> linger(uint64_t generation);
   Task<void> end_unless_back(uint64_t session, Duration grace);
-  void on_session(uint64_t session, bool here);
+  void on_session(uint64_t session, bool here, bool local);
+  Result<void> listen();
   void start_lingering();
 
   ServerOptions options_;

@@ -131,12 +131,27 @@ int main(int argc, char** argv) {
   app.add_option("--home", options.home, "the directory (default: CAIRN_HOME, else ~/.cairn)");
   app.add_flag("--background", background, "leave the terminal once the home is served");
   app.add_flag("--stay", stay, "do not end by itself");
+  std::vector<std::string> listen;
+  app.add_option("--listen", listen,
+                 "tcp:HOST:PORT for clients of other machines (numeric host), beside HOME/socket; "
+                 "they need the file HOME/token");
   app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_LINGER");
   CLI11_PARSE(app, argc, argv);
   options.linger_ns =
       stay ? kNever : static_cast<Duration>(linger * static_cast<double>(kSecond));
+  for (const std::string& text : listen) {
+    const auto address = parse_address(text);
+    if (!address || address->kind != Address::Kind::tcp || !is_numeric(*address)) {
+      report(Severity::error, "--listen " + text + ": " +
+                                  (address ? "give tcp:HOST:PORT with a numeric host"
+                                           : address.error().what()));
+      if (background) say({embed::StartOutcome::failed, Errc::invalid});
+      return 1;
+    }
+    options.listen.push_back(*address);
+  }
   if (background && !go_to_background()) {
     report(Severity::error, "cannot go to the background; start it without --background");
     return 1;

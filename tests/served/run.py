@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+"""What a served home does for the processes that share it, and when things break.
+
+  run.py --bin DIR [NAME...]
+"""
+import argparse
+import contextlib
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+SECONDS_MAX = 60
+
+
+class Home:
+    """A home of its own, and the tools on it."""
+
+    def __init__(self, top, name, bin_dir):
+        self.path = pathlib.Path(top) / name
+        self.env = dict(os.environ, CAIRN_HOME=str(self.path), CAIRN_MODE="auto", LC_ALL="C.UTF-8",
+                        CAIRN_LINGER="20", CAIRN_LOG="warning",
+                        PATH=bin_dir + os.pathsep + os.environ["PATH"])
+        for name in ("CAIRN_SERVER", "CAIRN_TOKEN", "CAIRN_FABRIC_TEST", "CAIRN_ENGINE"):
+            self.env.pop(name, None)
+
+    def start(self, *command, **env):
+        return subprocess.Popen(command, env={**self.env, **env}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+
+    def run(self, *command, **env):
+        done = self.start(*command, **env)
+        try:
+            out, err = done.communicate(timeout=SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            done.kill()
+            raise
+        return done.returncode, out, err
+
+    def good(self, *command, **env):
+        status, out, err = self.run(*command, **env)
+        assert status == 0, f"{' '.join(command)}: status {status}: {out}{err}"
+        return out
+
+    def bad(self, *command, **env):
+        """What it says on stderr."""
+        status, out, err = self.run(*command, **env)
+        assert status == 1, f"{' '.join(command)}: status {status}: {out}{err}"
+        return err
+
+    def server(self):
+        """The process id of whoever serves the home; None if nobody does."""
+        try:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.connect(str(self.path / "socket"))
+            return int(re.search(r"^pid (\d+)$", (self.path / "lock").read_text(), re.M)[1])
+        except (OSError, TypeError):
+            return None
+
+    def pool(self):
+        self.good("dmg", "pool", "create", "--size", "1G", "tank")
+        self.good("daos", "cont", "create", "tank", "docs", "--type", "POSIX")
+
+
+def gone(pid, seconds=30):
+    """Waits until a process has ended (or is a zombie that nobody collects)."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def cpu_ticks(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def make_tree(top, count, size):
+    top.mkdir()
+    source = random.Random(1)
+    for i in range(count):
+        (top / f"file{i:04}").write_bytes(source.randbytes(size))
+
+
+def same_trees(a, b):
+    done = subprocess.run(["diff", "-r", str(a), str(b)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[:500]
+
+
+def test_one_server_for_all(home):
+    """Eight processes find no home and no server: one server comes, all are served by it."""
+    started = [home.start("dmg", "pool", "create", "--size", "256M", f"pool{i}") for i in range(8)]
+    for each in started:
+        out, err = each.communicate(timeout=SECONDS_MAX)
+        assert each.returncode == 0, out + err
+    pid = home.server()
+    assert pid is not None
+    listed = home.good("dmg", "pool", "list")
+    assert all(f"pool{i}" in listed for i in range(8)), listed
+    assert home.server() == pid
+    status = home.good("cairn", "status")
+    assert f"process {pid}" in status, status
+    home.good("cairn", "down")
+    assert gone(pid)
+    assert not (home.path / "socket").exists()
+    assert "not served" in home.good("cairn", "down")
+
+
+def test_it_goes_after_its_last_client(home):
+    """CAIRN_LINGER seconds after the last client the server ends by itself; idle, it uses no CPU."""
+    home.env["CAIRN_LINGER"] = "2"
+    home.pool()
+    pid = home.server()
+    before = cpu_ticks(pid)
+    time.sleep(1)
+    used = cpu_ticks(pid) - before
+    assert used <= 2, f"an idle server used {used} ticks in a second"
+    assert gone(pid, 20)
+    home.good("cairn", "check", "--quick")
+
+
+def test_up_stays_and_down_stops(home):
+    """`cairn up` starts a server that stays; a second one finds it up; down ends it."""
+    home.env["CAIRN_LINGER"] = "0.2"
+    first = home.good("cairn", "up")
+    pid = home.server()
+    assert str(pid) in first
+    home.pool()
+    time.sleep(1)
+    assert home.server() == pid
+    assert str(pid) in home.good("cairn", "up")
+    assert "until cairn down" in home.good("cairn", "status")
+    home.bad("cairn", "up", "--engines", "3")
+    home.good("cairn", "logs")
+    home.good("cairn", "down")
+    assert gone(pid)
+
+
+def test_up_takes_over_under_load(home):
+    """A copy goes on while `cairn up` replaces the server that works for it."""
+    tree = home.path.with_name("tree")
+    make_tree(tree, 1500, 3000)
+    home.pool()
+    before = home.server()
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    time.sleep(0.3)
+    home.good("cairn", "up")
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    assert home.server() != before
+    back = home.path.with_name("back")
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back))
+    same_trees(tree, back)
+    home.good("cairn", "down")
+
+
+def test_a_home_for_oneself(home):
+    """An idle server makes way for CAIRN_MODE=embed; one with clients does not; an embedded home
+    is nobody else's."""
+    home.pool()
+    pid = home.server()
+    home.good("dmg", "pool", "list", CAIRN_MODE="embed")
+    assert gone(pid)
+    tree = home.path.with_name("tree")
+    make_tree(tree, 6000, 3000)
+    for mode, others in (("auto", "embed"), ("embed", "auto")):
+        copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst",
+                          f"daos://tank/docs/{mode}", CAIRN_MODE=mode)
+        time.sleep(0.5)
+        assert copy.poll() is None, "the copy was too fast for this test"
+        said = home.bad("dmg", "pool", "list", CAIRN_MODE=others)
+        assert "in use by process" in said, said
+        out, err = copy.communicate(timeout=SECONDS_MAX)
+        assert copy.returncode == 0, out + err
+    home.good("cairn", "down")
+
+
+def test_modes(home):
+    """connect starts nothing and says so; an unknown mode is refused."""
+    home.pool()
+    home.good("cairn", "down")
+    said = home.bad("dmg", "pool", "list", CAIRN_MODE="connect")
+    assert "nobody serves" in said, said
+    assert home.server() is None
+    said = home.bad("dmg", "pool", "list", CAIRN_MODE="serve")
+    assert "CAIRN_MODE" in said, said
+
+
+def test_grace(home):
+    """A server that does not come back: calls wait for the grace, then fail; never a hang."""
+    tree = home.path.with_name("tree")
+    make_tree(tree, 6000, 3000)
+    home.good("cairn", "up")
+    home.pool()
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree",
+                      CAIRN_MODE="connect", CAIRN_RECONNECT_GRACE="2")
+    time.sleep(0.5)
+    assert copy.poll() is None, "the copy was too fast for this test"
+    os.kill(home.server(), signal.SIGKILL)
+    begin = time.monotonic()
+    copy.communicate(timeout=SECONDS_MAX)
+    took = time.monotonic() - begin
+    assert copy.returncode != 0
+    assert 1.5 < took < 30, took
+    home.good("daos", "cont", "query", "tank", "docs")
+    home.good("cairn", "down")
+
+
+def test_handles_of_the_dead_are_closed(home):
+    """A client that is killed leaves no handle behind: its container can be destroyed."""
+    tree = home.path.with_name("tree")
+    make_tree(tree, 6000, 3000)
+    home.pool()
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    time.sleep(0.5)
+    assert copy.poll() is None, "the copy was too fast for this test"
+    assert "DER_BUSY" in home.bad("daos", "cont", "destroy", "tank", "docs")
+    copy.kill()
+    copy.communicate()
+    time.sleep(1)
+    home.good("daos", "cont", "destroy", "tank", "docs")
+    home.good("cairn", "down")
+
+
+def test_a_stopped_client_holds_up_nobody(home):
+    """SIGSTOP in the middle of a copy: others are served; continued, it ends well."""
+    tree = home.path.with_name("tree")
+    make_tree(tree, 2000, 3000)
+    home.pool()
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    time.sleep(0.4)
+    copy.send_signal(signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        for _ in range(5):
+            home.good("daos", "cont", "query", "tank", "docs")
+        assert time.monotonic() - begin < 20
+    finally:
+        copy.send_signal(signal.SIGCONT)
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    home.good("cairn", "down")
+
+
+def test_sigterm_answers_first(home):
+    """SIGTERM lets what is under way end; the next server goes on with it."""
+    tree = home.path.with_name("tree")
+    make_tree(tree, 1500, 3000)
+    home.pool()
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    for _ in range(3):
+        time.sleep(0.2)
+        pid = home.server()
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    home.good("cairn", "down")
+    home.good("cairn", "check")
+
+
+def test_hostile_bytes(home):
+    """Noise at the door, from many at once, costs the server nothing."""
+    home.pool()
+    pid = home.server()
+    noise = random.Random(7)
+    with contextlib.ExitStack() as stack:
+        for i in range(200):
+            door = stack.enter_context(socket.socket(socket.AF_UNIX))
+            door.connect(str(home.path / "socket"))
+            with contextlib.suppress(OSError):
+                door.sendall(noise.randbytes(noise.randrange(1, 5000)))
+        home.good("daos", "cont", "query", "tank", "docs")
+    assert home.server() == pid
+    home.good("cairn", "down")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_tcp_with_the_token(home):
+    """Another machine, in spirit: no home of its own, the address and the token."""
+    address = f"tcp:127.0.0.1:{free_port()}"
+    home.good("cairn", "up", "--listen", address)
+    home.pool()
+    token = home.path / "token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    elsewhere = {"CAIRN_SERVER": address, "CAIRN_HOME": str(home.path.with_name("none"))}
+    copied = home.path.with_name("copied-token")
+    copied.write_bytes(token.read_bytes())
+    copied.chmod(0o600)
+    assert "tank" in home.good("dmg", "pool", "list", **elsewhere, CAIRN_TOKEN=str(copied))
+    tree = home.path.with_name("tree")
+    make_tree(tree, 50, 200_000)
+    remote = dict(elsewhere, CAIRN_TOKEN=str(copied))
+    home.good("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree", **remote)
+    back = home.path.with_name("back")
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back), **remote)
+    same_trees(tree, back)
+    copied.write_text("0" * 63 + "1\n")
+    assert "another token" in home.bad("dmg", "pool", "list", **remote)
+    copied.write_text("short\n")
+    assert "not a token" in home.bad("dmg", "pool", "list", **remote)
+    copied.chmod(0o644)
+    assert "others may read" in home.bad("dmg", "pool", "list", **remote)
+    copied.unlink()
+    home.bad("dmg", "pool", "list", **remote)
+    for wrong in ("tcp:127.0.0.1", "unix:/tmp/x", "tcp:127.0.0.1:99999", "x"):
+        said = home.bad("dmg", "pool", "list", CAIRN_SERVER=wrong)
+        assert "CAIRN_SERVER" in said, said
+    home.good("cairn", "down")
+    said = home.bad("dmg", "pool", "list", CAIRN_SERVER=address)
+    assert "cannot connect" in said, said
+    assert "--listen" in home.bad("cairn", "up", "--listen", "tcp:nowhere.invalid:1")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    tests = {name[5:]: test for name, test in globals().items() if name.startswith("test_")}
+    failed = []
+    for name in options.names or tests:
+        with tempfile.TemporaryDirectory(prefix="cairn-served-", ignore_cleanup_errors=True) as top:
+            home = Home(top, "home", os.path.abspath(options.bin))
+            begin = time.monotonic()
+            try:
+                tests[name](home)
+                print(f"{name}: ok, {time.monotonic() - begin:.1f} s", flush=True)
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                print(f"{name}: FAILED: {error}", flush=True)
+                failed.append(name)
+            home.run("cairn", "down")
+    print(f"served: {len(options.names or tests)} tests, failed: {' '.join(failed) or 'none'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
