@@ -129,7 +129,6 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric
   const Instant give_up = clock.now() + options_.total_ns;
   Duration attempt_ns = options_.attempt_ns;
   Duration pause_ns = kPauseMin;
-  Instant absent_since = kNever;  // the engine does not answer the door
   for (;;) {
     const Instant deadline = std::min(give_up, clock.now() + attempt_ns);
     request.header.remaining_ns = deadline - std::min(deadline, clock.now());
@@ -138,15 +137,15 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric
     const auto& reply = *static_cast<wire::Reply*>(call.reply());
     const Instant now = clock.now();
     if (engine_away(outcome, reply)) {
-      if (absent_since == kNever) absent_since = now;
-      if (now - absent_since >= options_.reconnect_grace_ns || now >= give_up) {
+      const Instant since = away_since_.try_emplace(to.rank, now).first->second;
+      if (now - since >= options_.reconnect_grace_ns || now >= give_up) {
         co_return after_grace(request, outcome);
       }
       co_await reactor_.sleep(pause_ns);
       pause_ns = std::min(pause_ns * 2, kPauseMax);
       continue;  // nothing was done: not a resend
     }
-    absent_since = kNever;
+    away_since_.erase(to.rank);
     if (outcome && reply.error.code() == Errc::overload) {
       if (now + pause_ns >= give_up) co_return outcome;
       co_await reactor_.sleep(pause_ns);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 
 #include "base/result.h"
 #include "fabric/transport.h"
@@ -69,6 +70,8 @@ class Rpc {
   uint64_t next_sequence_ = 1;
   uint64_t acknowledged_below_ = 1;
   std::deque<uint8_t> ended_;  // of sequences acknowledged_below_ and up
+  /// Engines that do not answer the door, and since when: the grace is theirs, not each call's.
+  std::map<uint32_t, Instant> away_since_;  // by rank
 };
 
 }  // namespace cairn::client

@@ -36,13 +36,11 @@ Outcome up(const UpArguments& a) {
     return Reply{"Home " + *home + " is up, process " + std::to_string(before->process) + "\n",
                  {{"home", *home}, {"process", before->process}, {"started", false}}};
   }
-  std::vector<std::string> options = {"--stay"};
+  // One that would go by itself makes room; its clients come to the next.
+  std::vector<std::string> options = {"--stay", "--take-over"};
   for (const std::string& address : a.listen) {
     options.insert(options.end(), {"--listen", address});
   }
-  // One that would go by itself makes room; its clients come back to the next.
-  const auto dismissed = embed::dismiss_server(*home, true);
-  if (!dismissed) return failure("cannot take over from the server at work", dismissed.error());
   const auto started = embed::start_server(embed::find_server_program(), *home, options);
   if (!started) return failure("cannot start the server", started.error());
   if (started->outcome == embed::StartOutcome::failed ||

@@ -80,7 +80,7 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   TRY(usable, prepare_home(path_, options.home.create && !options.home.read_only));
   // Before the lock file is made: nothing is left behind in a directory that is not ours.
   TRY(looked, load_home(path_));
-  TRY(lock, claim_home(path_, options.use));
+  TRY(lock, claim_home(path_, options.use, options.takeover));
   lock_ = std::move(lock);
   TRY(found, load_home(path_));   // it may have been made meanwhile
   if (!found && (!options.home.create || options.home.read_only)) return report_no_home(path_);

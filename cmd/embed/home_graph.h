@@ -8,6 +8,7 @@
 
 #include "client/home.h"
 #include "client/rpc.h"
+#include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_lock.h"
 #include "cmd/embed/home_shards.h"
@@ -22,6 +23,7 @@ struct GraphOptions {
   client::HomeOptions home;
   std::vector<client::HomeDevice> devices = {};   // for a home that is made now
   HomeUse use = HomeUse::embed;
+  Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   std::function<void(const char*)> at_step = {};  // service::ServiceOptions::at_step
 };

@@ -22,6 +22,8 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   home.path = options.home;
   TRY(graph, embed::HomeGraph::open({.home = std::move(home), 
                                       .use = embed::HomeUse::server,
+                                      .takeover = options.take_over ? embed::Takeover::always
+                                                                    : embed::Takeover::if_idle,
                                       .keep_handles = true}));
   fabric::Token token{};
   if (!options.listen.empty()) {

@@ -16,6 +16,7 @@ namespace cairn::engine_program {
 struct ServerOptions {
   std::string home;                   // empty: as client::HomeOptions::path
   std::vector<Address> listen;        // TCP addresses beside the home's socket
+  bool take_over = false;             // from a server that has it now
   Duration linger_ns = 10 * kSecond;  // after the last client; kNever: stays
   /// How long handles of a client wait for it after the server's restart, or after a connection of
   /// another machine broke.

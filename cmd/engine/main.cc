@@ -131,6 +131,8 @@ int main(int argc, char** argv) {
   app.add_option("--home", options.home, "the directory (default: CAIRN_HOME, else ~/.cairn)");
   app.add_flag("--background", background, "leave the terminal once the home is served");
   app.add_flag("--stay", stay, "do not end by itself");
+  app.add_flag("--take-over", options.take_over,
+               "from a server that has the home; its clients come along");
   std::vector<std::string> listen;
   app.add_option("--listen", listen,
                  "tcp:HOST:PORT for clients of other machines (numeric host), beside HOME/socket; "
