@@ -1,5 +1,5 @@
-/* no_uring COMMAND...: runs it under a seccomp filter that refuses io_uring, as the default profiles
-   of containers do: every io_uring call gives EPERM. */
+/* no_uring COMMAND...: runs it under a seccomp filter that refuses io_uring, as default profiles of
+   containers do: every io_uring call gives EPERM. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -100,7 +100,7 @@ def same_trees(a, b):
 
 
 def test_one_server_for_all(home):
-    """Eight processes find no home and no server: one server comes, all are served by it."""
+    """Eight processes find no home and no server: one server comes and serves them all."""
     started = [home.start("dmg", "pool", "create", "--size", "256M", f"pool{i}") for i in range(8)]
     for each in started:
         out, err = each.communicate(timeout=SECONDS_MAX)
@@ -119,7 +119,7 @@ def test_one_server_for_all(home):
 
 
 def test_it_goes_after_its_last_client(home):
-    """CAIRN_LINGER seconds after the last client the server ends by itself; idle, it uses no CPU."""
+    """CAIRN_LINGER seconds after its last client the server ends; idle, it uses no CPU."""
     home.env["CAIRN_LINGER"] = "2"
     home.pool()
     pid = home.server()
