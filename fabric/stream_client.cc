@@ -8,6 +8,11 @@
 
 namespace cairn::fabric {
 
+namespace {
+/// Most messages without their payload.
+constexpr size_t kMessageBytes = 512;
+}  // namespace
+
 /// A call under way; on the frame of call(). Gone from its connection when that returns.
 struct StreamTransport::Pending {
   Call& call;
@@ -157,7 +162,9 @@ Task<Result<void>> StreamTransport::call(Endpoint to, Call& call, Instant deadli
   if (!c->usable()) {
     co_return fail(Errc::timed_out, "fabric: the connection broke before the call");
   }
-  Bytes frame(kFrameHeadBytes);
+  Bytes frame;
+  frame.reserve(kMessageBytes + (lane == Lane::small ? call.payload_bytes() : 0));
+  frame.resize(kFrameHeadBytes);
   CO_TRY(encoded, call.encode_request(frame));
   if (frame.size() - kFrameHeadBytes > c->reply.message_bytes_max) {
     co_return fail(Errc::record_too_big, "fabric: the engine takes no message of that size");

@@ -84,13 +84,17 @@ SocketPoller::Socket& SocketPoller::socket_of(int fd) {
   return sockets_[index];
 }
 
-bool SocketPoller::attempt(const Socket& socket, IoRequest& request) {
+bool SocketPoller::attempt(Socket& socket, IoRequest& request) {
   int64_t outcome = -EINTR;
   while (outcome == -EINTR) outcome = attempt_once(request);
   // A Unix listener that was shut down says EAGAIN to who does not wait, EINVAL to who does.
   if (outcome == kMustWait && request.op == Op::accept && socket.hung_up) outcome = -EINVAL;
   if (outcome == kMustWait) return false;
   request.result = outcome;
+  if (request.op == Op::recv) {
+    socket.emptied =
+        outcome > 0 && outcome < request.bytes && (socket.interest & EPOLLIN) != 0;
+  }
   return true;
 }
 
@@ -107,7 +111,8 @@ bool SocketPoller::start(IoRequest& request) {
     }
     socket.nonblocking = true;
   }
-  if (attempt(socket, request)) return true;
+  const bool nothing = request.op == Op::recv && socket.emptied;
+  if (!nothing && attempt(socket, request)) return true;
   request.result = park(socket, request);
   return request.result != 0;
 }
@@ -150,6 +155,7 @@ void SocketPoller::poll(std::vector<IoRequest*>& ended) {
 void SocketPoller::take_event(int fd, uint32_t event, std::vector<IoRequest*>& ended) {
   Socket& socket = socket_of(fd);
   if ((event & EPOLLHUP) != 0) socket.hung_up = true;
+  if ((event & ~uint32_t{EPOLLOUT}) != 0) socket.emptied = false;
   const bool broken = (event & (EPOLLERR | EPOLLHUP)) != 0;
   if (broken || (event & (EPOLLIN | EPOLLRDHUP)) != 0) retry(socket, socket.in, ended);
   if (socket.out == nullptr && (event & EPOLLOUT) != 0) {
@@ -160,7 +166,7 @@ void SocketPoller::take_event(int fd, uint32_t event, std::vector<IoRequest*>& e
   }
 }
 
-void SocketPoller::retry(const Socket& socket, IoRequest*& parked, std::vector<IoRequest*>& ended) {
+void SocketPoller::retry(Socket& socket, IoRequest*& parked, std::vector<IoRequest*>& ended) {
   if (parked == nullptr || !attempt(socket, *parked)) return;
   ended.push_back(parked);
   parked = nullptr;

@@ -40,15 +40,17 @@ class SocketPoller {
     uint32_t interest = 0;     // what epoll reports; 0: it does not know the socket
     bool nonblocking = false;
     bool hung_up = false;  // epoll said so
+    /// A recv has taken all there was, and epoll will tell of more: no need to ask before.
+    bool emptied = false;
   };
   Socket& socket_of(int fd);
   /// Returns false if `request` must wait; else its result is set.
-  bool attempt(const Socket& socket, IoRequest& request);
+  bool attempt(Socket& socket, IoRequest& request);
   /// Returns 0 or -errno.
   int park(Socket& socket, IoRequest& request);
   int set_interest(Socket& socket, int fd, uint32_t interest);
   void take_event(int fd, uint32_t event, std::vector<IoRequest*>& ended);
-  void retry(const Socket& socket, IoRequest*& parked, std::vector<IoRequest*>& ended);
+  void retry(Socket& socket, IoRequest*& parked, std::vector<IoRequest*>& ended);
 
   const int epoll_fd_;
   std::vector<Socket> sockets_;  // by descriptor
