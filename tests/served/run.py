@@ -82,6 +82,13 @@ def gone(pid, seconds=30):
     return False
 
 
+def wait_until(true, seconds=30):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
 def cpu_ticks(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
@@ -178,7 +185,10 @@ def test_a_home_for_oneself(home):
     for mode, others in (("auto", "embed"), ("embed", "auto")):
         copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst",
                           f"daos://tank/docs/{mode}", CAIRN_MODE=mode)
-        time.sleep(0.5)
+        if mode == "embed":
+            wait_until(lambda: f"pid {copy.pid}\n" in (home.path / "lock").read_text())
+        else:
+            time.sleep(0.5)
         assert copy.poll() is None, "the copy was too fast for this test"
         said = home.bad("dmg", "pool", "list", CAIRN_MODE=others)
         assert "in use by process" in said, said

@@ -166,7 +166,7 @@ def check_cairn(run):
         run.failures.append("cairn check --json: not clean")
     run.good(["cairn", "check", "--losses"], stdout=b"nothing is lost\n")
     run.good(["cairn", "scrub"], has=b": clean\n")
-    run.bad(["cairn"], "check, init, scrub or status")
+    run.bad(["cairn"], "check, down, init, logs, scrub, status or up")
     run.bad(["cairn", "nope"], "Unknown command `nope'")
     run.bad(["cairn", "status", "more"], "too many arguments: more")
     run.bad(["cairn", "check", "--nope"], "unknown flag `nope'")
@@ -237,7 +237,7 @@ def check_holder(run):
     else may open the home before it has."""
     with subprocess.Popen(["daos", "fs", "put", URL + "/slow"], env=run.env,
                           stdin=subprocess.PIPE) as holder:
-        for _ in range(200):
+        for _ in range(1200):
             if has_open(holder.pid, os.path.join(run.env["CAIRN_HOME"], "system")):
                 break
             time.sleep(0.05)
