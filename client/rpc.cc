@@ -154,6 +154,10 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric
       co_return outcome;
     } else if (now >= give_up) {
       co_return fail(Errc::timed_out, "rpc: no answer in time; whether it was done is unknown");
+    } else if (now < deadline) {
+      // Not the time: a connection broke. It may break again.
+      co_await reactor_.sleep(pause_ns);
+      pause_ns = std::min(pause_ns * 2, kPauseMax);
     }
     ++resends_;
     request.header.flags |= wire::kFlagResend;

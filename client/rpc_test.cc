@@ -272,5 +272,41 @@ TEST(Rpc, An_overloaded_engine_is_asked_again_later) {
   EXPECT_EQ(w.engine.value, 1u);
 }
 
+TEST(Rpc, An_engine_that_is_away_is_waited_for_and_nothing_is_done_twice) {
+  // Goal: a restart is no error. Method: nobody at the endpoint for a while, then the engine.
+  World w({.encode = true}, served_rpc_options());
+  w.transport.detach({.rank = 2});
+  std::optional<Result<model::Epoch>> outcome;
+  w.reactor.spawn(World::keep(w.update(), outcome));
+  const Instant back = w.clock.now() + 5 * kSecond;
+  while (w.clock.now() < back) ASSERT_TRUE(w.step());
+  EXPECT_FALSE(outcome.has_value());
+  w.transport.attach({.rank = 2}, w.engine);
+  while (!outcome) ASSERT_TRUE(w.step());
+  EXPECT_TRUE(outcome->has_value());
+  EXPECT_EQ(w.engine.value, 1u);
+  EXPECT_EQ(w.rpc.resends(), 0u) << "nothing was sent before";
+}
+
+TEST(Rpc, The_grace_of_an_engine_is_waited_for_once) {
+  // Goal: the first call waits for the grace, later ones learn at once, until it is back. Method: an
+  // absent engine, two calls, then the engine.
+  RpcOptions options = served_rpc_options();
+  options.reconnect_grace_ns = 2 * kSecond;
+  World w({.encode = true}, options);
+  w.transport.detach({.rank = 2});
+  Instant begin = w.clock.now();
+  auto outcome = w.run(w.update());
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().code(), Errc::unreachable);
+  EXPECT_GE(w.clock.now() - begin, 2 * kSecond);
+  EXPECT_LT(w.clock.now() - begin, 3 * kSecond);
+  begin = w.clock.now();
+  EXPECT_FALSE(w.run(w.update()).has_value());
+  EXPECT_LT(w.clock.now() - begin, 10 * kMillisecond);
+  w.transport.attach({.rank = 2}, w.engine);
+  EXPECT_TRUE(w.run(w.update()).has_value());
+}
+
 }  // namespace
 }  // namespace cairn::client
