@@ -181,7 +181,7 @@ def test_a_home_for_oneself(home):
     home.good("dmg", "pool", "list", CAIRN_MODE="embed")
     assert gone(pid)
     tree = home.path.with_name("tree")
-    make_tree(tree, 6000, 3000)
+    make_tree(tree, 20000, 300)
     for mode, others in (("auto", "embed"), ("embed", "auto")):
         copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst",
                           f"daos://tank/docs/{mode}", CAIRN_MODE=mode)
@@ -192,8 +192,8 @@ def test_a_home_for_oneself(home):
         assert copy.poll() is None, "the copy was too fast for this test"
         said = home.bad("dmg", "pool", "list", CAIRN_MODE=others)
         assert "in use by process" in said, said
-        out, err = copy.communicate(timeout=SECONDS_MAX)
-        assert copy.returncode == 0, out + err
+        copy.kill()
+        copy.communicate()
     home.good("cairn", "down")
 
 
@@ -211,7 +211,7 @@ def test_modes(home):
 def test_grace(home):
     """A server that does not come back: calls wait for the grace, then fail; never a hang."""
     tree = home.path.with_name("tree")
-    make_tree(tree, 6000, 3000)
+    make_tree(tree, 20000, 300)
     home.good("cairn", "up")
     home.pool()
     copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree",
@@ -231,7 +231,7 @@ def test_grace(home):
 def test_handles_of_the_dead_are_closed(home):
     """A client that is killed leaves no handle behind: its container can be destroyed."""
     tree = home.path.with_name("tree")
-    make_tree(tree, 6000, 3000)
+    make_tree(tree, 20000, 300)
     home.pool()
     copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
     time.sleep(0.5)
