@@ -72,35 +72,35 @@ Task<Result<void>> punch_chunk(Container& container, model::ObjectId oid, uint64
   co_return Result<void>{};
 }
 
-/// Walks the dkeys from `dkey` up, a page at a time.
+/// Walks the dkeys in [first, last], a page at a time, shard after shard.
 class DkeyWalk {
  public:
-  DkeyWalk(Container& container, model::ObjectId oid, uint64_t dkey)
-      : container_(container), oid_(oid), first_(dkey) {}
+  DkeyWalk(Container& container, model::ObjectId oid, uint64_t first, uint64_t last)
+      : container_(container), oid_(oid), first_(first), last_(last) {}
 
   /// The next page, ascending; empty at the end.
   Task<Result<std::vector<uint64_t>>> next() {
     std::vector<uint64_t> dkeys;
     if (!positioned_) {
-      CO_TRY(position, co_await container_.position_of(oid_, model::ListRequest::What::dkeys,
-                                                       view_of(&first_, sizeof(first_))));
-      position_ = std::move(position);
+      CO_TRY(parts, co_await container_.parts_of(oid_, view_of(&first_, sizeof(first_))));
+      parts_ = std::move(parts);
       positioned_ = true;
     }
-    while (dkeys.empty() && !ended_) {
+    while (dkeys.empty() && part_ < parts_.size()) {
       CO_TRY(listed, co_await container_.list(oid_, {.what = model::ListRequest::What::dkeys,
                                                      .count_max = kListedMax,
                                                      .bytes_max = kListedMax * sizeof(uint64_t),
-                                                     .position = position_}));
+                                                     .position = parts_[part_]}));
       if (!take(listed, dkeys)) co_return fail(Errc::invalid, "array: the object is no array");
-      position_ = std::move(listed.position);
-      ended_ = listed.eof;
+      parts_[part_] = std::move(listed.position);
+      if (listed.eof || passed_) ++part_;
     }
     co_return dkeys;
   }
 
  private:
-  bool take(const model::Listed& listed, std::vector<uint64_t>& dkeys) const {
+  bool take(const model::Listed& listed, std::vector<uint64_t>& dkeys) {
+    passed_ = false;
     if (listed.too_small || listed.keys.size() != listed.lengths.size() * sizeof(uint64_t)) {
       return false;
     }
@@ -108,17 +108,19 @@ class DkeyWalk {
       uint64_t dkey = 0;
       if (listed.lengths[i] != sizeof(dkey)) return false;
       std::memcpy(&dkey, listed.keys.data() + i * sizeof(dkey), sizeof(dkey));
-      if (dkey >= first_) dkeys.push_back(dkey);
+      passed_ = passed_ || dkey > last_;
+      if (dkey >= first_ && dkey <= last_) dkeys.push_back(dkey);
     }
     return true;
   }
 
   Container& container_;
   model::ObjectId oid_;
-  uint64_t first_;
-  Bytes position_;
+  uint64_t first_, last_;
+  std::vector<Bytes> parts_;  // where the listing of each goes on
+  size_t part_ = 0;
   bool positioned_ = false;
-  bool ended_ = false;
+  bool passed_ = false;  // a part has come to dkeys above `last_`
 };
 
 /// Does it hold data in this one cell?
@@ -149,7 +151,7 @@ Task<Result<void>> cut_tail(Container& container, model::ObjectId oid, ArrayShap
                             uint64_t cells) {
   const uint64_t last = cells == 0 ? 1 : dkey_of(shape, cells - 1);
   const uint64_t kept = cells - first_cell(shape, last);
-  DkeyWalk walk(container, oid, last);
+  DkeyWalk walk(container, oid, last, ~uint64_t{0});
   for (;;) {
     CO_TRY(dkeys, co_await walk.next());
     if (dkeys.empty()) co_return Result<void>{};
@@ -171,19 +173,18 @@ Task<Result<void>> punch_range(Container& container, model::ObjectId oid, ArrayS
                                CellRange range) {
   const uint64_t end = range.index + range.count;
   const uint64_t last = dkey_of(shape, end - 1);
-  DkeyWalk walk(container, oid, dkey_of(shape, range.index));
+  DkeyWalk walk(container, oid, dkey_of(shape, range.index), last);
   for (;;) {
     CO_TRY(dkeys, co_await walk.next());
+    if (dkeys.empty()) co_return Result<void>{};
     std::vector<Task<Result<void>>> punches;
     for (const uint64_t dkey : dkeys) {
-      if (dkey > last) break;
       const uint64_t first = first_cell(shape, dkey);
       const uint64_t from = std::max(first, range.index) - first;
       const uint64_t to = std::min(end - first, shape.chunk_cells);
       punches.push_back(punch_extents(container, oid, dkey, {model::Recx{from, to - from}}));
     }
     CO_TRY(punched, co_await run_all(reactor_of(container), std::move(punches), kChunksAtOnceMax));
-    if (dkeys.empty() || dkeys.back() >= last) co_return Result<void>{};
   }
 }
 

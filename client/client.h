@@ -217,14 +217,21 @@ class Container {
   virtual Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) = 0;
   virtual Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,
                                               model::ListRequest request) = 0;
+  /// A position from which a listing goes on at `key`, or the next one after it. Of dkeys of an
+  /// object with several shards: at the key in its shard, then through the shards after that.
   virtual Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                           ByteView key) = 0;
+  /// Positions from which listings of dkeys go each through one shard of the object, and together
+  /// through all of it: from its start, or (`first` not empty) from that key or the next one on.
+  /// Within a part, integer and lexical dkeys ascend.
+  virtual Task<Result<std::vector<Bytes>>> parts_of(model::ObjectId oid, ByteView first) = 0;
   virtual Task<Result<model::QueriedKey>> query_key_at(ReadAt at, model::ObjectId oid,
                                                        model::QueryKeyRequest request) = 0;
   virtual Task<Result<model::Epoch>> max_epoch_at(ReadAt at, model::ObjectId oid) = 0;
   /// Makes all changes, in their order and at one epoch, if nothing of what was read has changed
   /// since. Most programs use a Transaction (transaction.h).
-  /// @error tx_restart  it has; nothing was changed   @error not_supported  several shards
+  /// @error tx_restart  it has; nothing was changed
+  /// @error not_supported  its shards are in several engines
   virtual Task<Result<model::Epoch>> transact(Changes changes) = 0;
 
   // The newest state.

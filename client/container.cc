@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "client/system_impl.h"
 
 namespace cairn::client {
@@ -52,106 +54,195 @@ Task<Result<uint64_t>> ContainerImpl::alloc_oids(uint64_t count) {
   co_return reply.first;
 }
 
-Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, bool writes) const {
+Result<void> ContainerImpl::check_handle(bool writes) const {
   if (!open_) return fail(Errc::no_handle, "container: the handle is closed");
   if (writes && opened_.access == Access::read_only) {
     return fail(Errc::no_perm, "container: opened read only; open it read-write");
   }
-  // One target, so one shard (layout/place.h refuses the rest).
-  TRY(place, layout::place_shard(oid, 0, opened_.map));
-  return ObjectRoute{.endpoint = {.rank = place.rank},
-                     .handle = opened_.io,
-                     .target = place.target,
-                     .shard = place.shard,
-                     .map_version = opened_.map.version,
-                     .placement_generation = opened_.map.generation};
+  return {};
+}
+
+ObjectRoute ContainerImpl::route_to(const layout::Place& place) const {
+  return {.endpoint = {.rank = place.rank},
+          .handle = opened_.io,
+          .target = place.target,
+          .shard = place.shard,
+          .map_version = opened_.map.version,
+          .placement_generation = opened_.map.generation};
+}
+
+Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, ByteView dkey,
+                                         bool writes) const {
+  TRY(may, check_handle(writes));
+  if (opened_.map.targets.size() == 1) {
+    TRY(count, layout::shard_count(oid, opened_.map));
+    const model::TargetId& only = opened_.map.targets.front().id;
+    return route_to({.rank = only.rank, .target = only.index, .shard = 0});
+  }
+  TRY(places, places_.of(oid));
+  const auto count = static_cast<uint32_t>(places->size());
+  return route_to((*places)[layout::shard_of_dkey(oid, dkey, count)]);
+}
+
+Result<std::vector<ObjectRoute>> ContainerImpl::routes(const model::ObjectId& oid,
+                                                       bool writes) const {
+  if (opened_.map.targets.size() == 1) {
+    TRY(only, route(oid, {}, writes));
+    return std::vector{only};
+  }
+  TRY(may, check_handle(writes));
+  TRY(places, places_.of(oid));
+  std::vector<ObjectRoute> out;
+  out.reserve(places->size());
+  for (const layout::Place& place : *places) out.push_back(route_to(place));
+  return out;
 }
 
 // No coroutine of their own: the I/O path pays for one frame less.
 
 Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, model::Iods iods) {
-  const auto where = route(args.oid, true);
+  const auto where = route(args.oid, args.dkey, true);
   if (!where) return failed<model::Epoch>(where.error());
   return object_update(rpc(), *where, args, std::move(iods));
 }
 
 Task<Result<model::Fetched>> ContainerImpl::fetch_at(ReadAt at, ObjectArgs args,
                                                      model::Iods iods) {
-  const auto where = route(args.oid, false);
+  const auto where = route(args.oid, args.dkey, false);
   if (!where) return failed<model::Fetched>(where.error());
   return object_fetch(rpc(), *where, args, std::move(iods), at);
 }
 
 Task<Result<model::Epoch>> ContainerImpl::punch_object(model::ObjectId oid, uint64_t flags) {
-  const auto where = route(oid, true);
+  const auto where = routes(oid, true);
   if (!where) return failed<model::Epoch>(where.error());
-  return object_punch(rpc(), *where, oid, flags);
+  if (where->size() > 1) return punch_wide(oid, flags);
+  return object_punch(rpc(), where->front(), oid, flags);
 }
 
 Task<Result<model::Epoch>> ContainerImpl::punch_dkey(ObjectArgs args) {
-  const auto where = route(args.oid, true);
+  const auto where = route(args.oid, args.dkey, true);
   if (!where) return failed<model::Epoch>(where.error());
   return object_punch_dkey(rpc(), *where, args);
 }
 
 Task<Result<model::Epoch>> ContainerImpl::punch_akeys(ObjectArgs args,
                                                       std::vector<ByteView> akeys) {
-  const auto where = route(args.oid, true);
+  const auto where = route(args.oid, args.dkey, true);
   if (!where) return failed<model::Epoch>(where.error());
   return object_punch_akeys(rpc(), *where, args, std::move(akeys));
 }
 
 Task<Result<model::Listed>> ContainerImpl::list_at(ReadAt at, model::ObjectId oid,
                                                    model::ListRequest request) {
-  const auto where = route(oid, false);
+  if (request.what != model::ListRequest::What::dkeys) {
+    const auto where = route(oid, request.dkey, false);
+    if (!where) return failed<model::Listed>(where.error());
+    return object_list(rpc(), *where, oid, std::move(request), at);
+  }
+  auto where = routes(oid, false);
   if (!where) return failed<model::Listed>(where.error());
-  return object_list(rpc(), *where, oid, std::move(request), at);
+  if (where->size() > 1) return list_wide(at, oid, std::move(request), std::move(*where));
+  return object_list(rpc(), where->front(), oid, std::move(request), at);
 }
 
 Task<Result<Bytes>> ContainerImpl::position_of(model::ObjectId oid, model::ListRequest::What what,
                                                ByteView key) {
-  const auto where = route(oid, false);
-  if (!where) return failed<Bytes>(where.error());
-  return object_position_of(rpc(), *where, oid, what, key);
+  const auto all = routes(oid, false);
+  if (!all) return failed<Bytes>(all.error());
+  // The positions of akeys are the same in every dkey.
+  if (what != model::ListRequest::What::dkeys || all->size() == 1) {
+    return object_position_of(rpc(), all->front(), oid, what, key);
+  }
+  const auto shard = layout::shard_of_dkey(oid, key, static_cast<uint32_t>(all->size()));
+  return position_wide(oid, key, (*all)[shard]);
+}
+
+Task<Result<std::vector<Bytes>>> ContainerImpl::parts_of(model::ObjectId oid, ByteView first) {
+  auto where = routes(oid, false);
+  if (!where) return failed<std::vector<Bytes>>(where.error());
+  return parts_wide(oid, first, std::move(*where));
 }
 
 Task<Result<model::QueriedKey>> ContainerImpl::query_key_at(ReadAt at, model::ObjectId oid,
                                                             model::QueryKeyRequest request) {
-  const auto where = route(oid, false);
+  if (request.want_dkey) {
+    auto all = routes(oid, false);
+    if (!all) return failed<model::QueriedKey>(all.error());
+    if (all->size() > 1) return query_wide(at, oid, request, std::move(*all));
+    return object_query_key(rpc(), all->front(), oid, request, at);
+  }
+  const auto where = route(oid, request.dkey_bytes, false);
   if (!where) return failed<model::QueriedKey>(where.error());
   return object_query_key(rpc(), *where, oid, request, at);
 }
 
 Task<Result<model::Epoch>> ContainerImpl::max_epoch_at(ReadAt at, model::ObjectId oid) {
-  const auto where = route(oid, false);
+  auto where = routes(oid, false);
   if (!where) return failed<model::Epoch>(where.error());
-  return object_max_epoch(rpc(), *where, oid, at);
+  if (where->size() > 1) return max_epoch_wide(at, oid, std::move(*where));
+  return object_max_epoch(rpc(), where->front(), oid, at);
 }
 
-Result<ObjectRoute> ContainerImpl::route_all() const {
-  if (!open_) return fail(Errc::no_handle, "container: the handle is closed");
-  // One target (layout/place.h).
-  return ObjectRoute{.handle = opened_.io,
-                     .map_version = opened_.map.version,
-                     .placement_generation = opened_.map.generation};
+Result<std::vector<ObjectRoute>> ContainerImpl::target_routes() const {
+  TRY(may, check_handle(false));
+  std::vector<ObjectRoute> out;
+  for (const layout::PlacementTarget& target : opened_.map.targets) {
+    out.push_back(route_to({.rank = target.id.rank, .target = target.id.index, .shard = 0}));
+  }
+  return out;
+}
+
+/// What concerns an object as a whole goes to all of its shards.
+Result<PlacedChanges> ContainerImpl::place_changes(Changes changes) const {
+  PlacedChanges out{.read_epoch = changes.read_epoch};
+  const auto address = [](const ObjectRoute& at, const model::ObjectId& oid) {
+    return wire::ObjectAddress{.oid = oid, .shard = at.shard, .target = at.target};
+  };
+  for (Change& change : changes.changes) {
+    if (change.kind == Change::Kind::punch_object) {
+      TRY(all, routes(change.oid, true));
+      for (const ObjectRoute& at : all) {
+        out.change_at.push_back(address(at, change.oid));
+        out.changes.push_back({.kind = change.kind, .oid = change.oid});
+      }
+      continue;
+    }
+    TRY(at, route(change.oid, change.dkey, true));
+    out.change_at.push_back(address(at, change.oid));
+    out.changes.push_back(std::move(change));
+  }
+  for (const ReadRange& read : changes.reads) {
+    if (read.level == ReadRange::Level::object) {
+      TRY(all, routes(read.oid, false));
+      for (const ObjectRoute& at : all) {
+        out.read_at.push_back(address(at, read.oid));
+        out.reads.push_back(read);
+      }
+      continue;
+    }
+    TRY(at, route(read.oid, read.dkey, false));
+    out.read_at.push_back(address(at, read.oid));
+    out.reads.push_back(read);
+  }
+  return out;
 }
 
 Task<Result<model::Epoch>> ContainerImpl::transact(Changes changes) {
   if (changes.changes.empty()) co_return fail(Errc::invalid, "transaction: no changes");
-  CO_TRY(first, route(changes.changes.front().oid, true));
-  const auto elsewhere = [&first](const ObjectRoute& other) {
-    return other.endpoint.rank != first.endpoint.rank || other.target != first.target ||
-           other.shard != first.shard;
-  };
-  for (const Change& change : changes.changes) {
-    CO_TRY(where, route(change.oid, true));
-    if (elsewhere(where)) co_return fail(Errc::not_supported, "transaction: over several shards");
+  // An engine decides over all of its targets. Of several engines nobody decides yet.
+  for (const layout::PlacementTarget& target : opened_.map.targets) {
+    if (target.id.rank != opened_.map.targets.front().id.rank) {
+      co_return fail(Errc::not_supported, "transaction: in a pool of several engines");
+    }
   }
-  for (const ReadRange& read : changes.reads) {
-    CO_TRY(where, route(read.oid, false));
-    if (elsewhere(where)) co_return fail(Errc::not_supported, "transaction: over several shards");
-  }
-  co_return co_await object_transact(rpc(), first, std::move(changes));
+  CO_TRY(placed, place_changes(std::move(changes)));
+  const uint32_t rank = opened_.map.targets.front().id.rank;
+  uint32_t lowest = placed.change_at.front().target;
+  for (const auto& at : placed.change_at) lowest = std::min(lowest, at.target);
+  for (const auto& at : placed.read_at) lowest = std::min(lowest, at.target);
+  co_return co_await object_transact(rpc(), route_to({.rank = rank, .target = lowest}),
+                                     std::move(placed));
 }
 
 Task<Result<model::Epoch>> ContainerImpl::snap_create() {
@@ -189,16 +280,22 @@ Task<Result<void>> ContainerImpl::rollback(model::Epoch epoch) {
 
 Task<Result<ObjectPage>> ContainerImpl::list_objects(model::Epoch epoch, Bytes position,
                                                      uint32_t count_max) {
-  const auto where = route_all();
+  auto where = target_routes();
   if (!where) return failed<ObjectPage>(where.error());
-  return objects_list(rpc(), *where, epoch, std::move(position), count_max);
+  if (where->size() == 1) {
+    return objects_list(rpc(), where->front(), epoch, std::move(position), count_max);
+  }
+  return list_objects_wide(epoch, std::move(position), count_max, std::move(*where));
 }
 
 Task<Result<DifferencePage>> ContainerImpl::snap_diff(model::Epoch older, model::Epoch newer,
                                                       Bytes position, uint32_t count_max) {
-  const auto where = route_all();
+  auto where = target_routes();
   if (!where) return failed<DifferencePage>(where.error());
-  return snapshots_diff(rpc(), *where, older, newer, std::move(position), count_max);
+  if (where->size() == 1) {
+    return snapshots_diff(rpc(), where->front(), older, newer, std::move(position), count_max);
+  }
+  return snap_diff_wide(older, newer, std::move(position), count_max, std::move(*where));
 }
 
 }  // namespace cairn::client

@@ -63,15 +63,21 @@ inline void forget_after_fork(std::unique_ptr<System> system) {
 /// is under way is answered first. No server: nothing to do. @error busy  it does not end
 Result<void> stop_server(const std::string& path);
 
-/// Makes a home on these devices (none: in its directory) and closes it again.
+/// Of a home that is made on purpose.
+struct HomeLayout {
+  std::vector<HomeDevice> devices = {};  // none: in its directory
+  uint32_t targets = 1;                  // pools have a shard on each; 1..64
+};
+/// Makes a home and closes it again.
 /// @error already  there is a home   @error exists  a device holds something
-/// @error invalid  roles that do not fit   Others as open_home(). Each with a line on stderr.
-Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices);
+/// @error invalid  roles or targets that do not fit   Others as open_home(). Each with a line on
+/// stderr.
+Result<void> make_home(const std::string& path, HomeLayout layout);
 
 /// What `cairn check` says.
 struct HomeReport {
   struct Part {
-    std::string name;                 // "system" or "pools/UUID"
+    std::string name;  // "system", "pools/UUID" or "pools/UUID/TARGET"
     uint64_t pages = 0, records = 0, blocks = 0;
     std::vector<std::string> problems;
   };

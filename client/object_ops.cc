@@ -15,7 +15,7 @@ wire::ObjectAddress address_of(const ObjectRoute& route, model::ObjectId oid) {
   return {.oid = oid, .shard = route.shard};
 }
 
-// A read that belongs to a transaction says so by an id; one target needs no more of it.
+// A read that belongs to a transaction says so by an id; shards need no more of it.
 constexpr uint64_t kInTransaction = 1;
 
 void set_view(wire::Request& request, const ReadAt& at) {
@@ -144,8 +144,7 @@ Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::
 
 namespace {
 
-wire::TransactOp op_of(const ObjectRoute& route, Change& change) {
-  const wire::ObjectAddress object = address_of(route, change.oid);
+wire::TransactOp op_of(const wire::ObjectAddress& object, Change& change) {
   if (change.kind == Change::Kind::update) {
     return wire::ObjectUpdate{
         .object = object, .dkey = change.dkey, .iods = std::move(change.iods)};
@@ -159,16 +158,19 @@ wire::TransactOp op_of(const ObjectRoute& route, Change& change) {
 
 }  // namespace
 
-Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, Changes changes) {
+Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, PlacedChanges changes) {
   wire::Request request;
   set_route(request, route);
   auto& transact = request.body.emplace<wire::ObjectTransact>();
   transact.read_epoch = changes.read_epoch;
   transact.ops.reserve(changes.changes.size());
-  for (Change& change : changes.changes) transact.ops.push_back(op_of(route, change));
+  for (size_t i = 0; i < changes.changes.size(); ++i) {
+    transact.ops.push_back(op_of(changes.change_at[i], changes.changes[i]));
+  }
   transact.reads.reserve(changes.reads.size());
-  for (const ReadRange& read : changes.reads) {
-    transact.reads.push_back({.object = address_of(route, read.oid),
+  for (size_t i = 0; i < changes.reads.size(); ++i) {
+    const ReadRange& read = changes.reads[i];
+    transact.reads.push_back({.object = changes.read_at[i],
                               .level = static_cast<wire::ReadLevel>(read.level),
                               .dkey = read.dkey,
                               .akey = read.akey});

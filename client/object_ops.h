@@ -36,8 +36,16 @@ Task<Result<model::QueriedKey>> object_query_key(Rpc& rpc, ObjectRoute route, mo
                                                  model::QueryKeyRequest request, ReadAt at = {});
 Task<Result<model::Epoch>> object_max_epoch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                             ReadAt at = {});
-/// All objects are on the route's target; `changes` stays until the task ends.
-Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, Changes changes);
+/// Changes of a transaction with the shards that they go to.
+struct PlacedChanges {
+  std::vector<Change> changes;
+  std::vector<wire::ObjectAddress> change_at;  // of each
+  model::Epoch read_epoch = 0;
+  std::vector<ReadRange> reads;
+  std::vector<wire::ObjectAddress> read_at;  // of each
+};
+/// All shards are in the route's engine; its target is the lowest of theirs.
+Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, PlacedChanges changes);
 Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch epoch,
                                       Bytes position, uint32_t count_max);
 Task<Result<DifferencePage>> snapshots_diff(Rpc& rpc, ObjectRoute route, model::Epoch older,

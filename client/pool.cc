@@ -1,9 +1,33 @@
+#include <algorithm>
+
 #include "client/system_impl.h"
 
 namespace cairn::client {
 namespace {
 
 constexpr uint32_t kRedundancyFactor = 0x1007;   // DAOS_PROP_CO_REDUN_FAC
+
+/// The targets of the generation that the container was made in. A service of before there were
+/// several says nothing: then there is one. @error protocol  none, or one twice
+Result<layout::PoolMap> map_of(const wire::ControlReply& reply) {
+  layout::PoolMap map;
+  if (reply.map.targets.empty()) return map;
+  const uint32_t own = reply.conts.empty() ? 0 : reply.conts.front().generation;
+  map.version = reply.map.version;
+  map.generation = own != 0 ? own : reply.map.generation;
+  map.targets.clear();
+  for (const wire::Target& target : reply.map.targets) {
+    if (target.generation > map.generation) continue;
+    map.targets.push_back({.id = {target.rank, target.index}, .weight = target.weight});
+  }
+  std::ranges::sort(map.targets, {}, &layout::PlacementTarget::id);
+  const auto twice = std::ranges::adjacent_find(map.targets, {}, &layout::PlacementTarget::id);
+  if (map.targets.empty() || twice != map.targets.end()) {
+    return fail(Errc::protocol, "container: opened with a pool map that cannot be");
+  }
+  layout::set_shape(map);
+  return map;
+}
 
 }  // namespace
 
@@ -67,9 +91,12 @@ Task<Result<ContainerPtr>> PoolImpl::open(wire::ControlRequest wanted) {
   const auto self = shared_from_this();
   CO_TRY(reply, co_await system_.control(std::move(wanted)));
   CO_TRY(access, access_of(reply));
-  ContainerImpl::Opened opened{.uuid = reply.uuid, .handle = reply.handle,
-                               .io = {reply.io_index, reply.io_generation}, .access = access,
-                               .map = {}};
+  CO_TRY(map, map_of(reply));
+  ContainerImpl::Opened opened{.uuid = reply.uuid,
+                               .handle = reply.handle,
+                               .io = {reply.io_index, reply.io_generation},
+                               .access = access,
+                               .map = std::move(map)};
   if (!reply.conts.empty()) {
     const Props props = from_wire(reply.conts.front().props);
     const auto factor = props.find(kRedundancyFactor);
@@ -78,7 +105,7 @@ Task<Result<ContainerPtr>> PoolImpl::open(wire::ControlRequest wanted) {
           static_cast<uint32_t>(std::get<uint64_t>(factor->second));
     }
   }
-  co_return ContainerPtr(std::make_shared<ContainerImpl>(self, opened));
+  co_return ContainerPtr(std::make_shared<ContainerImpl>(self, std::move(opened)));
 }
 
 Task<Result<void>> PoolImpl::cont_destroy(std::string cont, bool force) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "client/object_ops.h"
+#include "client/place_cache.h"
 #include "client/system.h"
 #include "layout/place.h"
 #include "wire/control.h"
@@ -92,7 +93,7 @@ class ContainerImpl final : public Container {
     layout::PoolMap map;
   };
   ContainerImpl(std::shared_ptr<PoolImpl> pool, Opened opened)
-      : pool_(std::move(pool)), opened_(opened) {}
+      : pool_(std::move(pool)), opened_(std::move(opened)), places_(opened_.map) {}
 
   Pool& pool() override { return *pool_; }
   const Uuid& uuid() const override { return opened_.uuid; }
@@ -117,6 +118,7 @@ class ContainerImpl final : public Container {
                                       model::ListRequest request) override;
   Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                   ByteView key) override;
+  Task<Result<std::vector<Bytes>>> parts_of(model::ObjectId oid, ByteView first) override;
   Task<Result<model::QueriedKey>> query_key_at(ReadAt at, model::ObjectId oid,
                                                model::QueryKeyRequest request) override;
   Task<Result<model::Epoch>> max_epoch_at(ReadAt at, model::ObjectId oid) override;
@@ -139,15 +141,41 @@ class ContainerImpl final : public Container {
     out.cont_handle = opened_.handle;
     return out;
   }
-  /// Where an object is, if the handle may do that. @error no_handle, no_perm, invalid,
-  /// not_supported
-  Result<ObjectRoute> route(const model::ObjectId& oid, bool writes) const;
-  /// The one target that holds all objects. @error no_handle
-  Result<ObjectRoute> route_all() const;
+  /// Is the handle open, and may it do that? @error no_handle, no_perm
+  Result<void> check_handle(bool writes) const;
+  ObjectRoute route_to(const layout::Place& place) const;
+  /// Where a dkey is, if the handle may do that. @error no_handle, no_perm, invalid, not_supported
+  Result<ObjectRoute> route(const model::ObjectId& oid, ByteView dkey, bool writes) const;
+  /// Of all shards of an object. Errors as route().
+  Result<std::vector<ObjectRoute>> routes(const model::ObjectId& oid, bool writes) const;
+  /// Of all targets, by target. @error no_handle
+  Result<std::vector<ObjectRoute>> target_routes() const;
+  Result<PlacedChanges> place_changes(Changes changes) const;
+  Task<Result<model::Epoch>> punch_wide(model::ObjectId oid, uint64_t flags);
+  /// Asks every shard; in a transaction the first one picks the epoch.
+  template <class T, class Ask>
+  Task<Result<std::vector<T>>> ask_all(std::vector<ObjectRoute> where, ReadAt at, Ask ask);
+  Task<Result<model::Listed>> list_wide(ReadAt at, model::ObjectId oid, model::ListRequest request,
+                                        std::vector<ObjectRoute> where);
+  Task<Result<model::QueriedKey>> query_wide(ReadAt at, model::ObjectId oid,
+                                             model::QueryKeyRequest request,
+                                             std::vector<ObjectRoute> where);
+  Task<Result<model::Epoch>> max_epoch_wide(ReadAt at, model::ObjectId oid,
+                                            std::vector<ObjectRoute> where);
+  Task<Result<std::vector<Bytes>>> parts_wide(model::ObjectId oid, ByteView first,
+                                              std::vector<ObjectRoute> where);
+  Task<Result<Bytes>> position_wide(model::ObjectId oid, ByteView key, ObjectRoute where);
+  Task<Result<ObjectPage>> list_objects_wide(model::Epoch epoch, Bytes position, uint32_t count_max,
+                                             std::vector<ObjectRoute> where);
+  Task<Result<DifferencePage>> snap_diff_wide(model::Epoch older, model::Epoch newer,
+                                              Bytes position, uint32_t count_max,
+                                              std::vector<ObjectRoute> where);
+  Reactor& reactor() const { return pool_->impl().context().reactor(); }
   Rpc& rpc() const { return pool_->impl().rpc(); }
 
   const std::shared_ptr<PoolImpl> pool_;
   const Opened opened_;
+  const PlaceCache places_;
   bool open_ = true;
 };
 

@@ -29,6 +29,9 @@ class ContainerView : public Container {
                                   ByteView key) override {
     return base_->position_of(oid, what, key);
   }
+  Task<Result<std::vector<Bytes>>> parts_of(model::ObjectId oid, ByteView first) override {
+    return base_->parts_of(oid, first);
+  }
   Task<Result<model::Epoch>> snap_create() override { return base_->snap_create(); }
   Task<Result<std::vector<Snapshot>>> snap_list() override { return base_->snap_list(); }
   Task<Result<void>> snap_destroy(model::Epoch epoch) override {

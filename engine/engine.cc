@@ -1,7 +1,9 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <map>
 
+#include "engine/decide.h"
 #include "engine/handles.h"
 #include "engine/resends.h"
 #include "wire/codec.h"
@@ -29,9 +31,16 @@ bool in_transaction(const wire::Header& header) {
 model::Epoch read_epoch(const wire::Header& header) {
   return header.epoch == 0 ? model::kEpochMax : header.epoch;
 }
-/// Of any read. In a transaction 0 means that the shard picks.
-model::Epoch wanted_epoch(const wire::Header& header) {
-  return in_transaction(header) ? header.epoch : read_epoch(header);
+/// Of any read. In a transaction 0 means that the shard picks what it has committed last. Where it
+/// may go on to other shards, that could be old for them: then it is above what all have issued.
+model::Epoch wanted_epoch(const Use& use, const wire::Header& header) {
+  if (!in_transaction(header)) return read_epoch(header);
+  if (header.epoch != 0 || use.shards().size() == 1) return header.epoch;
+  model::Epoch newest = 0;
+  for (vos::Shard* const shard : use.shards()) {
+    if (shard != nullptr) newest = std::max(newest, shard->draw_epoch());
+  }
+  return newest;
 }
 
 /// Takes the outcome of an operation that answers with an epoch.
@@ -53,10 +62,30 @@ void set_body(wire::Reply& reply, Result<T> body) {
   }
 }
 
+/// How long an operation waits for a transaction over several targets that this engine decides: it
+/// needs some writes to the media. Longer only if a shard has stopped.
+constexpr int kPausesMax = 2000;
+constexpr Duration kPause = 5 * kMillisecond;
+
+template <class T>
+bool is_blocked(const Result<T>& done) {
+  return !done && done.error().code() == Errc::in_progress;
+}
+/// Runs `op` until nothing stands in its way. It has changed nothing when it is blocked.
+template <class T, class Op>
+Task<Result<T>> patiently(Reactor& reactor, Op op) {
+  for (int pauses = 0;; ++pauses) {
+    co_await reactor.sleep(kPause);
+    Result<T> done = co_await op();
+    if (!is_blocked(done) || pauses == kPausesMax) co_return done;
+  }
+}
+
 // The handlers. `request` and `reply` are the caller's and outlive the task; `use` and `hold` leave
 // with the frame.
 
-Task<Result<void>> run_update(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+Task<Result<void>> run_update(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                              wire::Reply& reply) {
   auto& body = std::get<wire::ObjectUpdate>(request.body);
   vos::UpdateRequest update{.object = path_of(use, body.object),
                             .dkey = body.dkey,
@@ -64,12 +93,17 @@ Task<Result<void>> run_update(Gate::Hold, Use use, wire::Request& request, wire:
                             .flags = body.flags,
                             .epoch = request.header.epoch,
                             .origin = origin_of(request.header)};
-  set_epoch(reply, co_await use.shard().update(update));
+  auto done = co_await use.shard().update(update);
+  if (is_blocked(done)) {
+    done = co_await patiently<model::Epoch>(reactor, [&] { return use.shard().update(update); });
+  }
+  set_epoch(reply, done);
   body.iods = std::move(update.iods);
   co_return Result<void>{};
 }
 
-Task<Result<void>> run_punch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+Task<Result<void>> run_punch(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                             wire::Reply& reply) {
   auto& body = std::get<wire::ObjectPunch>(request.body);
   vos::PunchRequest punch{.object = path_of(use, body.object),
                           .level = static_cast<vos::PunchRequest::Level>(body.level),
@@ -78,7 +112,11 @@ Task<Result<void>> run_punch(Gate::Hold, Use use, wire::Request& request, wire::
                           .flags = body.flags,
                           .epoch = request.header.epoch,
                           .origin = origin_of(request.header)};
-  set_epoch(reply, co_await use.shard().punch(punch));
+  auto done = co_await use.shard().punch(punch);
+  if (is_blocked(done)) {
+    done = co_await patiently<model::Epoch>(reactor, [&] { return use.shard().punch(punch); });
+  }
+  set_epoch(reply, done);
   body.akeys = std::move(punch.akeys);
   co_return Result<void>{};
 }
@@ -89,33 +127,51 @@ static_assert(static_cast<int>(wire::PunchLevel::dkey) ==
 static_assert(static_cast<int>(wire::PunchLevel::akeys) ==
               static_cast<int>(vos::PunchRequest::Level::akeys));
 
-Task<Result<void>> run_fetch(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+Task<Result<void>> run_fetch(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                             wire::Reply& reply) {
   auto& body = std::get<wire::ObjectFetch>(request.body);
   vos::FetchRequest fetch{.object = path_of(use, body.object),
                           .dkey = body.dkey,
                           .iods = std::move(body.iods),
                           .flags = body.flags,
-                          .epoch = wanted_epoch(request.header),
+                          .epoch = wanted_epoch(use, request.header),
                           .transactional = in_transaction(request.header)};
-  set_body(reply, co_await use.shard().fetch(fetch));
+  auto done = co_await use.shard().fetch(fetch);
+  if (is_blocked(done)) {
+    done = co_await patiently<model::Fetched>(reactor, [&] { return use.shard().fetch(fetch); });
+  }
+  set_body(reply, std::move(done));
   body.iods = std::move(fetch.iods);
   co_return Result<void>{};
 }
 
-Task<Result<void>> run_list(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+Task<Result<void>> run_list(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                            wire::Reply& reply) {
   auto& body = std::get<wire::ObjectList>(request.body);
   const vos::ObjectPath path = path_of(use, body.object);
   body.request.transactional = in_transaction(request.header);
-  set_body(reply, co_await use.shard().list(path, body.request, wanted_epoch(request.header)));
+  const model::Epoch epoch = wanted_epoch(use, request.header);
+  auto done = co_await use.shard().list(path, body.request, epoch);
+  if (is_blocked(done)) {
+    done = co_await patiently<model::Listed>(
+        reactor, [&] { return use.shard().list(path, body.request, epoch); });
+  }
+  set_body(reply, std::move(done));
   co_return Result<void>{};
 }
 
-Task<Result<void>> run_query_key(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+Task<Result<void>> run_query_key(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                                 wire::Reply& reply) {
   auto& body = std::get<wire::ObjectQueryKey>(request.body);
   const vos::ObjectPath path = path_of(use, body.object);
   body.request.transactional = in_transaction(request.header);
-  set_body(reply,
-           co_await use.shard().query_key(path, body.request, wanted_epoch(request.header)));
+  const model::Epoch epoch = wanted_epoch(use, request.header);
+  auto done = co_await use.shard().query_key(path, body.request, epoch);
+  if (is_blocked(done)) {
+    done = co_await patiently<model::QueriedKey>(
+        reactor, [&] { return use.shard().query_key(path, body.request, epoch); });
+  }
+  set_body(reply, std::move(done));
   co_return Result<void>{};
 }
 
@@ -147,34 +203,79 @@ vos::TxOp op_of(const Use& use, wire::TransactOp& op) {
                            .flags = punch.flags};
 }
 
+const wire::ObjectAddress& address_of(const wire::TransactOp& op) {
+  return std::visit([](const auto& one) -> const wire::ObjectAddress& { return one.object; }, op);
+}
+
 /// The sender may need its vectors again.
-void give_back(std::vector<vos::TxOp>& from, std::vector<wire::TransactOp>& to) {
-  for (size_t i = 0; i < from.size(); ++i) {
-    if (auto* const update = std::get_if<vos::UpdateRequest>(&from[i])) {
+void give_back(WideTransaction& from, const std::vector<size_t>& part_of_op,
+               std::vector<wire::TransactOp>& to) {
+  std::vector<size_t> next(from.parts.size());
+  for (size_t i = 0; i < to.size(); ++i) {
+    const size_t part = part_of_op[i];
+    vos::TxOp& op = from.parts[part].request.ops[next[part]++];
+    if (auto* const update = std::get_if<vos::UpdateRequest>(&op)) {
       std::get<wire::ObjectUpdate>(to[i]).iods = std::move(update->iods);
     } else {
-      std::get<wire::ObjectPunch>(to[i]).akeys =
-          std::move(std::get<vos::PunchRequest>(from[i]).akeys);
+      std::get<wire::ObjectPunch>(to[i]).akeys = std::move(std::get<vos::PunchRequest>(op).akeys);
     }
   }
 }
 
-Task<Result<void>> run_transact(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
-  auto& body = std::get<wire::ObjectTransact>(request.body);
-  vos::TransactRequest transact;
-  transact.origin = origin_of(request.header);
-  transact.ops.reserve(body.ops.size());
-  for (wire::TransactOp& op : body.ops) transact.ops.push_back(op_of(use, op));
-  transact.reads.reserve(body.reads.size());
-  for (const wire::TransactRead& read : body.reads) {
-    transact.reads.push_back({.object = path_of(use, read.object),
-                              .level = static_cast<vos::TxRead::Level>(read.level),
-                              .dkey = read.dkey,
-                              .akey = read.akey,
-                              .epoch = body.read_epoch});
+/// By target. @error nonexistent  the pool has no shard on one of the targets
+Result<WideTransaction> cut_by_target(const Use& use, wire::ObjectTransact& body,
+                                      std::vector<size_t>& part_of_op) {
+  std::map<uint32_t, size_t> parts;
+  for (const wire::TransactOp& op : body.ops) parts[address_of(op).target] = 0;
+  for (const wire::TransactRead& read : body.reads) parts[read.object.target] = 0;
+  WideTransaction tx{.read_epoch = body.read_epoch};
+  for (auto& [target, index] : parts) {
+    vos::Shard* const shard = use.shard_of(target);
+    if (shard == nullptr) {
+      return fail(Errc::nonexistent, "engine: the pool has no shard on a transaction's target");
+    }
+    index = tx.parts.size();
+    tx.parts.push_back({.target = target, .shard = shard, .request = {}});
   }
-  const auto done = co_await use.shard().transact(transact);
-  give_back(transact.ops, body.ops);
+  for (wire::TransactOp& op : body.ops) {
+    part_of_op.push_back(parts[address_of(op).target]);
+    tx.parts[part_of_op.back()].request.ops.push_back(op_of(use, op));
+  }
+  for (const wire::TransactRead& read : body.reads) {
+    tx.parts[parts[read.object.target]].request.reads.push_back(
+        {.object = path_of(use, read.object),
+         .level = static_cast<vos::TxRead::Level>(read.level),
+         .dkey = read.dkey,
+         .akey = read.akey,
+         .epoch = body.read_epoch});
+  }
+  return tx;
+}
+
+Task<Result<void>> run_transact(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
+                                wire::Reply& reply) {
+  auto& body = std::get<wire::ObjectTransact>(request.body);
+  std::vector<size_t> part_of_op;
+  auto cut = cut_by_target(use, body, part_of_op);
+  if (!cut || cut->parts.empty()) {
+    reply.error = cut ? Error{Errc::invalid, "engine: a transaction of nothing"} : cut.error();
+    co_return Result<void>{};
+  }
+  WideTransaction& tx = *cut;
+  tx.origin = origin_of(request.header);
+  Result<vos::Transacted> done{vos::Transacted{}};
+  if (tx.parts.size() == 1) {
+    tx.parts[0].request.origin = tx.origin;
+    WideTransaction::Part& only = tx.parts[0];
+    done = co_await only.shard->transact(only.request);
+    if (is_blocked(done)) {
+      done = co_await patiently<vos::Transacted>(
+          reactor, [&] { return only.shard->transact(only.request); });
+    }
+  } else {
+    done = co_await decide(reactor, tx);
+  }
+  give_back(tx, part_of_op, body.ops);
   if (!done) {
     reply.error = done.error();
   } else if (done->status != Errc::ok) {
@@ -253,6 +354,17 @@ Task<Result<void>> refuse(wire::Reply& reply, Error error) {
 
 }  // namespace
 
+namespace {
+
+void open_session(const HandleSpec& spec, const PoolShards& shards) {
+  if (spec.session == 0) return;
+  for (vos::Shard* const shard : shards) {
+    if (shard != nullptr) shard->open_session(spec.session);
+  }
+}
+
+}  // namespace
+
 struct Engine::State {
   State(Reactor& reactor, EngineOptions options)
       : reactor(reactor), options(options), gate(reactor), handles(reactor), resends(reactor) {}
@@ -267,11 +379,13 @@ struct Engine::State {
   EngineOptions options;
   Gate gate;
   ControlHandler control;
+  PoolShards shards_of(const Uuid& pool) const;
   struct PoolShard {
     Uuid pool;
+    uint32_t target;
     vos::Shard* shard;
   };
-  std::vector<PoolShard> shards;  // a handful; looked up when handles open
+  std::vector<PoolShard> shards;  // looked up when handles open
   HandleTable handles;
   Resends resends;
 };
@@ -282,36 +396,52 @@ Engine::~Engine() = default;
 
 void Engine::set_control(ControlHandler handler) { state_->control = std::move(handler); }
 
-void Engine::add_shard(const Uuid& pool, vos::Shard& shard) {
-  CHECK(this->shard(pool) == nullptr);
-  state_->shards.push_back({pool, &shard});
+void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
+  CHECK(target < state_->options.target_count);
+  CHECK(this->shard(pool, target) == nullptr);
+  state_->shards.push_back({pool, target, &shard});
 }
 
-Task<void> Engine::remove_shard(Uuid pool) {
+Task<void> Engine::remove_shards(Uuid pool) {
   std::erase_if(state_->shards, [&pool](const auto& entry) { return entry.pool == pool; });
   co_await state_->handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
 }
 
-vos::Shard* Engine::shard(const Uuid& pool) const {
+Task<Result<void>> Engine::resolve_transactions(Uuid pool) {
+  return resolve(state_->shards_of(pool));
+}
+
+vos::Shard* Engine::shard(const Uuid& pool, uint32_t target) const {
   for (const auto& entry : state_->shards) {
-    if (entry.pool == pool) return entry.shard;
+    if (entry.pool == pool && entry.target == target) return entry.shard;
   }
   return nullptr;
 }
 
+/// By target; empty where the pool has none here.
+PoolShards Engine::State::shards_of(const Uuid& pool) const {
+  PoolShards found;
+  for (const PoolShard& entry : shards) {
+    if (entry.pool != pool) continue;
+    if (found.size() <= entry.target) found.resize(entry.target + 1);
+    found[entry.target] = entry.shard;
+  }
+  return found;
+}
+
 Result<wire::HandleRef> Engine::add_handle(const HandleSpec& spec) {
-  vos::Shard* const found = shard(spec.pool);
-  if (found == nullptr) return fail(Errc::nonexistent, "engine: no shard of that pool here");
-  TRY(handle, state_->handles.add(spec, *found));
-  if (spec.session != 0) found->open_session(spec.session);
+  const PoolShards found = state_->shards_of(spec.pool);
+  if (found.empty()) return fail(Errc::nonexistent, "engine: no shard of that pool here");
+  TRY(handle, state_->handles.add(spec, found));
+  open_session(spec, found);
   return handle;
 }
 
 Result<void> Engine::restore_handle(const HandleSpec& spec, wire::HandleRef handle) {
-  vos::Shard* const found = shard(spec.pool);
+  const PoolShards found = state_->shards_of(spec.pool);
   TRY(restored, state_->handles.restore(spec, found, handle));
-  // What the shard knows of the session from its log stays.
-  if (found != nullptr && spec.session != 0) found->open_session(spec.session);
+  // What the shards know of the session from their logs stays.
+  open_session(spec, found);
   return {};
 }
 
@@ -366,7 +496,9 @@ Result<void> Engine::State::admit(const wire::Header& header) const {
   if (!header.system.is_nil() && !options.system.is_nil() && header.system != options.system) {
     return fail(Errc::protocol, "engine: the client means another system; check its configuration");
   }
-  if (header.target != 0) return fail(Errc::nonexistent, "engine: no such target here");
+  if (header.target >= options.target_count) {
+    return fail(Errc::nonexistent, "engine: no such target here");
+  }
   if (header.target_incarnation != 0 && header.target_incarnation != options.incarnation) {
     return fail(Errc::stale_map, "engine: restarted since the client's map");
   }
@@ -391,7 +523,7 @@ Task<Result<void>> Engine::State::serve(wire::Request& request, wire::Reply& rep
 Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& request,
                                                wire::Reply& reply) {
   const wire::Opcode opcode = request.opcode();
-  auto use = handles.use(request.header.handle, request.header.session);
+  auto use = handles.use(request.header.handle, request.header.session, request.header.target);
   if (!use) return refuse(reply, use.error());
   const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
                       opcode == wire::Opcode::transact;
@@ -405,21 +537,21 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
   }
   switch (opcode) {
     case wire::Opcode::update:
-      return run_update(std::move(hold), std::move(*use), request, reply);
+      return run_update(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::punch:
-      return run_punch(std::move(hold), std::move(*use), request, reply);
+      return run_punch(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::fetch:
-      return run_fetch(std::move(hold), std::move(*use), request, reply);
+      return run_fetch(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::list:
-      return run_list(std::move(hold), std::move(*use), request, reply);
+      return run_list(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::query_key:
-      return run_query_key(std::move(hold), std::move(*use), request, reply);
+      return run_query_key(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::max_epoch:
       return run_max_epoch(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::position_of:
       return run_position_of(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::transact:
-      return run_transact(std::move(hold), std::move(*use), request, reply);
+      return run_transact(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::list_objects:
       return run_list_objects(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::diff:

@@ -1,4 +1,4 @@
-// Engine: the data plane of a server. It holds the shards of its target by pool and a table of open
+// Engine: the data plane of a server. It holds shards by pool and target and a table of open
 // handles, checks both on every request, and runs the request on the shard. Control requests go to
 // whoever registered for them; shards and handles are added and removed by plain calls (from that
 // side). Home: one reactor, the shards'. Invariant: an operation under way holds its shard and its
@@ -24,11 +24,12 @@ struct EngineOptions {
   Uuid system;  // requests of another system are refused; nil: not checked
   uint32_t rank = 0;
   uint64_t incarnation = 0;
+  uint32_t target_count = 1;  // requests for another target get nonexistent
 };
 
-/// What a handle gives access to. `session` is the client's: its updates are executed exactly once,
-/// and nobody else may use the handle (0: anybody may, and updates need a session that the shard
-/// knows).
+/// What a handle gives access to, on every target of the engine. `session` is the client's: its
+/// updates are executed exactly once, and nobody else may use the handle (0: anybody may, and
+/// updates need a session that the shards know).
 struct HandleSpec {
   Uuid pool;
   vos::ContNumber container = 0;
@@ -56,18 +57,22 @@ class Engine final : public fabric::Service {
   /// Without one, control requests get not_supported.
   void set_control(ControlHandler handler);
 
-  /// `shard` stays the caller's and outlives remove_shard(). One shard per pool.
-  void add_shard(const Uuid& pool, vos::Shard& shard);
-  /// Closes the pool's handles, waits for operations inside, then forgets the shard (absent:
+  /// `shard` stays the caller's and outlives remove_shards(). One shard per pool and target, all of
+  /// a pool before its first handle.
+  void add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard);
+  /// Closes the pool's handles, waits for operations inside, then forgets its shards (absent:
   /// nothing).
-  Task<void> remove_shard(Uuid pool);
-  /// Null if the pool has no shard here.
-  vos::Shard* shard(const Uuid& pool) const;
+  Task<void> remove_shards(Uuid pool);
+  /// Ends transactions of the pool's shards that a crash cut. Once, when all of them were added.
+  /// @error io, no_memory
+  Task<Result<void>> resolve_transactions(Uuid pool);
+  /// Null if the pool has no shard there.
+  vos::Shard* shard(const Uuid& pool, uint32_t target) const;
 
-  /// Makes a handle and opens its session on the shard.
+  /// Makes a handle and opens its session on the shards.
   /// @error nonexistent  the pool has no shard here   @error overload  kHandlesMax are open
   Result<wire::HandleRef> add_handle(const HandleSpec& spec);
-  /// Makes a handle of an engine before this one valid again, and opens its session on the shard.
+  /// Makes a handle of an engine before this one valid again, and opens its session on the shards.
   /// Where the pool has no shard here, requests get no_handle, and nobody else gets the reference.
   /// @error exists   another handle has that index
   /// @error invalid  no engine gives out such a reference

@@ -248,8 +248,8 @@ TEST(Engine, Removing_a_shard_closes_its_handles) {
   // on.
   EngineWorld world;
   Client client(world);
-  world.run_void(world.engine.remove_shard(world.pool));
-  EXPECT_EQ(world.engine.shard(world.pool), nullptr);
+  world.run_void(world.engine.remove_shards(world.pool));
+  EXPECT_EQ(world.engine.shard(world.pool, 0), nullptr);
   EXPECT_EQ(world.engine.handle_count(), 0u);
   const auto added = world.engine.add_handle({.pool = world.pool, .container = 1});
   ASSERT_FALSE(added.has_value());
@@ -360,9 +360,9 @@ TEST(Engine, Generations_of_two_engines_are_far_apart) {
     Reactor reactor(clock, random, nullptr);
     Engine engine(reactor, {});
     EngineWorld shard_of;
-    engine.add_shard(shard_of.pool, *shard_of.shard);
+    engine.add_shard(shard_of.pool, 0, *shard_of.shard);
     generations.insert(engine.add_handle({.pool = shard_of.pool})->generation);
-    shard_of.run_void(engine.remove_shard(shard_of.pool));
+    shard_of.run_void(engine.remove_shards(shard_of.pool));
   }
   EXPECT_EQ(generations.size(), 20u);
 }

@@ -8,7 +8,7 @@ HandleSlot& HandleTable::add_slot() {
   return slot;
 }
 
-Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, vos::Shard& shard) {
+Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, PoolShards shards) {
   size_t index = 0;
   // Opening is rare and the table small: a search costs less than a free list that must be kept
   // right.
@@ -17,14 +17,14 @@ Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, vos::Shard& sha
   if (index == slots_.size()) add_slot();
   HandleSlot& slot = slots_[index];
   slot.spec = spec;
-  slot.shard = &shard;
+  slot.shards = std::move(shards);
   slot.open = true;
   if (++slot.generation == 0) slot.generation = 1;  // 0 means "no handle"
   ++count_;
   return wire::HandleRef{.index = static_cast<uint32_t>(index), .generation = slot.generation};
 }
 
-Result<void> HandleTable::restore(const HandleSpec& spec, vos::Shard* shard,
+Result<void> HandleTable::restore(const HandleSpec& spec, PoolShards shards,
                                   wire::HandleRef handle) {
   if (handle.generation == 0 || handle.index >= kHandlesMax) {
     return fail(Errc::invalid, "engine: not a reference to a handle");
@@ -33,7 +33,7 @@ Result<void> HandleTable::restore(const HandleSpec& spec, vos::Shard* shard,
   HandleSlot& slot = slots_[handle.index];
   if (slot.open || slot.inside != 0) return fail(Errc::exists, "engine: the handle is in use");
   slot.spec = spec;
-  slot.shard = shard;
+  slot.shards = std::move(shards);
   slot.open = true;
   slot.generation = handle.generation;
   ++count_;
@@ -46,13 +46,17 @@ HandleSlot* HandleTable::find(wire::HandleRef handle) {
   return slot.open && slot.generation == handle.generation ? &slot : nullptr;
 }
 
-Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t session) {
+Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t session,
+                                          uint32_t target) {
   HandleSlot* const slot = find(handle);
-  if (slot == nullptr || slot->shard == nullptr ||
+  if (slot == nullptr || slot->shards.empty() ||
       (slot->spec.session != 0 && slot->spec.session != session)) {
     return fail(Errc::no_handle, "engine: the container handle is closed or was evicted");
   }
-  return Use(*this, *slot);
+  if (target >= slot->shards.size() || slot->shards[target] == nullptr) {
+    return fail(Errc::nonexistent, "engine: the pool has no shard on that target");
+  }
+  return Use(*this, *slot, *slot->shards[target]);
 }
 
 void HandleTable::close(HandleSlot& slot) {

@@ -7,13 +7,17 @@
 #include <deque>
 #include <vector>
 
+#include "base/small_vector.h"
 #include "engine/engine.h"
 
 namespace cairn::engine {
 
+/// By target; null where the pool has none.
+using PoolShards = SmallVector<vos::Shard*, 1>;
+
 struct HandleSlot {
   HandleSpec spec;
-  vos::Shard* shard = nullptr;
+  PoolShards shards;
   uint32_t generation = 0;
   bool open = false;
   size_t inside = 0;
@@ -23,30 +27,42 @@ class HandleTable {
  public:
   explicit HandleTable(Reactor& reactor) : random_(reactor.random()), left_(reactor) {}
 
-  /// An operation under a handle; keeps its slot and shard.
+  /// An operation under a handle; keeps its slot and its shard.
   class [[nodiscard]] Use {
    public:
-    Use(HandleTable& table, HandleSlot& slot) : table_(&table), slot_(&slot) { ++slot.inside; }
-    Use(Use&& other) noexcept : table_(other.table_), slot_(std::exchange(other.slot_, nullptr)) {}
+    Use(HandleTable& table, HandleSlot& slot, vos::Shard& shard)
+        : table_(&table), slot_(&slot), shard_(&shard) {
+      ++slot.inside;
+    }
+    Use(Use&& other) noexcept
+        : table_(other.table_), slot_(std::exchange(other.slot_, nullptr)), shard_(other.shard_) {}
     Use& operator=(Use&&) = delete;
     ~Use() {
       if (slot_ != nullptr && --slot_->inside == 0 && !slot_->open) table_->left_.wake_all();
     }
     const HandleSpec& spec() const { return slot_->spec; }
-    vos::Shard& shard() const { return *slot_->shard; }
+    vos::Shard& shard() const { return *shard_; }
+    /// Of the pool, by target.
+    const PoolShards& shards() const { return slot_->shards; }
+    /// Null where the pool has none.
+    vos::Shard* shard_of(uint32_t target) const {
+      return target < slot_->shards.size() ? slot_->shards[target] : nullptr;
+    }
 
    private:
     HandleTable* table_;
     HandleSlot* slot_;
+    vos::Shard* shard_;
   };
 
   /// @error overload  kHandlesMax are open
-  Result<wire::HandleRef> add(const HandleSpec& spec, vos::Shard& shard);
-  /// Opens exactly that handle. Without a shard it only takes the place.
+  Result<wire::HandleRef> add(const HandleSpec& spec, PoolShards shards);
+  /// Opens exactly that handle. Without shards it only takes the place.
   /// @error exists  the slot is taken   @error invalid  not a reference that a table gives out
-  Result<void> restore(const HandleSpec& spec, vos::Shard* shard, wire::HandleRef handle);
-  /// @error no_handle  unknown, closed, or another session's
-  Result<Use> use(wire::HandleRef handle, uint64_t session);
+  Result<void> restore(const HandleSpec& spec, PoolShards shards, wire::HandleRef handle);
+  /// @error no_handle    unknown, closed, or another session's
+  /// @error nonexistent  the pool has no shard on that target
+  Result<Use> use(wire::HandleRef handle, uint64_t session, uint32_t target);
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove(wire::HandleRef handle);
   /// Closes all that `pick` wants and waits for those inside.

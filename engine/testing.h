@@ -57,7 +57,7 @@ struct EngineWorld {
     auto made = run(vos::Shard::create(reactor, {&wal, &meta, &data}, pool, {}));
     CHECK(made.has_value());
     shard = std::move(*made);
-    engine.add_shard(pool, *shard);
+    engine.add_shard(pool, 0, *shard);
   }
   ~EngineWorld() {
     run_void(engine.stop());

@@ -16,6 +16,24 @@ struct ObjectId {
   uint8_t type() const { return static_cast<uint8_t>(hi >> 56); }
 };
 
+/// A target of a pool: the engine's rank and the target's number in that engine. Targets are named
+/// by it everywhere, never by their place in a list.
+struct TargetId {
+  uint32_t rank = 0;
+  uint32_t index = 0;
+  friend auto operator<=>(const TargetId&, const TargetId&) = default;
+};
+
+/// Component states of a pool map, with the reference's numbers.
+enum class TargetState : uint32_t {
+  fresh = 1,      // NEW
+  up = 2,         // joining
+  up_in = 4,      // serving
+  down = 8,       // rebuild not finished
+  down_out = 16,  // rebuild finished
+  drain = 32,     // leaving, still readable
+};
+
 /// A hybrid logical clock value: 1/16 ns since 2021-01-01, low 18 bits a logical counter.
 using Epoch = uint64_t;
 inline constexpr Epoch kEpochMax = ~Epoch{0};

@@ -137,13 +137,13 @@ uint32_t choose_groups(OidRequest request, uint32_t all, uint32_t targets) {
   if (hint & class_hint::kShardsMax)
     wanted = all;
   else if (hint & class_hint::kShardsExtreme)
-    wanted = std::max(1024u, targets / 4 * 3);
+    wanted = std::max(1024u, static_cast<uint32_t>(uint64_t{targets} * 4 / 5));
   else if (hint & class_hint::kShardsHigh)
     wanted = std::max(256u, targets / 2);
   else if (hint & class_hint::kShardsRegular)
     wanted = std::max(128u, targets / 4);
   else if (hint & class_hint::kShardsTiny)
-    wanted = 1;
+    wanted = 4;
   return std::min(wanted, all);
 }
 

@@ -79,6 +79,17 @@ TEST(ObjectClasses, What_the_pool_cannot_hold_is_refused) {
   EXPECT_EQ(generated(0, class_by_name("SX"), 0, many).hi >> 32 & 0xffff, 32u);
   EXPECT_EQ(generated(11, kClassUnknown, 0, many).hi >> 32 & 0xffff, 32u);
   EXPECT_EQ(generated(0, kClassUnknown, 0, many).hi >> 32 & 0xffff, 1u);
+  const PoolShape huge{.domains = 1, .targets = 2000};
+  const auto groups = [&huge](uint8_t type, uint16_t hint) {
+    return generated(type, kClassUnknown, hint, huge).hi >> 32 & 0xffff;
+  };
+  EXPECT_EQ(groups(0, class_hint::kShardsTiny), 4u);
+  EXPECT_EQ(groups(11, class_hint::kShardsTiny), 4u);
+  EXPECT_EQ(groups(0, class_hint::kShardsRegular), 500u);
+  EXPECT_EQ(groups(0, class_hint::kShardsHigh), 1000u);
+  EXPECT_EQ(groups(0, class_hint::kShardsExtreme), 1600u);
+  EXPECT_EQ(groups(0, class_hint::kShardsMax), 2000u);
+  EXPECT_EQ(groups(8, 0), 2000u);
   EXPECT_EQ(refused(0, 0x01000001, 0, {.domains = 8, .targets = 8, .redundancy_factor = 1}),
             Errc::invalid);
 }

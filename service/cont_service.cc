@@ -76,6 +76,7 @@ Task<Result<Service::Reply>> Service::cont_create_once(Uuid pool_uuid, const Req
                    "container: the pool has used up its numbers; make another pool");
   }
   record.modify_time = record.open_time = next_epoch();
+  record.generation = map_of(pool.record).generation;
   ConfigTxn txn;
   txn.expect(pool_key(pool_uuid), pool.modified);
   txn.put(pool_key(pool_uuid), wire::proto_encode(pool.record));
@@ -99,6 +100,7 @@ Task<Result<wire::ContReply>> Service::describe_cont(Uuid pool, HeldCont cont) {
   out.label = cont.record.label;
   out.open_time = cont.record.open_time;
   out.modify_time = cont.record.modify_time;
+  out.generation = std::max(cont.record.generation, 1u);
   out.props = std::move(cont.record.props);
   if (!out.label.empty()) set_prop(out.props, {.number = prop::kContLabel, .text = out.label});
   CO_TRY(oid, co_await config_.get(cont_oid_key(pool, cont.uuid)));
@@ -172,6 +174,9 @@ Task<Result<Service::Reply>> Service::answer_open(const Request& request, uint64
               .io_index = handle.io.index,
               .io_generation = handle.io.generation,
               .access = handle.access};
+  const auto pool = co_await load_pool(handle.pool);
+  if (!pool) co_return co_await finish_handle(request, id, fail(pool.error()), std::move(reply));
+  reply.map = map_of(pool->record);
   auto info = co_await describe_cont(handle.pool, std::move(cont));
   if (!info) co_return co_await finish_handle(request, id, fail(info.error()), std::move(reply));
   reply.conts.push_back(std::move(*info));

@@ -191,13 +191,20 @@ Task<Result<Service::Reply>> Service::pool_attach(const Request& request) {
   if (const auto broken = broken_.find(handle.pool); broken != broken_.end()) {
     co_return fail(broken->second);
   }
+  CO_TRY(pool, co_await load_pool(handle.pool));
+  // From here to the new handle nothing suspends.
+  const auto still = pool_handles_.find(request.pool_handle);
+  if (still == pool_handles_.end() || still->second.evicted) {
+    co_return fail(Errc::no_handle, kNoPoolHandle);
+  }
   // A copy of a copy ends with the original, not with the copy.
   if (handle.owner == 0) handle.owner = request.pool_handle;
   handle.session = request.origin.session;
   const uint64_t id = new_handle_id();
   pool_handles_[id] = handle;
-  co_return co_await keep_handle(request, id,
-                                 {.uuid = handle.pool, .handle = id, .access = handle.access});
+  co_return co_await keep_handle(
+      request, id,
+      {.uuid = handle.pool, .handle = id, .access = handle.access, .map = map_of(pool.record)});
 }
 
 Task<Result<Service::Reply>> Service::cont_attach(const Request& request) {

@@ -19,7 +19,7 @@ bool is_access(uint32_t access) {
 
 Result<ShardSizes> shard_sizes(uint64_t bytes, uint64_t meta_bytes) {
   if (bytes < kPoolBytesMin) {
-    return fail(Errc::invalid, "pool: too small; ask for at least 128 MiB");
+    return fail(Errc::invalid, "pool: too small; ask for at least 128 MiB for each target");
   }
   ShardSizes sizes;
   // Small files live in the metadata, so small pools get more than the usual 6 %.
@@ -27,7 +27,8 @@ Result<ShardSizes> shard_sizes(uint64_t bytes, uint64_t meta_bytes) {
   sizes.meta_bytes = round_down(meta_bytes == 0 ? usual : meta_bytes, kMiB);
   sizes.data_bytes = round_down(bytes, kMiB) - std::min(round_down(bytes, kMiB), sizes.meta_bytes);
   if (sizes.meta_bytes < 64 * kMiB || sizes.data_bytes < 16 * kMiB) {
-    return fail(Errc::invalid, "pool: needs at least 64 MiB for metadata and 16 MiB for data");
+    return fail(Errc::invalid,
+                "pool: each target needs at least 64 MiB for metadata and 16 MiB for data");
   }
   // A checkpoint writes what changed since the one before; a log of half of the metadata keeps that
   // near the bytes of the updates themselves.
@@ -79,7 +80,8 @@ Task<Result<Service::HeldPool>> Service::find_pool(std::string name) {
 Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uuid,
                                                  PoolRecord record) {
   const auto made = co_await host_.create_pool(
-      uuid, {record.wal_bytes, record.meta_bytes, record.data_bytes, record.memory_bytes});
+      uuid, targets_of(record),
+      {record.wal_bytes, record.meta_bytes, record.data_bytes, record.memory_bytes});
   if (!made) {
     // Its own failure changes nothing: start() removes what is left.
     if (!co_await finish_pool_destroy(uuid)) {
@@ -104,13 +106,22 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   }
   CO_TRY(fine, model::check_label(record.label));
   CO_TRY(props, check_pool_props(request.props, options_.engine_count));
-  CO_TRY(sizes, shard_sizes(request.bytes, request.meta_bytes));
+  const uint64_t target_count = options_.targets.size();
+  CO_TRY(sizes, shard_sizes(request.bytes / target_count, request.meta_bytes / target_count));
   set_prop(record.props, {.number = prop::kPoolLabel, .text = record.label});
   record.wal_bytes = sizes.wal_bytes;
   record.meta_bytes = sizes.meta_bytes;
   record.data_bytes = sizes.data_bytes;
   CO_TRY(memory_bytes, memory_of(request, sizes.meta_bytes));
   record.memory_bytes = memory_bytes;
+  record.map = {.version = 1, .generation = 1, .targets = {}};
+  for (const model::TargetId& id : options_.targets) {
+    record.map.targets.push_back({.rank = id.rank,
+                                  .index = id.index,
+                                  .state = static_cast<uint32_t>(model::TargetState::up_in),
+                                  .weight = 1,
+                                  .generation = 1});
+  }
 
   const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
   ConfigTxn txn;
@@ -128,13 +139,32 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   co_return co_await build_pool(request, uuid, std::move(record));
 }
 
+wire::PoolMap Service::map_of(const PoolRecord& record) {
+  if (!record.map.targets.empty()) return record.map;
+  wire::PoolMap map{.version = 1, .generation = 1, .targets = {}};
+  map.targets.push_back(
+      {.state = static_cast<uint32_t>(model::TargetState::up_in), .weight = 1, .generation = 1});
+  return map;
+}
+
+Targets Service::targets_of(const PoolRecord& record) {
+  Targets targets;
+  for (const wire::Target& target : map_of(record).targets) {
+    targets.push_back({target.rank, target.index});
+  }
+  return targets;
+}
+
 wire::PoolReply Service::describe(const HeldPool& pool) {
   wire::PoolReply out;
   out.uuid = pool.uuid;
   out.label = pool.record.label;
-  out.target_count = options_.target_count;
-  out.engine_count = options_.engine_count;
-  out.map_version = 1;
+  out.map = map_of(pool.record);
+  std::set<uint32_t> ranks;
+  for (const wire::Target& target : out.map.targets) ranks.insert(target.rank);
+  out.target_count = static_cast<uint32_t>(out.map.targets.size());
+  out.engine_count = static_cast<uint32_t>(ranks.size());
+  out.map_version = out.map.version;
   out.props = pool.record.props;
   out.memory_bytes = pool.record.memory_bytes;
   if (const auto space = host_.space(pool.uuid)) {
@@ -144,9 +174,9 @@ wire::PoolReply Service::describe(const HeldPool& pool) {
     out.meta_free = space->meta_free;
     out.meta_used = space->meta_used;
   } else {
-    out.data_total = pool.record.data_bytes;
-    out.meta_total = pool.record.meta_bytes;
-    out.disabled_count = options_.target_count;
+    out.data_total = pool.record.data_bytes * out.target_count;
+    out.meta_total = pool.record.meta_bytes * out.target_count;
+    out.disabled_count = out.target_count;
   }
   return out;
 }
@@ -263,8 +293,9 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   const uint64_t id = new_handle_id();
   pool_handles_[id] = {
       .session = request.origin.session, .pool = pool.uuid, .access = request.access};
-  co_return co_await keep_handle(request, id,
-                                 {.uuid = pool.uuid, .handle = id, .access = request.access});
+  co_return co_await keep_handle(
+      request, id,
+      {.uuid = pool.uuid, .handle = id, .access = request.access, .map = map_of(pool.record)});
 }
 
 Task<Result<Service::Reply>> Service::pool_disconnect(const Request& request) {
@@ -300,7 +331,10 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
     }
   }
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
-  if (cont.record.state == State::ready) co_return co_await start_snapshots(pool, std::move(cont));
+  if (cont.record.state == State::ready) {
+    CO_TRY(rolled_back, co_await start_rollback(pool, cont));
+    co_return co_await start_snapshots(pool, std::move(cont));
+  }
   co_return Result<void>{};
 }
 
@@ -313,7 +347,8 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     co_return Result<void>{};
   }
   if (pool.record.state != State::ready) co_return Result<void>{};
-  const auto opened = co_await host_.open_pool(pool.uuid, pool.record.memory_bytes);
+  const auto opened =
+      co_await host_.open_pool(pool.uuid, targets_of(pool.record), pool.record.memory_bytes);
   if (!opened) {
     report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
                                 "): cannot be opened: " + opened.error().what() +

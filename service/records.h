@@ -13,19 +13,31 @@ namespace cairn::service {
 enum class State : uint32_t { none = 0, creating = 1, ready = 2, destroying = 3 };
 inline constexpr uint32_t kRecordVersion = 1;
 
+/// Targets in `map`; a record of before there were several names none: one target of rank 0.
 struct PoolRecord {
   static constexpr bool is_proto_message = true;
   uint32_t version = kRecordVersion;
   State state = State::none;
   std::string label;
-  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;
+  uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0;  // of each target
   uint32_t next_container = 1;
   std::vector<wire::Prop> props;
   uint64_t memory_bytes = 0;  // 0: the host's default
+  wire::PoolMap map;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.state), f(3, self.label), f(4, self.wal_bytes);
     f(5, self.meta_bytes), f(6, self.data_bytes), f(7, self.next_container), f(8, self.props);
-    f(9, self.memory_bytes);
+    f(9, self.memory_bytes), f(10, self.map);
+  }
+};
+
+/// A rollback that goes over several targets, of which some may have done it.
+struct RollbackIntent {
+  static constexpr bool is_proto_message = true;
+  uint64_t epoch = 0;  // of the snapshot; 0: none is under way
+  uint64_t session = 0, sequence = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.epoch), f(2, self.session), f(3, self.sequence);
   }
 };
 
@@ -37,9 +49,12 @@ struct ContRecord {
   std::string label;
   uint64_t open_time = 0, modify_time = 0;
   std::vector<wire::Prop> props;
+  uint32_t generation = 0;  // of placement; 0: made before there were several, which means 1
+  RollbackIntent rollback;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.state), f(3, self.number), f(4, self.label);
     f(5, self.open_time), f(6, self.modify_time), f(7, self.props);
+    f(8, self.generation), f(9, self.rollback);
   }
 };
 

@@ -22,7 +22,7 @@ namespace cairn::service {
 
 struct ServiceOptions {
   uint32_t engine_count = 1;
-  uint32_t target_count = 1;
+  Targets targets{{}};         // new pools have a shard on each
   bool read_only = false;      // whatever changes something is refused with no_perm
   /// Handles and answers outlive the process; else start() erases what an earlier one left. Without
   /// effect on a home that is read only.
@@ -146,6 +146,8 @@ class Service {
   Task<Result<Reply>> pool_query(const Request& request);
   Task<Result<HeldPool>> find_pool(std::string name);
   Task<Result<HeldPool>> load_pool(Uuid uuid);
+  static wire::PoolMap map_of(const PoolRecord& record);
+  static Targets targets_of(const PoolRecord& record);
   wire::PoolReply describe(const HeldPool& pool);
   Task<Result<void>> start_pool(HeldPool pool);
   Task<Result<void>> start_cont(Uuid pool, HeldCont cont);
@@ -186,6 +188,9 @@ class Service {
   Task<Result<Reply>> snap_list(ContHandle handle);
   Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
+  Task<Result<void>> begin_rollback(const Request& request, ContHandle handle);
+  Task<Result<void>> end_rollback(const Request& request, Uuid pool, Uuid cont);
+  Task<Result<void>> start_rollback(Uuid pool, HeldCont cont);
   Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
   Task<Result<void>> start_snapshots(Uuid pool, HeldCont cont);

@@ -34,6 +34,63 @@ TEST_F(ServiceTest, A_pool_keeps_the_memory_that_it_was_made_with) {
   EXPECT_EQ(code(call(request)), Errc::invalid);
 }
 
+TEST_F(ServiceTest, A_pool_has_a_shard_on_each_target_and_keeps_them) {
+  // Goal: the map is made once, told to whoever connects, and kept when the home has more targets
+  // later. Method: three targets, then five.
+  options_.targets = {{0, 0}, {0, 1}, {1, 0}};
+  restart();
+  ASSERT_TRUE(create_pool("three", 3 * kPoolBytes));
+  options_.targets.push_back({1, 1});
+  options_.targets.push_back({2, 0});
+  restart();
+  const auto connected = connect("three");
+  ASSERT_TRUE(connected);
+  EXPECT_EQ(connected->map.generation, 1u);
+  ASSERT_EQ(connected->map.targets.size(), 3u);
+  EXPECT_EQ(connected->map.targets[2],
+            (wire::Target{.rank = 1, .index = 0, .state = 4, .weight = 1, .generation = 1}));
+  EXPECT_EQ(host_.made_on[connected->uuid], (Targets{{0, 0}, {0, 1}, {1, 0}}));
+  EXPECT_EQ(host_.opened_on[connected->uuid], host_.made_on[connected->uuid]);
+  const auto about = call({.op = wire::Op::pool_query, .pool_handle = connected->handle});
+  ASSERT_TRUE(about);
+  EXPECT_EQ(about->pools[0].target_count, 3u);
+  EXPECT_EQ(about->pools[0].engine_count, 2u);
+  EXPECT_EQ(about->pools[0].map, connected->map);
+  ASSERT_TRUE(create_cont(connected->handle, "c"));
+  const auto opened = open_cont(connected->handle, "c");
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->map, connected->map);
+  EXPECT_EQ(opened->conts.at(0).generation, 1u);
+  EXPECT_EQ(code(create_pool("small", 4 * kPoolBytesMin)), Errc::invalid);
+}
+
+TEST_F(ServiceTest, A_pool_of_before_has_one_target) {
+  // Goal: records without a map or a generation go on. Method: take both away.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  stop();
+  for (auto& [key, entry] : config_.entries) {
+    if (key.starts_with("pools/")) {
+      auto record = parse_record<PoolRecord>(entry.value);
+      ASSERT_TRUE(record);
+      record->map = {};
+      entry.value = wire::proto_encode(*record);
+    } else if (key.find("/conts/") != key.npos) {
+      auto record = parse_record<ContRecord>(entry.value);
+      ASSERT_TRUE(record);
+      record->generation = 0;
+      entry.value = wire::proto_encode(*record);
+    }
+  }
+  options_.targets = {{0, 0}, {0, 1}};
+  start();
+  const auto connected = connect("tank");
+  ASSERT_TRUE(connected);
+  EXPECT_EQ(host_.opened_on[connected->uuid], (Targets{{0, 0}}));
+  ASSERT_EQ(connected->map.targets.size(), 1u);
+  EXPECT_EQ(open_cont(connected->handle, "c")->conts.at(0).generation, 1u);
+}
+
 TEST_F(ServiceTest, A_pool_has_a_unique_well_formed_label_and_a_sensible_size) {
   // Goal: bad requests make nothing. Method: each kind, then the good one, twice.
   for (const std::string label : {"", "a b", "01234567-89ab-cdef-0123-456789abcdef",

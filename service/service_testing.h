@@ -57,13 +57,15 @@ class MapConfig final : public ConfigStore {
 /// Engines that remember what they were told.
 class FakeHost final : public ShardHost {
  public:
-  Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) override {
+  Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) override {
+    made_on[pool] = targets;
     created_with[pool] = sizes.memory_bytes;
     pools.insert(pool);
     if (fail_create) co_return fail(Errc::no_space, "full");
     co_return Result<void>{};
   }
-  Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) override {
+  Task<Result<void>> open_pool(Uuid pool, Targets targets, uint64_t memory_bytes) override {
+    opened_on[pool] = targets;
     opened_with[pool] = memory_bytes;
     if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "no files");
     co_return Result<void>{};
@@ -113,8 +115,9 @@ class FakeHost final : public ShardHost {
     if (fresh) rolled_back.emplace_back(container, epoch);
     co_return Result<void>{};
   }
-  Task<Result<std::vector<model::Epoch>>> snapshots(Uuid, uint32_t container) override {
-    co_return std::vector<model::Epoch>(held[container].begin(), held[container].end());
+  Task<Result<HeldSnapshots>> snapshots(Uuid, uint32_t container) override {
+    const std::vector<model::Epoch> epochs(held[container].begin(), held[container].end());
+    co_return HeldSnapshots{epochs, epochs};
   }
   Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
   std::vector<wire::DeviceReply> devices() override {
@@ -138,6 +141,7 @@ class FakeHost final : public ShardHost {
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
   std::vector<Grant> grants;
+  std::map<Uuid, Targets> made_on, opened_on;
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::set<uint32_t> frozen;

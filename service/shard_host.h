@@ -19,6 +19,15 @@ struct ShardSizes {
   uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0, memory_bytes = 0;
 };
 
+/// The targets of a pool, none twice.
+using Targets = std::vector<model::TargetId>;
+
+/// Snapshots of a container, ascending.
+struct HeldSnapshots {
+  std::vector<model::Epoch> any;  // at least one shard holds it
+  std::vector<model::Epoch> all;  // every shard does
+};
+
 struct ShardSpace {
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
 };
@@ -43,11 +52,12 @@ class ShardHost {
  public:
   virtual ~ShardHost() = default;
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
-  /// remove_pool() removes. @error no_space, no_perm, io
-  virtual Task<Result<void>> create_pool(Uuid pool, ShardSizes sizes) = 0;
-  /// Opens the shards and serves them. @param memory_bytes  as in ShardSizes
-  /// @error checksum, format_invalid, format_newer, io, nonexistent
-  virtual Task<Result<void>> open_pool(Uuid pool, uint64_t memory_bytes) = 0;
+  /// remove_pool() removes. @param sizes  of each shard   @error no_space, no_perm, io
+  virtual Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
+  /// Opens the shards and serves them, all or none. @param memory_bytes  as in ShardSizes
+  /// @error checksum, format_invalid, format_newer, io
+  /// @error nonexistent  also: a target that no engine here has
+  virtual Task<Result<void>> open_pool(Uuid pool, Targets targets, uint64_t memory_bytes) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
   virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
   /// Removes the container's records; durable when it completes. Idempotent.
@@ -64,14 +74,15 @@ class ShardHost {
   /// What only it needed is freed in the background. Idempotent; durable when it completes.
   virtual Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container,
                                              model::Epoch epoch) = 0;
-  /// Snapshots that any shard of the pool holds, ascending.
-  virtual Task<Result<std::vector<model::Epoch>>> snapshots(Uuid pool, uint32_t container) = 0;
+  virtual Task<Result<HeldSnapshots>> snapshots(Uuid pool, uint32_t container) = 0;
   /// Makes the container what it was at that snapshot, its newest one; operations on it wait
-  /// meanwhile. Durable when it completes, ended at the next open after a crash. Of one origin it
-  /// happens once, also if a crash came between (no session: each time).
+  /// meanwhile, shard after shard. Durable when it completes; a shard that has begun ends it at the
+  /// next open after a crash, but others may not have begun. Of one origin it happens
+  /// once, also if a crash came between (no session: each time).
   /// @error nonexistent, busy (a newer one exists), unknown (the session was forgotten)
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                       Origin origin) = 0;
+  /// Sums over the shards.
   virtual Result<ShardSpace> space(const Uuid& pool) = 0;
   /// Where blobs are, and what is free there.
   virtual std::vector<wire::DeviceReply> devices() = 0;

@@ -59,11 +59,14 @@ Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t conta
   co_return epoch;
 }
 
-/// A freeze that ended before its snapshot came changed nothing: begins anew.
+/// A freeze that ended before its snapshot came changed nothing, nor did a transaction in between:
+/// begins anew.
 Task<Result<model::Epoch>> Service::snap_on_shards(Uuid pool, uint32_t container) {
   for (int i = 0; i < kSnapTriesMax; ++i) {
     const auto epoch = co_await try_snap_on_shards(pool, container);
-    if (epoch || epoch.error().code() != Errc::timed_out) co_return epoch;
+    if (epoch) co_return epoch;
+    const Errc code = epoch.error().code();
+    if (code != Errc::timed_out && code != Errc::busy) co_return epoch;
   }
   co_return fail(Errc::busy, "snapshot: the pool's shards are too slow now; try again");
 }
@@ -117,6 +120,57 @@ Task<Result<Service::Reply>> Service::snap_set_table(const Request& request, Con
   co_return Reply{};
 }
 
+/// Over several targets a crash may come between two of them. The note makes start() end it.
+Task<Result<void>> Service::begin_rollback(const Request& request, ContHandle handle) {
+  CO_TRY(pool, co_await load_pool(handle.pool));
+  if (targets_of(pool.record).size() == 1) co_return Result<void>{};
+  for (int i = 0; i < kTriesMax; ++i) {
+    CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+    cont.record.rollback = {.epoch = request.epoch,
+                            .session = request.origin.session,
+                            .sequence = request.origin.sequence};
+    ConfigTxn txn;
+    txn.expect(cont_key(handle.pool, handle.cont), cont.modified);
+    txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(cont.record));
+    const auto noted = co_await config_.commit(std::move(txn));
+    if (noted) co_return Result<void>{};
+    if (noted.error().code() != Errc::again) co_return fail(noted.error());
+  }
+  co_return fail(Errc::busy, "container: too many others change it; try again");
+}
+
+/// Takes the note back and, with the same commit, keeps the answer.
+Task<Result<void>> Service::end_rollback(const Request& request, Uuid pool, Uuid uuid) {
+  for (int i = 0; i < kTriesMax; ++i) {
+    CO_TRY(cont, co_await load_cont(pool, uuid));
+    ConfigTxn txn;
+    if (cont.record.rollback.epoch != 0) {
+      cont.record.rollback = {};
+      txn.expect(cont_key(pool, uuid), cont.modified);
+      txn.put(cont_key(pool, uuid), wire::proto_encode(cont.record));
+    }
+    const auto done = co_await commit_done(request, std::move(txn), {});
+    if (done || done.error().code() != Errc::again) co_return done;
+  }
+  co_return fail(Errc::busy, "container: too many others change it; try again");
+}
+
+/// Ends a rollback that a crash cut. Nobody has written since, so doing it again where it was done
+/// changes nothing. A resend of the request is answered, not executed.
+Task<Result<void>> Service::start_rollback(Uuid pool, HeldCont cont) {
+  const RollbackIntent intent = cont.record.rollback;
+  if (intent.epoch == 0 || options_.read_only) co_return Result<void>{};
+  const auto done = co_await host_.rollback(pool, cont.record.number, intent.epoch, {});
+  if (!done) {
+    report(Severity::error, "container " + to_string(cont.uuid) + ": a rollback cannot be ended, " +
+                                "some targets have done it: " + done.error().what());
+    co_return Result<void>{};
+  }
+  Request request;
+  request.origin = {.session = intent.session, .sequence = intent.sequence};
+  co_return co_await end_rollback(request, pool, cont.uuid);
+}
+
 /// Object id tables are objects of the container: those made after the snapshot go with the
 /// rollback, so none counts as whole from before it on. The shards' log decides: a resend after a
 /// crash passes them without effect.
@@ -139,10 +193,18 @@ Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, Cont
   const Request undecided;  // an answer goes with the last commit
   CO_TRY(prepared, co_await commit_in_cont(undecided, handle, std::move(txn), {}));
   step("snap.rollback.tables");
-  CO_TRY(done, co_await host_.rollback(handle.pool, cont.record.number, epoch,
-                                       keeps() ? request.origin : Origin{}));
+  CO_TRY(begun, co_await begin_rollback(request, handle));
+  step("snap.rollback.noted");
+  const auto done = co_await host_.rollback(handle.pool, cont.record.number, epoch,
+                                            keeps() ? request.origin : Origin{});
+  if (!done) {
+    // Whoever writes from now on must not lose it at the next start. What some targets have done
+    // stays; another rollback ends it.
+    CO_TRY(dropped, co_await end_rollback(undecided, handle.pool, handle.cont));
+    co_return fail(done.error());
+  }
   step("snap.rollback.shards");
-  CO_TRY(noted, co_await commit_done(request, {}, {}));
+  CO_TRY(noted, co_await end_rollback(request, handle.pool, handle.cont));
   co_return Reply{};
 }
 
@@ -178,12 +240,12 @@ Task<Result<void>> Service::start_snapshots(Uuid pool, HeldCont cont) {
                               "read: " + held.error().what());
     co_return Result<void>{};
   }
-  for (const model::Epoch epoch : *held) {
+  for (const model::Epoch epoch : held->any) {
     if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) != known.end()) continue;
     if (!options_.read_only) co_await drop_from_shards(pool, cont.record.number, epoch);
   }
   for (const wire::SnapReply& snapshot : known) {
-    if (std::ranges::binary_search(*held, snapshot.epoch)) continue;
+    if (std::ranges::binary_search(held->all, snapshot.epoch)) continue;
     report(Severity::error, "container " + to_string(cont.uuid) + ": a snapshot is missing in the "
                             "pool's files; what was overwritten since then is lost");
   }

@@ -127,6 +127,43 @@ TEST_F(SnapshotServiceTest, A_rollback_goes_to_the_newest_snapshot_only) {
   EXPECT_EQ(of_cont(wire::Op::snap_list, cont_)->snapshots.at(0).has_table, 0u);
 }
 
+TEST_F(SnapshotServiceTest, A_rollback_over_targets_is_ended_after_a_crash) {
+  // Goal: what some targets may have done, all do at the next start; on one target the shard's log
+  // is enough. Method: crash after the note, with a pool of two targets.
+  options_.targets = {{0, 0}, {0, 1}};
+  restart();
+  ASSERT_TRUE(create_pool("two", 2 * kPoolBytes));
+  pool_ = connect("two")->handle;
+  ASSERT_TRUE(create_cont(pool_, "c"));
+  cont_ = open_cont(pool_, "c")->handle;
+  const model::Epoch epoch = create()->first;
+  std::optional<std::map<std::string, ConfigEntry>> entries;
+  options_.at_step = [&](const char* step) {
+    if (std::string_view(step) == "snap.rollback.noted") entries = config_.entries;
+  };
+  stop();
+  start();
+  pool_ = connect("two")->handle;
+  cont_ = open_cont(pool_, "c")->handle;
+  const auto go = [&] {
+    return code(call({.op = wire::Op::snap_rollback, .cont_handle = cont_, .epoch = epoch}));
+  };
+  EXPECT_EQ(go(), Errc::ok);
+  ASSERT_TRUE(entries.has_value());
+  stop();
+  host_.rolled_back.clear();
+  start();  // it was ended: no note is left
+  EXPECT_TRUE(host_.rolled_back.empty());
+  stop();
+  options_.at_step = {};
+  config_.entries = *entries;
+  start();
+  ASSERT_EQ(host_.rolled_back.size(), 1u);
+  EXPECT_EQ(host_.rolled_back[0].second, epoch);
+  restart();
+  EXPECT_EQ(host_.rolled_back.size(), 1u);
+}
+
 TEST_F(SnapshotServiceTest, A_crash_inside_create_or_destroy_leaves_a_whole_snapshot_or_none) {
   // Goal: at every step. Method: config store and shards as they were at the step, started again.
   const model::Epoch kept = create()->first;

@@ -174,7 +174,7 @@ Task<Result<void>> write_aside(Shard::State& state, TxId id, const PendingRecord
   co_return written;
 }
 
-Task<Result<void>> commit_aside(Shard::State& state, TxId id) {
+Task<Result<void>> commit_aside(Shard::State& state, TxId id, Origin origin) {
   struct Head {
     index::Batch batch;
   };
@@ -194,7 +194,8 @@ Task<Result<void>> commit_aside(Shard::State& state, TxId id) {
     co_return fail(Errc::nonexistent, "transaction: not known, or over");
   }
   if (tx->state == TxState::committed) co_return co_await state.settle();
-  const media::Lsn at = state.commit({0, 0, state.next_epoch(), 0, 0}, head->batch);
+  const media::Lsn at =
+      state.commit({origin.session, origin.sequence, state.next_epoch(), 0, 0}, head->batch);
   tx->state = TxState::committed;
   CO_TRY(durable, co_await state.store->durable(at));
   start_folding(state, id);

@@ -24,8 +24,9 @@ Result<void> stand_aside(Shard::State& state, TxId id, const PendingRecords& pen
 Task<Result<void>> write_aside(Shard::State& state, TxId id, const PendingRecords& pending,
                                TxState final_state, Origin origin);
 
-/// Makes a prepared transaction a committed one; durable on return. @error io, no_memory
-Task<Result<void>> commit_aside(Shard::State& state, TxId id);
+/// Makes a prepared transaction a committed one, recorded as `origin`'s operation; durable on
+/// return. @error io, no_memory
+Task<Result<void>> commit_aside(Shard::State& state, TxId id, Origin origin);
 
 /// Folds a committed transaction in the background; nobody sees it before its end. Precondition:
 /// that it is committed is durable.

@@ -2,14 +2,11 @@
 
 #include "base/hash.h"
 #include "base/ordered_int.h"
+#include "model/object_order.h"
 
 namespace cairn::vos {
 
 namespace {
-
-constexpr uint32_t kIdStepInverse = 0x5c884641;  // of 999,999,937 modulo 2^32
-constexpr uint32_t kIdStep = 999'999'937;
-static_assert(static_cast<uint32_t>(uint64_t{kIdStep} * kIdStepInverse) == 1);
 
 constexpr uint8_t kIntegerTag = 1;
 
@@ -175,9 +172,8 @@ Key range_prefix(ContNumber container, Range range) {
 
 Key object_prefix(const ObjectPath& object, Range range) {
   Key key = range_prefix(object.container, range);
-  key.add_be64(object.oid.lo);
-  key.add_be32(static_cast<uint32_t>(object.oid.hi >> 32));
-  key.add_be32(static_cast<uint32_t>(object.oid.hi) * kIdStepInverse);
+  const auto order = model::object_order(object.oid);
+  key.add(view_of(order.data(), order.size()));
   key.add_ordered(object.shard);
   return key;
 }
@@ -433,8 +429,7 @@ Result<LevelBytes> level_bytes(ByteView live_key) {
 
 model::ObjectId object_id_of(ByteView bytes) {
   CHECK(bytes.size() == 16);
-  const uint32_t low = load_be32(bytes.data() + 12) * kIdStep;
-  return {load_be64(bytes.data()), uint64_t{load_be32(bytes.data() + 8)} << 32 | low};
+  return model::object_of_order(bytes.data());
 }
 
 Result<ParsedKey> parse_key(ByteView key) {

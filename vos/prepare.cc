@@ -58,7 +58,18 @@ Task<Result<Transacted>> Shard::prepare(TxId id, const TransactRequest& request)
   co_return tx.outcome(done);
 }
 
-Task<Result<void>> Shard::commit(TxId id) {
+Task<Result<std::optional<model::Epoch>>> Shard::begin_decision(Origin origin) {
+  CO_TRY(hold, state_->gate.enter());
+  co_return co_await begin_once(*state_, origin);
+}
+
+void Shard::end_decision(Origin origin, const Result<model::Epoch>& outcome) {
+  end_once(*state_, origin, outcome);
+}
+
+model::Epoch Shard::draw_epoch() { return state_->next_epoch(); }
+
+Task<Result<void>> Shard::commit(TxId id, Origin origin) {
   CO_TRY(hold, state_->gate.enter());
   const StandingTx* tx = state_->unresolved.find(id);
   if (tx == nullptr || (tx->resolving && tx->state != TxState::committed)) {
@@ -68,7 +79,7 @@ Task<Result<void>> Shard::commit(TxId id) {
     co_return fail(Errc::in_progress, "transaction: it is still being prepared");
   }
   if (tx->state == TxState::committed) co_return co_await state_->settle();
-  co_return co_await commit_aside(*state_, id);
+  co_return co_await commit_aside(*state_, id, origin);
 }
 
 Task<Result<void>> Shard::abort(TxId id) {

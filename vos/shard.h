@@ -6,8 +6,9 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -154,13 +155,23 @@ class Shard {
   /// @error already     it was committed   Others as transact()
   Task<Result<Transacted>> prepare(TxId id, const TransactRequest& request);
   /// Makes a prepared transaction visible, all of it at once. Again is fine while the shard
-  /// remembers it. @error nonexistent  no such transaction: never prepared, or over   @error io
-  Task<Result<void>> commit(TxId id);
+  /// remembers it. With an `origin` that begin_decision() noted, the commit is that request's
+  /// answer. @error nonexistent  no such transaction: never prepared, or over   @error io
+  Task<Result<void>> commit(TxId id, Origin origin = {});
   /// Drops a prepared transaction; one that is not there is fine.
   /// @error no_perm  it was committed   @error io
   Task<Result<void>> abort(TxId id);
   /// Prepared ones that wait for commit() or abort(), by id.
   std::vector<UnresolvedTx> unresolved() const;
+  /// For who decides about a transaction of several shards, on the one that keeps its outcome: as
+  /// update() recognises copies of a request. @returns the epoch of the one that was committed
+  /// before; nothing: go on, then end_decision(), and commit() with this origin before it
+  /// @error unknown  the session was forgotten
+  Task<Result<std::optional<model::Epoch>>> begin_decision(Origin origin);
+  /// @param outcome  the epoch of what was committed; after an error a copy may run
+  void end_decision(Origin origin, const Result<model::Epoch>& outcome);
+  /// For the epoch of such a transaction: one above all that this shard has issued.
+  model::Epoch draw_epoch();
 
   // Reads at an epoch. kEpochMax is what is newest. A snapshot's epoch always answers; any other
   // one answers tx_restart when something that was visible then may have been given back.

@@ -377,6 +377,30 @@ TEST(WireCodec, A_malformed_transaction_is_refused) {
   EXPECT_TRUE(out.empty());
 }
 
+TEST(WireCodec, Only_what_a_transaction_changes_or_reads_names_a_target) {
+  // Goal: targets come back as they went; elsewhere the header names it. Method: set it in each.
+  const std::vector<Sample> all = samples();
+  Request request = all[8].request;
+  auto& transact = std::get<ObjectTransact>(request.body);
+  std::get<ObjectUpdate>(transact.ops[0]).object.target = 7;
+  std::get<ObjectPunch>(transact.ops[1]).object.target = 8;
+  transact.reads[1].object.target = 9;
+  const auto decoded = decode_request(encoded(request));
+  ASSERT_TRUE(decoded.has_value() && (*decoded)->error.code() == Errc::ok);
+  const auto& back = std::get<ObjectTransact>((*decoded)->request.body);
+  EXPECT_EQ(std::get<ObjectUpdate>(back.ops[0]).object.target, 7u);
+  EXPECT_EQ(std::get<ObjectPunch>(back.ops[1]).object.target, 8u);
+  EXPECT_EQ(back.reads[1].object.target, 9u);
+  for (const size_t plain : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{6}}) {
+    Bytes bad = encoded(all[plain].request);
+    store_le32(&bad[sizeof(HeaderFormat) + offsetof(ObjectPart, target)], 1);
+    reseal(bad);
+    const auto refused = decode_request(bad);
+    ASSERT_TRUE(refused.has_value()) << plain;
+    EXPECT_EQ((*refused)->error.code(), Errc::format_invalid) << plain;
+  }
+}
+
 TEST(WireCodec, What_is_too_large_for_a_message_is_refused_whole) {
   // Goal: a sender learns that it must split, and nothing half is appended. Method: an iod whose
   // buffer claims more than the limit (never touched).

@@ -64,6 +64,31 @@ struct ControlRequest {
   }
 };
 
+/// A target of a pool.
+struct Target {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0, index = 0;
+  uint32_t state = 0;       // model::TargetState
+  uint32_t weight = 0;      // of placement
+  uint32_t generation = 0;  // of placement: the first one that it takes part in
+  friend bool operator==(const Target&, const Target&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.rank), f(2, self.index), f(3, self.state), f(4, self.weight);
+    f(5, self.generation);
+  }
+};
+
+struct PoolMap {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = 0;
+  uint32_t generation = 0;  // of placement, the newest
+  std::vector<Target> targets;
+  friend bool operator==(const PoolMap&, const PoolMap&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.generation), f(3, self.targets);
+  }
+};
+
 struct PoolReply {
   static constexpr bool is_proto_message = true;
   Uuid uuid;
@@ -72,11 +97,12 @@ struct PoolReply {
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
   std::vector<Prop> props;
   uint64_t memory_bytes = 0;
+  PoolMap map;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.label), f(3, self.target_count), f(4, self.engine_count);
     f(5, self.disabled_count), f(6, self.map_version), f(7, self.leader), f(8, self.data_total);
     f(9, self.data_free), f(10, self.meta_total), f(11, self.meta_free), f(12, self.meta_used);
-    f(13, self.props), f(14, self.memory_bytes);
+    f(13, self.props), f(14, self.memory_bytes), f(15, self.map);
   }
 };
 
@@ -87,9 +113,11 @@ struct ContReply {
   uint32_t handle_count = 0, snapshot_count = 0;
   uint64_t last_snapshot = 0, open_time = 0, modify_time = 0;
   std::vector<Prop> props;
+  uint32_t generation = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.label), f(3, self.handle_count), f(4, self.snapshot_count);
     f(5, self.last_snapshot), f(6, self.open_time), f(7, self.modify_time), f(8, self.props);
+    f(9, self.generation);
   }
 };
 
@@ -121,10 +149,11 @@ struct ControlReply {
   std::vector<SnapReply> snapshots;
   uint32_t access = 0;
   std::vector<DeviceReply> devices;
+  PoolMap map;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
-    f(9, self.snapshots), f(10, self.access), f(11, self.devices);
+    f(9, self.snapshots), f(10, self.access), f(11, self.devices), f(12, self.map);
   }
 };
 

@@ -71,6 +71,7 @@ struct Header {
 struct ObjectAddress {
   model::ObjectId oid;
   uint32_t shard = 0;
+  uint32_t target = 0;  // in an ObjectTransact: of the engine. Elsewhere the header's counts
   friend bool operator==(const ObjectAddress&, const ObjectAddress&) = default;
 };
 
@@ -131,7 +132,8 @@ struct ObjectTransact {
   std::vector<TransactRead> reads;
 };
 
-/// Objects of the handle's container on the target.
+/// Objects of the handle's container on the target, in the order of model/object_order.h. A
+/// position is a byte and the order of the object that it is behind: good on every target.
 struct ListObjects {
   uint32_t count_max = 0;
   ByteView position;

@@ -5,7 +5,8 @@
 //        0     8  oid_lo
 //        8     8  oid_hi
 //       16     4  shard
-//       20     4  reserved          zero
+//       20     4  target            transact: of the engine, which holds the shard; others: zero,
+//                                   the header names the target
 //       24     8  flags             conditions (model::cond); zero where the opcode has none
 //
 // update, fetch: ObjectPart, then
@@ -55,7 +56,7 @@ namespace cairn::wire {
 
 struct ObjectPart {
   U64le oid_lo, oid_hi;
-  U32le shard, reserved;
+  U32le shard, target;
   U64le flags;
 };
 static_assert(sizeof(ObjectPart) == 32 && offsetof(ObjectPart, flags) == 24);

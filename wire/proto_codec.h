@@ -81,7 +81,12 @@ struct ProtoWriter {
 
   template <class T>
   void operator()(uint32_t number, const T& value) {
-    if (value != T{}) put(number, value);
+    if constexpr (requires { &T::is_proto_message; }) {
+      // A nested message of default values is left out, like any other field.
+      if (!proto_encode(value).empty()) put(number, value);
+    } else {
+      if (value != T{}) put(number, value);
+    }
   }
   template <class T>
   void operator()(uint32_t number, const std::optional<T>& value) {

@@ -21,7 +21,7 @@ void put_object(Bytes& out, const ObjectAddress& object, uint64_t flags) {
   put(out, ObjectPart{.oid_lo = object.oid.lo,
                       .oid_hi = object.oid.hi,
                       .shard = object.shard,
-                      .reserved = 0,
+                      .target = object.target,
                       .flags = flags});
 }
 
@@ -100,6 +100,7 @@ void put_read(Bytes& out, const TransactRead& read) {
   part.object.oid_lo = read.object.oid.lo;
   part.object.oid_hi = read.object.oid.hi;
   part.object.shard = read.object.shard;
+  part.object.target = read.object.target;
   part.level = static_cast<uint8_t>(read.level);
   part.dkey_bytes = length_of(read.dkey);
   part.akey_bytes = length_of(read.akey);
@@ -228,14 +229,14 @@ struct TakenObject {
 };
 TakenObject take_object(Cursor& in) {
   const auto part = in.take<ObjectPart>();
-  in.expect(part.reserved.get() == 0);
   return {.address = {.oid = {.lo = part.oid_lo.get(), .hi = part.oid_hi.get()},
-                      .shard = part.shard.get()},
+                      .shard = part.shard.get(),
+                      .target = part.target.get()},
           .flags = part.flags.get()};
 }
 ObjectAddress take_address(Cursor& in) {
   const TakenObject object = take_object(in);
-  in.expect(object.flags == 0);
+  in.expect(object.flags == 0 && object.address.target == 0);
   return object.address;
 }
 
@@ -324,7 +325,7 @@ Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ByteView bulk = frame.bulk;
   ObjectUpdate update = take_update_body(in, bulk, decoded);
-  in.expect(bulk.empty());
+  in.expect(bulk.empty() && update.object.target == 0);
   TRY(done, in.finish());
   decoded.request.body = std::move(update);
   return {};
@@ -334,6 +335,7 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ObjectFetch fetch;
   const TakenObject object = take_object(in);
+  in.expect(object.address.target == 0);
   fetch.object = object.address;
   fetch.flags = object.flags;
   TakenIo io = take_io(in, kBulkBytesMax);
@@ -371,6 +373,7 @@ ObjectPunch take_punch_body(Cursor& in) {
 Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ObjectPunch punch = take_punch_body(in);
+  in.expect(punch.object.target == 0);
   TRY(done, in.finish());
   decoded.request.body = std::move(punch);
   return {};
@@ -378,12 +381,13 @@ Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
 
 TransactRead take_read(Cursor& in) {
   const auto part = in.take<ReadPart>();
-  in.expect(part.object.reserved.get() == 0 && part.object.flags.get() == 0);
+  in.expect(part.object.flags.get() == 0);
   in.expect(part.level <= static_cast<uint8_t>(ReadLevel::akey));
   in.expect_zero(bytes_of(part.reserved));
   TransactRead read;
   read.object = {.oid = {.lo = part.object.oid_lo.get(), .hi = part.object.oid_hi.get()},
-                 .shard = part.object.shard.get()};
+                 .shard = part.object.shard.get(),
+                 .target = part.object.target.get()};
   read.level = static_cast<ReadLevel>(part.level);
   read.dkey = in.take_bytes(part.dkey_bytes.get());
   read.akey = in.take_bytes(part.akey_bytes.get());

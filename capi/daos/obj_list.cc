@@ -185,6 +185,30 @@ Task<int> position_task(client::ContainerPtr container, model::ObjectId oid, Wha
   co_return der_of(position);
 }
 
+/// Anchors of the parts of a listing of dkeys. @param nr  0 or their number; gets it
+Task<int> split_task(client::ContainerPtr container, model::ObjectId oid, uint32_t* nr,
+                     daos_anchor_t* anchors) {
+  auto parts = co_await container->parts_of(oid, {});
+  if (!parts) co_return der_of(parts);
+  if (*nr != 0 && *nr != parts->size()) co_return -DER_INVAL;
+  *nr = static_cast<uint32_t>(parts->size());
+  for (size_t i = 0; anchors != nullptr && i < parts->size(); ++i) {
+    anchors[i] = {};
+    put_position(anchors[i], (*parts)[i], false);
+  }
+  co_return 0;
+}
+
+Task<int> anchor_task(client::ContainerPtr container, model::ObjectId oid, uint32_t index,
+                      daos_anchor_t* anchor) {
+  auto parts = co_await container->parts_of(oid, {});
+  if (!parts) co_return der_of(parts);
+  if (index >= parts->size()) co_return -DER_INVAL;
+  *anchor = {};
+  put_position(*anchor, (*parts)[index], false);
+  co_return 0;
+}
+
 bool at_end(const daos_anchor_t& anchor) { return anchor.da_type == DAOS_ANCHOR_TYPE_EOF; }
 
 }  // namespace
@@ -301,18 +325,15 @@ int daos_obj_query_key(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_
 int daos_obj_anchor_split(daos_handle_t oh, uint32_t* nr, daos_anchor_t* anchors) {
   const auto object = find<ObjectHandle>(oh);
   if (!object) return no_handle();
-  if (nr == nullptr || *nr > 1) return -DER_INVAL;  // one group: one part
-  *nr = 1;
-  if (anchors != nullptr) std::memset(anchors, 0, sizeof *anchors);
-  return 0;
+  if (nr == nullptr) return -DER_INVAL;
+  return call(split_task(object->container, object->oid, nr, anchors), nullptr);
 }
 
 int daos_obj_anchor_set(daos_handle_t oh, uint32_t index, daos_anchor_t* anchor) {
   const auto object = find<ObjectHandle>(oh);
   if (!object) return no_handle();
-  if (anchor == nullptr || index != 0) return -DER_INVAL;
-  std::memset(anchor, 0, sizeof *anchor);
-  return 0;
+  if (anchor == nullptr) return -DER_INVAL;
+  return call(anchor_task(object->container, object->oid, index, anchor), nullptr);
 }
 
 int daos_obj_key2anchor(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, daos_key_t* akey,

@@ -203,6 +203,10 @@ class FakeContainer final : public Container {
     CO_TRY(entered, co_await enter());
     co_return Bytes(key.begin(), key.end());
   }
+  Task<Result<std::vector<Bytes>>> parts_of(model::ObjectId, ByteView first) override {
+    CO_TRY(entered, co_await enter());
+    co_return std::vector<Bytes>{Bytes(first.begin(), first.end())};
+  }
   Task<Result<model::QueriedKey>> query_key_at(ReadAt view, model::ObjectId,
                                                model::QueryKeyRequest request) override {
     CO_TRY(entered, co_await enter(view));

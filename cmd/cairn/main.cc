@@ -41,16 +41,22 @@ client::HomeDevice parse_device(const std::string& text) {
   return device;
 }
 
-Outcome init(const std::vector<std::string>& devices) {
-  std::vector<client::HomeDevice> list;
+struct InitArguments {
+  std::vector<std::string> devices;
+  uint32_t targets = 1;
+};
+
+Outcome init(const InitArguments& a) {
+  client::HomeLayout layout{.targets = a.targets};
   Json names = Json::array();
-  for (const std::string& text : devices) {
-    list.push_back(parse_device(text));
-    names.push_back({{"path", list.back().path}, {"roles", list.back().roles}});
+  for (const std::string& text : a.devices) {
+    layout.devices.push_back(parse_device(text));
+    names.push_back({{"path", layout.devices.back().path}, {"roles", layout.devices.back().roles}});
   }
-  const auto made = client::make_home({}, std::move(list));
+  const auto made = client::make_home({}, std::move(layout));
   if (!made) return failure("cannot make the home " + home_name(), made.error());
-  return Reply{"Home " + home_name() + " is made\n", {{"home", home_name()}, {"devices", names}}};
+  return Reply{"Home " + home_name() + " is made\n",
+               {{"home", home_name()}, {"devices", names}, {"targets", a.targets}}};
 }
 
 Outcome status() {
@@ -69,17 +75,20 @@ Outcome status() {
     metadata += pool.meta_used;
     list.push_back({{"label", pool.label},
                     {"uuid", to_string(pool.uuid)},
+                    {"targets", pool.target_count},
+                    {"engines", pool.engine_count},
                     {"data_total", pool.data_total},
                     {"data_free", pool.data_free},
                     {"meta_total", pool.meta_total},
                     {"meta_free", pool.meta_free},
                     {"meta_used", pool.meta_used}});
-    rows.push_back({short_name(pool), si_bytes(pool.data_total + pool.meta_total),
+    rows.push_back({short_name(pool), std::to_string(pool.target_count),
+                    si_bytes(pool.data_total + pool.meta_total),
                     si_bytes(pool.data_total - pool.data_free), si_bytes(pool.meta_used)});
   }
   std::string text = "Home " + home_name() + ": " + std::to_string(pools->size()) + " pool" +
                      (pools->size() == 1 ? "" : "s") + "\n" + server_text(server);
-  if (!rows.empty()) text += table({"Pool", "Size", "Data", "Metadata"}, rows);
+  if (!rows.empty()) text += table({"Pool", "Targets", "Size", "Data", "Metadata"}, rows);
   if (!devices) return failure("cannot look at the devices", devices.error());
   Json device_list = Json::array();
   rows.clear();
@@ -196,13 +205,16 @@ int main(int argc, char** argv) {
   using namespace cairn::tool;
   Tool tool("cairn", "Looks at a home (CAIRN_HOME, default ~/.cairn) of the store");
   Command& init_command = tool.command("", "init", {}, "Makes a home, on devices of your choice");
-  std::vector<std::string> devices;
+  InitArguments init_arguments;
   init_command.app->add_option(
-      "-d,--device", devices,
+      "-d,--device", init_arguments.devices,
       "PATH[=ROLES[,wipe]]: a directory, block device or large file for the blobs of pools; ROLES "
       "are wal, meta, data (default: all). May be given several times. Without it, blobs are files "
       "in the home");
-  init_command.run = [&devices] { return init(devices); };
+  init_command.app->add_option("-t,--targets", init_arguments.targets,
+                               "targets of the home, 1 to 64: pools have a shard on each, and wide "
+                               "objects spread over them (default: 1)");
+  init_command.run = [&init_arguments] { return init(init_arguments); };
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;
   add_server_commands(tool);

@@ -34,6 +34,7 @@ void add_options(tool::Tool& tool, Ddb& ddb, Options& o) {
   app.add_option("-s,--vos_path", ddb.place.directory, "a pool's directory, HOME/pools/UUID");
   app.add_option("--home,-p,--db_path", ddb.place.home, "a home (default CAIRN_HOME)");
   app.add_option("--pool", ddb.place.pool, "the pool's label or UUID");
+  app.add_option("--target", ddb.place.target, "the target whose shard it is (default 0)");
   app.add_option("-f,--cmd_file", o.file, "run the commands of a file");
   app.add_option("--debug", o.debug_level, "taken and ignored; CAIRN_LOG chooses what is reported");
   app.add_option("--log_dir", o.log_directory, "taken and ignored; reports go to stderr");

@@ -77,8 +77,13 @@ Result<void> Session::find_place(const Place& place) {
     std::error_code error;
     fs::path path = fs::absolute(place.directory, error).lexically_normal();
     if (!path.has_filename()) path = path.parent_path();
-    if (path.filename() == "0" && is_file(path.string() + "/meta")) path = path.parent_path();
-    directory_ = path.string() + "/0";
+    std::string target = std::to_string(place.target);
+    const std::string last = path.filename();
+    if (last.find_first_not_of("0123456789") == last.npos && is_file(path.string() + "/meta")) {
+      target = last;
+      path = path.parent_path();
+    }
+    directory_ = path.string() + "/" + target;
     if (!is_file(directory_ + "/meta") && is_file(path.string() + "/meta")) directory_ = path;
     if (!is_file(directory_ + "/meta")) {
       report(Severity::error, path.string() +
@@ -104,7 +109,8 @@ Result<void> Session::find_place(const Place& place) {
   if (directory_.empty()) {
     if (!named) return named;
     if (pool_.is_nil()) return no_such_pool(home_, place.pool);
-    directory_ = home_ + "/pools/" + to_string(pool_) + "/0";
+    target_ = place.target;
+    directory_ = home_ + "/pools/" + to_string(pool_) + "/" + std::to_string(target_);
     // The pool's blobs may lie on devices.
     auto storage = run(embed::Storage::open(*reactor_, home_, file->uuid));
     if (!storage) return fail(storage.error());
@@ -150,7 +156,7 @@ Task<Result<void>> Session::read_names() {
 
 Task<Result<void>> Session::open_files() {
   if (storage_) {
-    CO_TRY(blobs, co_await storage_->open(pool_));
+    CO_TRY(blobs, co_await storage_->open(pool_, target_));
     files_ = std::move(blobs);
   } else {
     CO_TRY(blobs, co_await embed::open_blob_files(*reactor_, directory_));

@@ -20,9 +20,10 @@ namespace cairn::ddb {
 
 /// Which shard. Either a directory, or a home and a pool.
 struct Place {
-  std::string directory;  // of a pool (HOME/pools/UUID), or the directory 0 in it
+  std::string directory;  // of a pool (HOME/pools/UUID), or of one of its targets in it
   std::string home;       // empty: CAIRN_HOME, else ~/.cairn
   std::string pool;       // label or UUID
+  uint32_t target = 0;    // whose shard; a directory of a target names it, too
 };
 
 class Session {
@@ -62,6 +63,7 @@ class Session {
   bool writable_ = false;
   std::string home_, directory_, pool_name_;
   Uuid pool_;
+  uint32_t target_ = 0;
   embed::HomeLock lock_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Context> context_;

@@ -36,13 +36,18 @@ Task<void> check_config(HomeGraph& graph, StoreReport& report) {
   report.loss_count = report.losses.size();
 }
 
-/// Labels and containers; what cannot be read is not named.
-Task<void> load_names(HomeGraph& graph, Uuid pool, StoreReport& report) {
+/// Labels, containers and targets; what cannot be read is not named.
+Task<void> load_names(HomeGraph& graph, Uuid pool, StoreReport& report,
+                      std::vector<uint32_t>& targets) {
   const auto entry = co_await graph.config().get(service::pool_key(pool));
   if (entry && *entry) {
     const auto record = service::parse_record<service::PoolRecord>((*entry)->value);
     if (record) report.label = record->label;
+    if (record) {
+      for (const wire::Target& target : record->map.targets) targets.push_back(target.index);
+    }
   }
+  if (targets.empty()) targets.push_back(0);
   const std::string prefix = service::conts_prefix(pool);
   const auto entries = co_await graph.config().range(prefix);
   if (!entries) co_return;
@@ -81,25 +86,32 @@ Task<Result<void>> scrub_shard(Reactor& reactor, vos::Shard& shard, const HomeCh
   co_return Result<void>{};
 }
 
+Task<void> look_at_shard(HomeGraph& graph, vos::Shard* shard, const HomeCheckOptions& options,
+                         StoreReport& report) {
+  if (shard == nullptr) {
+    report.problems.emplace_back("cannot be opened; the line above says why");
+    co_return;
+  }
+  const auto done = options.scrub
+                        ? co_await scrub_shard(graph.context().reactor(), *shard, options, report)
+                        : co_await check_shard(*shard, options.read_data, report);
+  if (!done) report.problems.emplace_back(done.error().what());
+}
+
 Task<Result<std::vector<StoreReport>>> check_graph(HomeGraph& graph,
                                                    const HomeCheckOptions& options) {
   std::vector<StoreReport> reports(1);
   co_await check_config(graph, reports.front());
   CO_TRY(pools, co_await graph.service().pools());
   for (const Uuid& pool : pools) {
-    StoreReport& report = reports.emplace_back();
-    report.name = "pools/" + to_string(pool);
-    report.is_shard = true;
-    co_await load_names(graph, pool, report);
-    vos::Shard* shard = graph.shards().shard(pool);
-    if (shard == nullptr) {
-      report.problems.emplace_back("cannot be opened; the line above says why");
-      continue;
+    StoreReport blank{.name = "pools/" + to_string(pool), .is_shard = true};
+    std::vector<uint32_t> targets;
+    co_await load_names(graph, pool, blank, targets);
+    for (const uint32_t target : targets) {
+      StoreReport& report = reports.emplace_back(blank);
+      if (targets.size() > 1) report.name += "/" + std::to_string(target);
+      co_await look_at_shard(graph, graph.shards().shard(pool, target), options, report);
     }
-    const auto done = options.scrub
-                          ? co_await scrub_shard(graph.context().reactor(), *shard, options, report)
-                          : co_await check_shard(*shard, options.read_data, report);
-    if (!done) report.problems.emplace_back(done.error().what());
   }
   co_return reports;
 }

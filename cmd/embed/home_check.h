@@ -19,7 +19,7 @@ struct ContainerName {
 
 /// What was found in one store.
 struct StoreReport {
-  std::string name;   // "system" or "pools/UUID"
+  std::string name;   // "system"; "pools/UUID", or "pools/UUID/TARGET" where there are several
   std::string label;  // of the pool
   bool is_shard = false;
   uint64_t pages = 0, records = 0, blocks = 0;

@@ -12,6 +12,8 @@ uint32_t checksum_of(const HomeHeader& header) {
   return crc32c(view_of(&header, offsetof(HomeHeader, checksum)));
 }
 
+uint32_t format_of(uint32_t target_count) { return target_count == 1 ? 1 : 2; }
+
 bool begins_like_a_home(ByteView bytes) {
   const size_t known = std::min(bytes.size(), kHomeMagic.size());
   return known == 0 || std::memcmp(bytes.data(), kHomeMagic.data(), known) == 0;
@@ -20,8 +22,12 @@ bool begins_like_a_home(ByteView bytes) {
 }  // namespace
 
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home) {
-  HomeHeader header{.magic = kHomeMagic, .format = kHomeFormat, .target_count = uint32_t{1},
-                    .uuid = home.uuid.bytes, .created_ns = home.created_ns, .reserved = {},
+  HomeHeader header{.magic = kHomeMagic,
+                    .format = format_of(home.target_count),
+                    .target_count = home.target_count,
+                    .uuid = home.uuid.bytes,
+                    .created_ns = home.created_ns,
+                    .reserved = {},
                     .checksum = {}};
   header.checksum = checksum_of(header);
   std::array<std::byte, sizeof(HomeHeader)> out;
@@ -45,11 +51,13 @@ Result<HomeFile> parse_home(ByteView bytes) {
     return fail(Errc::format_newer, "home: written by a newer version");
   }
   const bool zero = std::ranges::all_of(header.reserved, [](uint8_t b) { return b == 0; });
-  if (header.format.get() != kHomeFormat || bytes.size() != sizeof(HomeHeader) || !zero ||
-      header.target_count.get() != 1) {
+  const uint32_t target_count = header.target_count.get();
+  if (header.format.get() != format_of(target_count) || bytes.size() != sizeof(HomeHeader) ||
+      !zero || target_count == 0 || target_count > kHomeTargetsMax) {
     return fail(Errc::format_invalid, "home: a field has a value that no version writes");
   }
-  return HomeFile{.uuid = {header.uuid}, .created_ns = header.created_ns.get()};
+  return HomeFile{
+      .uuid = {header.uuid}, .created_ns = header.created_ns.get(), .target_count = target_count};
 }
 
 }  // namespace cairn::embed

@@ -1,18 +1,18 @@
-// cmd/embed/home_format.h - the file `home`, which makes a directory a home, format 1.
-// Little-endian. Newer versions keep these 64 bytes as they are, so that older programs can say
-// "newer".
+// cmd/embed/home_format.h - the file `home`, which makes a directory a home, formats 1
+// and 2. Little-endian. Newer versions keep these 64 bytes as they are, so that older programs can
+// say "newer".
 //
 //   offset  size  field       meaning
 //        0     8  magic       "CAIRNHOM"
-//        8     4  format      1; greater = written by a newer version
-//       12     4  target_count  of the one engine; 1
+//        8     4  format      1, or 2 with several targets; greater = written by a newer version
+//       12     4  target_count  of the one engine: 1 in format 1, 2..64 in format 2
 //       16    16  uuid        of the home (the system)
 //       32     8  created_ns  wall clock at creation, ns since 1970
 //       40    20  reserved    zero
 //       60     4  checksum    CRC32C of bytes [0, 60)
 //
-// Valid iff: 64 bytes, magic and checksum match, target_count is 1. A file that only lacks the
-// magic, its checksum fitting the right one, is a damaged home, not a foreign file.
+// Valid iff: 64 bytes, magic and checksum match, target_count fits the format. A file that only
+// lacks the magic, its checksum fitting the right one, is a damaged home, not a foreign file.
 #pragma once
 
 #include <array>
@@ -40,11 +40,15 @@ static_assert(offsetof(HomeHeader, checksum) == 60);
 static_assert(std::has_unique_object_representations_v<HomeHeader>);
 
 inline constexpr std::array<char, 8> kHomeMagic = {'C', 'A', 'I', 'R', 'N', 'H', 'O', 'M'};
-inline constexpr uint32_t kHomeFormat = 1;
+/// The newest. What has one target is written in format 1, which older programs can open.
+inline constexpr uint32_t kHomeFormat = 2;
+/// Of the engine of a home: more shards than that share a core's time badly.
+inline constexpr uint32_t kHomeTargetsMax = 64;
 
 struct HomeFile {
   Uuid uuid;
   uint64_t created_ns = 0;
+  uint32_t target_count = 1;  // 1..kHomeTargetsMax
 };
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home);
 /// @error format_invalid  not a home's file   @error format_newer

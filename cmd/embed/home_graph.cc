@@ -89,7 +89,8 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   context_ = std::make_unique<Context>(*reactor_, ContextOptions{.helper = true});
   file_ = found ? *found
                 : HomeFile{.uuid = uuid_from_random(system_random().bytes16()),
-                           .created_ns = system_clock().wall_ns()};
+                           .created_ns = system_clock().wall_ns(),
+                           .target_count = options.targets};
   return context_->run(start(std::move(options), !found));
 }
 
@@ -123,12 +124,20 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
   storage_ = std::move(storage);
   incarnation_ = reactor_->random().next();
   engine_ = std::make_unique<engine::Engine>(
-      *reactor_, engine::EngineOptions{.system = file_.uuid, .rank = kEngine.rank,
-                                       .incarnation = incarnation_});
-  shards_ = std::make_unique<HomeShards>(*reactor_, *engine_, *storage_);
+      *reactor_, engine::EngineOptions{.system = file_.uuid,
+                                       .rank = kEngine.rank,
+                                       .incarnation = incarnation_,
+                                       .target_count = file_.target_count});
+  shards_ = std::make_unique<HomeShards>(
+      *reactor_, *engine_, *storage_,
+      HomeShardsOptions{
+          .rank = kEngine.rank, .target_count = file_.target_count, .at_step = options.at_step});
+  service::Targets targets;
+  for (uint32_t i = 0; i < file_.target_count; ++i) targets.push_back({kEngine.rank, i});
   service_ = std::make_unique<service::Service>(
       *reactor_, *config_, *shards_,
-      service::ServiceOptions{.read_only = options.home.read_only,
+      service::ServiceOptions{.targets = std::move(targets),
+                              .read_only = options.home.read_only,
                               .keep_handles = options.keep_handles,
                               .at_step = std::move(options.at_step)});
   engine_->set_control([this](engine::ControlCall call) {

@@ -22,6 +22,7 @@ namespace cairn::embed {
 struct GraphOptions {
   client::HomeOptions home;
   std::vector<client::HomeDevice> devices = {};   // for a home that is made now
+  uint32_t targets = 1;                           // as above
   HomeUse use = HomeUse::embed;
   Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles

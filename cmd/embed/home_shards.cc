@@ -8,22 +8,16 @@ namespace cairn::embed {
 
 namespace {
 
-/// Of a pool that was made without a word about memory: all of its metadata, but no more than an
-/// eighth of the machine's memory.
-uint64_t default_memory(uint64_t meta_bytes) {
+/// Of a pool that was made without a word about memory, for each target: all of its metadata, but
+/// together no more than an eighth of the machine's memory.
+uint64_t default_memory(uint64_t meta_bytes, uint32_t target_count) {
   constexpr uint64_t kLeast = 64ull << 20;
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long page_bytes = sysconf(_SC_PAGESIZE);
   const uint64_t machine =
       pages > 0 && page_bytes > 0 ? uint64_t(pages) * uint64_t(page_bytes) : kLeast * 8;
-  return std::clamp(meta_bytes, kLeast, std::max(kLeast, machine / 8));
-}
-
-vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) {
-  vos::ShardOptions options;
-  options.store.memory_bytes =
-      memory_bytes != 0 ? memory_bytes : default_memory(blobs.meta->size_bytes());
-  return options;
+  const uint64_t least = kLeast / std::min(target_count, 4u);
+  return std::clamp(meta_bytes, least, std::max(least, machine / 8 / target_count));
 }
 
 engine::HandleSpec spec_of(const service::Grant& grant) {
@@ -35,30 +29,84 @@ engine::HandleSpec spec_of(const service::Grant& grant) {
 
 }  // namespace
 
-Task<Result<void>> HomeShards::create_pool(Uuid pool, service::ShardSizes sizes) {
-  CO_TRY(blobs, co_await storage_.create(pool, sizes));
+vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& blobs) const {
+  vos::ShardOptions options;
+  options.store.memory_bytes =
+      memory_bytes != 0 ? memory_bytes
+                        : default_memory(blobs.meta->size_bytes(), options_.target_count);
+  return options;
+}
+
+Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) const {
+  std::vector<uint32_t> out;
+  for (const model::TargetId& target : targets) {
+    if (target.rank != options_.rank || target.index >= options_.target_count) {
+      return fail(Errc::nonexistent, "pool: it has a target that no engine here has");
+    }
+    out.push_back(target.index);
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+Task<Result<void>> HomeShards::create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes) {
+  CO_TRY(blobs, co_await storage_.create(pool, target, sizes));
   CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool,
                                             options_for(sizes.memory_bytes, blobs)));
-  engine_.add_shard(pool, *shard);
-  pools_[pool] = Pool{std::move(blobs), std::move(shard)};
+  pools_[pool][target] = {std::move(blobs), std::move(shard)};
   co_return Result<void>{};
 }
 
-Task<Result<void>> HomeShards::open_pool(Uuid pool, uint64_t memory_bytes) {
-  CO_TRY(blobs, co_await storage_.open(pool));
+Task<Result<void>> HomeShards::open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes) {
+  CO_TRY(blobs, co_await storage_.open(pool, target));
   CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool,
                                           options_for(memory_bytes, blobs)));
-  engine_.add_shard(pool, *shard);
-  pools_[pool] = Pool{std::move(blobs), std::move(shard)};
+  pools_[pool][target] = {std::move(blobs), std::move(shard)};
   co_return Result<void>{};
+}
+
+void HomeShards::serve(const Uuid& pool) {
+  for (const auto& [target, one] : pools_[pool]) engine_.add_shard(pool, target, *one.shard);
+}
+
+Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
+                                           service::ShardSizes sizes) {
+  CO_TRY(indexes, mine(targets));
+  for (const uint32_t target : indexes) {
+    if (target != indexes.front()) step("target.create");
+    CO_TRY(made, co_await create_shard(pool, target, sizes));
+  }
+  serve(pool);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
+                                         uint64_t memory_bytes) {
+  CO_TRY(indexes, mine(targets));
+  for (const uint32_t target : indexes) {
+    const auto opened = co_await open_shard(pool, target, memory_bytes);
+    if (opened) continue;
+    // Why it could not be opened is what counts.
+    [[maybe_unused]] const auto closed = co_await close_pool(pool);
+    co_return fail(opened.error());
+  }
+  serve(pool);
+  const auto resolved = co_await engine_.resolve_transactions(pool);
+  if (resolved) co_return Result<void>{};
+  [[maybe_unused]] const auto closed = co_await close_pool(pool);
+  co_return fail(resolved.error());
 }
 
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
-  co_await engine_.remove_shard(uuid);
+  co_await engine_.remove_shards(uuid);
   auto found = pools_.extract(uuid);
-  if (found.empty()) co_return Result<void>{};
-  const auto closed = co_await found.mapped().shard->close();
-  co_return closed;
+  Result<void> first;
+  if (found.empty()) co_return first;
+  for (auto& [target, one] : found.mapped()) {
+    const auto closed = co_await one.shard->close();
+    if (first && !closed) first = closed;
+  }
+  co_return first;
 }
 
 Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
@@ -69,48 +117,83 @@ Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
 
 Task<Result<void>> HomeShards::destroy_container(Uuid pool, uint32_t container) {
   co_await engine_.evict_container(pool, container);
-  CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->destroy_container(container);
+  CO_TRY(shards, shards_of(pool));
+  for (const AtTarget& at : shards) {
+    before(at, "target.destroy");
+    CO_TRY(done, co_await at.shard->destroy_container(container));
+  }
+  co_return Result<void>{};
 }
 
-Result<vos::Shard*> HomeShards::open_shard(const Uuid& pool) const {
-  vos::Shard* const shard = engine_.shard(pool);
-  if (shard == nullptr) return fail(Errc::nonexistent, "pool: not open");
-  return shard;
+Result<std::vector<HomeShards::AtTarget>> HomeShards::shards_of(const Uuid& pool) const {
+  const auto found = pools_.find(pool);
+  if (found == pools_.end()) return fail(Errc::nonexistent, "pool: not open");
+  std::vector<AtTarget> out;
+  for (const auto& [target, one] : found->second) out.push_back({target, one.shard.get()});
+  return out;
 }
 
 Task<Result<model::Epoch>> HomeShards::freeze_container(Uuid pool, uint32_t container) {
-  CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->freeze_container(container);
+  CO_TRY(shards, shards_of(pool));
+  model::Epoch newest = 0;
+  for (const AtTarget& at : shards) {
+    CO_TRY(epoch, co_await at.shard->freeze_container(container));
+    newest = std::max(newest, epoch);
+  }
+  co_return newest;
 }
 
 Task<void> HomeShards::unfreeze_container(Uuid pool, uint32_t container) {
-  if (const auto shard = open_shard(pool)) (*shard)->unfreeze_container(container);
-  co_return;
+  const auto shards = shards_of(pool);
+  if (!shards) co_return;
+  for (const AtTarget& at : *shards) at.shard->unfreeze_container(container);
 }
 
 Task<Result<void>> HomeShards::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
-  CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->add_snapshot(container, epoch);
+  CO_TRY(shards, shards_of(pool));
+  for (const AtTarget& at : shards) {
+    before(at, "target.snapshot");
+    CO_TRY(added, co_await at.shard->add_snapshot(container, epoch));
+  }
+  co_return Result<void>{};
 }
 
 Task<Result<void>> HomeShards::remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
-  CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->remove_snapshot(container, epoch);
+  CO_TRY(shards, shards_of(pool));
+  Result<void> first;
+  for (const AtTarget& at : shards) {
+    before(at, "target.unsnapshot");
+    const auto removed = co_await at.shard->remove_snapshot(container, epoch);
+    if (first && !removed) first = removed;
+  }
+  co_return first;
 }
 
-Task<Result<std::vector<model::Epoch>>> HomeShards::snapshots(Uuid pool, uint32_t container) {
-  CO_TRY(shard, open_shard(pool));
-  co_return shard->snapshots(container);
+Task<Result<service::HeldSnapshots>> HomeShards::snapshots(Uuid pool, uint32_t container) {
+  CO_TRY(shards, shards_of(pool));
+  std::map<model::Epoch, size_t> holders;
+  for (const AtTarget& at : shards) {
+    for (const model::Epoch epoch : at.shard->snapshots(container)) ++holders[epoch];
+  }
+  service::HeldSnapshots held;
+  for (const auto& [epoch, count] : holders) {
+    held.any.push_back(epoch);
+    if (count == shards.size()) held.all.push_back(epoch);
+  }
+  co_return held;
 }
 
 Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                         service::Origin origin) {
-  CO_TRY(shard, open_shard(pool));
-  co_return co_await shard->rollback(container, epoch,
-                                     {.session = origin.session,
-                                      .sequence = origin.sequence,
-                                      .acknowledged_below = origin.acknowledged_below});
+  CO_TRY(shards, shards_of(pool));
+  for (const AtTarget& at : shards) {
+    before(at, "target.rollback");
+    CO_TRY(done, co_await at.shard->rollback(container, epoch,
+                                             {.session = origin.session,
+                                              .sequence = origin.sequence,
+                                              .acknowledged_below = origin.acknowledged_below}));
+  }
+  co_return Result<void>{};
 }
 
 std::vector<wire::DeviceReply> HomeShards::devices() {
@@ -125,11 +208,17 @@ std::vector<wire::DeviceReply> HomeShards::devices() {
 }
 
 Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
-  TRY(shard, open_shard(pool));
-  const vos::ShardUsage usage = shard->usage();
-  return service::ShardSpace{.data_total = usage.data_total, .data_free = usage.data_free,
-                             .meta_total = usage.meta_total, .meta_free = usage.meta_free,
-                             .meta_used = usage.meta_used};
+  TRY(shards, shards_of(pool));
+  service::ShardSpace space;
+  for (const AtTarget& at : shards) {
+    const vos::ShardUsage usage = at.shard->usage();
+    space.data_total += usage.data_total;
+    space.data_free += usage.data_free;
+    space.meta_total += usage.meta_total;
+    space.meta_free += usage.meta_free;
+    space.meta_used += usage.meta_used;
+  }
+  return space;
 }
 
 Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {

@@ -106,8 +106,12 @@ Result<void> stop_server(const std::string& path) {
   return embed::dismiss_server(resolved, true);
 }
 
-Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices) {
+Result<void> make_home(const std::string& path, HomeLayout layout) {
   TRY(resolved, embed::resolve_home(path));
+  if (layout.targets == 0 || layout.targets > embed::kHomeTargetsMax) {
+    report(Severity::error, resolved + ": a home has 1 to 64 targets");
+    return fail(Errc::invalid, "home: a home has 1 to 64 targets");
+  }
   HomeOptions options;
   options.path = resolved;
   if (access((resolved + "/home").c_str(), F_OK) == 0) {
@@ -115,8 +119,9 @@ Result<void> make_home(const std::string& path, std::vector<HomeDevice> devices)
                                        "directory with CAIRN_HOME");
     return fail(Errc::already, "home: there is one already");
   }
-  TRY(graph,
-      embed::HomeGraph::open({.home = std::move(options), .devices = std::move(devices)}));
+  TRY(graph, embed::HomeGraph::open({.home = std::move(options),
+                                     .devices = std::move(layout.devices),
+                                     .targets = layout.targets}));
   return graph->close();
 }
 

@@ -263,16 +263,16 @@ TEST_F(HomeTest, A_damaged_or_foreign_home_file_is_named) {
 }
 
 TEST_F(HomeTest, A_newer_home_is_refused_as_newer) {
-  // Goal: an older program does not touch a newer home. Method: format 2, its checksum right.
+  // Goal: an older program does not touch a newer home. Method: format 3, its checksum right.
   make_home();
   const Bytes good = read_file("home");
   embed::HomeHeader header;
   std::memcpy(&header, good.data(), sizeof(header));
-  header.format = uint32_t{2};
+  header.format = uint32_t{3};
   header.checksum = crc32c(view_of(&header, 60));
   write_file("home", view_of(&header, sizeof(header)));
   EXPECT_EQ(open_code(), Errc::format_newer);
-  EXPECT_EQ(read_file("home").at(8), std::byte{2});
+  EXPECT_EQ(read_file("home").at(8), std::byte{3});
 }
 
 TEST_F(HomeTest, A_directory_with_other_files_is_left_alone) {
@@ -472,7 +472,7 @@ TEST_F(HomeTest, A_crash_inside_a_snapshots_life_leaves_it_whole_or_gone) {
     const auto listed = run(*system, (*cont)->snap_list());
     ASSERT_TRUE(listed && listed->size() == 1) << step;
     EXPECT_EQ(listed->front().epoch, kept);
-    shard = (*graph)->shards().shard((*pool)->uuid());
+    shard = (*graph)->shards().shard((*pool)->uuid(), 0);
     ASSERT_NE(shard, nullptr);
     EXPECT_EQ(shard->snapshots(1), std::vector<model::Epoch>{kept}) << step;
     EXPECT_EQ(get(*system, *at_epoch(*cont, kept), 1), "first") << step;

@@ -262,23 +262,23 @@ Task<Result<DevicePtr>> Storage::open_role(BlobId id) {
   co_return media::make_striped(reactor_, std::move(parts));
 }
 
-Task<Result<Blobs>> Storage::create(Uuid pool, service::ShardSizes sizes) {
+Task<Result<Blobs>> Storage::create(Uuid pool, uint32_t target, service::ShardSizes sizes) {
   Blobs blobs;
   // The large ones first: a full device is found before anything is filled.
-  CO_TRY(data, co_await create_role({pool, 0, BlobRole::data}, sizes.data_bytes));
-  CO_TRY(meta, co_await create_role({pool, 0, BlobRole::meta}, sizes.meta_bytes));
-  CO_TRY(wal, co_await create_role({pool, 0, BlobRole::wal}, sizes.wal_bytes));
+  CO_TRY(data, co_await create_role({pool, target, BlobRole::data}, sizes.data_bytes));
+  CO_TRY(meta, co_await create_role({pool, target, BlobRole::meta}, sizes.meta_bytes));
+  CO_TRY(wal, co_await create_role({pool, target, BlobRole::wal}, sizes.wal_bytes));
   blobs.data = std::move(data);
   blobs.meta = std::move(meta);
   blobs.wal = std::move(wal);
   co_return blobs;
 }
 
-Task<Result<Blobs>> Storage::open(Uuid pool) {
+Task<Result<Blobs>> Storage::open(Uuid pool, uint32_t target) {
   Blobs blobs;
-  CO_TRY(wal, co_await open_role({pool, 0, BlobRole::wal}));
-  CO_TRY(meta, co_await open_role({pool, 0, BlobRole::meta}));
-  CO_TRY(data, co_await open_role({pool, 0, BlobRole::data}));
+  CO_TRY(wal, co_await open_role({pool, target, BlobRole::wal}));
+  CO_TRY(meta, co_await open_role({pool, target, BlobRole::meta}));
+  CO_TRY(data, co_await open_role({pool, target, BlobRole::data}));
   blobs.wal = std::move(wal);
   blobs.meta = std::move(meta);
   blobs.data = std::move(data);

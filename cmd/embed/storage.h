@@ -49,9 +49,9 @@ class Storage {
 
   /// Makes the blobs of one shard; on error, what was made is left for remove().
   /// @error no_space, no_perm, io  a line on stderr names the device
-  Task<Result<Blobs>> create(Uuid pool, service::ShardSizes sizes);
+  Task<Result<Blobs>> create(Uuid pool, uint32_t target, service::ShardSizes sizes);
   /// @error nonexistent, io, ...  a line on stderr names the device
-  Task<Result<Blobs>> open(Uuid pool);
+  Task<Result<Blobs>> open(Uuid pool, uint32_t target);
   /// Removes every blob of the pool from every device. Idempotent.
   Task<Result<void>> remove(Uuid pool);
 

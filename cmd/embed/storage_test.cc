@@ -88,7 +88,7 @@ class StorageTest : public testing::Test {
     return path;
   }
   Errc make(std::vector<client::HomeDevice> devices) {
-    const auto made = client::make_home(home_, std::move(devices));
+    const auto made = client::make_home(home_, {.devices = std::move(devices)});
     return made ? Errc::ok : made.error().code();
   }
   Errc open_code() {

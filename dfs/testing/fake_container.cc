@@ -420,6 +420,15 @@ Task<Result<Bytes>> FakeContainer::position_of(model::ObjectId oid, model::ListR
   co_return system_.remember(ordered(kind, key));
 }
 
+Task<Result<std::vector<Bytes>>> FakeContainer::parts_of(model::ObjectId oid, ByteView first) {
+  std::vector<Bytes> one(1);
+  if (!first.empty()) {
+    CO_TRY(position, co_await position_of(oid, model::ListRequest::What::dkeys, first));
+    one[0] = std::move(position);
+  }
+  co_return one;
+}
+
 Task<Result<model::QueriedKey>> FakeContainer::query_key_at(client::ReadAt at,
                                                             model::ObjectId oid,
                                                             model::QueryKeyRequest request) {

@@ -35,6 +35,7 @@ class FakeContainer final : public client::Container {
                                       model::ListRequest request) override;
   Task<Result<Bytes>> position_of(model::ObjectId oid, model::ListRequest::What what,
                                   ByteView key) override;
+  Task<Result<std::vector<Bytes>>> parts_of(model::ObjectId oid, ByteView first) override;
   Task<Result<model::QueriedKey>> query_key_at(client::ReadAt at, model::ObjectId oid,
                                                model::QueryKeyRequest request) override;
   Task<Result<model::Epoch>> max_epoch_at(client::ReadAt at, model::ObjectId oid) override;

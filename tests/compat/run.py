@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
-  run.py --build DIR --make-pool PROGRAM [--served [--kill SECONDS]] [PROGRAM.c ...]
+  run.py --build DIR --make-pool PROGRAM [--targets N] [--served [--kill SECONDS]] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
 while they run, so many seconds after it began to serve, which they must not notice.
+--targets: the homes have that many targets.
 """
 import argparse
 import os
@@ -72,6 +73,7 @@ def main():
     parser.add_argument("--make-pool", required=True)
     parser.add_argument("--served", action="store_true")
     parser.add_argument("--kill", type=float, metavar="SECONDS")
+    parser.add_argument("--targets", type=int, default=1)
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
     sources = [HERE / p for p in options.programs] or sorted(HERE.glob("*.c"))
@@ -93,6 +95,10 @@ def main():
             if options.served:
                 env["CAIRN_MODE"] = "auto"
                 env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")
+            cairn = os.path.join(prefix, "bin", "cairn")
+            if options.targets != 1:
+                subprocess.run([cairn, "init", "--targets", str(options.targets)], env=env,
+                               check=True, stdout=subprocess.DEVNULL)
             try:
                 subprocess.run([options.make_pool, "tank", "1024"], env=env, check=True)
                 if options.kill:
@@ -104,7 +110,6 @@ def main():
                     failed.append(source.stem)
             finally:
                 if options.served:
-                    cairn = os.path.join(prefix, "bin", "cairn")
                     subprocess.run([cairn, "down"], env=env, check=True, timeout=60,
                                    stdout=subprocess.DEVNULL)
     if options.kill:

@@ -1,0 +1,399 @@
+// Homes of several targets: wide objects, what goes over all shards, and crashes between targets.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <set>
+
+#include "client/array.h"
+#include "client/home.h"
+#include "client/transaction.h"
+#include "client/view.h"
+#include "cmd/embed/home_graph.h"
+
+namespace cairn::client {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr uint32_t kTargets = 3;
+constexpr uint64_t kPoolBytes = kTargets * (uint64_t{128} << 20);
+
+template <class T>
+auto run(System& system, Task<T> task) {
+  return system.context().run(std::move(task));
+}
+
+model::ObjectId object(uint64_t number, uint64_t groups, uint64_t type = 0) {
+  return {.lo = number, .hi = type << 56 | uint64_t{1} << 48 | groups << 32};
+}
+model::ObjectId narrow(uint64_t number) { return object(number, 1); }
+model::ObjectId wide(uint64_t number) { return object(number, kTargets); }
+constexpr uint64_t kByteArray = 13;
+
+class TargetsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "cairn_targets_XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    root_ = name;
+    home_ = root_ + "/home";
+    setenv("CAIRN_LOG", "off", 1);
+    ASSERT_TRUE(make_home(home_, {.targets = kTargets}));
+  }
+  void TearDown() override {
+    close();
+    fs::remove_all(root_);
+  }
+  void open() {
+    auto graph = embed::HomeGraph::open({.home = {.path = home_}});
+    ASSERT_TRUE(graph);
+    graph_ = graph->get();
+    system_ = embed::make_system(std::move(*graph));
+  }
+  void close() {
+    cont_.reset();
+    pool_.reset();
+    if (system_) ASSERT_TRUE(system_->shutdown());
+    system_.reset();
+  }
+  /// The container c of the pool p, made if they are not there.
+  void open_cont() {
+    open();
+    if (run(*system_, system_->pool_list())->empty()) {
+      ASSERT_TRUE(run(*system_, system_->pool_create({.label = "p", .bytes = kPoolBytes})));
+    }
+    auto pool = run(*system_, system_->pool_connect("p", Access::read_write));
+    ASSERT_TRUE(pool);
+    pool_ = *pool;
+    (void)run(*system_, pool_->cont_create("c", {}));
+    auto cont = run(*system_, pool_->cont_open("c", Access::read_write));
+    ASSERT_TRUE(cont);
+    cont_ = *cont;
+  }
+  template <class T>
+  auto wait(Task<T> task) {
+    return run(*system_, std::move(task));
+  }
+  Result<model::Epoch> put(Container& cont, model::ObjectId oid, std::string dkey,
+                           std::string value) {
+    model::Iods iods(1);
+    iods[0].akey = as_bytes("a");
+    iods[0].type = model::ValueType::single;
+    iods[0].record_bytes = value.size();
+    iods[0].buffer = {{reinterpret_cast<std::byte*>(value.data()), value.size()}};
+    return wait(cont.update({.oid = oid, .dkey = as_bytes(dkey)}, std::move(iods)));
+  }
+  std::string get(Container& cont, model::ObjectId oid, std::string dkey) {
+    std::string room(32, '#');
+    model::Iods iods(1);
+    iods[0].akey = as_bytes("a");
+    iods[0].type = model::ValueType::single;
+    iods[0].buffer = {{reinterpret_cast<std::byte*>(room.data()), room.size()}};
+    const auto got = wait(cont.fetch({.oid = oid, .dkey = as_bytes(dkey)}, std::move(iods)));
+    if (!got || got->status != Errc::ok) return "error";
+    room.resize(got->iods.front().record_bytes);
+    return room;
+  }
+  /// All dkeys from a position on, `count` at a time, in the order of the listing.
+  std::vector<std::string> list(model::ObjectId oid, uint32_t count, Bytes position = {}) {
+    std::vector<std::string> out;
+    for (bool eof = false; !eof;) {
+      const auto listed = wait(cont_->list(
+          oid, {.count_max = count, .bytes_max = 4096, .position = std::move(position)}));
+      EXPECT_TRUE(listed);
+      if (!listed) break;
+      size_t at = 0;
+      for (const uint64_t bytes : listed->lengths) {
+        out.emplace_back(as_chars(ByteView(listed->keys).subspan(at, bytes)));
+        at += bytes;
+      }
+      position = listed->position;
+      EXPECT_LE(position.size(), 104u);
+      eof = listed->eof;
+    }
+    return out;
+  }
+  std::vector<model::ObjectId> objects(uint32_t count) {
+    std::vector<model::ObjectId> out;
+    Bytes position;
+    for (bool eof = false; !eof;) {
+      const auto page = wait(cont_->list_objects(model::kEpochMax, std::move(position), count));
+      EXPECT_TRUE(page && page->oids.size() <= count);
+      if (!page) break;
+      out.insert(out.end(), page->oids.begin(), page->oids.end());
+      position = page->position;
+      eof = page->eof;
+    }
+    return out;
+  }
+
+  std::string root_, home_;
+  embed::HomeGraph* graph_ = nullptr;
+  std::unique_ptr<System> system_;
+  PoolPtr pool_;
+  ContainerPtr cont_;
+};
+
+TEST_F(TargetsTest, A_pool_has_a_shard_on_each_target_and_says_so) {
+  // Goal: counts, space and files are those of all targets. Method: make one, look, open it again.
+  open_cont();
+  const auto info = wait(pool_->query());
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->target_count, kTargets);
+  EXPECT_EQ(info->engine_count, 1u);
+  EXPECT_GT(info->data_total + info->meta_total, kPoolBytes / 100 * 99);  // superblocks are apart
+  EXPECT_LE(info->data_total + info->meta_total, kPoolBytes);
+  for (uint32_t i = 0; i < kTargets; ++i) {
+    const fs::path shard = home_ + "/pools/" + to_string(info->uuid) + "/" + std::to_string(i);
+    EXPECT_TRUE(fs::exists(shard / "wal"));
+    EXPECT_NE(graph_->shards().shard(info->uuid, i), nullptr);
+  }
+  close();
+  open_cont();
+  EXPECT_EQ(wait(pool_->query())->target_count, kTargets);
+  close();
+  const auto report = check_home(home_, true);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean());
+  EXPECT_EQ(report->parts.size(), 1 + kTargets);
+}
+
+TEST_F(TargetsTest, A_home_has_1_to_64_targets) {
+  EXPECT_EQ(make_home(root_ + "/none", {.targets = 0}).error().code(), Errc::invalid);
+  EXPECT_EQ(make_home(root_ + "/many", {.targets = 65}).error().code(), Errc::invalid);
+}
+
+TEST_F(TargetsTest, A_wide_object_is_one_object) {
+  // Goal: every dkey is found and listed exactly once, from any position, also after a restart; the
+  // shards share the load. Method: 200 dkeys, pages of every size.
+  open_cont();
+  std::set<std::string> keys;
+  for (int i = 0; i < 200; ++i) {
+    keys.insert("key" + std::to_string(i));
+    ASSERT_TRUE(put(*cont_, wide(1), "key" + std::to_string(i), std::to_string(i)));
+  }
+  close();
+  open_cont();
+  EXPECT_EQ(get(*cont_, wide(1), "key42"), "42");
+  for (const uint32_t count : {1u, 7u, 1000u}) {
+    const auto listed = list(wide(1), count);
+    EXPECT_EQ(listed.size(), keys.size());
+    EXPECT_EQ(std::set<std::string>(listed.begin(), listed.end()), keys);
+  }
+  const auto parts = wait(cont_->parts_of(wide(1), {}));
+  ASSERT_TRUE(parts && parts->size() == kTargets);
+  size_t total = 0;
+  for (const Bytes& part : *parts) {
+    const size_t count = list(wide(1), 10, part).size();
+    EXPECT_GT(count, 200u / kTargets / 2);
+    total += count;
+  }
+  EXPECT_EQ(total, keys.size());
+  const auto all = list(wide(1), 1000);
+  const auto position =
+      wait(cont_->position_of(wide(1), model::ListRequest::What::dkeys, as_bytes(all[150])));
+  ASSERT_TRUE(position);
+  EXPECT_EQ(list(wide(1), 1000, *position), std::vector(all.begin() + 150, all.end()));
+  const auto bad = wait(cont_->list(
+      wide(1), {.count_max = 1, .bytes_max = 99, .position = Bytes(4, std::byte{0xff})}));
+  EXPECT_EQ(bad.error().code(), Errc::invalid);
+
+  const auto newest = put(*cont_, wide(1), "last", "x");
+  EXPECT_EQ(wait(cont_->max_epoch(wide(1))), *newest);
+  EXPECT_TRUE(wait(cont_->punch_dkey({.oid = wide(1), .dkey = as_bytes("last")})));
+  EXPECT_EQ(list(wide(1), 1000).size(), keys.size());
+  EXPECT_TRUE(wait(cont_->punch_object(wide(1), 0)));
+  EXPECT_TRUE(list(wide(1), 1000).empty());
+  EXPECT_EQ(wait(cont_->punch_object(wide(1), model::cond::kPunch)).error().code(),
+            Errc::nonexistent);
+}
+
+TEST_F(TargetsTest, A_wide_array_is_one_array) {
+  // Goal: size, holes and cuts are those of all chunks together. Method: chunks of 16 bytes, on
+  // every shard; each size change from one shard to another.
+  open_cont();
+  const model::ObjectId oid = object(5, kTargets, kByteArray);
+  const ArrayShape shape{.cell_bytes = 1, .chunk_cells = 16};
+  std::string data(1000, '\0');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>('a' + i % 26);
+  const auto vec = [](std::string& text) {
+    return IoVecs{{reinterpret_cast<std::byte*>(text.data()), text.size()}};
+  };
+  ASSERT_TRUE(wait(array_write(cont_, oid, shape, {{0, data.size()}}, vec(data))));
+  EXPECT_EQ(wait(array_size(cont_, oid, shape)), data.size());
+  std::string back(data.size(), '#');
+  const auto read = wait(array_read(cont_, oid, shape, {{0, back.size()}}, vec(back), true));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->cells_read, data.size());
+  EXPECT_EQ(back, data);
+  for (const uint64_t cells : {uint64_t{995}, uint64_t{500}, uint64_t{17}, uint64_t{700}}) {
+    ASSERT_TRUE(wait(array_set_size(cont_, oid, shape, cells)));
+    EXPECT_EQ(wait(array_size(cont_, oid, shape)), cells);
+  }
+  ASSERT_TRUE(wait(array_write(cont_, oid, shape, {{0, data.size()}}, vec(data))));
+  ASSERT_TRUE(wait(array_punch(cont_, oid, shape, {{100, 300}})));
+  ASSERT_TRUE(wait(array_read(cont_, oid, shape, {{0, back.size()}}, vec(back), true)));
+  std::string expected = data;
+  std::fill(expected.begin() + 100, expected.begin() + 400, '\0');
+  EXPECT_EQ(back, expected);
+  ASSERT_TRUE(wait(array_set_size(cont_, oid, shape, 0)));
+  EXPECT_EQ(wait(array_size(cont_, oid, shape)), 0u);
+}
+
+TEST_F(TargetsTest, A_transaction_goes_over_targets) {
+  // Goal: changes of objects on different targets, and of a wide one, come together; a conflict on
+  // any stops all. Method: ten objects at once, with a reader in between.
+  open_cont();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(put(*cont_, narrow(100 + i), "d", "old"));
+  ASSERT_TRUE(put(*cont_, wide(3), "d", "old"));
+  const auto attempt = [&](bool disturbed) {
+    auto tx = std::make_shared<Transaction>(cont_, TransactionOptions{});
+    const ContainerPtr view = tx->container();
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(get(*view, narrow(100 + i), "d"), "old");
+    for (int i = 0; i < 10; ++i) EXPECT_TRUE(put(*view, narrow(100 + i), "d", "new"));
+    EXPECT_TRUE(wait(view->punch_object(wide(3), 0)));
+    if (disturbed) EXPECT_TRUE(put(*cont_, narrow(107), "d", "old"));
+    const auto committed = wait(tx->commit());
+    return committed ? Errc::ok : committed.error().code();
+  };
+  EXPECT_EQ(attempt(true), Errc::tx_restart);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(get(*cont_, narrow(100 + i), "d"), "old");
+  EXPECT_EQ(get(*cont_, wide(3), "d"), "old");
+  EXPECT_EQ(attempt(false), Errc::ok);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(get(*cont_, narrow(100 + i), "d"), "new");
+  EXPECT_EQ(get(*cont_, wide(3), "d"), "");
+}
+
+TEST_F(TargetsTest, A_snapshot_is_one_moment_of_all_targets) {
+  // Goal: what was before is in it, what came later is not; listings show each object once;
+  // differences and rollback cover all. Method: narrow and wide objects, before and after.
+  open_cont();
+  std::set<model::ObjectId> all;
+  for (uint64_t i = 0; i < 40; ++i) {
+    const model::ObjectId oid = i % 2 == 0 ? wide(i) : narrow(i);
+    all.insert(oid);
+    for (const char* dkey : {"a", "b", "c", "d", "e"}) ASSERT_TRUE(put(*cont_, oid, dkey, "1"));
+  }
+  const auto first = wait(cont_->snap_create());
+  ASSERT_TRUE(first);
+  for (const uint32_t count : {1u, 2u, 3u, 7u, 100u}) {
+    const auto listed = objects(count);
+    EXPECT_EQ(listed.size(), all.size()) << count;
+    EXPECT_EQ(std::set<model::ObjectId>(listed.begin(), listed.end()), all);
+  }
+  for (const model::ObjectId& oid : all) ASSERT_TRUE(put(*cont_, oid, "b", "2"));
+  const auto second = wait(cont_->snap_create());
+  ASSERT_TRUE(second);
+  size_t differences = 0;
+  Bytes position;
+  for (bool eof = false; !eof;) {
+    const auto page = wait(cont_->snap_diff(*first, *second, std::move(position), 3));
+    ASSERT_TRUE(page);
+    differences += page->differences.size();
+    position = page->position;
+    eof = page->eof;
+  }
+  EXPECT_EQ(differences, all.size());
+  const ContainerPtr old = at_epoch(cont_, *first);
+  for (const model::ObjectId& oid : all) EXPECT_EQ(get(*old, oid, "b"), "1");
+  ASSERT_TRUE(wait(cont_->snap_destroy(*second)));
+  ASSERT_TRUE(wait(cont_->rollback(*first)));
+  for (const model::ObjectId& oid : all) EXPECT_EQ(get(*cont_, oid, "b"), "1");
+}
+
+/// Dies at the `step` of `work` in a child, as SIGKILL would.
+void die_at(const std::string& home, const std::string& step, void (*work)(System&)) {
+  const pid_t child = fork();
+  if (child == 0) {
+    auto graph = embed::HomeGraph::open({.home = {.path = home}, .at_step = [step](const char* at) {
+                                           if (step == at) _exit(42);
+                                         }});
+    if (!graph) _exit(1);
+    auto system = embed::make_system(*graph);
+    work(*system);
+    _exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 42) << step;
+}
+
+ContainerPtr cont_in_child(System& system) {
+  const auto pool = run(system, system.pool_connect("p", Access::read_write));
+  if (!pool) _exit(3);
+  const auto cont = run(system, (*pool)->cont_open("c", Access::read_write));
+  if (!cont) _exit(4);
+  return *cont;
+}
+
+TEST_F(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
+  // Goal: pools, snapshots, rollbacks and containers are whole or not at all. Method: die between
+  // two targets in each.
+  die_at(home_, "target.create", [](System& system) {
+    (void)run(system, system.pool_create({.label = "p", .bytes = kPoolBytes}));
+  });
+  open();
+  EXPECT_TRUE(run(*system_, system_->pool_list())->empty());
+  EXPECT_TRUE(fs::is_empty(home_ + "/pools"));
+  close();
+
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "kept"));
+  const auto kept = wait(cont_->snap_create());
+  ASSERT_TRUE(kept);
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "newer"));
+  close();
+  const auto held = [&] {
+    std::vector<size_t> counts;
+    for (uint32_t i = 0; i < kTargets; ++i) {
+      counts.push_back(graph_->shards().shard(pool_->uuid(), i)->snapshots(1).size());
+    }
+    return counts;
+  };
+  die_at(home_, "target.snapshot",
+         [](System& system) { (void)run(system, cont_in_child(system)->snap_create()); });
+  open_cont();
+  EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
+  const auto second = wait(cont_->snap_create());
+  EXPECT_TRUE(second);
+  close();
+  die_at(home_, "target.unsnapshot", [](System& system) {
+    const ContainerPtr cont = cont_in_child(system);
+    (void)run(system, cont->snap_destroy(run(system, cont->snap_list())->back().epoch));
+  });
+  open_cont();
+  EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
+  close();
+  die_at(home_, "target.rollback", [](System& system) {
+    const ContainerPtr cont = cont_in_child(system);
+    (void)run(system, cont->rollback(run(system, cont->snap_list())->back().epoch));
+  });
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "again"));
+  close();
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "again");
+  close();
+  die_at(home_, "target.destroy", [](System& system) {
+    const auto pool = run(system, system.pool_connect("p", Access::read_write));
+    if (!pool) _exit(3);
+    (void)run(system, (*pool)->cont_destroy("c", true));
+  });
+  open();
+  const auto pool = run(*system_, system_->pool_connect("p", Access::read_write));
+  ASSERT_TRUE(pool);
+  EXPECT_TRUE(run(*system_, (*pool)->cont_list())->empty());
+  close();
+  const auto report = check_home(home_, true);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean());
+  for (const auto& part : report->parts) {
+    if (part.name != "system") EXPECT_EQ(part.blocks, 0u) << part.name;
+  }
+}
+
+}  // namespace
+}  // namespace cairn::client
