@@ -5,6 +5,7 @@
 """
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import random
@@ -62,6 +63,12 @@ class Home:
             return int(re.search(r"^pid (\d+)$", (self.path / "lock").read_text(), re.M)[1])
         except (OSError, TypeError):
             return None
+
+    def wait_for_client(self):
+        """Until somebody beside `cairn status` is connected, and a little longer."""
+        wait_until(lambda: json.loads(self.good("cairn", "status", "--json"))
+                   ["response"]["server"]["clients"] > 1)
+        time.sleep(0.3)
 
     def pool(self):
         self.good("dmg", "pool", "create", "--size", "1G", "tank")
@@ -188,7 +195,7 @@ def test_a_home_for_oneself(home):
         if mode == "embed":
             wait_until(lambda: f"pid {copy.pid}\n" in (home.path / "lock").read_text())
         else:
-            time.sleep(0.5)
+            home.wait_for_client()
         assert copy.poll() is None, "the copy was too fast for this test"
         said = home.bad("dmg", "pool", "list", CAIRN_MODE=others)
         assert "in use by process" in said, said
@@ -216,7 +223,7 @@ def test_grace(home):
     home.pool()
     copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree",
                       CAIRN_MODE="connect", CAIRN_RECONNECT_GRACE="2")
-    time.sleep(0.5)
+    home.wait_for_client()
     assert copy.poll() is None, "the copy was too fast for this test"
     os.kill(home.server(), signal.SIGKILL)
     begin = time.monotonic()
@@ -234,13 +241,12 @@ def test_handles_of_the_dead_are_closed(home):
     make_tree(tree, 20000, 300)
     home.pool()
     copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
-    time.sleep(0.5)
+    home.wait_for_client()
     assert copy.poll() is None, "the copy was too fast for this test"
     assert "DER_BUSY" in home.bad("daos", "cont", "destroy", "tank", "docs")
     copy.kill()
     copy.communicate()
-    time.sleep(1)
-    home.good("daos", "cont", "destroy", "tank", "docs")
+    wait_until(lambda: home.run("daos", "cont", "destroy", "tank", "docs")[0] == 0)
     home.good("cairn", "down")
 
 
