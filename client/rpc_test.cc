@@ -289,8 +289,8 @@ TEST(Rpc, An_engine_that_is_away_is_waited_for_and_nothing_is_done_twice) {
 }
 
 TEST(Rpc, The_grace_of_an_engine_is_waited_for_once) {
-  // Goal: the first call waits for the grace, later ones learn at once, until it is back. Method: an
-  // absent engine, two calls, then the engine.
+  // Goal: the first call waits for the grace, later ones learn at once, until it is back. Method:
+  // an absent engine, two calls, then the engine.
   RpcOptions options = served_rpc_options();
   options.reconnect_grace_ns = 2 * kSecond;
   World w({.encode = true}, options);
