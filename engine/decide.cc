@@ -13,6 +13,10 @@ namespace {
 constexpr size_t kPartsAtOnceMax = 32;
 /// How often a transaction gets a newer epoch because others were faster on one of its shards.
 constexpr int kEpochsMax = 3;
+/// How often it lets others pass that are about to change the same, and for how long at least: they
+/// need some writes to the media.
+constexpr int kPausesMax = 500;
+constexpr Duration kPause = 2 * kMillisecond;
 
 // An id names the request and the first target, which resolve() asks.
 constexpr unsigned kTargetBits = 16;
@@ -72,20 +76,25 @@ model::Epoch draw_epoch(const WideTransaction& tx) {
   return newest + 2;
 }
 
-/// Prepared on all shards, or on none. @returns the epoch
+/// Prepared on all shards, or on none. Waits for others while it holds nothing, and not as long as
+/// they do: two that met on two shards do not meet again. @returns the epoch
 Task<Result<model::Epoch>> prepare_or_drop(Reactor& reactor, WideTransaction& tx, vos::TxId id) {
-  for (int tries = 1;; ++tries) {
+  int pauses = 0;
+  for (int tries = 1;;) {
     const model::Epoch epoch = draw_epoch(tx);
     for (WideTransaction::Part& part : tx.parts) part.request.epoch = epoch;
     const auto prepared = co_await prepare_all(reactor, tx, id);
     if (prepared) co_return epoch;
     CO_TRY(dropped, co_await abort_all(reactor, tx, id));
     const Errc code = prepared.error().code();
-    if (code == Errc::in_progress) {
-      // Another one stands in the way on one shard, and perhaps this one in its way on another.
-      co_return fail(Errc::tx_restart, "transaction: another one is about to change the same");
+    if (code == Errc::in_progress && pauses++ < kPausesMax) {
+      co_await reactor.sleep(kPause * (1 + reactor.random().next() % 4));
+      continue;
     }
-    if (code != Errc::tx_restart || tries == kEpochsMax) co_return fail(prepared.error());
+    if (code == Errc::in_progress) {
+      co_return fail(Errc::tx_restart, "transaction: others keep changing the same");
+    }
+    if (code != Errc::tx_restart || tries++ == kEpochsMax) co_return fail(prepared.error());
   }
 }
 
