@@ -82,6 +82,7 @@ Task<Result<FrameHead>> Stream::read_head() {
 
 Task<Result<Bytes>> Stream::read_payload(uint32_t bytes) {
   Bytes out;
+  if (bytes == 0) co_return out;
   out.resize(std::min<size_t>(bytes, kPayloadFirst));
   size_t have = std::min(buffered(), out.size());
   std::memcpy(out.data(), buffer_.get() + begin_, have);
