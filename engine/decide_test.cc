@@ -43,21 +43,13 @@ class DecideTest : public testing::Test {
     EXPECT_TRUE(served);
     return reply;
   }
-  static model::Iods iods(std::string& buffer) {
-    model::Iods iods(1);
-    iods[0].akey = as_bytes("a");
-    iods[0].type = model::ValueType::single;
-    iods[0].record_bytes = buffer.size();
-    iods[0].buffer = {{reinterpret_cast<std::byte*>(buffer.data()), buffer.size()}};
-    return iods;
-  }
   static wire::ObjectUpdate update(const wire::ObjectAddress& at, std::string& value) {
-    return {.object = at, .dkey = as_bytes("d"), .iods = iods(value)};
+    return {.object = at, .dkey = as_bytes("d"), .iods = single_value(value)};
   }
   std::string get(const wire::ObjectAddress& at) {
     std::string room(8, '#');
     wire::Request r = request(at.target);
-    r.body = wire::ObjectFetch{.object = at, .dkey = as_bytes("d"), .iods = iods(room)};
+    r.body = wire::ObjectFetch{.object = at, .dkey = as_bytes("d"), .iods = single_value(room)};
     const wire::Reply reply = serve(r);
     if (reply.error.code() != Errc::ok) return "error";
     room.resize(std::get<model::Fetched>(reply.body).iods.front().record_bytes);
@@ -80,8 +72,9 @@ class DecideTest : public testing::Test {
       std::string& value = is_far ? far : near;
       vos::TransactRequest one;
       one.epoch = epoch;
-      one.ops.push_back(vos::UpdateRequest{
-          .object = {.container = 1, .oid = at.oid}, .dkey = as_bytes("d"), .iods = iods(value)});
+      one.ops.push_back(vos::UpdateRequest{.object = {.container = 1, .oid = at.oid},
+                                           .dkey = as_bytes("d"),
+                                           .iods = single_value(value)});
       vos::Shard& shard = is_far ? *far_ : *near_.shard;
       ASSERT_TRUE(near_.run(shard.prepare(id, one)));
     }

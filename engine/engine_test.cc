@@ -32,26 +32,19 @@ struct Client {
     r.header.acknowledged_below = acknowledged;
     return r;
   }
-  static model::Iods iods(std::string& buffer) {
-    model::Iods iods(1);
-    iods[0].akey = as_bytes("a");
-    iods[0].type = model::ValueType::single;
-    iods[0].record_bytes = buffer.size();
-    iods[0].buffer = {{reinterpret_cast<std::byte*>(buffer.data()), buffer.size()}};
-    return iods;
-  }
   wire::Request update(std::string& value, uint64_t flags = 0) {
     wire::Request r = request(++sequence);
     r.body = wire::ObjectUpdate{.object = {.oid = {1, 2}, .shard = 0},
                                 .flags = flags,
                                 .dkey = as_bytes("dkey"),
-                                .iods = iods(value)};
+                                .iods = single_value(value)};
     return r;
   }
   wire::Request fetch(std::string& room) const {
     wire::Request r = request();
-    r.body = wire::ObjectFetch{
-        .object = {.oid = {1, 2}, .shard = 0}, .dkey = as_bytes("dkey"), .iods = iods(room)};
+    r.body = wire::ObjectFetch{.object = {.oid = {1, 2}, .shard = 0},
+                               .dkey = as_bytes("dkey"),
+                               .iods = single_value(room)};
     return r;
   }
   wire::Reply serve(wire::Request& r) {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "engine/engine.h"
 #include "media/device.h"
@@ -43,6 +44,16 @@ class JumpingClock final : public Clock {
  private:
   Instant now_ = 1;
 };
+
+/// The whole of `buffer`, which it borrows, as the value of akey "a".
+inline model::Iods single_value(std::string& buffer) {
+  model::Iods iods(1);
+  iods[0].akey = as_bytes("a");
+  iods[0].type = model::ValueType::single;
+  iods[0].record_bytes = buffer.size();
+  iods[0].buffer = {{reinterpret_cast<std::byte*>(buffer.data()), buffer.size()}};
+  return iods;
+}
 
 struct EngineWorld {
   JumpingClock clock;

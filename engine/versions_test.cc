@@ -36,16 +36,8 @@ class VersionsTest : public testing::Test {
     EXPECT_TRUE(wire::decode_reply(answer, r, reply).has_value());
     return reply;
   }
-  static model::Iods iods(std::string& buffer) {
-    model::Iods iods(1);
-    iods[0].akey = as_bytes("a");
-    iods[0].type = model::ValueType::single;
-    iods[0].record_bytes = buffer.size();
-    iods[0].buffer = {{reinterpret_cast<std::byte*>(buffer.data()), buffer.size()}};
-    return iods;
-  }
   static wire::ObjectUpdate update(const char* dkey, std::string& value) {
-    return {.object = kObject, .dkey = as_bytes(dkey), .iods = iods(value)};
+    return {.object = kObject, .dkey = as_bytes(dkey), .iods = single_value(value)};
   }
   model::Epoch put(const char* dkey, std::string value) {
     wire::Request r = request(++sequence_);
@@ -64,7 +56,8 @@ class VersionsTest : public testing::Test {
     wire::Request r = request();
     r.header.epoch = epoch;
     r.header.transaction_lo = in_transaction ? 1 : 0;
-    r.body = wire::ObjectFetch{.object = kObject, .dkey = as_bytes(dkey), .iods = iods(room)};
+    r.body =
+        wire::ObjectFetch{.object = kObject, .dkey = as_bytes(dkey), .iods = single_value(room)};
     const wire::Reply reply = serve(r);
     if (reply.error.code() != Errc::ok) return {.code = reply.error.code()};
     room.resize(std::get<model::Fetched>(reply.body).iods.front().record_bytes);

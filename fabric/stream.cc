@@ -170,7 +170,7 @@ void Stream::shutdown() {
 
 Task<void> Stream::close() {
   shutdown();
-  while (writing_) co_await idle_.wait();
+  return flush();
 }
 
 }  // namespace cairn::fabric

@@ -1,10 +1,8 @@
 #include "cmd/cairn/server.h"
 
-#include <unistd.h>
-
+#include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <memory>
 #include <thread>
 

@@ -64,6 +64,11 @@ class Home:
         except (OSError, TypeError):
             return None
 
+    def start_copy(self, tree, name="tree", **env):
+        """A copy of `tree` into the container, under way."""
+        return self.start("daos", "fs", "copy", "--src", str(tree), "--dst",
+                          f"daos://tank/docs/{name}", **env)
+
     def wait_for_client(self):
         """Until somebody beside `cairn status` is connected, and a little longer."""
         wait_until(lambda: json.loads(self.good("cairn", "status", "--json"))
@@ -168,7 +173,7 @@ def test_up_takes_over_under_load(home):
     make_tree(tree, 1500, 3000)
     home.pool()
     before = home.server()
-    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    copy = home.start_copy(tree)
     time.sleep(0.3)
     home.good("cairn", "up")
     out, err = copy.communicate(timeout=SECONDS_MAX)
@@ -190,8 +195,7 @@ def test_a_home_for_oneself(home):
     tree = home.path.with_name("tree")
     make_tree(tree, 20000, 300)
     for mode, others in (("auto", "embed"), ("embed", "auto")):
-        copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst",
-                          f"daos://tank/docs/{mode}", CAIRN_MODE=mode)
+        copy = home.start_copy(tree, mode, CAIRN_MODE=mode)
         if mode == "embed":
             wait_until(lambda: f"pid {copy.pid}\n" in (home.path / "lock").read_text())
         else:
@@ -221,8 +225,7 @@ def test_grace(home):
     make_tree(tree, 20000, 300)
     home.good("cairn", "up")
     home.pool()
-    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree",
-                      CAIRN_MODE="connect", CAIRN_RECONNECT_GRACE="2")
+    copy = home.start_copy(tree, CAIRN_MODE="connect", CAIRN_RECONNECT_GRACE="2")
     home.wait_for_client()
     assert copy.poll() is None, "the copy was too fast for this test"
     os.kill(home.server(), signal.SIGKILL)
@@ -240,7 +243,7 @@ def test_handles_of_the_dead_are_closed(home):
     tree = home.path.with_name("tree")
     make_tree(tree, 20000, 300)
     home.pool()
-    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    copy = home.start_copy(tree)
     home.wait_for_client()
     assert copy.poll() is None, "the copy was too fast for this test"
     assert "DER_BUSY" in home.bad("daos", "cont", "destroy", "tank", "docs")
@@ -255,7 +258,7 @@ def test_a_stopped_client_holds_up_nobody(home):
     tree = home.path.with_name("tree")
     make_tree(tree, 2000, 3000)
     home.pool()
-    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    copy = home.start_copy(tree)
     time.sleep(0.4)
     copy.send_signal(signal.SIGSTOP)
     try:
@@ -275,7 +278,7 @@ def test_sigterm_answers_first(home):
     tree = home.path.with_name("tree")
     make_tree(tree, 1500, 3000)
     home.pool()
-    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    copy = home.start_copy(tree)
     for _ in range(3):
         time.sleep(0.2)
         pid = home.server()
