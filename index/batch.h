@@ -19,12 +19,16 @@ inline constexpr size_t kValueBytesMax = 6 * 1024;
 /// stamp of a key range costs one descent.
 inline constexpr size_t kStampBytes = 8;
 
-/// Data that lies beside the log record; replay proves it by `digest` (store.md rule 10).
+/// Data that lies beside the log record; replay proves it by `digest` (store.md rule 10), or writes
+/// it again where the record carries it, too (docs/decisions/0010-data-in-the-log.md).
 struct BatchData {
   media::Extent extent;
   // CRC32C over the little-endian CRC32Cs of each whole 4 KiB block of the extent, in order; the
   // zeros that fill the last block count.
   uint32_t digest = 0;
+  // All bytes of the extent, borrowed, where the record may carry them (its DataWrite then has them
+  // in one piece); of a record that was read: where it does. Else empty.
+  ByteView payload{};
 };
 
 /// Changes in the order they are applied. Owns its bytes.
@@ -54,6 +58,9 @@ class Batch {
   /// An owned extent becomes free.
   void free(media::Extent extent) { freed_.push_back(extent); }
 
+  /// Data number `i` is `payload`, borrowed.
+  void set_payload(size_t i, ByteView payload) { data_[i].payload = payload; }
+
   bool empty() const { return ops_.empty() && data_.empty() && freed_.empty(); }
   void clear();
   size_t op_count() const { return ops_.size(); }
@@ -65,6 +72,12 @@ class Batch {
     return ByteView(arena_).subspan(op.value_begin, op.value_bytes);
   }
   const std::vector<BatchData>& data() const { return data_; }
+  /// The most that its record takes in the log, without payloads.
+  size_t record_bytes() const {
+    constexpr size_t kPerOp = 32, kPerExtent = 24, kHead = 64;
+    return kHead + arena_.size() + kPerOp * ops_.size() +
+           kPerExtent * (data_.size() + freed_.size());
+  }
   const std::vector<media::Extent>& freed() const { return freed_; }
 
  private:

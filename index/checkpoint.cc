@@ -23,6 +23,7 @@ struct Frozen {
   Superblock next;
   std::vector<uint64_t> dirty;
   std::vector<BitmapWrite> bitmaps;
+  bool data_logged = false;
 };
 
 /// One bitmap on its way: which chunks changed, and where each of them goes.
@@ -75,6 +76,7 @@ Result<Frozen> freeze(StoreCore& core) {
   frozen.next.log_position = start.position;
   frozen.next.log_predecessor = start.predecessor;
 
+  frozen.data_logged = std::exchange(core.data_logged, false);
   core.pages_before = pages.born.size();
   core.records_before = std::exchange(core.records_since, 0);
   pages.publish_born();
@@ -133,6 +135,10 @@ Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   CO_TRY(flushed, co_await core->devices.meta->flush());
   CO_TRY(logged, co_await core->wal->durable(frozen.next.log_position));
+  // Complete are also the plain writes of what the log carries: from here on they alone have it.
+  if (frozen.data_logged) {
+    CO_TRY(kept, co_await core->devices.data->flush());
+  }
   CO_TRY(switched, co_await write_superblock(core, frozen.next));
 
   core->super = std::move(frozen.next);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "index/logged.h"
 #include "index/store_core.h"
 
 namespace cairn::index {
@@ -86,8 +87,11 @@ Task<Result<void>> finish_extents(CorePtr core, Store::DataJobPtr job) {
 Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
                                  std::vector<Store::DataWrite> writes) {
   Result<void> result;
-  const bool flushed = core->wal->data_flushed(position);
-  if (writes.size() == 1) {
+  const media::Wal::Data kind = core->wal->data_of(position);
+  const bool flushed = kind == media::Wal::Data::flushed;
+  if (kind == media::Wal::Data::logged) {
+    result = co_await write_logged_extents(core, std::move(writes));
+  } else if (writes.size() == 1) {
     const bool plain = flushed && core->flush_covers(writes[0].extent);
     result = co_await write_extent(core, std::move(writes[0]), plain);
   } else {

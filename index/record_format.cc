@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/varint.h"
+#include "media/device.h"
 
 namespace cairn::index {
 namespace {
@@ -13,12 +14,17 @@ void put_extent(Bytes& out, const media::Extent& extent) {
   put_varint(out, extent.count);
 }
 
-Result<media::Extent> take_extent(ByteView& in) {
+/// @param logged  takes what stands in the count's lowest bit; null: no such bit
+Result<media::Extent> take_extent(ByteView& in, bool* logged = nullptr) {
   constexpr uint64_t kBlockEnd = uint64_t{1} << 63;
   uint64_t block = 0;
   uint64_t count = 0;
   if (!take_varint(in, &block) || !take_varint(in, &count)) {
     return fail(Errc::checksum, "log record: an extent is cut short");
+  }
+  if (logged != nullptr) {
+    *logged = (count & 1) != 0;
+    count /= 2;
   }
   if (count == 0 || count > std::numeric_limits<uint32_t>::max() || block >= kBlockEnd - count) {
     return fail(Errc::checksum, "log record: an extent is out of range");
@@ -93,6 +99,19 @@ Result<void> take_op(ByteView& in, uint8_t version, LastKeys& last, Batch& batch
   return fail(Errc::checksum, "log record: a change of an unknown kind");
 }
 
+/// The payloads of those of the batch's data that have them.
+Result<void> take_payloads(ByteView& in, const std::vector<bool>& logged, Batch& batch) {
+  for (size_t i = 0; i < logged.size(); ++i) {
+    if (!logged[i]) continue;
+    ByteView payload;
+    if (!take_bytes(in, batch.data()[i].extent.count * uint64_t{media::kBlockBytes}, &payload)) {
+      return fail(Errc::checksum, "log record: data is cut short");
+    }
+    batch.set_payload(i, payload);
+  }
+  return {};
+}
+
 size_t shared_bytes(ByteView key, ByteView before) {
   const auto differ = std::mismatch(key.begin(), key.end(), before.begin(), before.end());
   return static_cast<size_t>(differ.first - key.begin());
@@ -102,9 +121,9 @@ void put_bytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin()
 
 }  // namespace
 
-void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out) {
+void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out, bool logged) {
   RecordPrefix prefix{};
-  prefix.version = kRecordVersion;
+  prefix.version = logged ? kRecordVersionLogged : kRecordVersion;
   prefix.kind = header.kind;
   prefix.minor_epoch = header.minor_epoch;
   prefix.session = header.session;
@@ -137,12 +156,16 @@ void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out) {
     before = key;
   }
   for (const BatchData& data : batch.data()) {
-    put_extent(out, data.extent);
+    put_varint(out, data.extent.block);
+    const uint64_t here = data.payload.empty() ? 0 : 1;
+    put_varint(out, logged ? data.extent.count * uint64_t{2} + here : data.extent.count);
     const U32le digest = data.digest;
     const ByteView d = view_of(&digest, sizeof digest);
     out.insert(out.end(), d.begin(), d.end());
   }
   for (const media::Extent& extent : batch.freed()) put_extent(out, extent);
+  if (!logged) return;
+  for (const BatchData& data : batch.data()) put_bytes(out, data.payload);
 }
 
 Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
@@ -150,7 +173,7 @@ Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
   RecordPrefix prefix;
   if (record.size() < sizeof prefix) return fail(Errc::checksum, "log record: no whole header");
   std::memcpy(&prefix, record.data(), sizeof prefix);
-  if (prefix.version > kRecordVersion) {
+  if (prefix.version > kRecordVersionLogged) {
     return fail(Errc::format_newer, "log record: written by a newer version; upgrade this program");
   }
   if (prefix.version == 0 || prefix.reserved != 0 || prefix.reserved2.get() != 0) {
@@ -170,8 +193,11 @@ Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
     unfolded += last.key.size() + batch.ops().back().value_bytes;
     if (unfolded > kRecordUnfoldedBytesMax) return fail(Errc::checksum, "log record: too large");
   }
+  std::vector<bool> logged;
   for (uint64_t i = 0; i < data; ++i) {
-    TRY(extent, take_extent(in));
+    bool here = false;
+    TRY(extent, take_extent(in, prefix.version >= kRecordVersionLogged ? &here : nullptr));
+    logged.push_back(here);
     ByteView digest;
     if (!take_bytes(in, sizeof(U32le), &digest)) {
       return fail(Errc::checksum, "log record: a digest is cut short");
@@ -182,6 +208,7 @@ Result<RecordHeader> parse_record(ByteView record, Batch& batch) {
     TRY(extent, take_extent(in));
     batch.free(extent);
   }
+  TRY(carried, take_payloads(in, logged, batch));
   if (!in.empty()) return fail(Errc::checksum, "log record: bytes behind its end");
   return RecordHeader{.session = prefix.session.get(),
                       .sequence = prefix.sequence.get(),

@@ -1,9 +1,9 @@
-// index/record_format.h - one log record of a store, format 2: what RecordHeader and Batch say. It
-// is the payload of one record of media/wal_format.h, which checksums it. Integers little-endian;
-// varint: LEB128, base/varint.h. Unit: bytes.
+// index/record_format.h - one log record of a store, formats 2 and 3: what RecordHeader and Batch
+// say. It is the payload of one record of media/wal_format.h, which checksums it. Integers
+// little-endian; varint: LEB128, base/varint.h. Unit: bytes.
 //
 //   offset  size  field          meaning
-//        0     1  version        2
+//        0     1  version        2, or 3 where data is in the record
 //        1     1  reserved       zero
 //        2     2  kind           the owner's; opaque here
 //        4     2  minor_epoch
@@ -17,6 +17,7 @@
 //                 ops            in the order in which they are applied
 //                 data           extents that become owned
 //                 freed          extents that become free
+//                 payloads       of the logged data, in its order: all bytes of its blocks
 //
 //   op:     varint  shared        bytes that its key shares with the key of the op before; 0 at
 //   first
@@ -28,14 +29,15 @@
 //           varint  suffix
 //           n       suffix        the target behind `shared`
 //   data:   varint  block
-//           varint  count         blocks, 1..2^32 - 1
+//           varint  count         blocks, 1..2^32 - 1; in version 3: count * 2 + logged
 //           4       digest        BatchData::digest
 //   freed:  varint  block
 //           varint  count
 //
-// Valid iff: version 2, reserved zero, keys and values in the bounds of index/batch.h, shared no
-// longer than the key before, source and target of a move differ, block + count < 2^63, nothing
-// behind the last extent. Version 1 is read, too: it knows no moves and has suffix * 2 + erase.
+// Valid iff: version 2 or 3, reserved zero, keys and values in the bounds of index/batch.h, shared
+// no longer than the key before, source and target of a move differ, block + count < 2^63, nothing
+// behind the last extent or payload. Version 1 is read, too: it knows no moves and has
+// suffix * 2 + erase.
 #pragma once
 
 #include <cstddef>
@@ -49,6 +51,7 @@
 namespace cairn::index {
 
 inline constexpr uint8_t kRecordVersion = 2;
+inline constexpr uint8_t kRecordVersionLogged = 3;
 
 struct RecordPrefix {
   U8 version, reserved;
@@ -65,9 +68,11 @@ static_assert(std::has_unique_object_representations_v<RecordPrefix>, "padding l
 inline constexpr size_t kRecordUnfoldedBytesMax = 64u << 20;
 
 /// Appends the record to `out`.
-void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out);
+/// @param logged  with the payloads that the batch has, else without any
+void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out, bool logged = false);
 
-/// What encode_record() wrote. `batch` is cleared first; after an error it holds a part.
+/// What encode_record() wrote. `batch` is cleared first; after an error it holds a part. Its
+/// payloads borrow from `record`.
 /// @error format_newer  written by a newer version: upgrade this program
 /// @error checksum      breaks a rule above, though the log's checksum held: do not replay
 Result<RecordHeader> parse_record(ByteView record, Batch& batch);

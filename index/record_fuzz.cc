@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/testing/fuzz.h"
 #include "index/record_format.h"
+#include "media/device.h"
 
 namespace {
 
@@ -26,7 +27,8 @@ bool same(const Batch& a, const Batch& b) {
   for (size_t i = 0; i < a.data().size(); ++i) {
     if (a.data()[i].extent.block != b.data()[i].extent.block ||
         a.data()[i].extent.count != b.data()[i].extent.count ||
-        a.data()[i].digest != b.data()[i].digest) {
+        a.data()[i].digest != b.data()[i].digest ||
+        a.data()[i].payload.size() != b.data()[i].payload.size()) {
       return false;
     }
   }
@@ -55,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   Bytes again;
-  encode_record(*header, batch, again);
+  encode_record(*header, batch, again, true);
   Batch second;
   const auto reparsed = parse_record(again, second);
   CHECK(reparsed.has_value());
@@ -64,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 cairn::testing::FuzzSeeds fuzz_seeds() {
-  testing::FuzzSeeds seeds(3);
+  testing::FuzzSeeds seeds(4);
   Batch batch;
   encode_record({}, batch, seeds[0]);
   Bytes value(24, std::byte{7});
@@ -75,5 +77,8 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   batch.publish({{.block = 300, .count = 17}, 0xABCD});
   batch.free({.block = 1u << 20, .count = 1});
   encode_record({.epoch = 78, .minor_epoch = 3}, batch, seeds[2]);
+  const Bytes payload(media::kBlockBytes, std::byte{3});
+  batch.publish({{.block = 7, .count = 1}, 0xEF, payload});
+  encode_record({.epoch = 79}, batch, seeds[3], true);
   return seeds;
 }

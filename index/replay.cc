@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "index/logged.h"
 #include "index/record_format.h"
 #include "index/store_core.h"
 
@@ -12,13 +13,18 @@ namespace {
 
 constexpr uint64_t kVerifyBytes = 1u << 20;
 
+/// @error checksum  the extent lies outside of the blob
+Result<void> check_inside(const StoreCore& core, media::Extent extent) {
+  // In blocks: a hostile number must not wrap.
+  if (extent.block + extent.count <= core.devices.data->size_bytes() / media::kBlockBytes) {
+    return {};
+  }
+  return fail(Errc::checksum, "log: a record's data lies outside of the blob");
+}
+
 /// True if the blocks of `data` hold what its record says.
 Task<Result<bool>> holds(CorePtr core, BatchData data) {
-  // In blocks: a hostile number must not wrap.
-  if (data.extent.block + data.extent.count >
-      core->devices.data->size_bytes() / media::kBlockBytes) {
-    co_return fail(Errc::checksum, "log: a record's data lies outside of the blob");
-  }
+  CO_TRY(inside, check_inside(*core, data.extent));
   const uint64_t bytes = uint64_t{data.extent.count} * media::kBlockBytes;
   const uint64_t offset = data.extent.block * media::kBlockBytes;
   media::AlignedBuffer buffer(std::min(bytes, kVerifyBytes));
@@ -78,24 +84,6 @@ Task<Result<void>> apply_changes(CorePtr core, const Batch& batch) {
   co_return Result<void>{};
 }
 
-/// What a record says of blocks.
-/// @param complete  the highest that the log carries
-Result<void> apply_space(StoreCore& core, const Batch& batch, media::Lsn lsn,
-                         media::Lsn complete) {
-  for (const BatchData& data : batch.data()) {
-    TRY(adopted, core.data.adopt(data.extent));
-  }
-  for (const media::Extent& extent : batch.freed()) {
-    TRY(freed, core.data.free(extent, lsn));
-    core.freed_at = lsn;
-  }
-  // A later record may own the blocks again only where the log says that this one was complete. The
-  // others wait for a log write that says so (rule 10), or another replay would miss their data.
-  if (!batch.freed().empty()) core.data.release(complete);
-  ++core.records_since;
-  return {};
-}
-
 // ---- read-ahead ----
 
 constexpr size_t kWindowRecords = 256;
@@ -106,7 +94,9 @@ constexpr int kRoundsMax = 16;    // one for each level of the tree, and then so
 /// A record taken from the log, waiting for its turn.
 struct Ahead {
   RecordHeader header;
-  Batch batch;
+  Batch batch;                        // without payloads
+  std::vector<BatchData> beside;      // of its data
+  std::vector<media::Extent> logged;  // the other data
   media::Lsn lsn = 0;
   uint64_t bytes = 0;
 };
@@ -175,6 +165,41 @@ Task<void> read_ahead(CorePtr core, const Window& window, Slice slice) {
   }
 }
 
+/// Tells data in the record from data beside it.
+void sort_data(Ahead& ahead) {
+  ahead.beside.clear();
+  ahead.logged.clear();
+  for (size_t i = 0; i < ahead.batch.data().size(); ++i) {
+    const BatchData& data = ahead.batch.data()[i];
+    if (data.payload.empty()) {
+      ahead.beside.push_back(data);
+    } else {
+      ahead.logged.push_back(data.extent);
+      ahead.batch.set_payload(i, {});  // borrowed from the reader
+    }
+  }
+}
+
+/// What a record says of blocks.
+/// @param complete  the highest that the log carries
+Result<void> apply_space(StoreCore& core, const Ahead& record, media::Lsn complete,
+                         LoggedBlocks& logged) {
+  for (const BatchData& data : record.batch.data()) {
+    TRY(adopted, core.data.adopt(data.extent));
+  }
+  for (const media::Extent& extent : record.logged) logged.add(extent, record.lsn);
+  for (const media::Extent& extent : record.batch.freed()) {
+    TRY(freed, core.data.free(extent, record.lsn));
+    logged.forget(extent);
+    core.freed_at = record.lsn;
+  }
+  // A later record may own the blocks again only where the log says that this one was complete. The
+  // others wait for a log write that says so (rule 10), or another replay would miss their data.
+  if (!record.batch.freed().empty()) core.data.release(complete);
+  ++core.records_since;
+  return {};
+}
+
 /// Takes log writes until the window is full. An empty window: the end.
 Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
   window.count = 0;
@@ -187,6 +212,7 @@ Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
       Ahead& ahead = window.records[window.count++];
       CO_TRY(header, parse_record(batch->records[i], ahead.batch));
       ahead.header = header;
+      sort_data(ahead);
       ahead.lsn = batch->lsns[i];
       ahead.bytes = batch->records[i].size();
       window.bytes += ahead.bytes;
@@ -197,14 +223,17 @@ Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
 
 /// One record. False: it and all behind it are given up, because its data is missing.
 Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn complete,
-                                 ReplayHook& hook) {
-  if (record.lsn > complete && !record.batch.data().empty()) {
-    CO_TRY(here, co_await holds_all(core, record.batch.data()));
+                                 LoggedBlocks& logged, ReplayHook& hook) {
+  if (record.lsn > complete && !record.beside.empty()) {
+    CO_TRY(here, co_await holds_all(core, record.beside));
     if (!here) co_return false;
+  }
+  for (const media::Extent& extent : record.logged) {
+    CO_TRY(inside, check_inside(*core, extent));
   }
   if (hook) hook(record.header);
   CO_TRY(changed, co_await apply_changes(core, record.batch));
-  CO_TRY(applied, apply_space(*core, record.batch, record.lsn, complete));
+  CO_TRY(applied, apply_space(*core, record, complete, logged));
   Pager::State& s = core->pages();
   if (s.frames_used > s.frames_target) s.evict(s.frames_target);
   core->keep_clean();
@@ -215,10 +244,11 @@ Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn c
 
 }  // namespace
 
-Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
-                                  media::WalReader::Summary summary, ReplayHook hook) {
+Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, ScannedLog log,
+                                  ReplayHook hook) {
   const Instant begin = core->reactor.clock().now();
-  ReplayResult result{summary, false};
+  ReplayResult result{log.summary, false};
+  LoggedBlocks logged;
   Window window;
   while (!result.dropped) {
     CO_TRY(filled, co_await fill_window(reader, window));
@@ -228,11 +258,16 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
       slice = next_slice(*core, window, slice.end);
       if (window.cold) co_await read_ahead(core, window, slice);
       for (size_t i = slice.begin; i < slice.end && !result.dropped; ++i) {
-        CO_TRY(kept, co_await replay_record(core, window.records[i], summary.complete, hook));
+        CO_TRY(kept,
+               co_await replay_record(core, window.records[i], log.summary.complete, logged, hook));
         result.dropped = !kept;
       }
     }
     window.cold = core->page_loads != loads;
+  }
+  if (!logged.empty()) {
+    CO_TRY(written, co_await write_logged(core, log.start, logged));
+    core->data_logged = true;
   }
   core->replay_ns = core->reactor.clock().now() - begin;
   co_return result;

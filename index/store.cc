@@ -248,7 +248,17 @@ media::Wal::Data StoreCore::data_beside(const Batch& batch) const {
   for (const BatchData& beside : batch.data()) {
     if (flush_covers(beside.extent)) return media::Wal::Data::flushed;
   }
-  return media::Wal::Data::durable;
+  // A durable write of its own would cost a flush of its own.
+  return one_cache && fits_the_log(batch) ? media::Wal::Data::logged : media::Wal::Data::durable;
+}
+
+bool StoreCore::fits_the_log(const Batch& batch) const {
+  uint64_t bytes = 0;
+  for (const BatchData& data : batch.data()) {
+    if (data.payload.empty()) return false;
+    bytes += data.payload.size();
+  }
+  return bytes <= Store::kLoggedBytesMax && batch.record_bytes() + bytes <= record_bytes_max();
 }
 
 void StoreCore::stop() {
@@ -380,7 +390,7 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
   core->pages().generation = next.generation + 1;
   core->pager.set_root(super.root);
   core->pages().urgent = true;
-  CO_TRY(replayed, co_await replay(core, reader, summary, std::move(hook)));
+  CO_TRY(replayed, co_await replay(core, reader, {start, summary}, std::move(hook)));
   core->pages().urgent = false;
   CO_TRY(raised, co_await write_superblock(core, next));
   core->super = std::move(next);
@@ -426,8 +436,11 @@ media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::
   s.stamp.read_lease = std::max(s.stamp.read_lease, stamp.read_lease);
   s.wal->set_stamp(s.stamp);
   s.record.clear();
-  encode_record(header, batch, s.record);
-  const media::Lsn lsn = s.wal->append(s.record, s.data_beside(batch));
+  const media::Wal::Data beside = s.data_beside(batch);
+  const bool logged = beside == media::Wal::Data::logged;
+  encode_record(header, batch, s.record, logged);
+  s.data_logged = s.data_logged || logged;
+  const media::Lsn lsn = s.wal->append(s.record, beside);
   s.tree.apply(batch);
   for (const BatchData& data : batch.data()) s.data.publish(data.extent);
   for (const media::Extent& extent : batch.freed()) {

@@ -145,6 +145,10 @@ class Store {
   /// The largest encoded record that this store's log takes (an eighth of the ring).
   uint64_t record_bytes_max() const;
 
+  /// Data of a record up to this size may ride in it as well (BatchData::payload); the store
+  /// decides: docs/decisions/0010-data-in-the-log.md.
+  static constexpr uint64_t kLoggedBytesMax = 16u << 10;
+
   /// Data for one extent: `pieces` in order; the rest of its last block is filled with zeros.
   struct DataWrite {
     media::Extent extent;

@@ -19,6 +19,7 @@
 
 namespace cairn::index {
 
+struct LoggedTurn;
 struct StoreCore;
 using CorePtr = std::shared_ptr<StoreCore>;
 
@@ -52,6 +53,9 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   FlatSet<uint64_t> loading;  // page numbers
 
   // Paces checkpoints: what replay would have to do (store.md rule 18).
+  // Blocks hold data that only the log makes durable; since the newest freeze, or replay.
+  bool data_logged = false;
+  std::shared_ptr<LoggedTurn> logged_turn;  // such data that came in this turn
   uint64_t records_since = 0;   // records after the newest freeze
   uint64_t records_before = 0;  // between the durable root and the freeze of a running checkpoint
   uint64_t pages_before = 0;    // pages changed in the same span
@@ -79,9 +83,10 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void stop();
   /// The largest record that reserve() leaves room for.
   uint64_t record_bytes_max() const { return devices.wal->size_bytes() / 8; }
-  /// What the record of `batch` has beside the log. Of what was or will be written plainly, it
-  /// knows.
+  /// What the record of `batch` has beside the log, or in it. Of what was or will be written
+  /// plainly, it knows.
   media::Wal::Data data_beside(const Batch& batch) const;
+  bool fits_the_log(const Batch& batch) const;
   /// Data written there plainly becomes durable with a flush of the log.
   bool flush_covers(media::Extent extent) const {
     return one_cache && devices.data->flush_covers(extent.block * media::kBlockBytes,
@@ -143,9 +148,15 @@ struct ReplayResult {
   media::WalReader::Summary summary;
   bool dropped = false;  // the end of the log was given up because its data is missing
 };
-/// Reads the log from the superblock's start and applies it.
-Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader,
-                                  media::WalReader::Summary summary, ReplayHook hook);
+struct ScannedLog {
+  media::WalStart start;
+  media::WalReader::Summary summary;
+};
+/// Reads the log from the superblock's start and applies it. Data that it carries is readable
+/// then, but durable only with the log.
+/// @param reader  has scanned `log`
+Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, ScannedLog log,
+                                  ReplayHook hook);
 
 // check.cc
 /// Looks at every page of the tree of `root` on the medium, so that it is known to be whole.

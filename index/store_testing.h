@@ -219,8 +219,10 @@ inline Bytes pattern(uint64_t stamp, uint64_t blocks) {
 }
 
 /// Puts `key` with `blocks` blocks of data beside the record; frees `old`. Done when durable.
+/// @param loggable  the record may carry the data, where the store thinks that it should
 inline Task<Result<media::Extent>> update_with_data(Store& store, std::string key, uint64_t stamp,
-                                                    uint32_t blocks, media::Extent old) {
+                                                    uint32_t blocks, media::Extent old,
+                                                    bool loggable = false) {
   CO_TRY(admitted, co_await store.admit());
   CO_TRY(extents, store.reserve_data(blocks * media::kBlockBytes));
   if (extents.size() != 1) {
@@ -230,7 +232,7 @@ inline Task<Result<media::Extent>> update_with_data(Store& store, std::string ke
   Bytes bytes = pattern(stamp, blocks);
   Batch batch;
   batch.put(as_bytes(key), encode_value(stamp, {extents[0], ""}));
-  batch.publish({extents[0], digest_of(bytes)});
+  batch.publish({extents[0], digest_of(bytes), loggable ? ByteView(bytes) : ByteView()});
   if (old.count != 0) batch.free(old);
   auto prepared = co_await prepare(store, batch);
   if (!prepared) {
@@ -239,9 +241,12 @@ inline Task<Result<media::Extent>> update_with_data(Store& store, std::string ke
   }
   const media::Lsn lsn = store.commit({}, batch, {stamp, 0});
   std::vector<Store::DataWrite> writes;
-  // In two pieces of odd length.
-  const size_t cut = bytes.size() / 3;
-  writes.push_back({extents[0], {{bytes.data(), cut}, {bytes.data() + cut, bytes.size() - cut}}});
+  // Data that may be in the log is whole; else in two pieces of odd length.
+  const size_t cut = loggable ? bytes.size() : bytes.size() / 3;
+  writes.push_back({extents[0], {{bytes.data(), cut}}});
+  if (cut != bytes.size()) {
+    writes[0].pieces.push_back({bytes.data() + cut, bytes.size() - cut});
+  }
   CO_TRY(written, co_await store.write_data(lsn, std::move(writes)));
   CO_TRY(durable, co_await store.durable(lsn));
   co_return extents[0];

@@ -35,8 +35,8 @@ struct Batch {
 /// A record that waits for its data.
 struct PendingData {
   Lsn lsn;
-  Lsn before;    // what is complete when everything before this record is
-  bool flushed;  // written plainly
+  Lsn before;  // what is complete when everything before this record is
+  Wal::Data kind;
   bool written = false;
   bool flushing = false;  // written before the flush that is under way
   bool done = false;      // durable
@@ -287,7 +287,7 @@ Lsn Wal::State::landed_end() const {
 bool Wal::State::flush_due() const {
   if (stopped || flushing || data.empty()) return false;
   const PendingData& oldest = data.front();
-  return oldest.flushed && oldest.written && landed_end() >= oldest.lsn;
+  return oldest.kind == Data::flushed && oldest.written && landed_end() >= oldest.lsn;
 }
 
 void Wal::State::start_flush() {
@@ -297,7 +297,7 @@ void Wal::State::start_flush() {
   const Lsn end = landed_end();
   for (PendingData& p : data) {
     if (p.lsn > end) break;
-    p.flushing = p.flushed && p.written;
+    p.flushing = p.kind == Data::flushed && p.written;
   }
   reactor.spawn(flush(shared_from_this()));
 }
@@ -464,7 +464,7 @@ Lsn Wal::append(ByteView payload, Data data) {
   ++batch.record_count;
   s.appended = batch.begin + batch.used;
   const Lsn lsn = s.appended;
-  if (data != Data::none) s.data.push_back({lsn, before, data == Data::flushed});
+  if (data != Data::none) s.data.push_back({lsn, before, data});
   batch.plain = batch.plain || data == Data::flushed;
   s.schedule_end();
   if (batch.used >= kBusyBatchBytes) s.pump(false);
@@ -478,13 +478,13 @@ void Wal::data_done(Lsn lsn, bool ok) {
   PendingData& pending = s.pending(lsn);
   CHECK(!pending.written);
   pending.written = true;
-  pending.done = !pending.flushed;
+  pending.done = pending.kind != Data::flushed;
   s.advance();
 }
 
-bool Wal::data_flushed(Lsn lsn) const {
+Wal::Data Wal::data_of(Lsn lsn) const {
   State& s = *state_;
-  return !s.stopped && s.pending(lsn).flushed;
+  return s.stopped ? Data::durable : s.pending(lsn).kind;
 }
 
 bool Wal::room(uint64_t bytes) const {

@@ -115,6 +115,8 @@ class Wal {
     durable,  // data under way: the record is complete only after data_done(lsn)
     flushed,  // the same, and after data_done() a flush() of the log's device makes the data
               // durable, which the log asks for itself: one flush for record and data
+    logged,   // the record has the data in it, too: data_done() says that it can be read, and
+              // whoever trims the record has made it durable before
   };
   /// Appends one record to the open batch. Plain call.
   /// @param payload   copied
@@ -123,11 +125,11 @@ class Wal {
   /// instead. Durable when complete() >= lsn. After a stop the record goes nowhere, and durable()
   /// refuses its Lsn.
   Lsn append(ByteView payload, Data data);
-  /// The data of the record at `lsn` is on media, Data::flushed: written, or failed (not `ok`: the
-  /// log stops).
+  /// The data of the record at `lsn` is on media (Data::flushed, logged: written), or failed (not
+  /// `ok`: the log stops).
   void data_done(Lsn lsn, bool ok);
-  /// Was the record at `lsn` appended with Data::flushed? Until its data_done() only.
-  bool data_flushed(Lsn lsn) const;
+  /// What the record at `lsn` was appended with. Until its data_done() only; after a stop: durable.
+  Data data_of(Lsn lsn) const;
 
   /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an
   /// eighth of the ring, at most 1 MiB)? True after a stop: go on and meet the error.

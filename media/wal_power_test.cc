@@ -85,7 +85,8 @@ Task<void> Site::write_data(Site& site, uint64_t n, Lsn lsn) {
   AlignedBuffer block(kBlock);
   const Bytes bytes = site.data_of(n);
   std::memcpy(block.data(), bytes.data(), kBlock);
-  const auto write = site.wal->data_flushed(lsn) ? &Device::write : &Device::write_durable;
+  const auto write =
+      site.wal->data_of(lsn) == Wal::Data::flushed ? &Device::write : &Device::write_durable;
   auto done = co_await (site.data.*write)(n % kDataBlocks * kBlock, block.view());
   site.wal->data_done(lsn, done.has_value());
 }

@@ -169,7 +169,13 @@ void make_checksums(Staged& staged) {
     const size_t first = crcs.size();
     checksum_blocks(write.pieces, crcs);
     CHECK(crcs.size() - first == write.extent.count);
-    staged.published.push_back({write.extent, digest_of(std::span(crcs).subspan(first))});
+    staged.published.push_back({write.extent, digest_of(std::span(crcs).subspan(first)), {}});
+    // What was copied stays as it is until the record is made, to its last block's end.
+    const uint64_t bytes = uint64_t{write.extent.count} * kDataBlockBytes;
+    if (staged.copy.size() != 0 && staged.bytes <= index::Store::kLoggedBytesMax &&
+        write.pieces.size() == 1 && write.pieces[0].bytes == bytes) {
+      staged.published.back().payload = {write.pieces[0].data, bytes};
+    }
   }
 }
 

@@ -228,6 +228,7 @@ Task<Result<bool>> replace_run(Merge& merge) {
     CO_TRY(staged, stage(*state.store, from, merge.run.bytes));
     merge.staged.emplace(std::move(staged));
     make_checksums(*merge.staged);
+    for (index::BatchData& data : merge.staged->published) data.payload = {};  // durable by itself
     // Before anybody can see it: its epoch is an old one, so no reader would wait for it.
     const auto job = co_await state.store->start_data(merge.staged->writes);
     const auto written = co_await state.store->finish_data(job);
