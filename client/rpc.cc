@@ -8,9 +8,22 @@ namespace cairn::client {
 
 namespace {
 
-/// The first pause after "overload"; doubled up to kPauseMax.
+/// Pauses before an engine is asked again: each is twice the one before, up to kPauseMax.
 constexpr Duration kPauseMin = kMillisecond;
 constexpr Duration kPauseMax = 100 * kMillisecond;
+
+struct Pauses {
+  Reactor& reactor;
+  Duration next = kPauseMin;
+
+  /// @param hint  what the engine asked for; many clients got the same, so each makes its own of it
+  Task<void> wait(Duration hint = 0) {
+    const Duration own = hint == 0 ? 0 : hint / 2 + reactor.random().below(hint);
+    const Duration pause = std::max(next, own);
+    next = std::min(next * 2, kPauseMax);
+    co_await reactor.sleep(pause);
+  }
+};
 
 /// Of the buffers of an update or fetch.
 uint64_t buffer_bytes(const model::Iods& iods) {
@@ -20,6 +33,8 @@ uint64_t buffer_bytes(const model::Iods& iods) {
   }
   return bytes;
 }
+
+}  // namespace
 
 class WireCall final : public fabric::Call {
  public:
@@ -39,11 +54,17 @@ class WireCall final : public fabric::Call {
   Result<void> decode_reply(ByteView bytes) override {
     return wire::decode_reply(bytes, request_, reply_);
   }
+  void retry_after(Duration wait) override { hint_ = wait; }
+  /// What the engine asked for since the last look.
+  Duration take_hint() { return std::exchange(hint_, 0); }
 
  private:
   wire::Request& request_;
   wire::Reply& reply_;
+  Duration hint_ = 0;
 };
+
+namespace {
 
 uint64_t random_session(Random& random) {
   uint64_t session = 0;
@@ -124,11 +145,11 @@ Task<Result<void>> Rpc::call(fabric::Endpoint to, wire::Request& request, wire::
   co_return outcome;
 }
 
-Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric::Call& call) {
+Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, WireCall& call) {
   Clock& clock = reactor_.clock();
   const Instant give_up = clock.now() + options_.total_ns;
   Duration attempt_ns = options_.attempt_ns;
-  Duration pause_ns = kPauseMin;
+  Pauses pauses{reactor_};
   for (;;) {
     const Instant deadline = std::min(give_up, clock.now() + attempt_ns);
     request.header.remaining_ns = deadline - std::min(deadline, clock.now());
@@ -141,23 +162,21 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, fabric
       if (now - since >= options_.reconnect_grace_ns || now >= give_up) {
         co_return after_grace(request, outcome);
       }
-      co_await reactor_.sleep(pause_ns);
-      pause_ns = std::min(pause_ns * 2, kPauseMax);
+      co_await pauses.wait();
       continue;  // nothing was done: not a resend
     }
     away_since_.erase(to.rank);
-    if (outcome && reply.error.code() == Errc::overload) {
-      if (now + pause_ns >= give_up) co_return outcome;
-      co_await reactor_.sleep(pause_ns);
-      pause_ns = std::min(pause_ns * 2, kPauseMax);
-    } else if (outcome || !outcome_open(outcome.error().code())) {
+    const Errc refused = outcome ? reply.error.code() : outcome.error().code();
+    if (refused == Errc::overload) {
+      if (now + pauses.next >= give_up) co_return outcome;
+      co_await pauses.wait(call.take_hint());
+      if (!outcome) continue;  // not a resend
+    } else if (outcome || !outcome_open(refused)) {
       co_return outcome;
     } else if (now >= give_up) {
       co_return fail(Errc::timed_out, "rpc: no answer in time; whether it was done is unknown");
     } else if (now < deadline) {
-      // Not the time: a connection broke. It may break again.
-      co_await reactor_.sleep(pause_ns);
-      pause_ns = std::min(pause_ns * 2, kPauseMax);
+      co_await pauses.wait();  // not the time: a connection broke, and may break again
     }
     ++resends_;
     request.header.flags |= wire::kFlagResend;

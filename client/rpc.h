@@ -32,6 +32,8 @@ RpcOptions lossy_rpc_options();
 /// For engines in other processes: messages are not lost, but connections break, engines restart.
 RpcOptions served_rpc_options();
 
+class WireCall;
+
 class Rpc {
  public:
   Rpc(Reactor& reactor, fabric::Transport& transport, RpcOptions options = {});
@@ -57,7 +59,7 @@ class Rpc {
  private:
   void start_sequence(wire::Request& request);
   void end_sequence(uint64_t sequence);
-  Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, fabric::Call& call);
+  Task<Result<void>> send(fabric::Endpoint to, wire::Request& request, WireCall& call);
   bool engine_away(const Result<void>& outcome, const wire::Reply& reply) const;
   static Result<void> after_grace(const wire::Request& request, const Result<void>& outcome);
 

@@ -272,6 +272,51 @@ TEST(Rpc, An_overloaded_engine_is_asked_again_later) {
   EXPECT_EQ(w.engine.value, 1u);
 }
 
+/// Refuses calls before anybody has seen them, and says when to come again.
+struct BusyDoor final : fabric::Transport {
+  BusyDoor(Reactor& reactor, FakeEngine& engine) : reactor(reactor), engine(engine) {}
+  Task<Result<void>> call(fabric::Endpoint, fabric::Call& call, Instant) override {
+    came_at.push_back(reactor.clock().now());
+    if (refusals > 0) {
+      --refusals;
+      call.retry_after(hint);
+      co_return fail(Errc::overload, "busy");
+    }
+    co_return co_await engine.serve(call.request(), call.reply());
+  }
+  Reactor& reactor;
+  FakeEngine& engine;
+  int refusals = 0;
+  Duration hint = 0;
+  std::vector<Instant> came_at;
+};
+
+TEST(Rpc, A_busy_engine_is_asked_again_when_it_said) {
+  // Goal: its hint is kept, spread over half of it to one and a half; nothing was done, so nothing
+  // is a resend; the deadline still ends it. Method: a transport that refuses.
+  World w;
+  BusyDoor door(w.reactor, w.engine);
+  door.refusals = 3;
+  door.hint = 400 * kMillisecond;
+  Rpc rpc(w.reactor, door, served_rpc_options());
+  const auto answer = w.run(rpc.control({.rank = 2}, {}));
+  ASSERT_TRUE(answer.has_value());
+  ASSERT_EQ(door.came_at.size(), 4u);
+  for (size_t i = 1; i < door.came_at.size(); ++i) {
+    EXPECT_GE(door.came_at[i] - door.came_at[i - 1], 200 * kMillisecond);
+    EXPECT_LE(door.came_at[i] - door.came_at[i - 1], 601 * kMillisecond);
+  }
+  EXPECT_EQ(rpc.resends(), 0u);
+  EXPECT_EQ(w.engine.headers.back().flags & wire::kFlagResend, 0u);
+
+  door.refusals = 1'000'000;
+  const Instant begin = w.clock.now();
+  const auto refused = w.run(rpc.control({.rank = 2}, {}));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), Errc::overload);
+  EXPECT_LE(w.clock.now() - begin, served_rpc_options().total_ns + kSecond);
+}
+
 TEST(Rpc, An_engine_that_is_away_is_waited_for_and_nothing_is_done_twice) {
   // Goal: a restart is no error. Method: nobody at the endpoint for a while, then the engine.
   World w({.encode = true}, served_rpc_options());

@@ -40,6 +40,7 @@ Bytes encode_hello(const Hello& hello) {
   f.version = kStreamVersion;
   f.lane = static_cast<uint16_t>(hello.lane);
   f.purpose = static_cast<uint32_t>(hello.purpose);
+  f.features = hello.takes_busy ? kFeatureBusy : 0;
   std::ranges::copy(hello.system.bytes, f.system);
   f.rank = hello.rank;
   f.process = hello.process;
@@ -59,7 +60,8 @@ Result<Hello> decode_hello(ByteView bytes) {
             .rank = f.rank.get(),
             .process = f.process.get(),
             .session = f.session.get(),
-            .token = {}};
+            .token = {},
+            .takes_busy = (f.features.get() & kFeatureBusy) != 0};
   std::ranges::copy(f.token, out.token.begin());
   return out;
 }

@@ -23,6 +23,7 @@ struct Hello {
   uint32_t process = 0;
   uint64_t session = 0;
   Token token{};
+  bool takes_busy = false;  // understands FrameKind::busy
 };
 
 /// What an engine says of itself.

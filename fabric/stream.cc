@@ -27,7 +27,7 @@ Result<FrameHead> parse_head(const std::byte* bytes, uint32_t bytes_max) {
   }
   const uint16_t kind = f.kind.get();
   if (kind < static_cast<uint16_t>(FrameKind::hello) ||
-      kind > static_cast<uint16_t>(FrameKind::answer) || f.flags.get() != 0) {
+      kind > static_cast<uint16_t>(FrameKind::busy) || f.flags.get() != 0) {
     return fail(Errc::format_invalid, "stream: a frame uses what this version does not know");
   }
   if (f.bytes.get() > bytes_max) {
@@ -107,6 +107,16 @@ Task<Result<Bytes>> Stream::read_payload(uint32_t bytes) {
     have += static_cast<size_t>(got);
   }
   co_return out;
+}
+
+Task<Result<void>> Stream::skip_payload(uint32_t bytes) {
+  for (uint32_t left = bytes; left != 0;) {
+    CO_TRY(filled, co_await fill(1));
+    const auto part = static_cast<uint32_t>(std::min<size_t>(buffered(), left));
+    begin_ += part;
+    left -= part;
+  }
+  co_return Result<void>{};
 }
 
 void Stream::post(FrameKind kind, uint64_t id, Bytes frame) {

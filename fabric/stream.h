@@ -35,6 +35,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   /// Memory grows as bytes arrive, not with what the head says. @error io
   Task<Result<Bytes>> read_payload(uint32_t bytes);
 
+  /// The same, and forgets it.
+  Task<Result<void>> skip_payload(uint32_t bytes);
+
   /// Queues a frame: `frame` holds kFrameHeadBytes of room and the payload. After a failure it is
   /// dropped.
   void post(FrameKind kind, uint64_t id, Bytes frame);

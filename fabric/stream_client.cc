@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 
+#include "base/endian.h"
 #include "fabric/stream.h"
 
 namespace cairn::fabric {
@@ -112,7 +113,8 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
                                            .rank = to.rank,
                                            .process = static_cast<uint32_t>(getpid()),
                                            .session = options_.session,
-                                           .token = options_.token});
+                                           .token = options_.token,
+                                           .takes_busy = true});
   if (reply && reply->status != Errc::ok) {
     reply = fail(reply->status, "fabric: the engine refuses the connection");
   }
@@ -139,13 +141,19 @@ Task<void> StreamTransport::read_answers(ConnectionPtr c) {
   const auto hold = gate_.enter();
   while (hold) {
     const auto head = co_await c->stream->read_head();
-    if (!head || head->kind != FrameKind::answer) break;
+    if (!head || (head->kind != FrameKind::answer && head->kind != FrameKind::busy)) break;
     const auto payload = co_await c->stream->read_payload(head->bytes);
-    if (!payload) break;
+    const bool busy = head->kind == FrameKind::busy;
+    if (!payload || (busy && payload->size() != sizeof(U32le))) break;
     const auto found = c->pending.find(head->id);
     if (found == c->pending.end()) continue;  // it came too late
     Pending& call = *found->second;
     c->pending.erase(found);
+    if (busy) {
+      call.call.retry_after(load_le32(payload->data()) * kMillisecond);
+      call.end(reactor_, fail(Errc::overload, "fabric: the engine has too much to do"));
+      continue;
+    }
     call.end(reactor_, payload->empty()
                            ? fail(Errc::timed_out, "fabric: the engine gave no answer")
                            : call.call.decode_reply(*payload));

@@ -14,12 +14,14 @@
 //       24        payload   hello: HelloFormat or HelloReplyFormat; call, answer: one message of
 //                           wire/, which has checksums of its own. An answer without payload: the
 //                           call was no message, or the engine is stopping; nothing was done.
+//                           busy, instead of an answer: U32le, milliseconds after which asking
+//                           again may help; nothing was done.
 //
 // Hello, client to engine:
 //        0     2  version           1
 //        2     2  lane              Lane
 //        4     4  purpose           Purpose
-//        8     8  features          of the sender; unknown bits are ignored
+//        8     8  features          bit 0: the sender understands busy; unknown bits are ignored
 //       16    16  system            UUID that is expected; nil: any
 //       32     4  rank              that is expected; 0xFFFFFFFF: any
 //       36     4  process           id of the client's, for people
@@ -55,7 +57,8 @@ inline constexpr uint32_t kFrameMagic = 0x464E5243;  // "CRNF"
 inline constexpr uint16_t kStreamVersion = 1;
 inline constexpr uint32_t kAnyRank = 0xFFFFFFFF;
 
-enum class FrameKind : uint16_t { hello = 1, call = 2, answer = 3 };
+enum class FrameKind : uint16_t { hello = 1, call = 2, answer = 3, busy = 4 };
+inline constexpr uint64_t kFeatureBusy = 1;
 /// Large messages have a connection of their own, so that small ones do not wait behind them.
 enum class Lane : uint16_t { small = 0, bulk = 1 };
 inline constexpr size_t kLanes = 2;

@@ -14,6 +14,11 @@ namespace {
 constexpr Duration kAcceptPause = 50 * kMillisecond;
 constexpr Duration kHelloLook = kSecond;
 constexpr uint32_t kHelloBytesMax = 4096;
+/// Of what busy peers are told.
+constexpr Duration kRetryMin = kMillisecond;
+constexpr Duration kRetryMax = kSecond;
+/// The newest call's weight in the average.
+constexpr Duration kAveraged = 16;
 
 bool same_token(const Token& a, const Token& b) {
   unsigned differ = 0;
@@ -33,6 +38,7 @@ struct StreamServer::Connection {
   const bool local;  // a Unix socket
   const Instant accepted_at;
   bool greeted = false;
+  bool takes_busy = false;
   Lane lane = Lane::small;
   uint64_t session = 0;  // 0: none, or not for calls
   uint32_t calls = 0;    // under way
@@ -110,6 +116,7 @@ Task<bool> StreamServer::greet(Connection& c) {
   const bool stays = fine && hello->purpose == Purpose::calls;
   c.greeted = true;
   if (fine) c.lane = hello->lane;
+  if (fine) c.takes_busy = hello->takes_busy;
   if (stays && hello->session != 0) enter_session(c, hello->session);
   reply.clients = static_cast<uint32_t>(sessions_.size());
   Bytes frame(kFrameHeadBytes);
@@ -168,6 +175,10 @@ Task<void> StreamServer::serve_calls(Connection& c) {
       ++counts_.malformed;
       break;
     }
+    if (has_too_much_to_do(c)) {
+      if (!co_await turn_away(c, *head)) break;
+      continue;
+    }
     co_await admit(c, head->bytes);
     auto message = co_await c.stream->read_payload(head->bytes);
     if (!message || stopping_) {
@@ -178,6 +189,24 @@ Task<void> StreamServer::serve_calls(Connection& c) {
     reactor_.spawn(answer(self, head->id, std::move(*message)));
   }
   if (!stopping_) c.stream->shutdown();
+}
+
+bool StreamServer::has_too_much_to_do(const Connection& c) const {
+  return c.takes_busy && c.calls != 0 && calls_ >= options_.total_calls_max;
+}
+
+/// False: the connection has ended.
+Task<bool> StreamServer::turn_away(Connection& c, FrameHead head) {
+  if (!co_await c.stream->skip_payload(head.bytes)) co_return false;
+  if (c.stream->unsent_bytes() > options_.bytes_max) co_await c.stream->flush();
+  ++counts_.busy;
+  const U32le wait =
+      static_cast<uint32_t>(std::clamp(call_ns_, kRetryMin, kRetryMax) / kMillisecond);
+  Bytes frame(kFrameHeadBytes);
+  const ByteView bytes = view_of(&wait, sizeof(wait));
+  frame.insert(frame.end(), bytes.begin(), bytes.end());
+  c.stream->post(FrameKind::busy, head.id, std::move(frame));
+  co_return !c.stream->broken();
 }
 
 /// Until the connection may have one more call under way. One alone may always go.
@@ -197,12 +226,14 @@ Task<void> StreamServer::admit(Connection& c, uint64_t bytes) {
     }
   }
   ++c.calls;
+  ++calls_;
   c.bytes += bytes;
   bytes_ += bytes;
 }
 
 void StreamServer::release(Connection& c, uint64_t bytes) {
   --c.calls;
+  --calls_;
   c.bytes -= bytes;
   bytes_ -= bytes;
   c.left.wake_all();
@@ -215,7 +246,10 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes mes
   while (connection->stream->unsent_bytes() > options_.bytes_max) {
     co_await connection->stream->flush();
   }
+  const Instant begin = reactor_.clock().now();
   const Bytes reply = co_await service_.serve_bytes(std::move(message));
+  const Duration took = reactor_.clock().now() - begin;
+  call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
   Bytes frame;
   frame.reserve(kFrameHeadBytes + reply.size());
   frame.resize(kFrameHeadBytes);

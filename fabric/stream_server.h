@@ -1,6 +1,7 @@
 // StreamServer: the engine's end of stream sockets. It accepts connections, greets them, hands each
 // message to the Service and sends what it answers. Bounds what peers can make it hold: calls and
-// bytes for each connection and in all; over them it stops reading, so that the peer's sends wait.
+// bytes for each connection, and bytes in all; over them it stops reading, so that the peer's sends
+// wait. Over the calls in all it says so (FrameKind::busy), and when to ask again.
 // Home: the reactor given. Peers are hostile until proven otherwise: what is no frame ends the
 // connection.
 #pragma once
@@ -17,6 +18,8 @@
 
 namespace cairn::fabric {
 
+struct FrameHead;
+
 struct StreamServerOptions {
   Uuid system;
   uint32_t rank = 0;
@@ -28,13 +31,14 @@ struct StreamServerOptions {
   uint32_t bulk_calls_max = 64;                   // on one of the bulk lane
   uint64_t bytes_max = 64u << 20;                 // of their messages, on one connection
   uint64_t total_bytes_max = uint64_t{1} << 30;   // on all
+  uint32_t total_calls_max = 16'384;              // on all; a connection without any has one more
   uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
   Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
 };
 
 /// For tests and metrics.
 struct StreamServerCounts {
-  uint64_t connections = 0, refused = 0, calls = 0, malformed = 0;
+  uint64_t connections = 0, refused = 0, calls = 0, malformed = 0, busy = 0;
 };
 
 class StreamServer {
@@ -73,6 +77,8 @@ class StreamServer {
   Task<bool> greet(Connection& c);
   HelloReply judge(const Connection& c, const Hello& hello) const;
   Task<void> admit(Connection& c, uint64_t bytes);
+  bool has_too_much_to_do(const Connection& c) const;
+  Task<bool> turn_away(Connection& c, FrameHead head);
   Task<void> answer(ConnectionPtr connection, uint64_t id, Bytes message);
   void release(Connection& c, uint64_t bytes);
   void enter_session(Connection& c, uint64_t session);
@@ -90,6 +96,8 @@ class StreamServer {
   std::vector<ConnectionPtr> connections_;
   std::map<uint64_t, size_t> sessions_;  // with their number of connections
   uint64_t bytes_ = 0;                   // of messages under way
+  uint32_t calls_ = 0;                   // under way
+  Duration call_ns_ = 0;                 // what one takes, averaged
   WaitList released_;
   bool stopping_ = false;
   bool watching_ = false;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/crc32c.h"
+#include "fabric/stream.h"
 #include "fabric/stream_client.h"
 #include "fabric/stream_server.h"
 #include "runtime/io.h"
@@ -20,6 +21,8 @@ namespace {
 /// Text in, text out.
 struct TextCall final : Call {
   std::string question, answer;
+  Duration wait = 0;
+  void retry_after(Duration w) override { wait = w; }
   void* request() override { return nullptr; }
   void* reply() override { return nullptr; }
   uint64_t payload_bytes() const override { return question.size(); }
@@ -121,13 +124,14 @@ class StreamTest : public ::testing::Test {
     Errc code = Errc::misc;
     std::string answer;
     bool done = false;
+    Duration wait = 0;
   };
   Task<void> ask(std::string question, Duration limit, Outcome& out) {
     TextCall call;
     call.question = std::move(question);
     const Instant deadline = limit == kNever ? kNever : reactor_.clock().now() + limit;
     const auto outcome = co_await client_->call({.rank = 0}, call, deadline);
-    out = {outcome ? Errc::ok : outcome.error().code(), call.answer, true};
+    out = {outcome ? Errc::ok : outcome.error().code(), call.answer, true, call.wait};
   }
   Outcome ask_now(const std::string& question, Duration limit = kNever) {
     Outcome out;
@@ -426,6 +430,86 @@ TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served)
   EXPECT_EQ(ask_now("other").answer, "other!");
   ::close(fd);
   run_until([&] { return server_->connections() == 1; });
+}
+
+TEST_F(StreamTest, An_engine_with_too_much_to_do_says_so_and_when_to_come_again) {
+  // Goal: calls beyond the limit are refused at once, small and large, with a hint that follows
+  // what calls take; a connection without calls may always have one; a client that does not know
+  // of this is not refused. Method: two calls that hang, more calls, another connection.
+  start_server({.total_calls_max = 2});
+  start_client();
+  Outcome first, second;
+  ask_later("hang", kNever, first);
+  ask_later("hang", kNever, second);
+  run_until([&] { return echo_.hanging == 2; });
+  Outcome refused = ask_now("third");
+  EXPECT_EQ(refused.code, Errc::overload);
+  EXPECT_EQ(refused.wait, kMillisecond) << "nothing is known yet";
+  // On a connection of its own, which has no call yet, the first large one goes through.
+  EXPECT_EQ(ask_now(std::string(100'000, 'x')).code, Errc::ok);
+  Outcome large;
+  ask_later(std::string(200'000, 'y'), kNever, large);
+  run_until([&] { return large.done; });
+  EXPECT_EQ(large.code, Errc::ok);
+  EXPECT_EQ(server_->counts().busy, 1u);
+
+  // An older client, on a connection that has a call under way.
+  const int fd = raw();
+  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  put(fd, frame(FrameKind::call, 1, as_bytes("hang")));
+  run_until([&] { return echo_.hanging == 3; });
+  put(fd, frame(FrameKind::call, 2, as_bytes("more")));
+  run_until([&] { return echo_.served == 6; });
+  EXPECT_EQ(server_->counts().busy, 1u);
+
+  run_for(200 * kMillisecond);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  run_until([&] { return first.done && second.done; });
+  echo_.let_go = false;
+  Outcome third, fourth;
+  ask_later("hang", kNever, third);
+  ask_later("hang", kNever, fourth);
+  run_until([&] { return echo_.hanging == 5; });
+  refused = ask_now("once more");
+  EXPECT_EQ(refused.code, Errc::overload);
+  EXPECT_GT(refused.wait, 5 * kMillisecond);
+  EXPECT_LE(refused.wait, kSecond);
+  ::close(fd);
+  echo_.let_go = true;
+  echo_.go.wake_all();
+  run_until([&] { return third.done && fourth.done; });
+}
+
+TEST_F(StreamTest, A_peer_that_says_busy_in_another_way_is_no_engine) {
+  // Goal: hostile answers end the connection. Method: the client meets a listener of the test's own
+  // that greets well and then says busy with seven bytes.
+  auto listener = Listener::open(reactor_, address_);
+  ASSERT_TRUE(listener);
+  bool served = false;
+  reactor_.spawn([](Listener& l, Reactor& reactor, bool& served) -> Task<void> {
+    auto socket = co_await l.accept();
+    CHECK(socket.has_value());
+    const auto stream = std::make_shared<Stream>(reactor, std::move(*socket), 4096u);
+    const auto hello = co_await stream->read_head();
+    CHECK(hello.has_value());
+    CHECK((co_await stream->read_payload(hello->bytes)).has_value());
+    Bytes out(kFrameHeadBytes);
+    const Bytes reply = encode_hello_reply({.calls_max = 8, .message_bytes_max = 4096});
+    out.insert(out.end(), reply.begin(), reply.end());
+    stream->post(FrameKind::hello, 0, std::move(out));
+    const auto call = co_await stream->read_head();
+    CHECK(call.has_value());
+    CHECK((co_await stream->read_payload(call->bytes)).has_value());
+    stream->post(FrameKind::busy, call->id, Bytes(kFrameHeadBytes + 7));
+    co_await stream->flush();
+    CHECK(!(co_await stream->read_head()).has_value());
+    co_await stream->close();
+    served = true;
+  }(*listener, reactor_, served));
+  start_client();
+  EXPECT_EQ(ask_now("x").code, Errc::timed_out);
+  run_until([&] { return served; });
 }
 
 TEST_F(StreamTest, Random_changes_of_good_bytes_never_hurt) {

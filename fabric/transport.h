@@ -34,6 +34,9 @@ class Call {
   /// Parses an answer into reply() and the caller's buffers.
   /// @error checksum, protocol, format_invalid  not a whole answer to this request
   virtual Result<void> decode_reply(ByteView bytes) = 0;
+  /// The engine took no notice of the call, which ends with `overload`: asking again may help after
+  /// `wait`.
+  virtual void retry_after(Duration wait) { (void)wait; }
 
  protected:
   ~Call() = default;
@@ -56,6 +59,7 @@ class Transport {
   /// Sends and waits for the answer until `deadline` (kNever: as long as it takes).
   /// @error timed_out    the outcome is unknown: send the same sequence again
   /// @error unreachable  nobody is there; nothing was done
+  /// @error overload     the engine has too much to do; nothing was done
   /// @error checksum, protocol, format_invalid  the answer was damaged: as timed_out
   virtual Task<Result<void>> call(Endpoint to, Call& call, Instant deadline) = 0;
 };
