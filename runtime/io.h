@@ -1,6 +1,6 @@
 // File and socket I/O below the device seam: requests go in, completions come out on the reactor
-// that owns the backend. Two implementations: io_uring, and a small thread pool with epoll for the
-// sockets where the kernel refuses io_uring, and in clients.
+// that owns the backend. Two implementations: io_uring for files, and a small thread pool where the
+// kernel refuses it, and in clients. Sockets go by epoll in both.
 #pragma once
 
 #include <cstdint>
@@ -54,10 +54,10 @@ inline bool is_socket_op(IoRequest::Op op) { return op >= IoRequest::Op::recv; }
 /// continued inside; 0 from recv is the end of the stream. They wait as long as it takes, through
 /// EINTR, EAGAIN and ECANCELED, and raise no signal. accept gives a blocking, close-on-exec
 /// descriptor. At most one recv or accept and one send or connect is under way on a socket.
-/// Sockets are made blocking (io_uring waits only for such) and stay with one backend; epoll may
-/// make them non-blocking. shutdown(fd, SHUT_RDWR) ends what is under way soon, with an error or 0,
-/// also an accept. A connect to a Unix socket whose queue is full is not such: it gives -EAGAIN or
-/// waits, so Unix sockets are connected by a plain call on a non-blocking descriptor.
+/// Sockets stay with one backend, which may make them non-blocking. shutdown(fd, SHUT_RDWR) ends
+/// what is under way soon, with an error or 0, also an accept. A connect to a Unix socket whose
+/// queue is full is not such: it gives -EAGAIN or waits, so Unix sockets are connected by a plain
+/// call on a non-blocking descriptor.
 ///
 /// The destructor waits for what is under way: shut sockets down before.
 /// Home: the thread that drives the reactor, except where a member says "any thread".

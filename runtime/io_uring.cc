@@ -1,12 +1,13 @@
-// The io_uring backend. The ring is a plain one, because different threads drive it, one at a time.
-// wait() sleeps in ppoll() on the ring and on an event counter instead of in io_uring_enter(): that
-// is safe beside the home thread, and a wake() does not depend on the thread that armed something.
+// The io_uring backend: files by the ring, sockets by epoll
+// (docs/decisions/0011-sockets-by-epoll.md).
+// The ring is a plain one, because different threads drive it, one at a time. wait() sleeps in
+// ppoll() on both and on an event counter instead of in io_uring_enter(): that is safe beside the
+// home thread, and a wake() does not depend on the thread that armed something.
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 
 #include "base/check.h"
 #include "runtime/io_backends.h"
+#include "runtime/socket_poller.h"
 
 namespace cairn {
 namespace {
@@ -87,7 +89,12 @@ class UringBackend final : public IoBackend {
     request.moved = request.retries = 0;
     request.alone = false;
     ++in_flight_;
-    enqueue(request);
+    if (!is_socket_op(request.op)) {
+      enqueue(request);
+    } else if (sockets_.start(request)) {
+      ended_.push_back(&request);
+      any_ended_.store(true, std::memory_order_relaxed);
+    }
   }
 
   void kick() override {
@@ -113,7 +120,7 @@ class UringBackend final : public IoBackend {
       uint64_t count;
       [[maybe_unused]] const ssize_t got = read(event_fd_, &count, sizeof count);
     }
-    if (in_flight_ == 0) return 0;
+    if (in_flight_ == 0 && !sockets_.wants_poll()) return 0;
     if (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) io_uring_get_events(&ring_);
     size_t finished = 0;
     io_uring_cqe* cqe = nullptr;
@@ -126,14 +133,18 @@ class UringBackend final : public IoBackend {
                       : end(*reinterpret_cast<IoRequest*>(data), outcome);
     }
     if (head_ != nullptr) kick();  // to be tried again; nobody else may have a reason to
-    return finished;
+    return finished + reap_sockets();
   }
 
   void wait(Duration max) override {
+    if (any_ended_.load(std::memory_order_relaxed)) return;
     if (backlog_.load(std::memory_order_relaxed)) max = std::min(max, kMillisecond);
-    pollfd fds[2] = {{ring_.ring_fd, POLLIN, 0}, {event_fd_, POLLIN, 0}};
+    pollfd fds[3] = {
+        {ring_.ring_fd, POLLIN, 0}, {event_fd_, POLLIN, 0}, {sockets_.fd(), POLLIN, 0}};
     timespec limit{static_cast<time_t>(max / kSecond), static_cast<long>(max % kSecond)};
-    ppoll(fds, 2, max == kNever ? nullptr : &limit, nullptr);
+    ppoll(fds, 3, max == kNever ? nullptr : &limit, nullptr);
+    // The events stay for the home thread: each comes only once.
+    if (fds[2].revents != 0) sockets_.note_events();
     // The event counter is left alone: this thread may not be the one that the wake is for. But
     // reap() is to empty it now: the waker may have lost its processor to us before it could say
     // so, and until it gets it back every wait() would end at once.
@@ -146,7 +157,11 @@ class UringBackend final : public IoBackend {
     woken_.store(true, std::memory_order_release);  // after the write, so that reap() finds it
   }
 
-  bool forget(int) override { return getpid() == pid_; }
+  bool forget(int fd) override {
+    if (getpid() != pid_) return false;  // the epoll is the parent's too
+    sockets_.forget(fd);
+    return true;
+  }
 
  private:
   static constexpr uint64_t kJoinedTag = 1;
@@ -155,7 +170,6 @@ class UringBackend final : public IoBackend {
 
   /// One attempt has ended; returns how many requests have.
   size_t end(IoRequest& request, int64_t outcome) {
-    if (request.op == IoRequest::Op::connect) outcome = end_connect(request, outcome);
     if (io_retry(request, outcome)) {
       enqueue(request);
       return 0;
@@ -164,17 +178,16 @@ class UringBackend final : public IoBackend {
     request.done(request);
     return 1;
   }
-  /// A connect that was given up because its thread ended goes on in the kernel: begun again it
-  /// would only hear EALREADY, so it polls for what comes of it.
-  static int64_t end_connect(IoRequest& request, int64_t outcome) {
-    if (request.moved == 0) {
-      if (outcome == -ECANCELED || outcome == -EINTR) request.moved = 1;
-      return outcome;
-    }
-    if (outcome < 0) return outcome;
-    outcome = connect_outcome(request.fd);
-    if (outcome == -EAGAIN) request.moved = 0;  // it had not begun
-    return outcome;
+  size_t reap_sockets() {
+    if (sockets_.wants_poll()) sockets_.poll(ended_);
+    if (ended_.empty()) return 0;
+    reaped_.swap(ended_);
+    any_ended_.store(false, std::memory_order_relaxed);
+    const size_t count = reaped_.size();
+    in_flight_ -= count;
+    for (IoRequest* request : reaped_) request->done(*request);
+    reaped_.clear();
+    return count;
   }
   /// After anything but a whole write each request is tried alone and gets its own outcome.
   size_t end_joined(Joined& joined, int64_t outcome) {
@@ -266,21 +279,10 @@ class UringBackend final : public IoBackend {
                                 static_cast<off_t>(r.offset), static_cast<off_t>(r.bytes));
         break;
       case Op::recv:
-        io_uring_prep_recv(sqe, r.fd, r.data, r.bytes, 0);
-        break;
       case Op::send:
-        io_uring_prep_send(sqe, r.fd, r.data, r.bytes, MSG_NOSIGNAL);
-        break;
       case Op::accept:
-        io_uring_prep_accept(sqe, r.fd, nullptr, nullptr, SOCK_CLOEXEC);
-        break;
       case Op::connect:
-        if (r.moved != 0) {
-          io_uring_prep_poll_add(sqe, r.fd, POLLOUT);
-        } else {
-          io_uring_prep_connect(sqe, r.fd, reinterpret_cast<const sockaddr*>(r.data), r.bytes);
-        }
-        break;
+        CHECK(!"sockets are not for the ring");
     }
   }
 
@@ -293,6 +295,10 @@ class UringBackend final : public IoBackend {
   unsigned staged_ = 0;  // in the ring, not yet given to the kernel
   size_t in_flight_ = 0;
   std::vector<std::unique_ptr<Joined>> spare_;
+  SocketPoller sockets_;
+  std::vector<IoRequest*> ended_;  // of sockets, to be told at the next reap()
+  std::vector<IoRequest*> reaped_;
+  std::atomic<bool> any_ended_{false};
   std::atomic<bool> woken_{false};
   std::atomic<bool> backlog_{false};  // the kernel refused some for now: try again soon
 };

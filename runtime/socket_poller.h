@@ -1,4 +1,4 @@
-// SocketPoller: stream sockets by non-blocking calls and epoll, for the thread pool backend. A
+// SocketPoller: stream sockets by non-blocking calls and epoll, for both backends. A
 // request is tried at once; one that must wait is parked, and tried again when its socket has news.
 // Home: the backend's home thread, except where a member says "any thread". Internal to runtime/.
 #pragma once
