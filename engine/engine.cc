@@ -465,10 +465,12 @@ Task<Result<void>> Engine::serve(void* request, void* reply) {
   return state_->serve(*static_cast<wire::Request*>(request), *static_cast<wire::Reply*>(reply));
 }
 
-Task<Bytes> Engine::serve_bytes(Bytes message) {
-  Bytes out;
+Task<Bytes> Engine::serve_bytes(Bytes message) { return serve_with_head(std::move(message), 0); }
+
+Task<Bytes> Engine::serve_with_head(Bytes message, size_t head_bytes) {
   auto decoded = wire::decode_request(std::move(message));
-  if (!decoded) co_return out;  // nobody to answer to
+  if (!decoded) co_return Bytes{};  // nobody to answer to
+  Bytes out(head_bytes);
   wire::Request& request = (*decoded)->request;
   wire::Reply reply;
   if ((*decoded)->error.code() != Errc::ok) {

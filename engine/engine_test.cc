@@ -419,6 +419,29 @@ TEST(Engine, Hostile_bytes_are_answered_with_an_error_or_not_at_all) {
   EXPECT_TRUE(world.run(world.engine.serve_bytes(message)).empty());
 }
 
+TEST(Engine, Replies_leave_room_for_the_transports_head) {
+  // Goal: the same reply behind the room that was asked for, large ones (which devices read into)
+  // too; nothing where none is due. Method: values of 10 bytes and 100 KiB, fetched both ways.
+  EngineWorld world;
+  Client client(world);
+  constexpr size_t kHead = 24;
+  for (const size_t bytes : {size_t{10}, size_t{100'000}}) {
+    std::string value(bytes, 'v');
+    wire::Request update = client.update(value);
+    ASSERT_EQ(client.serve(update).error.code(), Errc::ok);
+    std::string room(bytes, '#');
+    const wire::Request fetch = client.fetch(room);
+    Bytes message;
+    ASSERT_TRUE(wire::encode_request(fetch, message).has_value());
+    const Bytes answer = world.run(world.engine.serve_with_head(std::move(message), kHead));
+    ASSERT_GT(answer.size(), kHead + bytes);
+    wire::Reply reply;
+    ASSERT_TRUE(wire::decode_reply(ByteView(answer).subspan(kHead), fetch, reply).has_value());
+    EXPECT_EQ(room, value);
+  }
+  EXPECT_TRUE(world.run(world.engine.serve_with_head(Bytes(500), kHead)).empty());
+}
+
 TEST(Engine, A_stopped_engine_refuses_with_shutdown) {
   // Goal: nothing starts while the process ends. Method: stop, then ask.
   EngineWorld world;

@@ -247,13 +247,10 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes mes
     co_await connection->stream->flush();
   }
   const Instant begin = reactor_.clock().now();
-  const Bytes reply = co_await service_.serve_bytes(std::move(message));
+  Bytes frame = co_await service_.serve_with_head(std::move(message), kFrameHeadBytes);
   const Duration took = reactor_.clock().now() - begin;
   call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
-  Bytes frame;
-  frame.reserve(kFrameHeadBytes + reply.size());
-  frame.resize(kFrameHeadBytes);
-  frame.insert(frame.end(), reply.begin(), reply.end());
+  if (frame.empty()) frame.resize(kFrameHeadBytes);
   connection->stream->post(FrameKind::answer, id, std::move(frame));
   release(*connection, bytes);
 }

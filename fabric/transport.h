@@ -51,6 +51,9 @@ class Service {
   /// Serves a request in bytes, which may be hostile. Returns the reply in bytes; empty: none is
   /// due.
   virtual Task<Bytes> serve_bytes(Bytes request) = 0;
+  /// The same with `head_bytes` in front of the reply that the transport fills itself, so that it
+  /// need not copy. Empty: none is due.
+  virtual Task<Bytes> serve_with_head(Bytes request, size_t head_bytes);
 };
 
 class Transport {

@@ -3,6 +3,7 @@
 // (fetch buffers: up to kBulkBytesMax). Pure: no clock, no I/O.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 
 #include "wire/message.h"
@@ -16,7 +17,11 @@ Result<void> encode_request(const Request& request, Bytes& out);
 /// A request made from bytes, with what it borrows.
 struct DecodedRequest {
   Bytes message;
-  std::unique_ptr<std::byte[]> fetch_room;  // uninitialised until fetched into
+  struct Free {
+    void operator()(std::byte* room) const { std::free(room); }
+  };
+  // Uninitialised until fetched into. Aligned to 4 KiB where it is as large: devices read into it.
+  std::unique_ptr<std::byte[], Free> fetch_room;
   Opcode opcode = Opcode::control;
   /// Not ok: the header is sound, the rest is not. Answer with it (encode_error), do not serve.
   Error error{Errc::ok, ""};

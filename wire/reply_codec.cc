@@ -51,6 +51,11 @@ struct PutReply {
       for (const auto& extent : iod.extents) put_pair(out, extent.index, extent.count);
     }
     framer.begin_bulk();
+    uint64_t bytes = 0;
+    for (const model::FetchedIod& iod : fetched.iods) {
+      for (const auto& piece : iod.pieces) bytes += piece.bytes;
+    }
+    out.reserve(out.size() + bytes);
     for (size_t i = 0; i < iods.size(); ++i) put_payload(out, iods[i], fetched.iods[i].pieces);
   }
   void operator()(const model::Listed& listed) {

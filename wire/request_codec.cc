@@ -1,5 +1,6 @@
 // Requests to bytes and back.
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "wire/codec.h"
@@ -331,6 +332,15 @@ Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
   return {};
 }
 
+Result<std::unique_ptr<std::byte[], DecodedRequest::Free>> make_room(uint64_t bytes) {
+  constexpr uint64_t kAlignment = 4096;
+  void* const room = bytes < kAlignment
+                         ? std::malloc(std::max<uint64_t>(bytes, 1))
+                         : std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
+  if (room == nullptr) return fail(Errc::no_memory, "fetch: no memory for what it asks for");
+  return std::unique_ptr<std::byte[], DecodedRequest::Free>(static_cast<std::byte*>(room));
+}
+
 Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ObjectFetch fetch;
@@ -340,7 +350,8 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   fetch.flags = object.flags;
   TakenIo io = take_io(in, kBulkBytesMax);
   TRY(done, in.finish());
-  decoded.fetch_room = std::make_unique_for_overwrite<std::byte[]>(io.buffer_bytes);
+  TRY(room, make_room(io.buffer_bytes));
+  decoded.fetch_room = std::move(room);
   share_out(io, decoded.fetch_room.get());
   fetch.dkey = io.dkey;
   fetch.iods = std::move(io.iods);
