@@ -197,7 +197,8 @@ Result<std::vector<ObjectRoute>> ContainerImpl::target_routes() const {
 Result<PlacedChanges> ContainerImpl::place_changes(Changes changes) const {
   PlacedChanges out{.read_epoch = changes.read_epoch};
   const auto address = [](const ObjectRoute& at, const model::ObjectId& oid) {
-    return wire::ObjectAddress{.oid = oid, .shard = at.shard, .target = at.target};
+    return wire::ObjectAddress{
+        .oid = oid, .shard = at.shard, .target = at.target, .rank = at.endpoint.rank};
   };
   for (Change& change : changes.changes) {
     if (change.kind == Change::Kind::punch_object) {
@@ -230,19 +231,14 @@ Result<PlacedChanges> ContainerImpl::place_changes(Changes changes) const {
 
 Task<Result<model::Epoch>> ContainerImpl::transact(Changes changes) {
   if (changes.changes.empty()) co_return fail(Errc::invalid, "transaction: no changes");
-  // An engine decides over all of its targets. Of several engines nobody decides yet.
-  for (const layout::PlacementTarget& target : opened_.map.targets) {
-    if (target.id.rank != opened_.map.targets.front().id.rank) {
-      co_return fail(Errc::not_supported, "transaction: in a pool of several engines");
-    }
-  }
   CO_TRY(placed, place_changes(std::move(changes)));
-  const uint32_t rank = opened_.map.targets.front().id.rank;
-  uint32_t lowest = placed.change_at.front().target;
-  for (const auto& at : placed.change_at) lowest = std::min(lowest, at.target);
-  for (const auto& at : placed.read_at) lowest = std::min(lowest, at.target);
-  co_return co_await object_transact(rpc(), route_to({.rank = rank, .target = lowest}),
-                                     std::move(placed));
+  // The engine of the lowest (rank, target) decides.
+  const auto key = [](const wire::ObjectAddress& at) { return std::pair(at.rank, at.target); };
+  auto lowest = key(placed.change_at.front());
+  for (const auto& at : placed.change_at) lowest = std::min(lowest, key(at));
+  for (const auto& at : placed.read_at) lowest = std::min(lowest, key(at));
+  const ObjectRoute where = route_to({.rank = lowest.first, .target = lowest.second});
+  co_return co_await object_transact(rpc(), where, std::move(placed));
 }
 
 Task<Result<model::Epoch>> ContainerImpl::snap_create() {

@@ -44,7 +44,7 @@ struct PlacedChanges {
   std::vector<ReadRange> reads;
   std::vector<wire::ObjectAddress> read_at;  // of each
 };
-/// All shards are in the route's engine; its target is the lowest of theirs.
+/// The route's rank and target are the lowest of the shards'.
 Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, PlacedChanges changes);
 Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch epoch,
                                       Bytes position, uint32_t count_max);

@@ -1,8 +1,8 @@
 #include "engine/decide.h"
 
 #include <algorithm>
-#include <map>
 
+#include "engine/transact.h"
 #include "runtime/parallel.h"
 
 namespace cairn::engine {
@@ -18,20 +18,31 @@ constexpr int kEpochsMax = 3;
 constexpr int kPausesMax = 500;
 constexpr Duration kPause = 2 * kMillisecond;
 
-// An id names the request and the first target, which resolve() asks.
-constexpr unsigned kTargetBits = 16;
+// An id names the request and the first target, which keeps the outcome: its rank and its number in
+// the engine, 8 bits each.
+constexpr unsigned kPlaceBits = 16;
+constexpr unsigned kTargetBits = 8;
 
-vos::TxId id_of(const WideTransaction& tx) {
-  return {.high = tx.origin.session,
-          .low = tx.origin.sequence << kTargetBits | tx.parts.front().target};
+uint32_t first_rank(vos::TxId id) { return static_cast<uint32_t>(id.low >> kTargetBits & 0xff); }
+uint32_t first_target(vos::TxId id) { return static_cast<uint32_t>(id.low & 0xff); }
+
+bool stands_in(const vos::Shard& shard, vos::TxId id) {
+  return std::ranges::any_of(shard.unresolved(),
+                             [id](const vos::UnresolvedTx& tx) { return tx.id == id; });
 }
-uint32_t first_target(vos::TxId id) { return static_cast<uint32_t>(id.low & 0xffff); }
 
 /// Its outcome, where it counts as an error.
 Result<void> error_of(const Result<vos::Transacted>& done) {
   if (!done) return fail(done.error());
   if (done->status != Errc::ok) return fail(done->status, done->what);
   return {};
+}
+
+/// Of what another engine was asked: whether it was done is not known, or it was not.
+bool is_absence(Errc code) {
+  return code == Errc::unreachable || code == Errc::timed_out || code == Errc::shutdown ||
+         code == Errc::unknown || code == Errc::protocol || code == Errc::format_invalid ||
+         code == Errc::stale_map || code == Errc::overload;
 }
 
 Task<Result<void>> prepare_part(WideTransaction::Part& part, vos::TxId id) {
@@ -48,47 +59,112 @@ Task<Result<void>> commit_part(vos::Shard& shard, vos::TxId id) {
 
 Task<Result<void>> abort_part(vos::Shard& shard, vos::TxId id) { return shard.abort(id); }
 
+}  // namespace
+
+/// A transaction that one task works on; others wait.
+class Decider::Busy {
+ public:
+  Busy(Decider& decider, std::set<vos::TxId>& where, vos::TxId id)
+      : decider_(decider), where_(where), id_(id) {
+    CHECK(where.insert(id).second);
+  }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  ~Busy() {
+    where_.erase(id_);
+    decider_.changed_.wake_all();
+  }
+
+ private:
+  Decider& decider_;
+  std::set<vos::TxId>& where_;
+  const vos::TxId id_;
+};
+
+Task<Result<void>> Decider::tell(uint32_t rank, PeerRequest request) {
+  if (peers_ == nullptr) co_return fail(Errc::unreachable, "transaction: no way to other engines");
+  const auto done = co_await peers_->ask(rank, request);
+  if (done) co_return Result<void>{};
+  if (!is_absence(done.error().code())) co_return fail(done.error());
+  co_return fail(Errc::unreachable, "transaction: one of its engines is away");
+}
+
+Task<Result<void>> Decider::prepare_away(WideTransaction& tx, size_t index, vos::TxId id) {
+  WideTransaction::Away& away = tx.away[index];
+  return tell(away.rank, {.verb = PeerVerb::prepare,
+                          .pool = tx.pool,
+                          .id = id,
+                          .epoch = tx.parts.front().request.epoch,
+                          .container = tx.container,
+                          .body = &away.body});
+}
+
 /// The first one's turn, then that of all others.
-Task<Result<void>> prepare_all(Reactor& reactor, WideTransaction& tx, vos::TxId id) {
+Task<Result<void>> Decider::prepare_all(WideTransaction& tx, vos::TxId id) {
   CO_TRY(first, co_await prepare_part(tx.parts.front(), id));
   std::vector<Task<Result<void>>> others;
   for (size_t i = 1; i < tx.parts.size(); ++i) others.push_back(prepare_part(tx.parts[i], id));
-  co_return co_await run_all(reactor, std::move(others), kPartsAtOnceMax);
+  for (size_t i = 0; i < tx.away.size(); ++i) others.push_back(prepare_away(tx, i, id));
+  co_return co_await run_all(reactor_, std::move(others), kPartsAtOnceMax);
 }
 
 /// The others' turn, then that of the first one. Those that prepared nothing have nothing to drop.
-Task<Result<void>> abort_all(Reactor& reactor, WideTransaction& tx, vos::TxId id) {
+Task<Result<void>> Decider::abort_all(WideTransaction& tx, vos::TxId id) {
   std::vector<Task<Result<void>>> others;
   for (size_t i = 1; i < tx.parts.size(); ++i) {
     others.push_back(abort_part(*tx.parts[i].shard, id));
   }
-  CO_TRY(dropped, co_await run_all(reactor, std::move(others), kPartsAtOnceMax));
+  for (const WideTransaction::Away& away : tx.away) {
+    others.push_back(tell(away.rank, {.verb = PeerVerb::abort,
+                                      .pool = tx.pool,
+                                      .id = id,
+                                      .epoch = tx.parts.front().request.epoch}));
+  }
+  CO_TRY(dropped, co_await run_all(reactor_, std::move(others), kPartsAtOnceMax));
   co_return co_await tx.parts.front().shard->abort(id);
+}
+
+Task<Result<void>> Decider::commit_others(WideTransaction& tx, vos::TxId id) {
+  std::vector<Task<Result<void>>> others;
+  for (size_t i = 1; i < tx.parts.size(); ++i) {
+    others.push_back(commit_part(*tx.parts[i].shard, id));
+  }
+  for (const WideTransaction::Away& away : tx.away) {
+    others.push_back(tell(away.rank, {.verb = PeerVerb::commit, .pool = tx.pool, .id = id}));
+  }
+  if (others.empty()) co_return Result<void>{};
+  co_return co_await run_all(reactor_, std::move(others), kPartsAtOnceMax);
 }
 
 /// Above all that its shards have issued, and that it has read. The one below is nobody's, either:
 /// markers take it.
-model::Epoch draw_epoch(const WideTransaction& tx) {
+Task<Result<model::Epoch>> Decider::draw_epoch(WideTransaction& tx) {
   model::Epoch newest = tx.read_epoch;
   for (const WideTransaction::Part& part : tx.parts) {
     newest = std::max(newest, part.shard->draw_epoch());
   }
-  return newest + 2;
+  for (const WideTransaction::Away& away : tx.away) {
+    const auto drawn =
+        co_await peers_->ask(away.rank, {.verb = PeerVerb::draw, .pool = tx.pool});
+    if (!drawn) co_return fail(Errc::unreachable, "transaction: one of its engines is away");
+    newest = std::max(newest, drawn->epoch);
+  }
+  co_return newest + 2;
 }
 
 /// Prepared on all shards, or on none. Waits for others while it holds nothing, and not as long as
 /// they do: two that met on two shards do not meet again. @returns the epoch
-Task<Result<model::Epoch>> prepare_or_drop(Reactor& reactor, WideTransaction& tx, vos::TxId id) {
+Task<Result<model::Epoch>> Decider::prepare_or_drop(WideTransaction& tx, vos::TxId id) {
   int pauses = 0;
   for (int tries = 1;;) {
-    const model::Epoch epoch = draw_epoch(tx);
+    CO_TRY(epoch, co_await draw_epoch(tx));
     for (WideTransaction::Part& part : tx.parts) part.request.epoch = epoch;
-    const auto prepared = co_await prepare_all(reactor, tx, id);
+    const auto prepared = co_await prepare_all(tx, id);
     if (prepared) co_return epoch;
-    CO_TRY(dropped, co_await abort_all(reactor, tx, id));
+    CO_TRY(dropped, co_await abort_all(tx, id));
     const Errc code = prepared.error().code();
     if (code == Errc::in_progress && pauses++ < kPausesMax) {
-      co_await reactor.sleep(kPause * (1 + reactor.random().next() % 4));
+      co_await reactor_.sleep(kPause * (1 + reactor_.random().next() % 4));
       continue;
     }
     if (code == Errc::in_progress) {
@@ -98,51 +174,193 @@ Task<Result<model::Epoch>> prepare_or_drop(Reactor& reactor, WideTransaction& tx
   }
 }
 
-Task<Result<model::Epoch>> decide_fresh(Reactor& reactor, WideTransaction& tx) {
-  const vos::TxId id = id_of(tx);
-  CO_TRY(epoch, co_await prepare_or_drop(reactor, tx, id));
-  // From here it happens.
-  CO_TRY(committed, co_await tx.parts.front().shard->commit(id, tx.origin));
-  std::vector<Task<Result<void>>> others;
-  for (size_t i = 1; i < tx.parts.size(); ++i) {
-    others.push_back(commit_part(*tx.parts[i].shard, id));
+/// @returns the epoch of what is committed on the first target, and so happens everywhere
+Task<Result<model::Epoch>> Decider::decide_fresh(WideTransaction& tx, vos::TxId id) {
+  vos::Shard& first = *tx.parts.front().shard;
+  for (const vos::UnresolvedTx& standing : first.unresolved()) {
+    if (standing.id != id) continue;
+    // An attempt before this one could not reach everybody to drop it.
+    tx.parts.front().request.epoch = standing.epoch;
+    CO_TRY(dropped, co_await abort_all(tx, id));
+    break;
   }
-  CO_TRY(done, co_await run_all(reactor, std::move(others), kPartsAtOnceMax));
+  CO_TRY(epoch, co_await prepare_or_drop(tx, id));
+  // From here it happens.
+  CO_TRY(committed, co_await first.commit(id, tx.origin));
   co_return epoch;
 }
 
-}  // namespace
-
-Task<Result<vos::Transacted>> decide(Reactor& reactor, WideTransaction& tx) {
-  CHECK(tx.parts.size() > 1);
+Task<Result<vos::Transacted>> Decider::decide(WideTransaction& tx) {
+  CHECK(!tx.parts.empty());
+  CHECK(tx.parts.size() + tx.away.size() > 1);
   if (tx.origin.session == 0 || tx.origin.sequence == 0) {
     co_return fail(Errc::invalid, "transaction: over several targets, without a session");
   }
+  if (!tx.away.empty() && peers_ == nullptr) {
+    co_return fail(Errc::not_supported, "transaction: this engine knows no others");
+  }
+  const uint64_t place = rank_ << kTargetBits | tx.parts.front().target;
+  const vos::TxId id{.high = tx.origin.session, .low = tx.origin.sequence << kPlaceBits | place};
   vos::Shard& first = *tx.parts.front().shard;
   CO_TRY(earlier, co_await first.begin_decision(tx.origin));
-  if (earlier) co_return vos::Transacted{.epoch = *earlier};
-  const auto done = co_await decide_fresh(reactor, tx);
-  first.end_decision(tx.origin, done);
-  if (!done) co_return fail(done.error());
-  co_return vos::Transacted{.epoch = *done};
+  if (!earlier) {
+    while (deciding_.contains(id)) co_await changed_.wait();
+    const Busy deciding(*this, deciding_, id);
+    const auto done = co_await decide_fresh(tx, id);
+    first.end_decision(tx.origin, done);
+    if (!done && !tx.away.empty() && on_doubt_) on_doubt_(tx.pool);
+    if (!done) co_return fail(done.error());
+    earlier = *done;
+  }
+  // Nobody is told before all of them show it.
+  CO_TRY(told, co_await commit_others(tx, id));
+  co_return vos::Transacted{.epoch = *earlier};
 }
 
-Task<Result<void>> resolve(PoolShards shards) {
-  std::map<vos::TxId, std::vector<uint32_t>> holders;  // ascending
+Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks) {
+  std::map<vos::TxId, Standing> standing;
   for (uint32_t target = 0; target < shards.size(); ++target) {
     if (shards[target] == nullptr) continue;
     for (const vos::UnresolvedTx& tx : shards[target]->unresolved()) {
-      holders[tx.id].push_back(target);
+      Standing& one = standing[tx.id];
+      one.id = tx.id;
+      one.epoch = std::max(one.epoch, tx.epoch);
+      one.targets.push_back(target);
     }
   }
-  for (const auto& [id, targets] : holders) {
-    const bool aborted = targets.front() == first_target(id);
-    for (size_t i = targets.size(); i-- > 0;) {
-      vos::Shard& shard = *shards[targets[i]];
-      CO_TRY(ended, aborted ? co_await shard.abort(id) : co_await shard.commit(id));
-    }
+  bool all = true;
+  for (const auto& [id, one] : standing) {
+    CO_TRY(ended, co_await resolve_one(pool, shards, ranks, one));
+    all &= ended;
   }
-  co_return Result<void>{};
+  co_return all;
+}
+
+Task<Result<bool>> Decider::resolve_one(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+                                        Standing standing) {
+  const vos::TxId id = standing.id;
+  if (deciding_.contains(id) || busy_.contains(id)) co_return false;
+  const uint32_t rank = first_rank(id);
+  if (rank == rank_ && standing.targets.front() == first_target(id)) {
+    co_return co_await drop_own(pool, shards, ranks, standing);
+  }
+  if (rank != rank_) {
+    if (peers_ == nullptr) co_return false;
+    const auto outcome =
+        co_await peers_->ask(rank, {.verb = PeerVerb::outcome, .pool = pool, .id = id});
+    if (!outcome || outcome->open) co_return false;
+    if (busy_.contains(id)) co_return false;
+  }
+  const Busy busy(*this, busy_, id);
+  for (size_t i = standing.targets.size(); i-- > 0;) {
+    CO_TRY(committed, co_await commit_part(*shards[standing.targets[i]], id));
+  }
+  co_return true;
+}
+
+/// Nobody was told that it happened, and nobody may learn of its end before all others have
+/// dropped it.
+Task<Result<bool>> Decider::drop_own(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+                                     Standing standing) {
+  const vos::TxId id = standing.id;
+  const Busy deciding(*this, deciding_, id);
+  for (const uint32_t rank : ranks) {
+    if (rank == rank_) continue;
+    const auto dropped = co_await tell(
+        rank, {.verb = PeerVerb::abort, .pool = pool, .id = id, .epoch = standing.epoch});
+    if (!dropped) co_return false;
+  }
+  for (size_t i = standing.targets.size(); i-- > 0;) {
+    const auto ended = co_await shards[standing.targets[i]]->abort(id);
+    if (!ended && ended.error().code() == Errc::in_progress) co_return false;
+    if (!ended) co_return fail(ended.error());
+  }
+  co_return true;
+}
+
+void Decider::fence(vos::TxId id, model::Epoch epoch) {
+  const auto [at, fresh] = fences_.try_emplace(id, epoch);
+  at->second = std::max(at->second, epoch);
+  if (!fresh) return;
+  fence_order_.push_back(id);
+  if (fence_order_.size() <= kFencesMax) return;
+  fences_.erase(fence_order_.front());
+  fence_order_.pop_front();
+}
+
+Task<Result<PeerReply>> Decider::serve(PeerRequest request, PoolShards shards) {
+  switch (request.verb) {
+    case PeerVerb::draw: return serve_draw(std::move(shards));
+    case PeerVerb::prepare: return serve_prepare(request, std::move(shards));
+    case PeerVerb::commit:
+    case PeerVerb::abort: return serve_end(request, std::move(shards));
+    case PeerVerb::outcome:
+    case PeerVerb::none: break;
+  }
+  return serve_outcome(request, std::move(shards));
+}
+
+Task<Result<PeerReply>> Decider::serve_draw(PoolShards shards) {
+  PeerReply reply;
+  for (vos::Shard* const shard : shards) {
+    if (shard != nullptr) reply.epoch = std::max(reply.epoch, shard->draw_epoch());
+  }
+  co_return reply;
+}
+
+Task<Result<PeerReply>> Decider::serve_prepare(PeerRequest request, PoolShards shards) {
+  if (request.body == nullptr || request.epoch == 0 || first_rank(request.id) == rank_) {
+    co_return fail(Errc::invalid, "transaction: not what an engine asks another");
+  }
+  while (busy_.contains(request.id)) co_await changed_.wait();
+  const Busy busy(*this, busy_, request.id);
+  const auto fenced = fences_.find(request.id);
+  if (fenced != fences_.end() && request.epoch <= fenced->second) {
+    co_return fail(Errc::unknown, "transaction: it was dropped meanwhile");
+  }
+  CO_TRY(cut, cut_transaction(*request.body, rank_, shards, request.container));
+  if (!cut.tx.away.empty()) {
+    give_back(cut, *request.body);
+    co_return fail(Errc::invalid, "transaction: not what an engine asks another");
+  }
+  std::vector<Task<Result<void>>> parts;
+  for (WideTransaction::Part& part : cut.tx.parts) {
+    part.request.epoch = request.epoch;
+    parts.push_back(prepare_part(part, request.id));
+  }
+  Result<void> done = co_await run_all(reactor_, std::move(parts), kPartsAtOnceMax);
+  for (size_t i = 0; !done && i < cut.tx.parts.size(); ++i) {
+    // What cannot be dropped now is dropped when the decider says so.
+    [[maybe_unused]] const auto dropped = co_await cut.tx.parts[i].shard->abort(request.id);
+  }
+  give_back(cut, *request.body);
+  if (on_doubt_) on_doubt_(request.pool);
+  if (!done) co_return fail(done.error());
+  co_return PeerReply{};
+}
+
+Task<Result<PeerReply>> Decider::serve_end(PeerRequest request, PoolShards shards) {
+  while (busy_.contains(request.id)) co_await changed_.wait();
+  const Busy busy(*this, busy_, request.id);
+  const bool aborts = request.verb == PeerVerb::abort;
+  if (aborts) fence(request.id, request.epoch);
+  for (vos::Shard* const shard : shards) {
+    if (shard == nullptr) continue;
+    CO_TRY(done, aborts ? co_await shard->abort(request.id)
+                        : co_await commit_part(*shard, request.id));
+  }
+  co_return PeerReply{};
+}
+
+Task<Result<PeerReply>> Decider::serve_outcome(PeerRequest request, PoolShards shards) {
+  const uint32_t target = first_target(request.id);
+  const bool mine = first_rank(request.id) == rank_ && target < shards.size() &&
+                    shards[target] != nullptr;
+  if (request.verb != PeerVerb::outcome || !mine) {
+    co_return fail(Errc::invalid, "transaction: not what an engine asks another");
+  }
+  co_return PeerReply{
+      .open = deciding_.contains(request.id) || stands_in(*shards[target], request.id)};
 }
 
 }  // namespace cairn::engine

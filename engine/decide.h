@@ -1,32 +1,104 @@
-// Transactions whose shards are on several targets of one engine, which decides about them: two
-// phases over vos::Shard::prepare() and commit(). Internal to engine/. Home: the engine's reactor.
+// Transactions whose shards are on several targets, of one engine or of several: two phases over
+// vos::Shard::prepare() and commit(). The engine of the lowest (rank, target) decides, and that
+// target keeps the outcome. Internal to engine/. Home: the engine's reactor.
 //
-// The target with the lowest number keeps the outcome: it is the first to prepare, and to commit;
-// the last to abort; each before the others begin. So whatever a crash leaves, what others hold
-// prepared was committed iff the first one does not hold it prepared any more (`resolve`).
+// The target that keeps the outcome is the first to prepare, and to commit; the last to abort; each
+// before the others begin. So whatever a crash leaves, what others hold prepared was committed iff
+// the first one does not hold it prepared any more, and nobody works on it (resolve(), and
+// PeerVerb::outcome for those of other engines). An engine that was away when the outcome came asks
+// for it; until it knows, what the transaction touches there waits.
 #pragma once
 
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+
 #include "engine/handles.h"
+#include "engine/peers.h"
 
 namespace cairn::engine {
 
-/// A transaction, cut by target. What the requests borrow stays until the task ends.
+/// A transaction, cut by target of this engine and by other engine. What the requests borrow stays
+/// until the task ends.
 struct WideTransaction {
   struct Part {
     uint32_t target = 0;
     vos::Shard* shard = nullptr;
     vos::TransactRequest request;
   };
-  std::vector<Part> parts;  // two or more, ascending by target
+  struct Away {
+    uint32_t rank = 0;
+    wire::ObjectTransact body;
+  };
+  Uuid pool;
+  vos::ContNumber container = 0;
+  std::vector<Part> parts;  // one or more, ascending by target
+  std::vector<Away> away;   // ascending by rank, all above the own
   vos::Origin origin;       // all of it happens once
   model::Epoch read_epoch = 0;
 };
 
-/// @error tx_restart, no_space, ...  as vos::Shard::transact(), on any of the shards: nothing was
-/// changed   @error io  a shard has stopped; the others' outcome is found at its next open
-Task<Result<vos::Transacted>> decide(Reactor& reactor, WideTransaction& tx);
+/// Aborts that are remembered, so that a prepare() which they overtook does not come through.
+inline constexpr size_t kFencesMax = 65'536;
 
-/// After all shards of a pool were opened, before anybody uses them: ends what a crash cut.
-Task<Result<void>> resolve(PoolShards shards);
+class Decider {
+ public:
+  Decider(Reactor& reactor, uint32_t rank) : reactor_(reactor), rank_(rank), changed_(reactor) {}
+
+  /// Borrowed. Without them, transactions over several engines get not_supported.
+  void set_peers(Peers* peers) { peers_ = peers; }
+  /// Told of pools where something may be left for resolve().
+  void set_doubt_hook(std::function<void(const Uuid& pool)> hook) { on_doubt_ = std::move(hook); }
+
+  /// Precondition: several parts, here or away.
+  /// @error tx_restart, no_space, ...  as vos::Shard::transact(), on any of the shards: nothing was
+  /// changed   @error io  a shard has stopped; the others' outcome is found at its next open
+  /// @error unreachable  an engine is away; the same request again finds out what was done
+  Task<Result<vos::Transacted>> decide(WideTransaction& tx);
+
+  /// Ends what a crash cut, or somebody's absence left. `ranks`: all engines with shards of the
+  /// pool. @returns false: some outcome is not known yet; ask again later   @error io, no_memory
+  Task<Result<bool>> resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks);
+
+  /// Another engine asks. `shards`: of the pool, which stay until the task ends.
+  /// @error as Peers::ask()
+  Task<Result<PeerReply>> serve(PeerRequest request, PoolShards shards);
+
+ private:
+  class Busy;
+  struct Standing {
+    vos::TxId id;
+    model::Epoch epoch = 0;
+    std::vector<uint32_t> targets;  // ascending
+  };
+  Task<Result<model::Epoch>> decide_fresh(WideTransaction& tx, vos::TxId id);
+  Task<Result<model::Epoch>> prepare_or_drop(WideTransaction& tx, vos::TxId id);
+  Task<Result<model::Epoch>> draw_epoch(WideTransaction& tx);
+  Task<Result<void>> prepare_all(WideTransaction& tx, vos::TxId id);
+  Task<Result<void>> prepare_away(WideTransaction& tx, size_t index, vos::TxId id);
+  Task<Result<void>> abort_all(WideTransaction& tx, vos::TxId id);
+  Task<Result<void>> commit_others(WideTransaction& tx, vos::TxId id);
+  Task<Result<void>> tell(uint32_t rank, PeerRequest request);
+  Task<Result<bool>> resolve_one(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+                                 Standing standing);
+  Task<Result<bool>> drop_own(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+                              Standing standing);
+  Task<Result<PeerReply>> serve_draw(PoolShards shards);
+  Task<Result<PeerReply>> serve_prepare(PeerRequest request, PoolShards shards);
+  Task<Result<PeerReply>> serve_end(PeerRequest request, PoolShards shards);
+  Task<Result<PeerReply>> serve_outcome(PeerRequest request, PoolShards shards);
+  void fence(vos::TxId id, model::Epoch epoch);
+
+  Reactor& reactor_;
+  const uint32_t rank_;
+  Peers* peers_ = nullptr;
+  std::function<void(const Uuid&)> on_doubt_;
+  std::set<vos::TxId> deciding_;          // by this engine
+  std::set<vos::TxId> busy_;              // of others, being prepared or ended here
+  WaitList changed_;                      // busy_ lost one
+  std::map<vos::TxId, model::Epoch> fences_;
+  std::deque<vos::TxId> fence_order_;
+};
 
 }  // namespace cairn::engine

@@ -83,7 +83,7 @@ class DecideTest : public testing::Test {
   EngineWorld near_;
   MemoryDevice wal_{16u << 20}, meta_{32u << 20}, data_{32u << 20};
   std::unique_ptr<vos::Shard> far_;
-  Engine engine_{near_.reactor, {.rank = 3, .target_count = 2}};
+  Engine engine_{near_.reactor, {.target_count = 2}};
   wire::HandleRef handle_;
 };
 

@@ -1,11 +1,9 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <map>
 
-#include "engine/decide.h"
-#include "engine/handles.h"
-#include "engine/resends.h"
+#include "engine/engine_state.h"
+#include "engine/transact.h"
 #include "wire/codec.h"
 
 namespace cairn::engine {
@@ -35,8 +33,10 @@ model::Epoch read_epoch(const wire::Header& header) {
 /// may go on to other shards, that could be old for them: then it is above what all have issued.
 model::Epoch wanted_epoch(const Use& use, const wire::Header& header) {
   if (!in_transaction(header)) return read_epoch(header);
-  if (header.epoch != 0 || use.shards().size() == 1) return header.epoch;
-  model::Epoch newest = 0;
+  const bool alone = use.shards().size() == 1 && !use.spec().spread;
+  if (header.epoch != 0 || alone) return header.epoch;
+  // What the client has seen of other engines, too.
+  model::Epoch newest = use.spec().spread && header.hlc < model::kEpochMax ? header.hlc + 1 : 0;
   for (vos::Shard* const shard : use.shards()) {
     if (shard != nullptr) newest = std::max(newest, shard->draw_epoch());
   }
@@ -188,94 +188,30 @@ Task<Result<void>> run_position_of(Gate::Hold, Use use, wire::Request& request,
   co_return Result<void>{};
 }
 
-vos::TxOp op_of(const Use& use, wire::TransactOp& op) {
-  if (auto* const update = std::get_if<wire::ObjectUpdate>(&op)) {
-    return vos::UpdateRequest{.object = path_of(use, update->object),
-                              .dkey = update->dkey,
-                              .iods = std::move(update->iods),
-                              .flags = update->flags};
-  }
-  auto& punch = std::get<wire::ObjectPunch>(op);
-  return vos::PunchRequest{.object = path_of(use, punch.object),
-                           .level = static_cast<vos::PunchRequest::Level>(punch.level),
-                           .dkey = punch.dkey,
-                           .akeys = std::move(punch.akeys),
-                           .flags = punch.flags};
-}
-
-const wire::ObjectAddress& address_of(const wire::TransactOp& op) {
-  return std::visit([](const auto& one) -> const wire::ObjectAddress& { return one.object; }, op);
-}
-
-/// The sender may need its vectors again.
-void give_back(WideTransaction& from, const std::vector<size_t>& part_of_op,
-               std::vector<wire::TransactOp>& to) {
-  std::vector<size_t> next(from.parts.size());
-  for (size_t i = 0; i < to.size(); ++i) {
-    const size_t part = part_of_op[i];
-    vos::TxOp& op = from.parts[part].request.ops[next[part]++];
-    if (auto* const update = std::get_if<vos::UpdateRequest>(&op)) {
-      std::get<wire::ObjectUpdate>(to[i]).iods = std::move(update->iods);
-    } else {
-      std::get<wire::ObjectPunch>(to[i]).akeys = std::move(std::get<vos::PunchRequest>(op).akeys);
-    }
-  }
-}
-
-/// By target. @error nonexistent  the pool has no shard on one of the targets
-Result<WideTransaction> cut_by_target(const Use& use, wire::ObjectTransact& body,
-                                      std::vector<size_t>& part_of_op) {
-  std::map<uint32_t, size_t> parts;
-  for (const wire::TransactOp& op : body.ops) parts[address_of(op).target] = 0;
-  for (const wire::TransactRead& read : body.reads) parts[read.object.target] = 0;
-  WideTransaction tx{.read_epoch = body.read_epoch};
-  for (auto& [target, index] : parts) {
-    vos::Shard* const shard = use.shard_of(target);
-    if (shard == nullptr) {
-      return fail(Errc::nonexistent, "engine: the pool has no shard on a transaction's target");
-    }
-    index = tx.parts.size();
-    tx.parts.push_back({.target = target, .shard = shard, .request = {}});
-  }
-  for (wire::TransactOp& op : body.ops) {
-    part_of_op.push_back(parts[address_of(op).target]);
-    tx.parts[part_of_op.back()].request.ops.push_back(op_of(use, op));
-  }
-  for (const wire::TransactRead& read : body.reads) {
-    tx.parts[parts[read.object.target]].request.reads.push_back(
-        {.object = path_of(use, read.object),
-         .level = static_cast<vos::TxRead::Level>(read.level),
-         .dkey = read.dkey,
-         .akey = read.akey,
-         .epoch = body.read_epoch});
-  }
-  return tx;
-}
-
-Task<Result<void>> run_transact(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
-                                wire::Reply& reply) {
+Task<Result<void>> run_transact(Gate::Hold, Use use, Reactor& reactor, Decider& decider,
+                                uint32_t rank, wire::Request& request, wire::Reply& reply) {
   auto& body = std::get<wire::ObjectTransact>(request.body);
-  std::vector<size_t> part_of_op;
-  auto cut = cut_by_target(use, body, part_of_op);
-  if (!cut || cut->parts.empty()) {
-    reply.error = cut ? Error{Errc::invalid, "engine: a transaction of nothing"} : cut.error();
+  auto cut = cut_transaction(body, rank, use.shards(), use.spec().container);
+  if (!cut) {
+    reply.error = cut.error();
     co_return Result<void>{};
   }
-  WideTransaction& tx = *cut;
+  WideTransaction& tx = cut->tx;
+  tx.pool = use.spec().pool;
   tx.origin = origin_of(request.header);
   Result<vos::Transacted> done{vos::Transacted{}};
-  if (tx.parts.size() == 1) {
-    tx.parts[0].request.origin = tx.origin;
+  if (tx.parts.size() == 1 && tx.away.empty()) {
     WideTransaction::Part& only = tx.parts[0];
+    only.request.origin = tx.origin;
     done = co_await only.shard->transact(only.request);
     if (is_blocked(done)) {
       done = co_await patiently<vos::Transacted>(
           reactor, [&] { return only.shard->transact(only.request); });
     }
   } else {
-    done = co_await decide(reactor, tx);
+    done = co_await decider.decide(tx);
   }
-  give_back(tx, part_of_op, body.ops);
+  give_back(*cut, body);
   if (!done) {
     reply.error = done.error();
   } else if (done->status != Errc::ok) {
@@ -285,10 +221,6 @@ Task<Result<void>> run_transact(Gate::Hold, Use use, Reactor& reactor, wire::Req
   }
   co_return Result<void>{};
 }
-static_assert(static_cast<int>(wire::ReadLevel::dkey) ==
-              static_cast<int>(vos::TxRead::Level::dkey));
-static_assert(static_cast<int>(wire::ReadLevel::akey) ==
-              static_cast<int>(vos::TxRead::Level::akey));
 
 Task<Result<void>> run_list_objects(Gate::Hold, Use use, wire::Request& request,
                                     wire::Reply& reply) {
@@ -352,10 +284,6 @@ Task<Result<void>> refuse(wire::Reply& reply, Error error) {
   co_return Result<void>{};
 }
 
-}  // namespace
-
-namespace {
-
 void open_session(const HandleSpec& spec, const PoolShards& shards) {
   if (spec.session == 0) return;
   for (vos::Shard* const shard : shards) {
@@ -365,36 +293,15 @@ void open_session(const HandleSpec& spec, const PoolShards& shards) {
 
 }  // namespace
 
-struct Engine::State {
-  State(Reactor& reactor, EngineOptions options)
-      : reactor(reactor), options(options), gate(reactor), handles(reactor), resends(reactor) {}
-
-  Result<void> admit(const wire::Header& header) const;
-  Task<Result<void>> serve(wire::Request& request, wire::Reply& reply);
-  Task<Result<void>> serve_object(Gate::Hold hold, wire::Request& request, wire::Reply& reply);
-  Task<void> serve_once(wire::Request& request, wire::Reply& reply);
-  void start_reply(const wire::Request& request, wire::Reply& reply) const;
-
-  Reactor& reactor;
-  EngineOptions options;
-  Gate gate;
-  ControlHandler control;
-  PoolShards shards_of(const Uuid& pool) const;
-  struct PoolShard {
-    Uuid pool;
-    uint32_t target;
-    vos::Shard* shard;
-  };
-  std::vector<PoolShard> shards;  // looked up when handles open
-  HandleTable handles;
-  Resends resends;
-};
-
 Engine::Engine(Reactor& reactor, EngineOptions options)
-    : state_(std::make_unique<State>(reactor, options)) {}
+    : state_(std::make_unique<State>(reactor, options)) {
+  state_->decider.set_doubt_hook([s = state_.get()](const Uuid& pool) { s->watch_later(pool); });
+}
 Engine::~Engine() = default;
 
 void Engine::set_control(ControlHandler handler) { state_->control = std::move(handler); }
+
+void Engine::set_serving(bool serving) { state_->serving = serving; }
 
 void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   CHECK(target < state_->options.target_count);
@@ -403,12 +310,11 @@ void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
 }
 
 Task<void> Engine::remove_shards(Uuid pool) {
-  std::erase_if(state_->shards, [&pool](const auto& entry) { return entry.pool == pool; });
-  co_await state_->handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
-}
-
-Task<Result<void>> Engine::resolve_transactions(Uuid pool) {
-  return resolve(state_->shards_of(pool));
+  State& s = *state_;
+  std::erase_if(s.shards, [&pool](const auto& entry) { return entry.pool == pool; });
+  co_await s.handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
+  while (s.pools.contains(pool) && s.pools[pool].inside != 0) co_await s.peers_left.wait();
+  s.pools.erase(pool);
 }
 
 vos::Shard* Engine::shard(const Uuid& pool, uint32_t target) const {
@@ -443,6 +349,20 @@ Result<void> Engine::restore_handle(const HandleSpec& spec, wire::HandleRef hand
   // What the shards know of the session from their logs stays.
   open_session(spec, found);
   return {};
+}
+
+Task<Result<void>> Engine::retain_handles(
+    std::vector<std::pair<HandleSpec, wire::HandleRef>> handles) {
+  std::vector<wire::HandleRef> refs;
+  for (const auto& [spec, handle] : handles) refs.push_back(handle);
+  const auto closing = state_->handles.close_others(std::move(refs));
+  Result<void> first;
+  for (const auto& [spec, handle] : handles) {
+    const auto restored = restore_handle(spec, handle);
+    if (first && !restored) first = restored;
+  }
+  co_await state_->handles.wait_until_left(closing);
+  co_return first;
 }
 
 Task<Result<void>> Engine::remove_handle(wire::HandleRef handle) {
@@ -525,6 +445,7 @@ Task<Result<void>> Engine::State::serve(wire::Request& request, wire::Reply& rep
 Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& request,
                                                wire::Reply& reply) {
   const wire::Opcode opcode = request.opcode();
+  if (!serving) return refuse(reply, {Errc::unreachable, "engine: it does not serve yet"});
   auto use = handles.use(request.header.handle, request.header.session, request.header.target);
   if (!use) return refuse(reply, use.error());
   const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
@@ -553,7 +474,8 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
     case wire::Opcode::position_of:
       return run_position_of(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::transact:
-      return run_transact(std::move(hold), std::move(*use), reactor, request, reply);
+      return run_transact(std::move(hold), std::move(*use), reactor, decider, options.rank,
+                          request, reply);
     case wire::Opcode::list_objects:
       return run_list_objects(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::diff:

@@ -7,9 +7,12 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "engine/peers.h"
 #include "fabric/transport.h"
 #include "runtime/reactor.h"
 #include "vos/shard.h"
@@ -35,6 +38,7 @@ struct HandleSpec {
   vos::ContNumber container = 0;
   bool writable = false;
   uint64_t session = 0;
+  bool spread = false;  // the pool has shards of other engines, too
 };
 
 /// A control request, handed to the service: an opaque body and who sent it.
@@ -57,22 +61,35 @@ class Engine final : public fabric::Service {
   /// Without one, control requests get not_supported.
   void set_control(ControlHandler handler);
 
+  /// The other engines of the system, borrowed. Without them, what concerns several engines gets
+  /// not_supported.
+  void set_peers(Peers* peers);
+  /// False: object requests get unreachable, so that clients wait. For an engine that has to catch
+  /// up first.
+  void set_serving(bool serving);
+
   /// `shard` stays the caller's and outlives remove_shards(). One shard per pool and target, all of
   /// a pool before its first handle.
   void add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard);
   /// Closes the pool's handles, waits for operations inside, then forgets its shards (absent:
   /// nothing).
   Task<void> remove_shards(Uuid pool);
-  /// Ends transactions of the pool's shards that a crash cut. Once, when all of them were added.
-  /// @error io, no_memory
+  /// The engines with shards of the pool, this one among them. Before resolve_transactions().
+  void set_ranks(const Uuid& pool, std::vector<uint32_t> ranks);
+  /// Ends transactions of the pool's shards that a crash cut, as far as the other engines can be
+  /// asked; the rest follows in the background, and what it touches waits. When all shards were
+  /// added. @error io, no_memory
   Task<Result<void>> resolve_transactions(Uuid pool);
+  /// Another engine asks. @error unreachable  the pool is not served here   Others: Peers::ask()
+  Task<Result<PeerReply>> serve_peer(PeerRequest request);
   /// Null if the pool has no shard there.
   vos::Shard* shard(const Uuid& pool, uint32_t target) const;
 
   /// Makes a handle and opens its session on the shards.
   /// @error nonexistent  the pool has no shard here   @error overload  kHandlesMax are open
   Result<wire::HandleRef> add_handle(const HandleSpec& spec);
-  /// Makes a handle of an engine before this one valid again, and opens its session on the shards.
+  /// Makes a handle valid that another engine gave out, or one before this one, and opens its
+  /// session on the shards. Again is fine.
   /// Where the pool has no shard here, requests get no_handle, and nobody else gets the reference.
   /// @error exists   another handle has that index
   /// @error invalid  no engine gives out such a reference
@@ -80,6 +97,9 @@ class Engine final : public fabric::Service {
   /// Requests that come later get no_handle; returns when those inside have ended.
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove_handle(wire::HandleRef handle);
+  /// Makes these the handles that there are, as restore_handle() does; others are removed, at once,
+  /// and those inside waited for. @error exists  as restore_handle(): the rest was done
+  Task<Result<void>> retain_handles(std::vector<std::pair<HandleSpec, wire::HandleRef>> handles);
   /// Removes every handle of the container. For its destruction.
   Task<void> evict_container(Uuid pool, vos::ContNumber container);
   size_t handle_count() const;

@@ -1,6 +1,17 @@
 #include "engine/handles.h"
 
+#include <algorithm>
+
 namespace cairn::engine {
+
+namespace {
+
+bool same_right(const HandleSpec& a, const HandleSpec& b) {
+  return a.pool == b.pool && a.container == b.container && a.writable == b.writable &&
+         a.session == b.session;
+}
+
+}  // namespace
 
 HandleSlot& HandleTable::add_slot() {
   HandleSlot& slot = slots_.emplace_back();
@@ -31,6 +42,12 @@ Result<void> HandleTable::restore(const HandleSpec& spec, PoolShards shards,
   }
   while (handle.index >= slots_.size()) add_slot();
   HandleSlot& slot = slots_[handle.index];
+  if (slot.open && slot.generation == handle.generation && same_right(slot.spec, spec)) {
+    // The pool may have come since.
+    slot.spec = spec;
+    slot.shards = std::move(shards);
+    return {};
+  }
   if (slot.open || slot.inside != 0) return fail(Errc::exists, "engine: the handle is in use");
   slot.spec = spec;
   slot.shards = std::move(shards);
@@ -78,6 +95,26 @@ Task<Result<void>> HandleTable::remove(wire::HandleRef handle) {
   close(*slot);
   co_await wait_until_left(handle.index, handle.generation);
   co_return Result<void>{};
+}
+
+std::vector<wire::HandleRef> HandleTable::close_others(std::vector<wire::HandleRef> kept) {
+  const auto key = [](wire::HandleRef h) { return uint64_t{h.index} << 32 | h.generation; };
+  std::ranges::sort(kept, {}, key);
+  std::vector<wire::HandleRef> closing;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].open) continue;
+    const wire::HandleRef handle{static_cast<uint32_t>(i), slots_[i].generation};
+    if (std::ranges::binary_search(kept, key(handle), {}, key)) continue;
+    close(slots_[i]);
+    closing.push_back(handle);
+  }
+  return closing;
+}
+
+Task<void> HandleTable::wait_until_left(std::vector<wire::HandleRef> closed) {
+  for (const wire::HandleRef& handle : closed) {
+    co_await wait_until_left(handle.index, handle.generation);
+  }
 }
 
 }  // namespace cairn::engine

@@ -57,7 +57,7 @@ class HandleTable {
 
   /// @error overload  kHandlesMax are open
   Result<wire::HandleRef> add(const HandleSpec& spec, PoolShards shards);
-  /// Opens exactly that handle. Without shards it only takes the place.
+  /// Opens exactly that handle. Without shards it only takes the place. Open already: fine.
   /// @error exists  the slot is taken   @error invalid  not a reference that a table gives out
   Result<void> restore(const HandleSpec& spec, PoolShards shards, wire::HandleRef handle);
   /// @error no_handle    unknown, closed, or another session's
@@ -65,6 +65,9 @@ class HandleTable {
   Result<Use> use(wire::HandleRef handle, uint64_t session, uint32_t target);
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove(wire::HandleRef handle);
+  /// Closes all that are not among these. @returns what wait_until_left() needs
+  std::vector<wire::HandleRef> close_others(std::vector<wire::HandleRef> kept);
+  Task<void> wait_until_left(std::vector<wire::HandleRef> closed);
   /// Closes all that `pick` wants and waits for those inside.
   template <class Pick>
   Task<void> remove_if(Pick pick) {

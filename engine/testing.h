@@ -62,9 +62,10 @@ struct EngineWorld {
   MemoryDevice wal{16u << 20}, meta{32u << 20}, data{32u << 20};
   std::unique_ptr<vos::Shard> shard;
   Uuid pool{.bytes = {1, 2, 3}};
-  Engine engine{reactor, {.rank = 3, .incarnation = 8}};
+  Engine engine;
 
-  EngineWorld() {
+  explicit EngineWorld(uint32_t rank = 3)
+      : engine(reactor, {.rank = rank, .incarnation = 8}) {
     auto made = run(vos::Shard::create(reactor, {&wal, &meta, &data}, pool, {}));
     CHECK(made.has_value());
     shard = std::move(*made);

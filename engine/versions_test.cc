@@ -70,7 +70,7 @@ class VersionsTest : public testing::Test {
     return *newest + 1;
   }
 
-  EngineWorld world_;
+  EngineWorld world_{0};
   wire::HandleRef handle_;
   uint64_t sequence_ = 0;
 };

@@ -384,12 +384,14 @@ TEST(WireCodec, Only_what_a_transaction_changes_or_reads_names_a_target) {
   auto& transact = std::get<ObjectTransact>(request.body);
   std::get<ObjectUpdate>(transact.ops[0]).object.target = 7;
   std::get<ObjectPunch>(transact.ops[1]).object.target = 8;
+  std::get<ObjectPunch>(transact.ops[1]).object.rank = 63;
   transact.reads[1].object.target = 9;
   const auto decoded = decode_request(encoded(request));
   ASSERT_TRUE(decoded.has_value() && (*decoded)->error.code() == Errc::ok);
   const auto& back = std::get<ObjectTransact>((*decoded)->request.body);
   EXPECT_EQ(std::get<ObjectUpdate>(back.ops[0]).object.target, 7u);
   EXPECT_EQ(std::get<ObjectPunch>(back.ops[1]).object.target, 8u);
+  EXPECT_EQ(std::get<ObjectPunch>(back.ops[1]).object.rank, 63u);
   EXPECT_EQ(back.reads[1].object.target, 9u);
   for (const size_t plain : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{6}}) {
     Bytes bad = encoded(all[plain].request);

@@ -37,6 +37,8 @@ struct HandleRef {
   friend bool operator==(const HandleRef&, const HandleRef&) = default;
 };
 
+/// Ranks are below it: a shard's rank and target share a field of a message.
+inline constexpr uint32_t kRanksMax = 1u << 16;
 /// Rank of a sender that is no engine.
 inline constexpr uint32_t kRankClient = 0xFFFFFFFF;
 /// `remaining_ns` without a deadline.
@@ -72,6 +74,7 @@ struct ObjectAddress {
   model::ObjectId oid;
   uint32_t shard = 0;
   uint32_t target = 0;  // in an ObjectTransact: of the engine. Elsewhere the header's counts
+  uint32_t rank = 0;    // in an ObjectTransact: of the engine, below kRanksMax
   friend bool operator==(const ObjectAddress&, const ObjectAddress&) = default;
 };
 

@@ -5,8 +5,9 @@
 //        0     8  oid_lo
 //        8     8  oid_hi
 //       16     4  shard
-//       20     4  target            transact: of the engine, which holds the shard; others: zero,
-//                                   the header names the target
+//       20     2  target            transact: of the engine that holds the shard; others: zero, the
+//                                   header names the target
+//       22     2  rank              transact: of that engine; others: zero
 //       24     8  flags             conditions (model::cond); zero where the opcode has none
 //
 // update, fetch: ObjectPart, then
@@ -56,7 +57,8 @@ namespace cairn::wire {
 
 struct ObjectPart {
   U64le oid_lo, oid_hi;
-  U32le shard, target;
+  U32le shard;
+  U16le target, rank;
   U64le flags;
 };
 static_assert(sizeof(ObjectPart) == 32 && offsetof(ObjectPart, flags) == 24);

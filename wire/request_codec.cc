@@ -22,7 +22,8 @@ void put_object(Bytes& out, const ObjectAddress& object, uint64_t flags) {
   put(out, ObjectPart{.oid_lo = object.oid.lo,
                       .oid_hi = object.oid.hi,
                       .shard = object.shard,
-                      .target = object.target,
+                      .target = static_cast<uint16_t>(object.target),
+                      .rank = static_cast<uint16_t>(object.rank),
                       .flags = flags});
 }
 
@@ -101,7 +102,8 @@ void put_read(Bytes& out, const TransactRead& read) {
   part.object.oid_lo = read.object.oid.lo;
   part.object.oid_hi = read.object.oid.hi;
   part.object.shard = read.object.shard;
-  part.object.target = read.object.target;
+  part.object.target = static_cast<uint16_t>(read.object.target);
+  part.object.rank = static_cast<uint16_t>(read.object.rank);
   part.level = static_cast<uint8_t>(read.level);
   part.dkey_bytes = length_of(read.dkey);
   part.akey_bytes = length_of(read.akey);
@@ -109,11 +111,21 @@ void put_read(Bytes& out, const TransactRead& read) {
   put(out, read.dkey), put(out, read.akey);
 }
 
-/// @error record_too_big
+bool fits(const ObjectAddress& object) {
+  return object.target <= 0xffff && object.rank < kRanksMax;
+}
+
+/// @error record_too_big   @error nonexistent  a target that no engine has
 Result<void> check_transact(const ObjectTransact& transact) {
   if (transact.ops.size() > kTransactOpsMax || transact.reads.size() > kTransactReadsMax) {
     return fail(Errc::record_too_big, "wire: too many operations in one transaction; split it");
   }
+  bool all_fit = true;
+  for (const TransactRead& read : transact.reads) all_fit &= fits(read.object);
+  for (const TransactOp& op : transact.ops) {
+    all_fit &= std::visit([](const auto& one) { return fits(one.object); }, op);
+  }
+  if (!all_fit) return fail(Errc::nonexistent, "wire: a transaction names no target of an engine");
   uint64_t bulk_bytes = 0;
   for (const TransactOp& op : transact.ops) {
     const auto* const update = std::get_if<ObjectUpdate>(&op);
@@ -224,6 +236,9 @@ struct PutBody {
   }
 };
 
+/// Where the header says which engine and target are meant.
+bool names_nobody(const ObjectAddress& object) { return object.target == 0 && object.rank == 0; }
+
 struct TakenObject {
   ObjectAddress address;
   uint64_t flags = 0;
@@ -232,12 +247,13 @@ TakenObject take_object(Cursor& in) {
   const auto part = in.take<ObjectPart>();
   return {.address = {.oid = {.lo = part.oid_lo.get(), .hi = part.oid_hi.get()},
                       .shard = part.shard.get(),
-                      .target = part.target.get()},
+                      .target = part.target.get(),
+                      .rank = part.rank.get()},
           .flags = part.flags.get()};
 }
 ObjectAddress take_address(Cursor& in) {
   const TakenObject object = take_object(in);
-  in.expect(object.flags == 0 && object.address.target == 0);
+  in.expect(object.flags == 0 && names_nobody(object.address));
   return object.address;
 }
 
@@ -326,7 +342,7 @@ Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ByteView bulk = frame.bulk;
   ObjectUpdate update = take_update_body(in, bulk, decoded);
-  in.expect(bulk.empty() && update.object.target == 0);
+  in.expect(bulk.empty() && names_nobody(update.object));
   TRY(done, in.finish());
   decoded.request.body = std::move(update);
   return {};
@@ -345,7 +361,7 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ObjectFetch fetch;
   const TakenObject object = take_object(in);
-  in.expect(object.address.target == 0);
+  in.expect(names_nobody(object.address));
   fetch.object = object.address;
   fetch.flags = object.flags;
   TakenIo io = take_io(in, kBulkBytesMax);
@@ -384,7 +400,7 @@ ObjectPunch take_punch_body(Cursor& in) {
 Result<void> take_punch(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ObjectPunch punch = take_punch_body(in);
-  in.expect(punch.object.target == 0);
+  in.expect(names_nobody(punch.object));
   TRY(done, in.finish());
   decoded.request.body = std::move(punch);
   return {};
@@ -398,7 +414,8 @@ TransactRead take_read(Cursor& in) {
   TransactRead read;
   read.object = {.oid = {.lo = part.object.oid_lo.get(), .hi = part.object.oid_hi.get()},
                  .shard = part.object.shard.get(),
-                 .target = part.object.target.get()};
+                 .target = part.object.target.get(),
+                 .rank = part.object.rank.get()};
   read.level = static_cast<ReadLevel>(part.level);
   read.dkey = in.take_bytes(part.dkey_bytes.get());
   read.akey = in.take_bytes(part.akey_bytes.get());

@@ -1,0 +1,82 @@
+// What an engine has to do with the other engines of its pools: their questions, and outcomes that
+// it waits for.
+#include "engine/engine_state.h"
+
+namespace cairn::engine {
+
+namespace {
+/// Between two looks at transactions whose outcome another engine knows, or is about to tell.
+constexpr Duration kLookAgain = 500 * kMillisecond;
+}  // namespace
+
+/// Somebody without a handle is on a pool's shards.
+class Engine::State::PeerUse {
+ public:
+  PeerUse(State& state, const Uuid& pool) : state_(state), pool_(pool) {
+    ++state.pools[pool].inside;
+  }
+  PeerUse(const PeerUse&) = delete;
+  PeerUse& operator=(const PeerUse&) = delete;
+  ~PeerUse() {
+    if (--state_.pools[pool_].inside == 0) state_.peers_left.wake_all();
+  }
+
+ private:
+  State& state_;
+  const Uuid pool_;
+};
+
+void Engine::set_peers(Peers* peers) { state_->decider.set_peers(peers); }
+
+void Engine::set_ranks(const Uuid& pool, std::vector<uint32_t> ranks) {
+  state_->pools[pool].ranks = std::move(ranks);
+}
+
+Task<Result<bool>> Engine::State::resolve(Uuid pool) {
+  const PeerUse use(*this, pool);
+  co_return co_await decider.resolve(pool, shards_of(pool), pools[pool].ranks);
+}
+
+Task<Result<void>> Engine::resolve_transactions(Uuid pool) {
+  State& s = *state_;
+  CO_TRY(hold, s.gate.enter());
+  CO_TRY(all, co_await s.resolve(pool));
+  if (!all) s.watch_later(pool);
+  co_return Result<void>{};
+}
+
+void Engine::State::watch_later(const Uuid& pool) {
+  const auto found = pools.find(pool);
+  if (found == pools.end() || std::exchange(found->second.watched, true)) return;
+  reactor.spawn(watch(alive, reactor, pool));
+}
+
+/// Looks now and then until nothing is left.
+Task<void> Engine::State::watch(std::weak_ptr<State*> alive, Reactor& reactor, Uuid pool) {
+  for (bool more = true; more;) {
+    co_await reactor.sleep(kLookAgain);
+    const auto held = alive.lock();
+    if (!held) co_return;
+    State& s = **held;
+    const auto hold = s.gate.enter();
+    if (!hold || !s.pools.contains(pool) || s.shards_of(pool).empty()) co_return;
+    const auto all = co_await s.resolve(pool);
+    // A shard that fails has said so to its users; its next open ends the rest.
+    more = all && !*all;
+    if (!more && s.pools.contains(pool)) s.pools[pool].watched = false;
+  }
+}
+
+Task<Result<PeerReply>> Engine::State::serve_peer(Gate::Hold, PeerRequest request) {
+  const PoolShards found = shards_of(request.pool);
+  if (found.empty()) co_return fail(Errc::unreachable, "engine: it does not serve that pool");
+  const PeerUse use(*this, request.pool);
+  co_return co_await decider.serve(request, found);
+}
+
+Task<Result<PeerReply>> Engine::serve_peer(PeerRequest request) {
+  CO_TRY(hold, state_->gate.enter());
+  co_return co_await state_->serve_peer(std::move(hold), request);
+}
+
+}  // namespace cairn::engine

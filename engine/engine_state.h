@@ -1,0 +1,63 @@
+// What an Engine holds. Internal to engine/. Home: the engine's reactor.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/decide.h"
+#include "engine/engine.h"
+#include "engine/resends.h"
+
+namespace cairn::engine {
+
+struct Engine::State {
+  State(Reactor& reactor, EngineOptions options)
+      : reactor(reactor),
+        options(options),
+        gate(reactor),
+        handles(reactor),
+        resends(reactor),
+        decider(reactor, options.rank),
+        peers_left(reactor) {}
+
+  Result<void> admit(const wire::Header& header) const;
+  Task<Result<void>> serve(wire::Request& request, wire::Reply& reply);
+  Task<Result<void>> serve_object(Gate::Hold hold, wire::Request& request, wire::Reply& reply);
+  Task<void> serve_once(wire::Request& request, wire::Reply& reply);
+  void start_reply(const wire::Request& request, wire::Reply& reply) const;
+
+  Reactor& reactor;
+  EngineOptions options;
+  Gate gate;
+  ControlHandler control;
+  PoolShards shards_of(const Uuid& pool) const;
+  struct PoolShard {
+    Uuid pool;
+    uint32_t target;
+    vos::Shard* shard;
+  };
+  std::vector<PoolShard> shards;  // looked up when handles open
+  HandleTable handles;
+  Resends resends;
+  Decider decider;
+  bool serving = true;
+
+  // What other engines have to do with it: engine_peers.cc.
+  struct PoolPeers {
+    std::vector<uint32_t> ranks;
+    size_t inside = 0;       // tasks on its shards without a handle
+    bool watched = false;    // a task waits for outcomes
+  };
+  class PeerUse;
+  Task<Result<bool>> resolve(Uuid pool);
+  Task<Result<PeerReply>> serve_peer(Gate::Hold hold, PeerRequest request);
+  static Task<void> watch(std::weak_ptr<State*> alive, Reactor& reactor, Uuid pool);
+  void watch_later(const Uuid& pool);
+  std::map<Uuid, PoolPeers> pools;
+  WaitList peers_left;
+  /// Watchers that outlast this object in the reactor's timers look here first.
+  std::shared_ptr<State*> alive = std::make_shared<State*>(this);
+};
+
+}  // namespace cairn::engine
