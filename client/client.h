@@ -51,6 +51,16 @@ struct ContInfo {
   Props props;                              // DAOS_PROP_CO_* that were set
 };
 
+/// An engine: one rank.
+struct EngineInfo {
+  enum class State : uint8_t { joined, starting, away };
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;             // another one after each start; 0: not known
+  State state = State::away;
+  uint32_t process = 0;                 // 0: not known
+  std::vector<std::string> addresses;   // for other machines
+};
+
 /// A device of the system, or the directory of a home without devices of its own.
 struct DeviceSpace {
   std::string path, roles;                  // roles: some of "wal,meta,data"
@@ -79,6 +89,8 @@ class System {
   virtual Task<Result<Uuid>> pool_create(PoolCreateOptions options) = 0;
   virtual Task<Result<std::vector<PoolInfo>>> pool_list() = 0;
   virtual Task<Result<std::vector<DeviceSpace>>> devices() = 0;
+  /// The engines of the system, by rank.
+  virtual Task<Result<std::vector<EngineInfo>>> engines() = 0;
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
   /// `force`
   virtual Task<Result<void>> pool_destroy(std::string pool, bool force) = 0;

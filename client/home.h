@@ -66,11 +66,13 @@ Result<void> stop_server(const std::string& path);
 /// Of a home that is made on purpose.
 struct HomeLayout {
   std::vector<HomeDevice> devices = {};  // none: in its directory
-  uint32_t targets = 1;                  // pools have a shard on each; 1..64
+  uint32_t targets = 1;                  // of each engine; pools have a shard on each; 1..64
+  uint32_t engines = 1;                  // served, each is a process of its own; 1..64
 };
 /// Makes a home and closes it again.
 /// @error already  there is a home   @error exists  a device holds something
-/// @error invalid  roles or targets that do not fit   Others as open_home(). Each with a line on
+/// @error invalid  roles, targets or engines that do not fit
+/// @error not_supported  devices for several engines   Others as open_home(). Each with a line on
 /// stderr.
 Result<void> make_home(const std::string& path, HomeLayout layout);
 

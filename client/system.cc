@@ -148,6 +148,23 @@ Task<Result<std::vector<DeviceSpace>>> SystemImpl::devices() {
   co_return out;
 }
 
+Task<Result<std::vector<EngineInfo>>> SystemImpl::engines() {
+  wire::ControlRequest request;
+  request.op = wire::Op::system_query;
+  CO_TRY(reply, co_await control(std::move(request)));
+  std::vector<EngineInfo> out;
+  for (wire::EngineInfo& engine : reply.engines) {
+    EngineInfo info{.rank = engine.rank,
+                    .incarnation = engine.incarnation,
+                    .process = engine.process,
+                    .addresses = std::move(engine.addresses)};
+    if (engine.state == wire::EngineState::joined) info.state = EngineInfo::State::joined;
+    if (engine.state == wire::EngineState::starting) info.state = EngineInfo::State::starting;
+    out.push_back(std::move(info));
+  }
+  co_return out;
+}
+
 Task<Result<void>> SystemImpl::pool_destroy(std::string pool, bool force) {
   wire::ControlRequest request;
   request.op = wire::Op::pool_destroy;

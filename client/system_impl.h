@@ -29,6 +29,7 @@ class SystemImpl final : public System {
   Task<Result<Uuid>> pool_create(PoolCreateOptions options) override;
   Task<Result<std::vector<PoolInfo>>> pool_list() override;
   Task<Result<std::vector<DeviceSpace>>> devices() override;
+  Task<Result<std::vector<EngineInfo>>> engines() override;
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
   Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) override;
   Task<Result<PoolPtr>> pool_attach(uint64_t handle_id) override;

@@ -56,7 +56,7 @@ Task<Result<Service::Reply>> Service::cont_create(const Request& request) {
   if (!wanted.label.empty()) {
     CO_TRY(fine, model::check_label(wanted.label));
   }
-  CO_TRY(props, check_cont_props(wanted.props, options_.engine_count));
+  CO_TRY(props, check_cont_props(wanted.props, options_.domain_count));
   const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
   for (int i = 0; i < kTriesMax; ++i) {
     auto reply = co_await cont_create_once(pool, wanted, uuid);
@@ -174,9 +174,11 @@ Task<Result<Service::Reply>> Service::answer_open(const Request& request, uint64
               .io_index = handle.io.index,
               .io_generation = handle.io.generation,
               .access = handle.access};
+  const auto shared = co_await share_handle(id);
+  if (!shared) co_return co_await finish_handle(request, id, shared, std::move(reply));
   const auto pool = co_await load_pool(handle.pool);
   if (!pool) co_return co_await finish_handle(request, id, fail(pool.error()), std::move(reply));
-  reply.map = map_of(pool->record);
+  reply.map = told_map(pool->record);
   auto info = co_await describe_cont(handle.pool, std::move(cont));
   if (!info) co_return co_await finish_handle(request, id, fail(info.error()), std::move(reply));
   reply.conts.push_back(std::move(*info));
@@ -252,8 +254,8 @@ Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
   const auto finished = co_await finish_cont_destroy(pool, cont.uuid, cont.record);
   going_.erase(cont.uuid);
   if (!finished) {
-    report(Severity::warning, "container " + to_string(cont.uuid) + ": its space is freed at the "
-                              "next open of the home: " + finished.error().what());
+    report(Severity::warning, "container " + to_string(cont.uuid) +
+                                  ": its space is freed later: " + finished.error().what());
   }
   co_return Reply{};
 }
@@ -292,7 +294,7 @@ Task<Result<Service::Reply>> Service::cont_query(const Request& request) {
 
 Task<Result<Service::Reply>> Service::cont_set_props(const Request& request) {
   CO_TRY(handle, cont_handle(request, true));
-  CO_TRY(fine, check_cont_prop_changes(request.props, options_.engine_count));
+  CO_TRY(fine, check_cont_prop_changes(request.props, options_.domain_count));
   if (const auto* label = find_prop(request.props, prop::kContLabel)) {
     CO_TRY(well_formed, model::check_label(*label->text));
   }

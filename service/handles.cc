@@ -53,16 +53,31 @@ uint64_t Service::new_handle_id() {
   }
 }
 
-/// Grants access and enters the table. @returns the id
+Grant Service::grant_of(const ContHandle& handle) const {
+  return {.pool = handle.pool,
+          .container = handle.number,
+          .writable = handle.access != kReadOnly && !options_.read_only,
+          .session = handle.session};
+}
+
+/// Grants access and enters the table. share_handle() makes it known to all engines.
+/// @returns the id
 Result<uint64_t> Service::add_cont_handle(ContHandle handle) {
-  TRY(io, host_.grant({.pool = handle.pool,
-                       .container = handle.number,
-                       .writable = handle.access != kReadOnly && !options_.read_only,
-                       .session = handle.session}));
+  TRY(io, host_.grant(grant_of(handle)));
   handle.io = io;
   const uint64_t id = new_handle_id();
   cont_handles_[id] = handle;
   return id;
+}
+
+/// Before anybody is told of a handle.
+Task<Result<void>> Service::share_handle(uint64_t id) {
+  const auto found = cont_handles_.find(id);
+  if (found == cont_handles_.end()) co_return Result<void>{};  // its record is not made, either
+  const ContHandle handle = found->second;
+  CO_TRY(shared, co_await host_.share(grant_of(handle), handle.io));
+  if (!cont_handles_.contains(id)) co_await host_.revoke(handle.io);  // closed meanwhile
+  co_return Result<void>{};
 }
 
 /// Changes that make a handle durable; none where handles are not kept, or it is gone.
@@ -204,7 +219,7 @@ Task<Result<Service::Reply>> Service::pool_attach(const Request& request) {
   pool_handles_[id] = handle;
   co_return co_await keep_handle(
       request, id,
-      {.uuid = handle.pool, .handle = id, .access = handle.access, .map = map_of(pool.record)});
+      {.uuid = handle.pool, .handle = id, .access = handle.access, .map = told_map(pool.record)});
 }
 
 Task<Result<Service::Reply>> Service::cont_attach(const Request& request) {
@@ -260,11 +275,7 @@ Task<Result<bool>> Service::restore_cont(SessionKey key, HandleRecord record) {
   if (!handle.evicted) {
     if (!pool_handles_.contains(record.pool_handle)) co_return false;
     handle.number = cont->record.number;
-    const auto restored = host_.restore({.pool = handle.pool,
-                                         .container = handle.number,
-                                         .writable = handle.access != kReadOnly,
-                                         .session = handle.session},
-                                        handle.io);
+    const auto restored = co_await host_.restore(grant_of(handle), handle.io);
     if (!restored) {
       report(Severity::warning,
              std::string("service: a kept handle is lost: ") + restored.error().what());

@@ -86,7 +86,7 @@ Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uu
     // Its own failure changes nothing: start() removes what is left.
     if (!co_await finish_pool_destroy(uuid)) {
       report(Severity::warning,
-             "pool " + to_string(uuid) + ": half-made; removed at the next open");
+             "pool " + to_string(uuid) + ": half-made; removed later");
     }
     co_return fail(made.error());
   }
@@ -105,7 +105,7 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
     record.label = *label->text;
   }
   CO_TRY(fine, model::check_label(record.label));
-  CO_TRY(props, check_pool_props(request.props, options_.engine_count));
+  CO_TRY(props, check_pool_props(request.props, options_.domain_count));
   const uint64_t target_count = options_.targets.size();
   CO_TRY(sizes, shard_sizes(request.bytes / target_count, request.meta_bytes / target_count));
   set_prop(record.props, {.number = prop::kPoolLabel, .text = record.label});
@@ -123,6 +123,8 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
                                   .generation = 1});
   }
 
+  // Found out now, an engine's absence leaves nothing to clean up.
+  CO_TRY(there, co_await host_.ready());
   const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
   ConfigTxn txn;
   const std::string label_key = pool_label_key(record.label);
@@ -130,13 +132,17 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   const auto id = view_of(uuid.bytes.data(), uuid.bytes.size());
   txn.put(label_key, Bytes(id.begin(), id.end()));
   txn.put(pool_key(uuid), wire::proto_encode(record));
+  making_.insert(uuid);
   const auto reserved = co_await config_.commit(std::move(txn));
-  if (!reserved && reserved.error().code() == Errc::again) {
+  if (!reserved) {
+    making_.erase(uuid);
+    if (reserved.error().code() != Errc::again) co_return fail(reserved.error());
     co_return fail(Errc::exists, "pool: the label is taken; choose another one");
   }
-  if (!reserved) co_return fail(reserved.error());
   step("pool.create.record");
-  co_return co_await build_pool(request, uuid, std::move(record));
+  auto built = co_await build_pool(request, uuid, std::move(record));
+  making_.erase(uuid);
+  co_return built;
 }
 
 wire::PoolMap Service::map_of(const PoolRecord& record) {
@@ -144,6 +150,13 @@ wire::PoolMap Service::map_of(const PoolRecord& record) {
   wire::PoolMap map{.version = 1, .generation = 1, .targets = {}};
   map.targets.push_back(
       {.state = static_cast<uint32_t>(model::TargetState::up_in), .weight = 1, .generation = 1});
+  return map;
+}
+
+/// The map as clients get it: with where its engines are.
+wire::PoolMap Service::told_map(const PoolRecord& record) const {
+  wire::PoolMap map = map_of(record);
+  map.engines = host_.engines();
   return map;
 }
 
@@ -155,7 +168,7 @@ Targets Service::targets_of(const PoolRecord& record) {
   return targets;
 }
 
-wire::PoolReply Service::describe(const HeldPool& pool) {
+Task<wire::PoolReply> Service::describe(HeldPool pool) {
   wire::PoolReply out;
   out.uuid = pool.uuid;
   out.label = pool.record.label;
@@ -167,18 +180,21 @@ wire::PoolReply Service::describe(const HeldPool& pool) {
   out.map_version = out.map.version;
   out.props = pool.record.props;
   out.memory_bytes = pool.record.memory_bytes;
-  if (const auto space = host_.space(pool.uuid)) {
+  if (const auto space = co_await host_.space(pool.uuid)) {
     out.data_total = space->data_total;
     out.data_free = space->data_free;
     out.meta_total = space->meta_total;
     out.meta_free = space->meta_free;
     out.meta_used = space->meta_used;
+    out.disabled_count = space->targets_away;
+    out.data_total += pool.record.data_bytes * space->targets_away;
+    out.meta_total += pool.record.meta_bytes * space->targets_away;
   } else {
     out.data_total = pool.record.data_bytes * out.target_count;
     out.meta_total = pool.record.meta_bytes * out.target_count;
     out.disabled_count = out.target_count;
   }
-  return out;
+  co_return out;
 }
 
 Task<Result<Service::Reply>> Service::pool_list() {
@@ -189,7 +205,7 @@ Task<Result<Service::Reply>> Service::pool_list() {
     const auto uuid = parse_uuid(std::string_view(entry.key).substr(sizeof("pools/") - 1));
     if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no pool");
     if (record.state != State::ready) continue;
-    reply.pools.push_back(describe({*uuid, std::move(record), entry.modified}));
+    reply.pools.push_back(co_await describe({*uuid, std::move(record), entry.modified}));
   }
   std::ranges::sort(reply.pools, {}, &wire::PoolReply::label);
   co_return reply;
@@ -236,8 +252,8 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   const auto finished = co_await finish_pool_destroy(pool.uuid);
   going_.erase(pool.uuid);
   if (!finished) {
-    report(Severity::warning, "pool " + to_string(pool.uuid) + ": its space is freed at the next "
-                              "open of the home: " + finished.error().what());
+    report(Severity::warning, "pool " + to_string(pool.uuid) +
+                                  ": its space is freed later: " + finished.error().what());
   }
   co_return Reply{};
 }
@@ -295,7 +311,7 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
       .session = request.origin.session, .pool = pool.uuid, .access = request.access};
   co_return co_await keep_handle(
       request, id,
-      {.uuid = pool.uuid, .handle = id, .access = request.access, .map = map_of(pool.record)});
+      {.uuid = pool.uuid, .handle = id, .access = request.access, .map = told_map(pool.record)});
 }
 
 Task<Result<Service::Reply>> Service::pool_disconnect(const Request& request) {
@@ -317,7 +333,7 @@ Task<Result<Service::Reply>> Service::pool_query(const Request& request) {
   CO_TRY(handle, pool_handle(request));
   CO_TRY(pool, co_await load_pool(handle->pool));
   Reply reply;
-  reply.pools.push_back(describe(pool));
+  reply.pools.push_back(co_await describe(std::move(pool)));
   co_return reply;
 }
 
@@ -333,7 +349,7 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
   if (cont.record.state == State::ready) {
     CO_TRY(rolled_back, co_await start_rollback(pool, cont));
-    co_return co_await start_snapshots(pool, std::move(cont));
+    co_return co_await start_snapshots(host_, pool, std::move(cont));
   }
   co_return Result<void>{};
 }

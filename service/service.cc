@@ -90,7 +90,8 @@ Task<Result<Service::Reply>> Service::dispatch(const Request& request) {
   switch (request.op) {
     case wire::Op::pool_create: co_return co_await pool_create(request);
     case wire::Op::pool_list: co_return co_await pool_list();
-    case wire::Op::storage_query: co_return Reply{.devices = host_.devices()};
+    case wire::Op::storage_query: co_return Reply{.devices = co_await host_.devices()};
+    case wire::Op::system_query: co_return Reply{.engines = host_.engines()};
     case wire::Op::pool_destroy: co_return co_await pool_destroy(request);
     case wire::Op::pool_connect: co_return co_await pool_connect(request);
     case wire::Op::pool_attach: co_return co_await pool_attach(request);

@@ -21,7 +21,7 @@
 namespace cairn::service {
 
 struct ServiceOptions {
-  uint32_t engine_count = 1;
+  uint32_t domain_count = 1;   // for redundancy to count on: 1 until it is built
   Targets targets{{}};         // new pools have a shard on each
   bool read_only = false;      // whatever changes something is refused with no_perm
   /// Handles and answers outlive the process; else start() erases what an earlier one left. Without
@@ -60,6 +60,20 @@ class Service {
   std::vector<uint64_t> sessions() const;
   /// Refuses new requests, waits for those inside.
   Task<void> stop();
+
+  // Engines that come while the service runs: catch_up.cc.
+  /// Brings an engine that has come (back) to where the others are: opens its pools, ends what it
+  /// has missed, gives it the handles. Then it may serve.
+  /// @error unreachable  it has gone again   Others: it, or the ConfigStore, cannot be used
+  Task<Result<void>> catch_up(ShardHost& engine);
+  /// Ends removals of pools and containers that some engine was away for. What fails is tried the
+  /// next time.
+  Task<void> finish_removals();
+  /// Rollbacks that a crash cut and that need engines which are away: nobody may write before
+  /// end_rollbacks().
+  bool has_rollbacks() const { return !unended_.empty(); }
+  /// @param give_up  those that cannot be ended stay as they are, and are reported
+  Task<void> end_rollbacks(bool give_up);
 
   /// Every pool in the ConfigStore, for `check`.
   Task<Result<std::vector<Uuid>>> pools();
@@ -117,7 +131,9 @@ class Service {
   uint64_t new_handle_id();
   Result<PoolHandle*> pool_handle(const Request& request);
   Result<ContHandle*> cont_handle(const Request& request, bool for_write);
+  Grant grant_of(const ContHandle& handle) const;
   Result<uint64_t> add_cont_handle(ContHandle handle);
+  Task<Result<void>> share_handle(uint64_t id);
   ConfigTxn put_handle(uint64_t id);
   Task<Result<Reply>> keep_handle(const Request& request, uint64_t id, Reply reply);
   Task<Result<Reply>> finish_handle(const Request& request, uint64_t id, Result<void> committed,
@@ -147,8 +163,9 @@ class Service {
   Task<Result<HeldPool>> find_pool(std::string name);
   Task<Result<HeldPool>> load_pool(Uuid uuid);
   static wire::PoolMap map_of(const PoolRecord& record);
+  wire::PoolMap told_map(const PoolRecord& record) const;
   static Targets targets_of(const PoolRecord& record);
-  wire::PoolReply describe(const HeldPool& pool);
+  Task<wire::PoolReply> describe(HeldPool pool);
   Task<Result<void>> start_pool(HeldPool pool);
   Task<Result<void>> start_cont(Uuid pool, HeldCont cont);
   Task<Result<void>> erase_prefix(std::string prefix);
@@ -184,7 +201,8 @@ class Service {
   Task<Result<Reply>> snap_create(const Request& request, ContHandle handle);
   Task<Result<model::Epoch>> snap_on_shards(Uuid pool, uint32_t container);
   Task<Result<model::Epoch>> try_snap_on_shards(Uuid pool, uint32_t container);
-  Task<void> drop_from_shards(Uuid pool, uint32_t container, model::Epoch epoch);
+  Task<void> drop_from_shards(ShardHost& host, Uuid pool, uint32_t container,
+                              model::Epoch epoch);
   Task<Result<Reply>> snap_list(ContHandle handle);
   Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
@@ -193,7 +211,15 @@ class Service {
   Task<Result<void>> start_rollback(Uuid pool, HeldCont cont);
   Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
-  Task<Result<void>> start_snapshots(Uuid pool, HeldCont cont);
+  Task<Result<void>> start_snapshots(ShardHost& host, Uuid pool, HeldCont cont);
+
+  // catch_up.cc
+  Task<Result<std::vector<HeldPool>>> load_pools();
+  Task<Result<std::vector<HeldCont>>> load_conts(Uuid pool);
+  Task<Result<void>> catch_up_pool(ShardHost& engine, HeldPool pool);
+  bool in_work(const Uuid& pool_or_cont) const {
+    return going_.contains(pool_or_cont) || making_.contains(pool_or_cont);
+  }
 
   // attr_service.cc
   Task<Result<Reply>> attrs(std::string prefix);
@@ -220,6 +246,8 @@ class Service {
   std::map<uint64_t, ContHandle> cont_handles_;
   std::map<Uuid, Error> broken_;                      // pools that could not be opened
   std::set<Uuid> going_;                              // pools and containers being destroyed
+  std::set<Uuid> making_;                             // pools being created
+  std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: rollbacks
   std::set<Uuid> snapping_;                           // containers whose snapshots change
   WaitList snapped_;                                  // snapping_ lost one
   std::map<std::pair<Uuid, Uuid>, OidRange> oids_;    // handed out by this process

@@ -57,6 +57,12 @@ class MapConfig final : public ConfigStore {
 /// Engines that remember what they were told.
 class FakeHost final : public ShardHost {
  public:
+  Task<Result<void>> ready() override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    co_return Result<void>{};
+  }
+  Task<Result<void>> settle_pool(Uuid) override { co_return Result<void>{}; }
+  Task<Result<void>> close_pool(Uuid) override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) override {
     made_on[pool] = targets;
     created_with[pool] = sizes.memory_bytes;
@@ -71,11 +77,13 @@ class FakeHost final : public ShardHost {
     co_return Result<void>{};
   }
   Task<Result<void>> remove_pool(Uuid pool) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
     if (fail_remove) co_return fail(Errc::io, "cannot remove");
     pools.erase(pool);
     co_return Result<void>{};
   }
   Task<Result<void>> destroy_container(Uuid, uint32_t container) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
     if (fail_remove) co_return fail(Errc::io, "cannot remove");
     held.erase(container);
     destroyed.push_back(container);
@@ -110,6 +118,7 @@ class FakeHost final : public ShardHost {
   }
   Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch,
                               Origin origin) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
     const bool fresh =
         origin.session == 0 || origins.insert({origin.session, origin.sequence}).second;
     if (fresh) rolled_back.emplace_back(container, epoch);
@@ -119,20 +128,37 @@ class FakeHost final : public ShardHost {
     const std::vector<model::Epoch> epochs(held[container].begin(), held[container].end());
     co_return HeldSnapshots{epochs, epochs};
   }
-  Result<ShardSpace> space(const Uuid&) override { return ShardSpace{.data_total = 7}; }
-  std::vector<wire::DeviceReply> devices() override {
-    return {{.path = "/dev/one", .roles = "meta", .total_bytes = 9, .free_bytes = 4}};
+  Task<Result<ShardSpace>> space(Uuid) override { co_return ShardSpace{.data_total = 7}; }
+  std::vector<wire::EngineInfo> engines() const override {
+    return {{.rank = 0, .incarnation = 5, .state = wire::EngineState::joined}};
+  }
+  Task<std::vector<wire::DeviceReply>> devices() override {
+    std::vector<wire::DeviceReply> out(1);
+    out[0] = {.path = "/dev/one", .roles = "meta", .total_bytes = 9, .free_bytes = 4};
+    co_return out;
   }
   Result<wire::HandleRef> grant(const Grant& grant) override {
     grants.push_back(grant);
     return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
   }
-  Result<void> restore(const Grant& grant, wire::HandleRef handle) override {
-    if (fail_restore) return fail(Errc::exists, "taken");
-    restored.emplace_back(grant, handle);
-    return {};
+  Task<Result<void>> share(Grant grant, wire::HandleRef handle) override {
+    if (fail_share) co_return fail(Errc::exists, "taken on another engine");
+    shared.emplace_back(grant, handle);
+    co_return Result<void>{};
   }
-  void end_session(uint64_t session) override { sessions_ended.push_back(session); }
+  Task<Result<void>> restore(Grant grant, wire::HandleRef handle) override {
+    if (fail_restore) co_return fail(Errc::exists, "taken");
+    restored.emplace_back(grant, handle);
+    co_return Result<void>{};
+  }
+  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) override {
+    retained = std::move(handles);
+    co_return Result<void>{};
+  }
+  Task<void> end_session(uint64_t session) override {
+    sessions_ended.push_back(session);
+    co_return;
+  }
   Task<void> revoke(wire::HandleRef handle) override {
     revoked.push_back(handle.index);
     co_return;
@@ -147,10 +173,11 @@ class FakeHost final : public ShardHost {
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
   bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;
+  bool fail_share = false, away = false;
   int fail_adds = 0;
   std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
   std::set<std::pair<uint64_t, uint64_t>> origins;  // of rollbacks: session and sequence
-  std::vector<std::pair<Grant, wire::HandleRef>> restored;
+  std::vector<std::pair<Grant, wire::HandleRef>> shared, restored, retained;
   std::vector<uint64_t> sessions_ended;
 };
 

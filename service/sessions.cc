@@ -137,7 +137,7 @@ Task<void> Service::end_session(uint64_t session) {
   while (inside_.contains(session)) co_await left_.wait();
   co_await end_handles(take_session(session));
   co_await forget_done(session);
-  host_.end_session(session);
+  co_await host_.end_session(session);
   restored_.erase(session);
   remember_ended(session);
   ending_.erase(session);

@@ -1,8 +1,10 @@
-// ShardHost: what the services ask of the engines that hold a pool's shards. Siblings never include
-// each other: whoever builds the process (cmd/embed, sim) implements this on its engines. Home: the
-// services' reactor.
+// ShardHost: what the services ask of the engines that hold a pool's shards, of all of them or of
+// one. unreachable: an engine is away; where nothing else is said, others may have done it.
+// Siblings never include each other: whoever builds the process (cmd/embed, sim) implements this on
+// its engines. Home: the services' reactor.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -19,7 +21,7 @@ struct ShardSizes {
   uint64_t wal_bytes = 0, meta_bytes = 0, data_bytes = 0, memory_bytes = 0;
 };
 
-/// The targets of a pool, none twice.
+/// The targets of a pool, on all engines, none twice.
 using Targets = std::vector<model::TargetId>;
 
 /// Snapshots of a container, ascending.
@@ -30,6 +32,7 @@ struct HeldSnapshots {
 
 struct ShardSpace {
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
+  uint32_t targets_away = 0;  // of engines that cannot be asked; not in the sums
 };
 
 /// A right to a container's objects.
@@ -51,13 +54,23 @@ struct Origin {
 class ShardHost {
  public:
   virtual ~ShardHost() = default;
+  /// Every engine is there, or comes soon. For what needs all of them. @error unreachable
+  virtual Task<Result<void>> ready() = 0;
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @param sizes  of each shard   @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
-  /// Opens the shards and serves them, all or none. @param memory_bytes  as in ShardSizes
+  /// Opens the shards and serves them, all or none; those of an engine that is away follow when it
+  /// comes. Idempotent on engines that have outlived an earlier process. @param memory_bytes  as in
+  /// ShardSizes
   /// @error checksum, format_invalid, format_newer, io
   /// @error nonexistent  also: a target that no engine here has
   virtual Task<Result<void>> open_pool(Uuid pool, Targets targets, uint64_t memory_bytes) = 0;
+  /// Ends transactions of the pool that a crash cut, as far as they can be; the rest follows in the
+  /// background. Part of open_pool() on all engines; of one engine, when it has caught up.
+  /// @error io
+  virtual Task<Result<void>> settle_pool(Uuid pool) = 0;
+  /// Ends service; the files stay. Not open: nothing to do.
+  virtual Task<Result<void>> close_pool(Uuid pool) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
   virtual Task<Result<void>> remove_pool(Uuid pool) = 0;
   /// Removes the container's records; durable when it completes. Idempotent.
@@ -82,22 +95,32 @@ class ShardHost {
   /// @error nonexistent, busy (a newer one exists), unknown (the session was forgotten)
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                       Origin origin) = 0;
-  /// Sums over the shards.
-  virtual Result<ShardSpace> space(const Uuid& pool) = 0;
-  /// Where blobs are, and what is free there.
-  virtual std::vector<wire::DeviceReply> devices() = 0;
+  /// Sums over the shards. @error nonexistent  not served   @error unreachable
+  virtual Task<Result<ShardSpace>> space(Uuid pool) = 0;
+  /// All engines, by rank.
+  virtual std::vector<wire::EngineInfo> engines() const = 0;
+  /// Where blobs are, and what is free there; of engines that are away nothing.
+  virtual Task<std::vector<wire::DeviceReply>> devices() = 0;
 
-  /// Object requests with this handle are served from now on. @error nonexistent  the pool is not
-  /// served
+  /// A reference for a handle, valid on the engine that is in the services' process; then share().
+  /// @error nonexistent  the pool is not served
   virtual Result<wire::HandleRef> grant(const Grant& grant) = 0;
-  /// Makes a reference that an earlier process granted valid again. If the pool is not served,
-  /// requests with it are refused, and nobody else gets it.
+  /// Object requests with this handle are served by all engines from now on; one that is away
+  /// learns of it when it comes back. After an error: revoke().
   /// @error exists, invalid  not a reference that was granted beside the others
-  virtual Result<void> restore(const Grant& grant, wire::HandleRef handle) = 0;
+  virtual Task<Result<void>> share(Grant grant, wire::HandleRef handle) = 0;
+  /// Makes a reference that an earlier process granted valid again, on all engines. If the pool is
+  /// not served, requests with it are refused, and nobody else gets it. Idempotent on engines that
+  /// have outlived that process.
+  /// @error exists, invalid  not a reference that was granted beside the others
+  virtual Task<Result<void>> restore(Grant grant, wire::HandleRef handle) = 0;
+  /// Makes these the handles that there are; others are closed, and those inside waited for.
+  /// @error exists  an operation under way keeps the place of one; try again
+  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;
   /// Forgets what is kept for resends of the session, whose handles are revoked.
-  virtual void end_session(uint64_t session) = 0;
+  virtual Task<void> end_session(uint64_t session) = 0;
 };
 
 }  // namespace cairn::service

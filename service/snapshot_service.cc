@@ -33,11 +33,12 @@ Task<Result<std::vector<wire::SnapReply>>> Service::load_snapshots(Uuid pool, Uu
 }
 
 /// A failure leaves at worst what start_snapshots() removes.
-Task<void> Service::drop_from_shards(Uuid pool, uint32_t container, model::Epoch epoch) {
-  const auto dropped = co_await host_.remove_snapshot(pool, container, epoch);
+Task<void> Service::drop_from_shards(ShardHost& host, Uuid pool, uint32_t container,
+                                     model::Epoch epoch) {
+  const auto dropped = co_await host.remove_snapshot(pool, container, epoch);
   if (dropped) co_return;
-  report(Severity::warning, std::string("snapshot: its space is freed at the next open of the "
-                                        "home: ") + dropped.error().what());
+  report(Severity::warning,
+         std::string("snapshot: its space is freed later: ") + dropped.error().what());
 }
 
 /// Freezes the container on all shards and adds the snapshot to them.
@@ -53,7 +54,7 @@ Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t conta
   const auto added = co_await host_.add_snapshot(pool, container, epoch);
   if (!added) {
     co_await host_.unfreeze_container(pool, container);
-    co_await drop_from_shards(pool, container, epoch);
+    co_await drop_from_shards(host_, pool, container, epoch);
     co_return fail(added.error());
   }
   co_return epoch;
@@ -82,7 +83,7 @@ Task<Result<Service::Reply>> Service::snap_create(const Request& request, ContHa
   if (committed) co_return Reply{.first = epoch};
   // After an I/O error the record may be there: then the snapshot must be, too.
   if (committed.error().code() != Errc::io) {
-    co_await drop_from_shards(handle.pool, cont.record.number, epoch);
+    co_await drop_from_shards(host_, handle.pool, cont.record.number, epoch);
   }
   co_return fail(committed.error());
 }
@@ -104,7 +105,7 @@ Task<Result<Service::Reply>> Service::snap_destroy(const Request& request, ContH
   txn.expect(key, entry->modified).erase(key);
   CO_TRY(committed, co_await commit_in_cont(request, handle, std::move(txn), {}));
   step("snap.destroy.record");
-  co_await drop_from_shards(handle.pool, cont.record.number, epoch);
+  co_await drop_from_shards(host_, handle.pool, cont.record.number, epoch);
   co_return Reply{};
 }
 
@@ -161,6 +162,10 @@ Task<Result<void>> Service::start_rollback(Uuid pool, HeldCont cont) {
   const RollbackIntent intent = cont.record.rollback;
   if (intent.epoch == 0 || options_.read_only) co_return Result<void>{};
   const auto done = co_await host_.rollback(pool, cont.record.number, intent.epoch, {});
+  if (!done && done.error().code() == Errc::unreachable) {
+    unended_.insert({pool, cont.uuid});
+    co_return Result<void>{};
+  }
   if (!done) {
     report(Severity::error, "container " + to_string(cont.uuid) + ": a rollback cannot be ended, " +
                                 "some targets have done it: " + done.error().what());
@@ -231,10 +236,10 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
 }
 
 /// Removes from the shards what no record knows.
-Task<Result<void>> Service::start_snapshots(Uuid pool, HeldCont cont) {
+Task<Result<void>> Service::start_snapshots(ShardHost& host, Uuid pool, HeldCont cont) {
   CO_TRY(known, co_await load_snapshots(pool, cont.uuid));
   if (!known.empty()) hlc_.advance(known.back().epoch);
-  const auto held = co_await host_.snapshots(pool, cont.record.number);
+  const auto held = co_await host.snapshots(pool, cont.record.number);
   if (!held) {
     report(Severity::warning, "container " + to_string(cont.uuid) + ": its snapshots cannot be "
                               "read: " + held.error().what());
@@ -242,7 +247,7 @@ Task<Result<void>> Service::start_snapshots(Uuid pool, HeldCont cont) {
   }
   for (const model::Epoch epoch : held->any) {
     if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) != known.end()) continue;
-    if (!options_.read_only) co_await drop_from_shards(pool, cont.record.number, epoch);
+    if (!options_.read_only) co_await drop_from_shards(host, pool, cont.record.number, epoch);
   }
   for (const wire::SnapReply& snapshot : known) {
     if (std::ranges::binary_search(held->all, snapshot.epoch)) continue;

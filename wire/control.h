@@ -37,7 +37,7 @@ enum class Op : uint32_t {
   cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
-  storage_query = 60,
+  storage_query = 60, system_query = 61,
 };
 
 struct ControlRequest {
@@ -78,14 +78,37 @@ struct Target {
   }
 };
 
+/// Of an engine, as the system sees it.
+enum class EngineState : uint32_t {
+  none = 0,
+  joined = 1,    // serves
+  starting = 2,  // is there and catches up
+  away = 3,
+};
+
+struct EngineInfo {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;  // 0: not known
+  std::vector<std::string> addresses;
+  EngineState state = EngineState::none;
+  uint32_t process = 0;
+  friend bool operator==(const EngineInfo&, const EngineInfo&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.rank), f(2, self.incarnation), f(3, self.addresses), f(4, self.state);
+    f(5, self.process);
+  }
+};
+
 struct PoolMap {
   static constexpr bool is_proto_message = true;
   uint32_t version = 0;
   uint32_t generation = 0;  // of placement, the newest
   std::vector<Target> targets;
+  std::vector<EngineInfo> engines;  // in replies
   friend bool operator==(const PoolMap&, const PoolMap&) = default;
   static void fields(auto& f, auto& self) {
-    f(1, self.version), f(2, self.generation), f(3, self.targets);
+    f(1, self.version), f(2, self.generation), f(3, self.targets), f(4, self.engines);
   }
 };
 
@@ -150,10 +173,12 @@ struct ControlReply {
   uint32_t access = 0;
   std::vector<DeviceReply> devices;
   PoolMap map;
+  std::vector<EngineInfo> engines;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
     f(9, self.snapshots), f(10, self.access), f(11, self.devices), f(12, self.map);
+    f(13, self.engines);
   }
 };
 

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/testing/fuzz.h"
 #include "wire/control.h"
+#include "wire/engine_admin.h"
 #include "wire/proto_codec.h"
 
 namespace {
@@ -24,10 +25,11 @@ void parse(ByteView bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   testing::FuzzInput in(data, size);
-  if (in.u8() % 2 == 0) {
-    parse<ControlRequest>(in.rest());
-  } else {
-    parse<ControlReply>(in.rest());
+  switch (in.u8() % 4) {
+    case 0: parse<ControlRequest>(in.rest()); break;
+    case 1: parse<ControlReply>(in.rest()); break;
+    case 2: parse<AdminRequest>(in.rest()); break;
+    default: parse<AdminReply>(in.rest()); break;
   }
   return 0;
 }
@@ -59,5 +61,20 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   reply.attrs = request.attrs;
   seeds.push_back({std::byte{1}});
   testing::append(seeds.back(), proto_encode(reply));
+  AdminRequest asked;
+  asked.verb = AdminVerb::open_pool;
+  asked.targets = {{.rank = 1, .index = 2}};
+  asked.handles = {{.index = 3, .generation = 4, .container = 5, .writable = true, .session = 6}};
+  asked.body = Bytes(5);
+  seeds.push_back({std::byte{2}});
+  testing::append(seeds.back(), proto_encode(asked));
+  AdminReply answered;
+  answered.rank = 2;
+  answered.addresses = {"tcp:127.0.0.1:9"};
+  answered.any = {1, 2, 3};
+  answered.space.data_total = 7;
+  answered.devices = {{.path = "/dev/one", .roles = "meta", .total_bytes = 9, .free_bytes = 4}};
+  seeds.push_back({std::byte{3}});
+  testing::append(seeds.back(), proto_encode(answered));
   return seeds;
 }

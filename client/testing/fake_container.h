@@ -20,6 +20,9 @@ class FakeSystem final : public System {
   Task<Result<std::vector<DeviceSpace>>> devices() override {
     return none<std::vector<DeviceSpace>>();
   }
+  Task<Result<std::vector<EngineInfo>>> engines() override {
+    return none<std::vector<EngineInfo>>();
+  }
   Task<Result<void>> pool_destroy(std::string, bool) override { return none<void>(); }
   Task<Result<PoolPtr>> pool_connect(std::string, Access) override { return none<PoolPtr>(); }
   Task<Result<PoolPtr>> pool_attach(uint64_t) override { return none<PoolPtr>(); }

@@ -1,0 +1,110 @@
+// Engines that come while the service runs: they missed what happened meanwhile. Records say how it
+// should be; an engine is brought there before it serves.
+#include "base/report.h"
+#include "service/snap_lock.h"
+
+namespace cairn::service {
+
+Task<Result<std::vector<Service::HeldPool>>> Service::load_pools() {
+  CO_TRY(entries, co_await config_.range("pools/"));
+  std::vector<HeldPool> out;
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<PoolRecord>(entry.value));
+    const auto uuid = parse_uuid(std::string_view(entry.key).substr(sizeof("pools/") - 1));
+    if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no pool");
+    out.push_back({*uuid, std::move(record), entry.modified});
+  }
+  co_return out;
+}
+
+Task<Result<std::vector<Service::HeldCont>>> Service::load_conts(Uuid pool) {
+  const std::string prefix = conts_prefix(pool);
+  CO_TRY(entries, co_await config_.range(prefix));
+  std::vector<HeldCont> out;
+  for (const auto& entry : entries) {
+    CO_TRY(record, parse_record<ContRecord>(entry.value));
+    const auto uuid = parse_uuid(std::string_view(entry.key).substr(prefix.size()));
+    if (!uuid) co_return fail(Errc::checksum, "config store: a key that names no container");
+    out.push_back({*uuid, std::move(record), entry.modified});
+  }
+  co_return out;
+}
+
+/// Snapshots that it should not have go. It has all that it should: none is made without it.
+Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
+  const auto opened =
+      co_await engine.open_pool(pool.uuid, targets_of(pool.record), pool.record.memory_bytes);
+  if (!opened && opened.error().code() == Errc::unreachable) co_return opened;
+  if (!opened) {
+    report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
+                                "): an engine cannot open it: " + opened.error().what() +
+                                "; restore its files, or destroy it by force");
+    broken_.insert_or_assign(pool.uuid, opened.error());
+    co_return Result<void>{};
+  }
+  CO_TRY(settled, co_await engine.settle_pool(pool.uuid));
+  CO_TRY(conts, co_await load_conts(pool.uuid));
+  for (const HeldCont& cont : conts) {
+    if (cont.record.state != State::ready) continue;
+    const SnapLock alone = co_await lock_snapshots(cont.uuid);
+    const auto still = co_await load_cont(pool.uuid, cont.uuid);
+    if (!still) continue;  // destroyed meanwhile
+    CO_TRY(started, co_await start_snapshots(engine, pool.uuid, *still));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Service::catch_up(ShardHost& engine) {
+  CO_TRY(hold, gate_.enter());
+  CO_TRY(pools, co_await load_pools());
+  for (HeldPool& pool : pools) {
+    if (pool.record.state != State::ready || in_work(pool.uuid)) continue;
+    CO_TRY(caught_up, co_await catch_up_pool(engine, std::move(pool)));
+  }
+  // Who opens a handle from here on tells this engine, too.
+  std::vector<std::pair<Grant, wire::HandleRef>> handles;
+  for (const auto& [id, handle] : cont_handles_) {
+    if (!handle.evicted) handles.emplace_back(grant_of(handle), handle.io);
+  }
+  co_return co_await engine.retain(std::move(handles));
+}
+
+Task<void> Service::finish_removals() {
+  const auto hold = gate_.enter();
+  if (!hold || options_.read_only) co_return;
+  const auto pools = co_await load_pools();
+  if (!pools) co_return;
+  for (const HeldPool& pool : *pools) {
+    if (in_work(pool.uuid)) continue;
+    if (pool.record.state != State::ready) {
+      [[maybe_unused]] const auto done = co_await finish_pool_destroy(pool.uuid);
+      continue;
+    }
+    const auto conts = co_await load_conts(pool.uuid);
+    if (!conts) continue;
+    for (const HeldCont& cont : *conts) {
+      if (cont.record.state != State::destroying || in_work(cont.uuid)) continue;
+      [[maybe_unused]] const auto done =
+          co_await finish_cont_destroy(pool.uuid, cont.uuid, cont.record);
+    }
+  }
+}
+
+Task<void> Service::end_rollbacks(bool give_up) {
+  const auto hold = gate_.enter();
+  if (!hold) co_return;
+  const auto wanted = std::exchange(unended_, {});
+  for (const auto& [pool, uuid] : wanted) {
+    const auto cont = co_await load_cont(pool, uuid);
+    if (!cont) continue;
+    [[maybe_unused]] const auto ended = co_await start_rollback(pool, *cont);
+    if (!give_up || unended_.erase({pool, uuid}) == 0) continue;
+    report(Severity::error, "container " + to_string(uuid) + ": a rollback cannot be ended, an "
+                            "engine is away; roll back again");
+    // Whoever writes from now on must not lose it at the next start.
+    const Request nobody;
+    [[maybe_unused]] const auto dropped = co_await end_rollback(nobody, pool, uuid);
+  }
+}
+
+}  // namespace cairn::service
