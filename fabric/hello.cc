@@ -51,7 +51,7 @@ Bytes encode_hello(const Hello& hello) {
 
 Result<Hello> decode_hello(ByteView bytes) {
   TRY(f, read_format<HelloFormat>(bytes));
-  if (f.lane.get() >= kLanes || f.purpose.get() > static_cast<uint32_t>(Purpose::leave)) {
+  if (f.lane.get() >= kLanes || f.purpose.get() > static_cast<uint32_t>(Purpose::admin)) {
     return fail(Errc::protocol, "stream: a hello asks for what this version does not know");
   }
   Hello out{.lane = static_cast<Lane>(f.lane.get()),

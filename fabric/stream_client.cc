@@ -108,7 +108,7 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
       std::make_shared<Connection>(reactor_, std::move(socket), options_.message_bytes_max);
   reactor_.spawn(watch_hello(c));
   auto reply = co_await greet(*c->stream, {.lane = lane,
-                                           .purpose = Purpose::calls,
+                                           .purpose = options_.purpose,
                                            .system = options_.system,
                                            .rank = to.rank,
                                            .process = static_cast<uint32_t>(getpid()),

@@ -19,6 +19,7 @@ namespace cairn::fabric {
 
 struct StreamClientOptions {
   uint64_t session = 0;
+  Purpose purpose = Purpose::calls;  // or admin
   Uuid system;  // nil: the first engine that answers tells it
   Token token{};
   uint64_t bulk_from = 32u << 10;  // payload of calls that take the bulk lane

@@ -63,8 +63,9 @@ inline constexpr uint64_t kFeatureBusy = 1;
 enum class Lane : uint16_t { small = 0, bulk = 1 };
 inline constexpr size_t kLanes = 2;
 /// What a connection is for: calls; to see who is there; to ask the whole process to end, if no
-/// client is connected, or in spite of its clients (calls under way are answered first).
-enum class Purpose : uint32_t { calls = 0, look = 1, leave_if_idle = 2, leave = 3 };
+/// client is connected, or in spite of its clients (calls under way are answered first); calls of
+/// the system's own engines and services, which are no client's, over Unix sockets only.
+enum class Purpose : uint32_t { calls = 0, look = 1, leave_if_idle = 2, leave = 3, admin = 4 };
 
 struct FrameFormat {
   U32le magic;

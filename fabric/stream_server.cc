@@ -41,6 +41,7 @@ struct StreamServer::Connection {
   bool takes_busy = false;
   Lane lane = Lane::small;
   uint64_t session = 0;  // 0: none, or not for calls
+  bool admin = false;    // of the system's own
   uint32_t calls = 0;    // under way
   uint64_t bytes = 0;    // of their messages
   WaitList left;         // a call has ended
@@ -92,7 +93,11 @@ Task<void> StreamServer::serve(ConnectionPtr connection) {
   while (c.calls != 0) co_await c.left.wait();
   if (stopping_) co_await c.stream->flush();
   co_await c.stream->close();
-  if (c.session != 0) leave_session(c);
+  if (c.admin) {
+    leave_admin(c);
+  } else if (c.session != 0) {
+    leave_session(c);
+  }
   std::erase(connections_, connection);
 }
 
@@ -113,11 +118,16 @@ Task<bool> StreamServer::greet(Connection& c) {
     reply.status = hello.error().code();
   }
   const bool fine = reply.status == Errc::ok;
-  const bool stays = fine && hello->purpose == Purpose::calls;
+  const bool is_admin = fine && hello->purpose == Purpose::admin;
+  const bool stays = is_admin || (fine && hello->purpose == Purpose::calls);
   c.greeted = true;
   if (fine) c.lane = hello->lane;
   if (fine) c.takes_busy = hello->takes_busy;
-  if (stays && hello->session != 0) enter_session(c, hello->session);
+  if (is_admin) {
+    enter_admin(c, hello->session);
+  } else if (stays && hello->session != 0) {
+    enter_session(c, hello->session);
+  }
   reply.clients = static_cast<uint32_t>(sessions_.size());
   Bytes frame(kFrameHeadBytes);
   const Bytes encoded = encode_hello_reply(reply);
@@ -154,6 +164,9 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
     out.status = Errc::protocol;
   } else if (hello.rank != kAnyRank && hello.rank != options_.rank) {
     out.status = Errc::nonexistent;
+  } else if (hello.purpose == Purpose::admin && (!c.local || admin_ == nullptr)) {
+    // A token is for clients; who may do anything to an engine is on its machine.
+    out.status = Errc::no_perm;
   } else if (hello.purpose == Purpose::leave_if_idle && !sessions_.empty()) {
     out.status = Errc::busy;
   }
@@ -192,7 +205,7 @@ Task<void> StreamServer::serve_calls(Connection& c) {
 }
 
 bool StreamServer::has_too_much_to_do(const Connection& c) const {
-  return c.takes_busy && c.calls != 0 && calls_ >= options_.total_calls_max;
+  return c.takes_busy && !c.admin && c.calls != 0 && calls_ >= options_.total_calls_max;
 }
 
 /// False: the connection has ended.
@@ -246,8 +259,9 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes mes
   while (connection->stream->unsent_bytes() > options_.bytes_max) {
     co_await connection->stream->flush();
   }
+  Service& service = connection->admin ? *admin_ : service_;
   const Instant begin = reactor_.clock().now();
-  Bytes frame = co_await service_.serve_with_head(std::move(message), kFrameHeadBytes);
+  Bytes frame = co_await service.serve_with_head(std::move(message), kFrameHeadBytes);
   const Duration took = reactor_.clock().now() - begin;
   call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
   if (frame.empty()) frame.resize(kFrameHeadBytes);
@@ -266,6 +280,20 @@ void StreamServer::leave_session(const Connection& c) {
   if (--found->second != 0) return;
   sessions_.erase(found);
   if (hooks_.session) hooks_.session(c.session, false, c.local);
+}
+
+void StreamServer::enter_admin(Connection& c, uint64_t session) {
+  c.admin = true;
+  c.session = session;
+  if (++admins_[session] == 1 && hooks_.admin) hooks_.admin(session, true);
+}
+
+void StreamServer::leave_admin(const Connection& c) {
+  const auto found = admins_.find(c.session);
+  CHECK(found != admins_.end());
+  if (--found->second != 0) return;
+  admins_.erase(found);
+  if (hooks_.admin) hooks_.admin(c.session, false);
 }
 
 /// Ends connections that do not say who they are. Runs only while there are such.

@@ -49,12 +49,16 @@ class StreamServer {
     std::function<void(uint64_t session, bool here, bool local)> session;
     /// Somebody wants the process to end (leave_if_idle is asked only without clients).
     std::function<void()> leave;
+    /// One of the system's own has its first connection of purpose admin, or has lost its last one.
+    std::function<void(uint64_t session, bool here)> admin = {};
   };
 
   /// `service` is borrowed.
   StreamServer(Reactor& reactor, Service& service, StreamServerOptions options, Hooks hooks);
   ~StreamServer();
 
+  /// Who serves the system's own (borrowed). Without it they are refused.
+  void set_admin(Service& admin) { admin_ = &admin; }
   /// Accepts there from now on. @returns the address with the real port
   /// @error busy  the address is in use   @error others as Listener::open()
   Result<Address> listen(const Address& at);
@@ -83,11 +87,14 @@ class StreamServer {
   void release(Connection& c, uint64_t bytes);
   void enter_session(Connection& c, uint64_t session);
   void leave_session(const Connection& c);
+  void enter_admin(Connection& c, uint64_t session);
+  void leave_admin(const Connection& c);
   Task<void> watch_hellos();
   Task<void> lose_patience(Duration patience);
 
   Reactor& reactor_;
   Service& service_;
+  Service* admin_ = nullptr;
   const StreamServerOptions options_;
   Hooks hooks_;
   StreamServerCounts counts_;
@@ -95,6 +102,7 @@ class StreamServer {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<ConnectionPtr> connections_;
   std::map<uint64_t, size_t> sessions_;  // with their number of connections
+  std::map<uint64_t, size_t> admins_;    // the same, of the system's own
   uint64_t bytes_ = 0;                   // of messages under way
   uint32_t calls_ = 0;                   // under way
   Duration call_ns_ = 0;                 // what one takes, averaged

@@ -43,11 +43,11 @@ client::HomeDevice parse_device(const std::string& text) {
 
 struct InitArguments {
   std::vector<std::string> devices;
-  uint32_t targets = 1;
+  uint32_t targets = 1, engines = 1;
 };
 
 Outcome init(const InitArguments& a) {
-  client::HomeLayout layout{.targets = a.targets};
+  client::HomeLayout layout{.targets = a.targets, .engines = a.engines};
   Json names = Json::array();
   for (const std::string& text : a.devices) {
     layout.devices.push_back(parse_device(text));
@@ -56,7 +56,8 @@ Outcome init(const InitArguments& a) {
   const auto made = client::make_home({}, std::move(layout));
   if (!made) return failure("cannot make the home " + home_name(), made.error());
   return Reply{"Home " + home_name() + " is made\n",
-               {{"home", home_name()}, {"devices", names}, {"targets", a.targets}}};
+               {{"home", home_name()}, {"devices", names}, {"targets", a.targets},
+                {"engines", a.engines}}};
 }
 
 Outcome status() {
@@ -64,6 +65,7 @@ Outcome status() {
   if (!system) return failure("cannot open the home " + home_name(), system.error());
   auto pools = (*system)->context().run((*system)->pool_list());
   auto devices = (*system)->context().run((*system)->devices());
+  auto engines = (*system)->context().run((*system)->engines());
   const Json server = server_json();
   auto closed = (*system)->shutdown();
   if (!pools) return failure("cannot list the pools", pools.error());
@@ -100,12 +102,15 @@ Outcome status() {
     rows.push_back({device.path, device.roles, si_bytes(device.total_bytes),
                     si_bytes(device.free_bytes)});
   }
+  if (!engines) return failure("cannot look at the engines", engines.error());
+  text += engines_text(*engines);
   text += "\n" + table({"Device", "Roles", "Size", "Free"}, rows);
   return Reply{text,
                {{"home", home_name()},
                 {"server", server},
                 {"pools", list},
                 {"metadata_bytes", metadata},
+                {"engines", engines_json(*engines)},
                 {"devices", device_list}}};
 }
 
@@ -212,8 +217,11 @@ int main(int argc, char** argv) {
       "are wal, meta, data (default: all). May be given several times. Without it, blobs are files "
       "in the home");
   init_command.app->add_option("-t,--targets", init_arguments.targets,
-                               "targets of the home, 1 to 64: pools have a shard on each, and wide "
-                               "objects spread over them (default: 1)");
+                               "targets of each engine, 1 to 64: pools have a shard on each, and "
+                               "wide objects spread over them (default: 1)");
+  init_command.app->add_option("-e,--engines", init_arguments.engines,
+                               "engines of the home, 1 to 64: served, each is a process of its own "
+                               "(default: 1)");
   init_command.run = [&init_arguments] { return init(init_arguments); };
   Command& status_command = tool.command("", "status", {}, "What the home holds");
   status_command.run = status;

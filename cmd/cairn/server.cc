@@ -4,31 +4,53 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
 
+#include "client/home.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_door.h"
 #include "cmd/embed/home_lock.h"
 #include "cmd/embed/server_start.h"
+#include "cmd/tool/format.h"
 
 namespace cairn::tool {
 
 namespace {
 
 struct UpArguments {
-  uint32_t engines = 1;
+  uint32_t engines = 0, targets = 0;  // 0: as the home has
   std::vector<std::string> listen;
 };
 
-Outcome up(const UpArguments& a) {
-  if (a.engines != 1) {
-    return refuse("cairn up: this version serves a home by one engine; leave out --engines",
-                  -static_cast<int>(Errc::not_supported));
+/// Makes the home if there is none; else it must have what was asked for.
+std::optional<Outcome> fit_home(const std::string& home, const UpArguments& a) {
+  const auto found = embed::load_home(home);
+  if (!found) return failure("cannot use the home " + home, found.error());
+  if (!*found) {
+    if (a.engines <= 1 && a.targets <= 1) return std::nullopt;
+    const auto made = client::make_home(
+        home, {.targets = std::max(a.targets, 1u), .engines = std::max(a.engines, 1u)});
+    if (!made) return failure("cannot make the home " + home, made.error());
+    return std::nullopt;
   }
+  const embed::HomeFile& file = **found;
+  const bool fits = (a.engines == 0 || a.engines == file.engine_count) &&
+                    (a.targets == 0 || a.targets == file.target_count);
+  if (fits) return std::nullopt;
+  return refuse("cairn up: the home " + home + " has " + std::to_string(file.engine_count) +
+                    " engines of " + std::to_string(file.target_count) +
+                    " targets, fixed when it was made; leave out --engines and --targets, or "
+                    "choose another home with CAIRN_HOME",
+                -static_cast<int>(Errc::invalid));
+}
+
+Outcome up(const UpArguments& a) {
   const auto home = embed::resolve_home({});
   if (!home) return failure("cannot find the home", home.error());
   const auto usable = embed::prepare_home(*home, true);
   if (!usable) return failure("cannot use the home " + *home, usable.error());
+  if (auto refused = fit_home(*home, a)) return std::move(*refused);
   const auto before = embed::look_at_server(*home);
   if (before && before->stays) {
     return Reply{"Home " + *home + " is up, process " + std::to_string(before->process) + "\n",
@@ -90,6 +112,15 @@ Outcome logs(const LogArguments& a) {
   return Reply{};
 }
 
+const char* state_name(client::EngineInfo::State state) {
+  switch (state) {
+    case client::EngineInfo::State::joined: return "Joined";
+    case client::EngineInfo::State::starting: return "Starting";
+    case client::EngineInfo::State::away: break;
+  }
+  return "Stopped";
+}
+
 }  // namespace
 
 Json server_json() {
@@ -107,11 +138,37 @@ std::string server_text(const Json& server) {
                                       : ", until its clients have left\n");
 }
 
+Json engines_json(const std::vector<client::EngineInfo>& engines) {
+  Json out = Json::array();
+  for (const client::EngineInfo& engine : engines) {
+    out.push_back({{"rank", engine.rank},
+                   {"state", state_name(engine.state)},
+                   {"process", engine.process},
+                   {"incarnation", engine.incarnation},
+                   {"addresses", engine.addresses}});
+  }
+  return out;
+}
+
+std::string engines_text(const std::vector<client::EngineInfo>& engines) {
+  if (engines.size() < 2) return {};
+  std::vector<std::vector<std::string>> rows;
+  for (const client::EngineInfo& engine : engines) {
+    rows.push_back({std::to_string(engine.rank), state_name(engine.state),
+                    engine.process == 0 ? "" : std::to_string(engine.process)});
+  }
+  return "\n" + table({"Rank", "State", "Process"}, rows);
+}
+
 void add_server_commands(Tool& tool) {
   Command& up_command =
       tool.command("", "up", {}, "Serves the home until `cairn down`, for all processes");
   auto up_arguments = std::make_shared<UpArguments>();
-  up_command.app->add_option("--engines", up_arguments->engines, "engines (for now: 1)");
+  up_command.app->add_option("--engines", up_arguments->engines,
+                             "engines of the home, each a process of its own; a home that is made "
+                             "now gets so many (default: 1), another one must have them");
+  up_command.app->add_option("--targets", up_arguments->targets,
+                             "targets of each engine, in the same way");
   up_command.app->add_option("--listen", up_arguments->listen,
                              "tcp:HOST:PORT for clients of other machines, which need the home's "
                              "token; may be given several times");

@@ -1,6 +1,7 @@
 // cairn up | down | logs: the server of a home that stays.
 #pragma once
 
+#include "client/client.h"
 #include "cmd/tool/tool.h"
 
 namespace cairn::tool {
@@ -11,5 +12,9 @@ void add_server_commands(Tool& tool);
 Json server_json();
 /// The same as a line for people; empty if nobody does.
 std::string server_text(const Json& server);
+
+/// The engines of a home; as text only where there are several.
+Json engines_json(const std::vector<client::EngineInfo>& engines);
+std::string engines_text(const std::vector<client::EngineInfo>& engines);
 
 }  // namespace cairn::tool

@@ -194,13 +194,14 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
       if (pool.uuid == *uuid) facts = facts_of(pool);
     }
     const auto tier = [&](int i) {
-      return si_bytes(facts.tiers[i].total) + " (" + si_bytes(facts.tiers[i].total) + " / rank)";
+      const uint64_t each = facts.tiers[i].total / std::max(1u, facts.engine_count);
+      return si_bytes(facts.tiers[i].total) + " (" + si_bytes(each) + " / rank)";
     };
     std::vector<std::pair<std::string, std::string>> rows{
         {"UUID                 ", facts.uuid},
         {"Service Leader       ", "0"},
         {"Service Ranks        ", "0"},
-        {"Storage Ranks        ", "0"},
+        {"Storage Ranks        ", ranks_text(facts)},
         {"Total Size           ", si_bytes(facts.tiers[0].total + facts.tiers[1].total)},
         {"Storage tier 0 (SCM) ", tier(0)},
         {"Storage tier 1 (NVMe)", tier(1)}};
@@ -214,7 +215,7 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
                  {{"uuid", facts.uuid},
                   {"svc_ldr", 0},
                   {"svc_reps", Json::array({0})},
-                  {"tgt_ranks", Json::array({0})},
+                  {"tgt_ranks", ranks_json(facts)},
                   {"tier_bytes", Json::array({facts.tiers[0].total, facts.tiers[1].total})},
                   {"mem_file_bytes",
                    facts.memory_bytes != 0 ? facts.memory_bytes : facts.tiers[0].total},
@@ -315,8 +316,8 @@ void add_create(Tool& tool) {
   app.add_option("--mem-ratio", a->mem_ratio,
                  "Memory for metadata, in percent of its bytes on the medium");
   app.add_option("--mem-size", a->mem_size, "The same in bytes; without both, the home chooses");
-  app.add_option("-k,--nranks", a->rank_count, "Number of ranks; a home has one");
-  app.add_option("-r,--ranks", a->ranks, "Ranks; a home has rank 0");
+  app.add_option("-k,--nranks", a->rank_count, "Number of ranks; a pool has all of its home");
+  app.add_option("-r,--ranks", a->ranks, "Ranks; a pool has all of its home");
   app.add_option("-v,--nsvc", a->replicas, "Accepted; a home has one service");
   app.add_option("-u,--user", a->user, "Owner; recorded by the home's file modes");
   app.add_option("-g,--group", a->group, "Owning group");

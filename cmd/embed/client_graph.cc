@@ -6,7 +6,9 @@
 
 #include "base/report.h"
 #include "client/system.h"
+#include "cmd/embed/admin_link.h"
 #include "runtime/io.h"
+#include "wire/control.h"
 
 namespace cairn::embed {
 
@@ -40,6 +42,21 @@ Duration reconnect_grace(Duration usual) {
   return usual;
 }
 
+/// An engine that is away is started by the home's server, if there is one.
+Task<Result<Socket>> enter_engine(Reactor& reactor, HomeDoor& door, uint32_t rank) {
+  auto socket = co_await connect_to(reactor, {.host = engine_socket(door.home(), rank)},
+                                    kConnectPatience);
+  if (socket || socket.error().code() != Errc::unreachable) co_return socket;
+  CO_TRY(server, co_await door.enter());
+  co_return fail(Errc::unreachable, "home: one of its engines is away");
+}
+
+/// Of an engine's address: where it listens on all interfaces, the server's own host will do.
+Address reachable(Address engine, const Address& server) {
+  if (engine.host == "0.0.0.0" || engine.host == "::") engine.host = server.host;
+  return engine;
+}
+
 }  // namespace
 
 ClientGraph::ClientGraph()
@@ -63,8 +80,13 @@ Result<void> ClientGraph::start(fabric::StreamTransport::Connector connector,
 Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, bool start) {
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
   graph->door_ = std::make_unique<HomeDoor>(*graph->reactor_, home, start);
-  TRY(started, graph->start([door = graph->door_.get()](fabric::Endpoint) { return door->enter(); },
-                            {}));
+  HomeDoor& door = *graph->door_;
+  Reactor& reactor = *graph->reactor_;
+  TRY(started, graph->start(
+                   [&door, &reactor](fabric::Endpoint to) {
+                     return to.rank == 0 ? door.enter() : enter_engine(reactor, door, to.rank);
+                   },
+                   {}));
   return graph;
 }
 
@@ -89,13 +111,32 @@ Task<Result<Socket>> connect_to_any(Reactor& reactor, std::vector<Address> addre
 Result<std::shared_ptr<ClientGraph>> ClientGraph::open_at(std::vector<Address> addresses,
                                                           const fabric::Token& token) {
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
-  Reactor& reactor = *graph->reactor_;
+  ClientGraph& self = *graph;
   TRY(started, graph->start(
-                   [&reactor, list = std::move(addresses)](fabric::Endpoint) {
-                     return connect_to_any(reactor, list);
+                   [&self, list = std::move(addresses)](fabric::Endpoint to) {
+                     return to.rank == 0 ? connect_to_any(*self.reactor_, list)
+                                         : self.connect_to_engine(to.rank, list);
                    },
                    token));
   return graph;
+}
+
+/// Where an engine is may have changed since the last time: the service is asked each time.
+Task<Result<Socket>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers) {
+  wire::ControlRequest request;
+  request.op = wire::Op::system_query;
+  CO_TRY(bytes, co_await rpc_->control(kEngine, wire::proto_encode(request)));
+  CO_TRY(reply, wire::proto_decode<wire::ControlReply>(bytes));
+  std::vector<Address> addresses;
+  for (const wire::EngineInfo& engine : reply.engines) {
+    if (engine.rank != rank || engine.state == wire::EngineState::away) continue;
+    for (const std::string& text : engine.addresses) {
+      const auto address = parse_address(text);
+      if (!address || address->kind != Address::Kind::tcp) continue;
+      for (const Address& server : servers) addresses.push_back(reachable(*address, server));
+    }
+  }
+  co_return co_await connect_to_any(*reactor_, std::move(addresses));
 }
 
 Task<Result<void>> ClientGraph::meet() {

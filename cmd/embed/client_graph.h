@@ -34,6 +34,7 @@ class ClientGraph {
   ClientGraph();
   Result<void> start(fabric::StreamTransport::Connector connector, const fabric::Token& token);
   Task<Result<void>> meet();
+  Task<Result<Socket>> connect_to_engine(uint32_t rank, std::vector<Address> servers);
 
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<HomeDoor> door_;

@@ -38,16 +38,18 @@ Task<void> check_config(HomeGraph& graph, StoreReport& report) {
 
 /// Labels, containers and targets; what cannot be read is not named.
 Task<void> load_names(HomeGraph& graph, Uuid pool, StoreReport& report,
-                      std::vector<uint32_t>& targets) {
+                      std::vector<model::TargetId>& targets) {
   const auto entry = co_await graph.config().get(service::pool_key(pool));
   if (entry && *entry) {
     const auto record = service::parse_record<service::PoolRecord>((*entry)->value);
     if (record) report.label = record->label;
     if (record) {
-      for (const wire::Target& target : record->map.targets) targets.push_back(target.index);
+      for (const wire::Target& target : record->map.targets) {
+        targets.push_back({target.rank, target.index});
+      }
     }
   }
-  if (targets.empty()) targets.push_back(0);
+  if (targets.empty()) targets.push_back({});
   const std::string prefix = service::conts_prefix(pool);
   const auto entries = co_await graph.config().range(prefix);
   if (!entries) co_return;
@@ -105,12 +107,16 @@ Task<Result<std::vector<StoreReport>>> check_graph(HomeGraph& graph,
   CO_TRY(pools, co_await graph.service().pools());
   for (const Uuid& pool : pools) {
     StoreReport blank{.name = "pools/" + to_string(pool), .is_shard = true};
-    std::vector<uint32_t> targets;
+    std::vector<model::TargetId> targets;
     co_await load_names(graph, pool, blank, targets);
-    for (const uint32_t target : targets) {
+    for (const model::TargetId& target : targets) {
       StoreReport& report = reports.emplace_back(blank);
-      if (targets.size() > 1) report.name += "/" + std::to_string(target);
-      co_await look_at_shard(graph, graph.shards().shard(pool, target), options, report);
+      if (graph.engine_count() > 1) report.name += "/" + std::to_string(target.rank);
+      if (targets.size() > 1) report.name += "/" + std::to_string(target.index);
+      vos::Shard* const shard = target.rank < graph.engine_count()
+                                    ? graph.shards(target.rank).shard(pool, target.index)
+                                    : nullptr;
+      co_await look_at_shard(graph, shard, options, report);
     }
   }
   co_return reports;

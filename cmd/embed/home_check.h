@@ -19,7 +19,8 @@ struct ContainerName {
 
 /// What was found in one store.
 struct StoreReport {
-  std::string name;   // "system"; "pools/UUID", or "pools/UUID/TARGET" where there are several
+  std::string name;  // "system", "pools/UUID"; "pools/UUID/TARGET" where there are several,
+                      // "pools/UUID/RANK/TARGET" where there are several engines
   std::string label;  // of the pool
   bool is_shard = false;
   uint64_t pages = 0, records = 0, blocks = 0;

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kOurs[] = {"lock",        "home.new", "system",    "pools",
                                       "storage.new", "storage",  "lost+found",
                                       "socket",      "server.log", "server.log.old",
-                                      "token",       "token.new"};
+                                      "token",       "token.new",  "engines"};
 
 struct NetworkType {
   uint32_t magic;

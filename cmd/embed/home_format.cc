@@ -12,7 +12,10 @@ uint32_t checksum_of(const HomeHeader& header) {
   return crc32c(view_of(&header, offsetof(HomeHeader, checksum)));
 }
 
-uint32_t format_of(uint32_t target_count) { return target_count == 1 ? 1 : 2; }
+uint32_t format_of(const HomeFile& home) {
+  if (home.engine_count != 1) return 3;
+  return home.target_count == 1 ? 1 : 2;
+}
 
 bool begins_like_a_home(ByteView bytes) {
   const size_t known = std::min(bytes.size(), kHomeMagic.size());
@@ -23,10 +26,11 @@ bool begins_like_a_home(ByteView bytes) {
 
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home) {
   HomeHeader header{.magic = kHomeMagic,
-                    .format = format_of(home.target_count),
+                    .format = format_of(home),
                     .target_count = home.target_count,
                     .uuid = home.uuid.bytes,
                     .created_ns = home.created_ns,
+                    .engine_count = home.engine_count == 1 ? 0 : home.engine_count,
                     .reserved = {},
                     .checksum = {}};
   header.checksum = checksum_of(header);
@@ -51,13 +55,18 @@ Result<HomeFile> parse_home(ByteView bytes) {
     return fail(Errc::format_newer, "home: written by a newer version");
   }
   const bool zero = std::ranges::all_of(header.reserved, [](uint8_t b) { return b == 0; });
-  const uint32_t target_count = header.target_count.get();
-  if (header.format.get() != format_of(target_count) || bytes.size() != sizeof(HomeHeader) ||
-      !zero || target_count == 0 || target_count > kHomeTargetsMax) {
+  const uint32_t engines = header.engine_count.get();
+  const HomeFile home{.uuid = {header.uuid},
+                      .created_ns = header.created_ns.get(),
+                      .target_count = header.target_count.get(),
+                      .engine_count = engines == 0 ? 1 : engines};
+  const bool counts_fit = home.target_count != 0 && home.target_count <= kHomeTargetsMax &&
+                          engines != 1 && engines <= kHomeEnginesMax;
+  if (header.format.get() != format_of(home) || bytes.size() != sizeof(HomeHeader) || !zero ||
+      !counts_fit) {
     return fail(Errc::format_invalid, "home: a field has a value that no version writes");
   }
-  return HomeFile{
-      .uuid = {header.uuid}, .created_ns = header.created_ns.get(), .target_count = target_count};
+  return home;
 }
 
 }  // namespace cairn::embed

@@ -1,17 +1,19 @@
-// cmd/embed/home_format.h - the file `home`, which makes a directory a home, formats 1
-// and 2. Little-endian. Newer versions keep these 64 bytes as they are, so that older programs can
+// cmd/embed/home_format.h - the file `home`, which makes a directory a home, formats 1 to 3.
+// Little-endian. Newer versions keep these 64 bytes as they are, so that older programs can
 // say "newer".
 //
 //   offset  size  field       meaning
 //        0     8  magic       "CAIRNHOM"
-//        8     4  format      1, or 2 with several targets; greater = written by a newer version
-//       12     4  target_count  of the one engine: 1 in format 1, 2..64 in format 2
+//        8     4  format      1; with several targets 2; with several engines 3; greater = written
+//                             by a newer version
+//       12     4  target_count  of each engine: 1 in format 1, 2..64 in format 2, 1..64 in format 3
 //       16    16  uuid        of the home (the system)
 //       32     8  created_ns  wall clock at creation, ns since 1970
-//       40    20  reserved    zero
+//       40     4  engine_count  2..64 in format 3; before: zero, which means 1
+//       44    16  reserved    zero
 //       60     4  checksum    CRC32C of bytes [0, 60)
 //
-// Valid iff: 64 bytes, magic and checksum match, target_count fits the format. A file that only
+// Valid iff: 64 bytes, magic and checksum match, the counts fit the format. A file that only
 // lacks the magic, its checksum fitting the right one, is a damaged home, not a foreign file.
 #pragma once
 
@@ -31,7 +33,8 @@ struct HomeHeader {
   U32le format, target_count;
   std::array<uint8_t, 16> uuid;
   U64le created_ns;
-  std::array<uint8_t, 20> reserved;
+  U32le engine_count;
+  std::array<uint8_t, 16> reserved;
   U32le checksum;
 };
 static_assert(sizeof(HomeHeader) == 64);
@@ -40,15 +43,18 @@ static_assert(offsetof(HomeHeader, checksum) == 60);
 static_assert(std::has_unique_object_representations_v<HomeHeader>);
 
 inline constexpr std::array<char, 8> kHomeMagic = {'C', 'A', 'I', 'R', 'N', 'H', 'O', 'M'};
-/// The newest. What has one target is written in format 1, which older programs can open.
-inline constexpr uint32_t kHomeFormat = 2;
+/// The newest. A home is written in the oldest format that can say what it has.
+inline constexpr uint32_t kHomeFormat = 3;
 /// Of the engine of a home: more shards than that share a core's time badly.
 inline constexpr uint32_t kHomeTargetsMax = 64;
+/// Processes of one machine.
+inline constexpr uint32_t kHomeEnginesMax = 64;
 
 struct HomeFile {
   Uuid uuid;
   uint64_t created_ns = 0;
-  uint32_t target_count = 1;  // 1..kHomeTargetsMax
+  uint32_t target_count = 1;  // of each engine, 1..kHomeTargetsMax
+  uint32_t engine_count = 1;  // 1..kHomeEnginesMax
 };
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home);
 /// @error format_invalid  not a home's file   @error format_newer

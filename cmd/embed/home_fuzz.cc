@@ -27,12 +27,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 cairn::testing::FuzzSeeds fuzz_seeds() {
   using namespace cairn;
   testing::FuzzSeeds seeds;
-  for (const uint32_t targets : {1, 4}) {
-    const auto home = embed::encode_home(
-        {.uuid = {{1, 2, 3}}, .created_ns = 1'800'000'000, .target_count = targets});
-    for (const uint8_t seal : {0, 1}) {
-      seeds.push_back({static_cast<std::byte>(seal)});
-      testing::append(seeds.back(), home);
+  for (const uint32_t engines : {1, 3}) {
+    for (const uint32_t targets : {1, 4}) {
+      const auto home = embed::encode_home({.uuid = {{1, 2, 3}},
+                                            .created_ns = 1'800'000'000,
+                                            .target_count = targets,
+                                            .engine_count = engines});
+      for (const uint8_t seal : {0, 1}) {
+        seeds.push_back({static_cast<std::byte>(seal)});
+        testing::append(seeds.back(), home);
+      }
     }
   }
   return seeds;

@@ -19,6 +19,8 @@ namespace {
 constexpr service::ShardSizes kConfigSizes = {.wal_bytes = 16u << 20, .meta_bytes = 64u << 20,
                                               .data_bytes = 64u << 20};
 constexpr fabric::Endpoint kEngine = {.rank = 0};
+/// For engines of other processes that have not come yet, where all are needed.
+constexpr Duration kEnginePatience = 10 * kSecond;
 
 template <class T>
 bool parse_number(std::string_view text, T& into) {
@@ -90,7 +92,8 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   file_ = found ? *found
                 : HomeFile{.uuid = uuid_from_random(system_random().bytes16()),
                            .created_ns = system_clock().wall_ns(),
-                           .target_count = options.targets};
+                           .target_count = options.targets,
+                           .engine_count = options.engines};
   return context_->run(start(std::move(options), !found));
 }
 
@@ -118,42 +121,68 @@ Task<Result<void>> HomeGraph::open_config(bool fresh, std::vector<client::HomeDe
   co_return Result<void>{};
 }
 
-Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
-  CO_TRY(config, co_await open_config(fresh, std::move(options.devices)));
-  CO_TRY(storage, co_await Storage::open(*reactor_, path_, file_.uuid));
-  storage_ = std::move(storage);
-  incarnation_ = reactor_->random().next();
-  engine_ = std::make_unique<engine::Engine>(
-      *reactor_, engine::EngineOptions{.system = file_.uuid,
-                                       .rank = kEngine.rank,
-                                       .incarnation = incarnation_,
-                                       .target_count = file_.target_count});
-  shards_ = std::make_unique<HomeShards>(
-      *reactor_, *engine_, *storage_,
-      HomeShardsOptions{
-          .rank = kEngine.rank, .target_count = file_.target_count, .at_step = options.at_step});
+Task<Result<void>> HomeGraph::open_engines(const GraphOptions& options) {
+  const bool apart = options.apart && file_.engine_count > 1;
+  if (apart) {
+    link_ = std::make_unique<AdminLink>(*reactor_,
+                                        AdminLinkOptions{.home = path_, .system = file_.uuid});
+    remote_peers_ = std::make_unique<RemotePeers>(*link_);
+  }
+  peers_ = std::make_unique<LocalPeers>(remote_peers_.get());
+  std::vector<service::ShardHost*> hosts;
+  for (uint32_t rank = 0; rank < file_.engine_count; ++rank) {
+    if (apart && rank != 0) {
+      remotes_.push_back(std::make_unique<RemoteShards>(*reactor_, *link_, rank, kEnginePatience));
+      hosts.push_back(remotes_.back().get());
+      continue;
+    }
+    CO_TRY(engine, co_await LocalEngine::open(*reactor_, {.home = path_,
+                                                          .file = file_,
+                                                          .rank = rank,
+                                                          .at_step = options.at_step}));
+    engine->engine().set_peers(peers_.get());
+    peers_->add(rank, engine->engine());
+    hosts.push_back(&engine->shards());
+    engines_.push_back(std::move(engine));
+  }
+  fleet_ = std::make_unique<EngineFleet>(*reactor_, std::move(hosts), file_.target_count,
+                                         options.at_step);
+  co_return Result<void>{};
+}
+
+void HomeGraph::make_service(const GraphOptions& options) {
   service::Targets targets;
-  for (uint32_t i = 0; i < file_.target_count; ++i) targets.push_back({kEngine.rank, i});
+  for (uint32_t rank = 0; rank < file_.engine_count; ++rank) {
+    for (uint32_t i = 0; i < file_.target_count; ++i) targets.push_back({rank, i});
+  }
   service_ = std::make_unique<service::Service>(
-      *reactor_, *config_, *shards_,
+      *reactor_, *config_, *fleet_,
       service::ServiceOptions{.targets = std::move(targets),
                               .read_only = options.home.read_only,
                               .keep_handles = options.keep_handles,
-                              .at_step = std::move(options.at_step)});
-  engine_->set_control([this](engine::ControlCall call) {
+                              .at_step = options.at_step});
+  engine().set_control([this](engine::ControlCall call) {
     return service_->handle({.session = call.session,
                              .sequence = call.sequence,
                              .acknowledged_below = call.acknowledged_below,
                              .resend = call.resend},
                             std::move(call.body));
   });
+}
+
+Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
+  CO_TRY(config, co_await open_config(fresh, std::move(options.devices)));
+  CO_TRY(opened, co_await open_engines(options));
+  make_service(options);
   const client::HomeOptions& home = options.home;
   transport_ = std::make_unique<fabric::InprocTransport>(
       *reactor_, fabric::InprocOptions{.encode = home.encode_messages,
                                        .drop_chance = home.drop_chance,
                                        .delay_max = home.delay_us_max * kMicrosecond,
                                        .seed = home.seed});
-  transport_->attach(kEngine, *engine_);
+  for (uint32_t rank = 0; rank < engines_.size(); ++rank) {
+    transport_->attach({.rank = rank}, engine(rank));
+  }
   client::RpcOptions rpc_options;
   if (home.drop_chance > 0) rpc_options = client::lossy_rpc_options();
   rpc_options.system = file_.uuid;
@@ -166,9 +195,13 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
 Task<Result<void>> HomeGraph::finish() {
   Result<void> first;
   if (service_) co_await service_->stop();
-  if (engine_) co_await engine_->stop();
+  for (const auto& engine : engines_) co_await engine->stop();
+  if (link_) co_await link_->close();
   if (transport_) co_await transport_->close();
-  if (shards_) first = co_await shards_->close();
+  for (const auto& engine : engines_) {
+    const auto closed = co_await engine->close();
+    if (first) first = closed;
+  }
   if (config_) {
     const auto closed = co_await config_->close();
     if (first) first = closed;
@@ -185,12 +218,17 @@ Result<void> HomeGraph::close() {
   }
   context_.reset();   // from here no other thread is inside
   rpc_.reset();
-  if (transport_) transport_->detach(kEngine);
+  for (uint32_t rank = 0; transport_ && rank < engines_.size(); ++rank) {
+    transport_->detach({.rank = rank});
+  }
   transport_.reset();
   service_.reset();
-  shards_.reset();
-  engine_.reset();
-  storage_.reset();
+  fleet_.reset();
+  engines_.clear();
+  peers_.reset();
+  remotes_.clear();
+  remote_peers_.reset();
+  link_.reset();
   config_.reset();
   config_files_ = {};
   reactor_.reset();

@@ -1,17 +1,20 @@
 // HomeGraph: everything that one process needs for a home, put together: lock, reactor, devices,
-// config store, engine, transport, services and the client's end of calls. Members stand in the
+// config store, engines, transport, services and the client's end of calls. Members stand in the
 // order in which they need each other; close() ends them from the top, outside the reactor.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/home.h"
 #include "client/rpc.h"
 #include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_lock.h"
-#include "cmd/embed/home_shards.h"
+#include "cmd/embed/engine_fleet.h"
+#include "cmd/embed/local_engine.h"
+#include "cmd/embed/remote_shards.h"
 #include "fabric/inproc.h"
 #include "runtime/context.h"
 #include "service/embedded_config_store.h"
@@ -22,8 +25,11 @@ namespace cairn::embed {
 struct GraphOptions {
   client::HomeOptions home;
   std::vector<client::HomeDevice> devices = {};   // for a home that is made now
-  uint32_t targets = 1;                           // as above
+  uint32_t targets = 1;                           // of each engine, as above
+  uint32_t engines = 1;                           // as above
   HomeUse use = HomeUse::embed;
+  bool apart = false;                             // only the first engine is here; the others are
+                                                  // processes: remotes()
   Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   std::function<void(const char*)> at_step = {};  // service::ServiceOptions::at_step
@@ -37,14 +43,20 @@ class HomeGraph {
 
   Context& context() { return *context_; }
   client::Rpc& rpc() { return *rpc_; }
-  HomeShards& shards() { return *shards_; }
+  HomeShards& shards(uint32_t rank = 0) { return engines_.at(rank)->shards(); }
   service::EmbeddedConfigStore& config() { return *config_; }
   service::Service& service() { return *service_; }
-  engine::Engine& engine() { return *engine_; }
+  engine::Engine& engine(uint32_t rank = 0) { return engines_.at(rank)->engine(); }
   fabric::InprocTransport& transport() { return *transport_; }
   const Uuid& system() const { return file_.uuid; }
-  uint64_t incarnation() const { return incarnation_; }
-  const Storage& storage() const { return *storage_; }
+  uint64_t incarnation() const { return engines_.front()->incarnation(); }
+  const Storage& storage() const { return engines_.front()->storage(); }
+  uint32_t engine_count() const { return file_.engine_count; }
+  LocalEngine& local_engine() { return *engines_.front(); }
+  /// The engines of other processes; all of them are away at first. Empty unless `apart`.
+  const std::vector<std::unique_ptr<RemoteShards>>& remotes() const { return remotes_; }
+  /// To other processes. Null unless `apart`.
+  AdminLink* link() { return link_.get(); }
   const std::string& path() const { return path_; }
   /// Waits for running operations, checkpoints, closes. Idempotent. Outside the reactor.
   Result<void> close();
@@ -54,18 +66,22 @@ class HomeGraph {
   Result<void> prepare(GraphOptions options);
   Task<Result<void>> start(GraphOptions options, bool fresh);
   Task<Result<void>> open_config(bool fresh, std::vector<client::HomeDevice> wishes);
+  Task<Result<void>> open_engines(const GraphOptions& options);
+  void make_service(const GraphOptions& options);
   Task<Result<void>> finish();
 
   std::string path_;
   HomeFile file_;
   HomeLock lock_;
-  uint64_t incarnation_ = 0;
   std::unique_ptr<Reactor> reactor_;
   Blobs config_files_;
   std::unique_ptr<service::EmbeddedConfigStore> config_;
-  std::unique_ptr<Storage> storage_;
-  std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<HomeShards> shards_;
+  std::unique_ptr<AdminLink> link_;
+  std::vector<std::unique_ptr<RemoteShards>> remotes_;
+  std::unique_ptr<RemotePeers> remote_peers_;
+  std::vector<std::unique_ptr<LocalEngine>> engines_;  // by rank
+  std::unique_ptr<LocalPeers> peers_;
+  std::unique_ptr<EngineFleet> fleet_;
   std::unique_ptr<service::Service> service_;
   std::unique_ptr<fabric::InprocTransport> transport_;
   std::unique_ptr<client::Rpc> rpc_;

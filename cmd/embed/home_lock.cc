@@ -20,7 +20,7 @@ namespace {
 
 // Descriptors of locks held by this process. A global, because only a fork handler can see every
 // fork: a child that keeps the descriptor would keep the home locked after its parent's death.
-constexpr size_t kLocksMax = 64;
+constexpr size_t kLocksMax = 128;   // a home of 64 engines, and some more
 std::array<std::atomic<int>, kLocksMax> held = {};   // descriptor + 1; 0: free
 
 void close_in_child() {

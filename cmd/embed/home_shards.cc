@@ -20,29 +20,33 @@ uint64_t default_memory(uint64_t meta_bytes, uint32_t target_count) {
   return std::clamp(meta_bytes, least, std::max(least, machine / 8 / target_count));
 }
 
-engine::HandleSpec spec_of(const service::Grant& grant) {
+}  // namespace
+
+engine::HandleSpec HomeShards::spec_of(const service::Grant& grant) const {
+  const auto pool = pools_.find(grant.pool);
   return {.pool = grant.pool,
           .container = grant.container,
           .writable = grant.writable,
-          .session = grant.session};
+          .session = grant.session,
+          .spread = pool != pools_.end() && pool->second.ranks.size() > 1};
 }
-
-}  // namespace
 
 vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& blobs) const {
   vos::ShardOptions options;
   options.store.memory_bytes =
       memory_bytes != 0 ? memory_bytes
-                        : default_memory(blobs.meta->size_bytes(), options_.target_count);
+                        : default_memory(blobs.meta->size_bytes(),
+                                         options_.target_count * options_.engine_count);
   return options;
 }
 
 Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) const {
   std::vector<uint32_t> out;
   for (const model::TargetId& target : targets) {
-    if (target.rank != options_.rank || target.index >= options_.target_count) {
+    if (target.rank >= options_.engine_count || target.index >= options_.target_count) {
       return fail(Errc::nonexistent, "pool: it has a target that no engine here has");
     }
+    if (target.rank != options_.rank) continue;
     out.push_back(target.index);
   }
   std::ranges::sort(out);
@@ -53,7 +57,7 @@ Task<Result<void>> HomeShards::create_shard(Uuid pool, uint32_t target, service:
   CO_TRY(blobs, co_await storage_.create(pool, target, sizes));
   CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool,
                                             options_for(sizes.memory_bytes, blobs)));
-  pools_[pool][target] = {std::move(blobs), std::move(shard)};
+  pools_[pool].shards[target] = {std::move(blobs), std::move(shard)};
   co_return Result<void>{};
 }
 
@@ -61,28 +65,36 @@ Task<Result<void>> HomeShards::open_shard(Uuid pool, uint32_t target, uint64_t m
   CO_TRY(blobs, co_await storage_.open(pool, target));
   CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool,
                                           options_for(memory_bytes, blobs)));
-  pools_[pool][target] = {std::move(blobs), std::move(shard)};
+  pools_[pool].shards[target] = {std::move(blobs), std::move(shard)};
   co_return Result<void>{};
 }
 
-void HomeShards::serve(const Uuid& pool) {
-  for (const auto& [target, one] : pools_[pool]) engine_.add_shard(pool, target, *one.shard);
+void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
+  OpenPool& open = pools_[pool];
+  for (const model::TargetId& target : targets) open.ranks.push_back(target.rank);
+  std::ranges::sort(open.ranks);
+  const auto rest = std::ranges::unique(open.ranks);
+  open.ranks.erase(rest.begin(), rest.end());
+  engine_.set_ranks(pool, open.ranks);
+  for (const auto& [target, one] : open.shards) engine_.add_shard(pool, target, *one.shard);
 }
 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
                                            service::ShardSizes sizes) {
   CO_TRY(indexes, mine(targets));
+  if (pools_.contains(pool)) co_return Result<void>{};
   for (const uint32_t target : indexes) {
     if (target != indexes.front()) step("target.create");
     CO_TRY(made, co_await create_shard(pool, target, sizes));
   }
-  serve(pool);
+  serve(pool, targets);
   co_return Result<void>{};
 }
 
 Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
                                          uint64_t memory_bytes) {
   CO_TRY(indexes, mine(targets));
+  if (pools_.contains(pool)) co_return Result<void>{};
   for (const uint32_t target : indexes) {
     const auto opened = co_await open_shard(pool, target, memory_bytes);
     if (opened) continue;
@@ -90,11 +102,12 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
     [[maybe_unused]] const auto closed = co_await close_pool(pool);
     co_return fail(opened.error());
   }
-  serve(pool);
-  const auto resolved = co_await engine_.resolve_transactions(pool);
-  if (resolved) co_return Result<void>{};
-  [[maybe_unused]] const auto closed = co_await close_pool(pool);
-  co_return fail(resolved.error());
+  serve(pool, targets);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeShards::settle_pool(Uuid pool) {
+  return engine_.resolve_transactions(pool);
 }
 
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
@@ -102,7 +115,7 @@ Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
   auto found = pools_.extract(uuid);
   Result<void> first;
   if (found.empty()) co_return first;
-  for (auto& [target, one] : found.mapped()) {
+  for (auto& [target, one] : found.mapped().shards) {
     const auto closed = co_await one.shard->close();
     if (first && !closed) first = closed;
   }
@@ -129,7 +142,7 @@ Result<std::vector<HomeShards::AtTarget>> HomeShards::shards_of(const Uuid& pool
   const auto found = pools_.find(pool);
   if (found == pools_.end()) return fail(Errc::nonexistent, "pool: not open");
   std::vector<AtTarget> out;
-  for (const auto& [target, one] : found->second) out.push_back({target, one.shard.get()});
+  for (const auto& [target, one] : found->second.shards) out.push_back({target, one.shard.get()});
   return out;
 }
 
@@ -196,7 +209,17 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
   co_return Result<void>{};
 }
 
-std::vector<wire::DeviceReply> HomeShards::devices() {
+std::vector<wire::EngineInfo> HomeShards::engines() const {
+  std::vector<wire::EngineInfo> out(1);
+  out[0] = {.rank = options_.rank,
+            .incarnation = options_.incarnation,
+            .addresses = addresses_,
+            .state = wire::EngineState::joined,
+            .process = static_cast<uint32_t>(getpid())};
+  return out;
+}
+
+Task<std::vector<wire::DeviceReply>> HomeShards::devices() {
   std::vector<wire::DeviceReply> out;
   for (client::DeviceSpace& device : storage_.devices()) {
     out.push_back({.path = std::move(device.path),
@@ -204,11 +227,11 @@ std::vector<wire::DeviceReply> HomeShards::devices() {
                    .total_bytes = device.total_bytes,
                    .free_bytes = device.free_bytes});
   }
-  return out;
+  co_return out;
 }
 
-Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
-  TRY(shards, shards_of(pool));
+Task<Result<service::ShardSpace>> HomeShards::space(Uuid pool) {
+  CO_TRY(shards, shards_of(pool));
   service::ShardSpace space;
   for (const AtTarget& at : shards) {
     const vos::ShardUsage usage = at.shard->usage();
@@ -218,15 +241,31 @@ Result<service::ShardSpace> HomeShards::space(const Uuid& pool) {
     space.meta_free += usage.meta_free;
     space.meta_used += usage.meta_used;
   }
-  return space;
+  co_return space;
 }
 
 Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {
   return engine_.add_handle(spec_of(grant));
 }
 
-Result<void> HomeShards::restore(const service::Grant& grant, wire::HandleRef handle) {
-  return engine_.restore_handle(spec_of(grant), handle);
+Task<Result<void>> HomeShards::share(service::Grant grant, wire::HandleRef handle) {
+  co_return engine_.restore_handle(spec_of(grant), handle);
+}
+
+Task<Result<void>> HomeShards::restore(service::Grant grant, wire::HandleRef handle) {
+  co_return engine_.restore_handle(spec_of(grant), handle);
+}
+
+Task<Result<void>> HomeShards::retain(
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+  std::vector<std::pair<engine::HandleSpec, wire::HandleRef>> specs;
+  for (const auto& [grant, handle] : handles) specs.emplace_back(spec_of(grant), handle);
+  return engine_.retain_handles(std::move(specs));
+}
+
+Task<void> HomeShards::end_session(uint64_t session) {
+  engine_.end_session(session);
+  co_return;
 }
 
 Task<void> HomeShards::revoke(wire::HandleRef handle) {

@@ -1,4 +1,5 @@
-// HomeShards: the shards of one engine, on what Storage says; what the services ask of the engine.
+// HomeShards: the shards of one engine, on what Storage says; what the services ask of one engine.
+// The targets of a pool are given for all engines; each takes its own.
 // What concerns a pool is done on its targets in ascending order, one after the other. Home: the
 // reactor given.
 #pragma once
@@ -17,6 +18,8 @@ namespace cairn::embed {
 struct HomeShardsOptions {
   uint32_t rank = 0;          // of the engine
   uint32_t target_count = 1;  // of the engine
+  uint32_t engine_count = 1;  // on this machine
+  uint64_t incarnation = 0;   // of the engine
   /// As service::ServiceOptions::at_step: called before each target but the first.
   std::function<void(const char*)> at_step = {};
 };
@@ -26,9 +29,12 @@ class HomeShards final : public service::ShardHost {
   HomeShards(Reactor& reactor, engine::Engine& engine, Storage& storage, HomeShardsOptions options)
       : reactor_(reactor), engine_(engine), storage_(storage), options_(std::move(options)) {}
 
+  Task<Result<void>> ready() override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
+  Task<Result<void>> settle_pool(Uuid pool) override;
+  Task<Result<void>> close_pool(Uuid pool) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
@@ -38,13 +44,19 @@ class HomeShards final : public service::ShardHost {
   Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                               service::Origin origin) override;
-  Result<service::ShardSpace> space(const Uuid& pool) override;
-  std::vector<wire::DeviceReply> devices() override;
+  Task<Result<service::ShardSpace>> space(Uuid pool) override;
+  std::vector<wire::EngineInfo> engines() const override;
+  Task<std::vector<wire::DeviceReply>> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
-  Result<void> restore(const service::Grant& grant, wire::HandleRef handle) override;
+  Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> retain(
+      std::vector<std::pair<service::Grant, wire::HandleRef>> handles) override;
   Task<void> revoke(wire::HandleRef handle) override;
-  void end_session(uint64_t session) override { engine_.end_session(session); }
+  Task<void> end_session(uint64_t session) override;
 
+  /// Where clients of other machines connect, told to those who ask for the engines.
+  void set_addresses(std::vector<std::string> addresses) { addresses_ = std::move(addresses); }
   /// Ends service and closes every shard, with a checkpoint each. @returns the first error
   Task<Result<void>> close();
   /// Null if the pool is not open, or has no shard on that target.
@@ -55,19 +67,21 @@ class HomeShards final : public service::ShardHost {
     Blobs blobs;
     std::unique_ptr<vos::Shard> shard;
   };
-  /// By target.
-  using PoolShards = std::map<uint32_t, OneShard>;
+  struct OpenPool {
+    std::map<uint32_t, OneShard> shards;  // by target
+    std::vector<uint32_t> ranks;          // of all engines that have some
+  };
   struct AtTarget {
     uint32_t target = 0;
     vos::Shard* shard = nullptr;
   };
 
-  /// Of this engine, ascending. @error nonexistent  one is of another engine
+  /// Of this engine, ascending. @error nonexistent  one that it does not have
   Result<std::vector<uint32_t>> mine(const service::Targets& targets) const;
+  engine::HandleSpec spec_of(const service::Grant& grant) const;
   Task<Result<void>> create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes);
   Task<Result<void>> open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes);
-  Task<Result<void>> close_pool(Uuid uuid);
-  void serve(const Uuid& pool);
+  void serve(const Uuid& pool, const service::Targets& targets);
   /// @error nonexistent  the pool is not open
   Result<std::vector<AtTarget>> shards_of(const Uuid& pool) const;
   vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) const;
@@ -82,7 +96,8 @@ class HomeShards final : public service::ShardHost {
   engine::Engine& engine_;
   Storage& storage_;
   const HomeShardsOptions options_;
-  std::map<Uuid, PoolShards> pools_;
+  std::map<Uuid, OpenPool> pools_;
+  std::vector<std::string> addresses_;
 };
 
 }  // namespace cairn::embed

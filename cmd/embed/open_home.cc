@@ -112,6 +112,15 @@ Result<void> make_home(const std::string& path, HomeLayout layout) {
     report(Severity::error, resolved + ": a home has 1 to 64 targets");
     return fail(Errc::invalid, "home: a home has 1 to 64 targets");
   }
+  if (layout.engines == 0 || layout.engines > embed::kHomeEnginesMax) {
+    report(Severity::error, resolved + ": a home has 1 to 64 engines");
+    return fail(Errc::invalid, "home: a home has 1 to 64 engines");
+  }
+  if (layout.engines != 1 && !layout.devices.empty()) {
+    report(Severity::error, resolved + ": several engines keep their blobs in the home; leave out "
+                                       "the devices, or make one engine with several targets");
+    return fail(Errc::not_supported, "home: devices are for homes of one engine");
+  }
   HomeOptions options;
   options.path = resolved;
   if (access((resolved + "/home").c_str(), F_OK) == 0) {
@@ -121,7 +130,8 @@ Result<void> make_home(const std::string& path, HomeLayout layout) {
   }
   TRY(graph, embed::HomeGraph::open({.home = std::move(options),
                                      .devices = std::move(layout.devices),
-                                     .targets = layout.targets}));
+                                     .targets = layout.targets,
+                                     .engines = layout.engines}));
   return graph->close();
 }
 

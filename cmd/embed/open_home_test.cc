@@ -263,16 +263,16 @@ TEST_F(HomeTest, A_damaged_or_foreign_home_file_is_named) {
 }
 
 TEST_F(HomeTest, A_newer_home_is_refused_as_newer) {
-  // Goal: an older program does not touch a newer home. Method: format 3, its checksum right.
+  // Goal: an older program does not touch a newer home. Method: format 4, its checksum right.
   make_home();
   const Bytes good = read_file("home");
   embed::HomeHeader header;
   std::memcpy(&header, good.data(), sizeof(header));
-  header.format = uint32_t{3};
+  header.format = embed::kHomeFormat + 1;
   header.checksum = crc32c(view_of(&header, 60));
   write_file("home", view_of(&header, sizeof(header)));
   EXPECT_EQ(open_code(), Errc::format_newer);
-  EXPECT_EQ(read_file("home").at(8), std::byte{3});
+  EXPECT_EQ(read_file("home").at(8), std::byte{embed::kHomeFormat + 1});
 }
 
 TEST_F(HomeTest, A_directory_with_other_files_is_left_alone) {

@@ -70,18 +70,18 @@ struct SpawnPlan {
   }
 };
 
-/// Only the pipe and stderr go over to the server; signals are as in a fresh process.
-int spawn(const std::vector<std::string>& words, int status_fd, pid_t* child) {
-  SpawnPlan plan;
+/// Signals are as in a fresh process; of the descriptors, what `plan` says up to 2.
+int spawn(SpawnPlan& plan, const std::vector<std::string>& words, short flags, pid_t* child) {
   posix_spawn_file_actions_addopen(&plan.files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&plan.files, status_fd, 1);
   posix_spawn_file_actions_addclosefrom_np(&plan.files, 3);
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
   posix_spawnattr_setsigmask(&plan.attributes, &none);
   posix_spawnattr_setsigdefault(&plan.attributes, &all);
-  posix_spawnattr_setflags(&plan.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&plan.attributes,
+                           static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              flags));
   std::vector<char*> args;
   for (const std::string& word : words) args.push_back(const_cast<char*>(word.c_str()));
   args.push_back(nullptr);
@@ -137,7 +137,9 @@ Result<Started> start_server(const std::string& program, const std::string& home
   pid_t child = -1;
   std::vector<std::string> words = {program, "--home", home, "--background"};
   words.insert(words.end(), options.begin(), options.end());
-  const int error = spawn(words, pipe_fds[1], &child);
+  SpawnPlan plan;
+  posix_spawn_file_actions_adddup2(&plan.files, pipe_fds[1], 1);
+  const int error = spawn(plan, words, 0, &child);
   ::close(pipe_fds[1]);
   if (error != 0) {
     ::close(pipe_fds[0]);
@@ -152,6 +154,22 @@ Result<Started> start_server(const std::string& program, const std::string& home
   while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   return out;
+}
+
+Result<int> start_program(const std::string& program, const std::vector<std::string>& words,
+                          const std::string& log) {
+  if (program.empty()) return fail(Errc::not_supported, "home: there is no server program");
+  SpawnPlan plan;
+  posix_spawn_file_actions_addopen(&plan.files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0600);
+  posix_spawn_file_actions_adddup2(&plan.files, 1, 2);
+  std::vector<std::string> all = {program};
+  all.insert(all.end(), words.begin(), words.end());
+  pid_t child = -1;
+  const int error = spawn(plan, all, POSIX_SPAWN_SETSID, &child);
+  if (error == 0) return int{child};
+  report(Severity::error, program + ": cannot be started: " + std::string(strerror(error)));
+  return fail(Errc::io, "home: the program cannot be started");
 }
 
 std::string started_line(const Started& started) {

@@ -1,4 +1,5 @@
-// Homes of several targets: wide objects, what goes over all shards, and crashes between targets.
+// Homes of several targets, of one engine or of several: wide objects, what goes over all shards,
+// and crashes between targets.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +32,14 @@ model::ObjectId narrow(uint64_t number) { return object(number, 1); }
 model::ObjectId wide(uint64_t number) { return object(number, kTargets); }
 constexpr uint64_t kByteArray = 13;
 
-class TargetsTest : public testing::Test {
+/// Three targets, somewhere.
+struct Spread {
+  const char* name;
+  uint32_t targets, engines;
+  const char* step;  // between two of them
+};
+
+class TargetsTest : public testing::TestWithParam<Spread> {
  protected:
   void SetUp() override {
     std::string name = (fs::temp_directory_path() / "cairn_targets_XXXXXX").string();
@@ -39,7 +47,7 @@ class TargetsTest : public testing::Test {
     root_ = name;
     home_ = root_ + "/home";
     setenv("CAIRN_LOG", "off", 1);
-    ASSERT_TRUE(make_home(home_, {.targets = kTargets}));
+    ASSERT_TRUE(make_home(home_, {.targets = GetParam().targets, .engines = GetParam().engines}));
   }
   void TearDown() override {
     close();
@@ -128,6 +136,18 @@ class TargetsTest : public testing::Test {
     return out;
   }
 
+  /// Of all targets of the home.
+  vos::Shard* shard(const Uuid& pool, uint32_t number) {
+    const uint32_t rank = number / GetParam().targets;
+    return graph_->shards(rank).shard(pool, number % GetParam().targets);
+  }
+  fs::path shard_directory(const Uuid& pool, uint32_t number) const {
+    const uint32_t rank = number / GetParam().targets;
+    return embed::engine_directory(home_, rank) + "/pools/" + to_string(pool) + "/" +
+           std::to_string(number % GetParam().targets);
+  }
+  std::string step(const char* name) const { return GetParam().step + std::string(name); }
+
   std::string root_, home_;
   embed::HomeGraph* graph_ = nullptr;
   std::unique_ptr<System> system_;
@@ -135,19 +155,18 @@ class TargetsTest : public testing::Test {
   ContainerPtr cont_;
 };
 
-TEST_F(TargetsTest, A_pool_has_a_shard_on_each_target_and_says_so) {
+TEST_P(TargetsTest, A_pool_has_a_shard_on_each_target_and_says_so) {
   // Goal: counts, space and files are those of all targets. Method: make one, look, open it again.
   open_cont();
   const auto info = wait(pool_->query());
   ASSERT_TRUE(info);
   EXPECT_EQ(info->target_count, kTargets);
-  EXPECT_EQ(info->engine_count, 1u);
+  EXPECT_EQ(info->engine_count, GetParam().engines);
   EXPECT_GT(info->data_total + info->meta_total, kPoolBytes / 100 * 99);  // superblocks are apart
   EXPECT_LE(info->data_total + info->meta_total, kPoolBytes);
   for (uint32_t i = 0; i < kTargets; ++i) {
-    const fs::path shard = home_ + "/pools/" + to_string(info->uuid) + "/" + std::to_string(i);
-    EXPECT_TRUE(fs::exists(shard / "wal"));
-    EXPECT_NE(graph_->shards().shard(info->uuid, i), nullptr);
+    EXPECT_TRUE(fs::exists(shard_directory(info->uuid, i) / "wal"));
+    EXPECT_NE(shard(info->uuid, i), nullptr);
   }
   close();
   open_cont();
@@ -159,12 +178,18 @@ TEST_F(TargetsTest, A_pool_has_a_shard_on_each_target_and_says_so) {
   EXPECT_EQ(report->parts.size(), 1 + kTargets);
 }
 
-TEST_F(TargetsTest, A_home_has_1_to_64_targets) {
+TEST_P(TargetsTest, A_home_has_1_to_64_targets) {
   EXPECT_EQ(make_home(root_ + "/none", {.targets = 0}).error().code(), Errc::invalid);
   EXPECT_EQ(make_home(root_ + "/many", {.targets = 65}).error().code(), Errc::invalid);
+  EXPECT_EQ(make_home(root_ + "/many", {.engines = 65}).error().code(), Errc::invalid);
+  EXPECT_EQ(make_home(root_ + "/devices", {.devices = {{.path = root_, .roles = "wal,meta,data"}},
+                                           .engines = 2})
+                .error()
+                .code(),
+            Errc::not_supported);
 }
 
-TEST_F(TargetsTest, A_wide_object_is_one_object) {
+TEST_P(TargetsTest, A_wide_object_is_one_object) {
   // Goal: every dkey is found and listed exactly once, from any position, also after a restart; the
   // shards share the load. Method: 200 dkeys, pages of every size.
   open_cont();
@@ -209,7 +234,7 @@ TEST_F(TargetsTest, A_wide_object_is_one_object) {
             Errc::nonexistent);
 }
 
-TEST_F(TargetsTest, A_wide_array_is_one_array) {
+TEST_P(TargetsTest, A_wide_array_is_one_array) {
   // Goal: size, holes and cuts are those of all chunks together. Method: chunks of 16 bytes, on
   // every shard; each size change from one shard to another.
   open_cont();
@@ -241,7 +266,7 @@ TEST_F(TargetsTest, A_wide_array_is_one_array) {
   EXPECT_EQ(wait(array_size(cont_, oid, shape)), 0u);
 }
 
-TEST_F(TargetsTest, A_transaction_goes_over_targets) {
+TEST_P(TargetsTest, A_transaction_goes_over_targets) {
   // Goal: changes of objects on different targets, and of a wide one, come together; a conflict on
   // any stops all. Method: ten objects at once, with a reader in between.
   open_cont();
@@ -265,7 +290,7 @@ TEST_F(TargetsTest, A_transaction_goes_over_targets) {
   EXPECT_EQ(get(*cont_, wide(3), "d"), "");
 }
 
-TEST_F(TargetsTest, A_snapshot_is_one_moment_of_all_targets) {
+TEST_P(TargetsTest, A_snapshot_is_one_moment_of_all_targets) {
   // Goal: what was before is in it, what came later is not; listings show each object once;
   // differences and rollback cover all. Method: narrow and wide objects, before and after.
   open_cont();
@@ -328,15 +353,19 @@ ContainerPtr cont_in_child(System& system) {
   return *cont;
 }
 
-TEST_F(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
+TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   // Goal: pools, snapshots, rollbacks and containers are whole or not at all. Method: die between
   // two targets in each.
-  die_at(home_, "target.create", [](System& system) {
+  die_at(home_, step("create"), [](System& system) {
     (void)run(system, system.pool_create({.label = "p", .bytes = kPoolBytes}));
   });
   open();
   EXPECT_TRUE(run(*system_, system_->pool_list())->empty());
   EXPECT_TRUE(fs::is_empty(home_ + "/pools"));
+  for (uint32_t rank = 1; rank < GetParam().engines; ++rank) {
+    const fs::path pools = embed::engine_directory(home_, rank) + "/pools";
+    EXPECT_TRUE(!fs::exists(pools) || fs::is_empty(pools));
+  }
   close();
 
   open_cont();
@@ -348,25 +377,25 @@ TEST_F(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   const auto held = [&] {
     std::vector<size_t> counts;
     for (uint32_t i = 0; i < kTargets; ++i) {
-      counts.push_back(graph_->shards().shard(pool_->uuid(), i)->snapshots(1).size());
+      counts.push_back(shard(pool_->uuid(), i)->snapshots(1).size());
     }
     return counts;
   };
-  die_at(home_, "target.snapshot",
+  die_at(home_, step("snapshot"),
          [](System& system) { (void)run(system, cont_in_child(system)->snap_create()); });
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
   const auto second = wait(cont_->snap_create());
   EXPECT_TRUE(second);
   close();
-  die_at(home_, "target.unsnapshot", [](System& system) {
+  die_at(home_, step("unsnapshot"), [](System& system) {
     const ContainerPtr cont = cont_in_child(system);
     (void)run(system, cont->snap_destroy(run(system, cont->snap_list())->back().epoch));
   });
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
   close();
-  die_at(home_, "target.rollback", [](System& system) {
+  die_at(home_, step("rollback"), [](System& system) {
     const ContainerPtr cont = cont_in_child(system);
     (void)run(system, cont->rollback(run(system, cont->snap_list())->back().epoch));
   });
@@ -377,7 +406,7 @@ TEST_F(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "again");
   close();
-  die_at(home_, "target.destroy", [](System& system) {
+  die_at(home_, step("destroy"), [](System& system) {
     const auto pool = run(system, system.pool_connect("p", Access::read_write));
     if (!pool) _exit(3);
     (void)run(system, (*pool)->cont_destroy("c", true));
@@ -394,6 +423,12 @@ TEST_F(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
     if (part.name != "system") EXPECT_EQ(part.blocks, 0u) << part.name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Spreads, TargetsTest,
+    testing::Values(Spread{"OneEngine", kTargets, 1, "target."},
+                    Spread{"ThreeEngines", 1, kTargets, "engine."}),
+    [](const testing::TestParamInfo<Spread>& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace cairn::client

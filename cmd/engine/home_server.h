@@ -1,4 +1,5 @@
-// HomeServer: one home, served to other processes over its Unix socket. It ends by itself some time
+// HomeServer: one home, served to other processes over its Unix socket. It has the services and the
+// first engine, and keeps the processes of the others. It ends by itself some time
 // after its last client, when it is asked to, or never. Home: the thread that runs it, except where
 // a member says "any thread".
 #pragma once
@@ -8,7 +9,10 @@
 #include <set>
 #include <string>
 
+#include "cmd/embed/admin_server.h"
 #include "cmd/embed/home_graph.h"
+#include "cmd/engine/leaving.h"
+#include "cmd/engine/member_keeper.h"
 #include "fabric/stream_server.h"
 
 namespace cairn::engine_program {
@@ -23,7 +27,7 @@ struct ServerOptions {
   Duration reconnect_grace_ns = 30 * kSecond;
 };
 
-class HomeServer {
+class HomeServer final : public Leaving {
  public:
   /// Opens the home. Errors as embed::HomeGraph::open(); busy without a line: another server has
   /// it.
@@ -33,8 +37,7 @@ class HomeServer {
   /// @param ready  called once when clients can connect
   /// @error  the socket cannot be made (a line on stderr); or what closing says
   Result<void> run(std::function<void()> ready);
-  /// Makes run() return soon. Any thread.
-  void leave();
+  void leave() override;
   const std::string& home() const { return graph_->path(); }
 
  private:
@@ -44,13 +47,19 @@ class HomeServer {
   Task<void> end_unless_back(uint64_t session, Duration grace);
   void on_session(uint64_t session, bool here, bool local);
   Result<void> listen();
+  void make_keepers();
+  Task<void> end_rollbacks();
+  Task<void> stop_members();
   void start_lingering();
 
   ServerOptions options_;
   std::shared_ptr<embed::HomeGraph> graph_;
+  std::unique_ptr<embed::AdminServer> admin_;
+  std::vector<std::unique_ptr<MemberKeeper>> keepers_;
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;
+  bool may_serve_ = true;  // rollbacks that a crash cut have ended
   uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
 };
 

@@ -14,6 +14,7 @@
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/server_start.h"
 #include "cmd/engine/home_server.h"
+#include "cmd/engine/member_server.h"
 
 namespace cairn::engine_program {
 namespace {
@@ -33,7 +34,7 @@ class Signals {
     signal(SIGPIPE, SIG_IGN);
     return set;
   }
-  Signals(sigset_t set, HomeServer& server) {
+  Signals(sigset_t set, Leaving& server) {
     {
       const std::lock_guard lock(mutex());
       target() = &server;
@@ -55,8 +56,8 @@ class Signals {
     static std::mutex* const only = new std::mutex;
     return *only;
   }
-  static HomeServer*& target() {
-    static HomeServer* only = nullptr;
+  static Leaving*& target() {
+    static Leaving* only = nullptr;
     return only;
   }
 };
@@ -118,6 +119,31 @@ int serve(ServerOptions options, bool background, sigset_t signals) {
   return done ? 0 : 1;
 }
 
+/// One engine of a home of several; its server starts it.
+int serve_member(MemberOptions options, sigset_t signals) {
+  auto server = MemberServer::open(std::move(options));
+  if (!server) return 1;
+  const Signals guard(signals, **server);
+  const auto done = (*server)->run();
+  if (!done) report(Severity::error, std::string("the engine ended: ") + done.error().what());
+  return done ? 0 : 1;
+}
+
+/// @returns false after a line on stderr
+bool parse_listen(const std::vector<std::string>& texts, std::vector<Address>& into) {
+  for (const std::string& text : texts) {
+    const auto address = parse_address(text);
+    if (!address || address->kind != Address::Kind::tcp || !is_numeric(*address)) {
+      report(Severity::error, "--listen " + text + ": " +
+                                  (address ? "give tcp:HOST:PORT with a numeric host"
+                                           : address.error().what()));
+      return false;
+    }
+    into.push_back(*address);
+  }
+  return true;
+}
+
 }  // namespace
 }  // namespace cairn::engine_program
 
@@ -140,19 +166,29 @@ int main(int argc, char** argv) {
   app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_LINGER");
+  uint32_t member = 0;
+  app.add_option("--member", member,
+                 "serve only this engine, 1 or above, of a home of several; the server of the home "
+                 "starts and joins it");
+  double grace = static_cast<double>(MemberOptions{}.grace_ns) / kSecond;
+  app.add_option("--grace", grace,
+                 "of a member: seconds without a server of the home, after which it ends "
+                 "(default 30)")
+      ->check(CLI::Range(0.0, 1e6))
+      ->envname("CAIRN_MEMBER_GRACE");
   CLI11_PARSE(app, argc, argv);
   options.linger_ns =
       stay ? kNever : static_cast<Duration>(linger * static_cast<double>(kSecond));
-  for (const std::string& text : listen) {
-    const auto address = parse_address(text);
-    if (!address || address->kind != Address::Kind::tcp || !is_numeric(*address)) {
-      report(Severity::error, "--listen " + text + ": " +
-                                  (address ? "give tcp:HOST:PORT with a numeric host"
-                                           : address.error().what()));
-      if (background) say({embed::StartOutcome::failed, Errc::invalid});
-      return 1;
-    }
-    options.listen.push_back(*address);
+  if (!parse_listen(listen, options.listen)) {
+    if (background) say({embed::StartOutcome::failed, Errc::invalid});
+    return 1;
+  }
+  if (member != 0) {
+    return serve_member({.home = options.home,
+                         .rank = member,
+                         .listen = std::move(options.listen),
+                         .grace_ns = static_cast<Duration>(grace * double{kSecond})},
+                        Signals::block());
   }
   if (background && !go_to_background()) {
     report(Severity::error, "cannot go to the background; start it without --background");

@@ -30,16 +30,6 @@ std::string disabled_text(const PoolFacts& pool) {
   return std::to_string(pool.disabled_count) + "/" + std::to_string(pool.target_count);
 }
 
-Json ranks_json(const PoolFacts& pool) {
-  Json ranks = Json::array();
-  for (uint32_t i = 0; i < pool.engine_count; ++i) ranks.push_back(i);
-  return ranks;
-}
-
-std::string ranks_text(const PoolFacts& pool) {
-  return pool.engine_count == 1 ? "0" : "[0-" + std::to_string(pool.engine_count - 1) + "]";
-}
-
 /// The members from `state` on, after query_mask.
 Json facts_json(const PoolFacts& pool, const std::string& mask, bool with_label) {
   Json out{{"query_mask", mask}, {"state", "Ready"}, {"uuid", pool.uuid}};
@@ -112,6 +102,16 @@ std::vector<std::string> list_row(const PoolFacts& pool, PoolListOptions options
 }
 
 }  // namespace
+
+Json ranks_json(const PoolFacts& pool) {
+  Json ranks = Json::array();
+  for (uint32_t i = 0; i < pool.engine_count; ++i) ranks.push_back(i);
+  return ranks;
+}
+
+std::string ranks_text(const PoolFacts& pool) {
+  return pool.engine_count == 1 ? "0" : "[0-" + std::to_string(pool.engine_count - 1) + "]";
+}
 
 std::string pool_list_text(std::vector<PoolFacts> pools, PoolListOptions options) {
   if (pools.empty()) return "No pools in system\n";

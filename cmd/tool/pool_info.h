@@ -21,6 +21,10 @@ struct PoolFacts {
   uint64_t memory_bytes = 0;
 };
 
+/// The ranks that it lies on: all of its home.
+Json ranks_json(const PoolFacts& pool);
+std::string ranks_text(const PoolFacts& pool);
+
 struct PoolListOptions {
   bool admin = false;  // dmg tells layout versions and disabled ranks, daos does not
   bool verbose = false;

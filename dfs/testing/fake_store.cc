@@ -84,6 +84,9 @@ Task<Result<Uuid>> FakeSystem::pool_create(client::PoolCreateOptions) {
 Task<Result<std::vector<client::DeviceSpace>>> FakeSystem::devices() {
   co_return std::vector<client::DeviceSpace>();
 }
+Task<Result<std::vector<client::EngineInfo>>> FakeSystem::engines() {
+  co_return std::vector<client::EngineInfo>();
+}
 
 Task<Result<std::vector<client::PoolInfo>>> FakeSystem::pool_list() {
   co_return std::vector<client::PoolInfo>{info()};

@@ -60,6 +60,7 @@ class FakeSystem final : public client::System {
   Task<Result<Uuid>> pool_create(client::PoolCreateOptions options) override;
   Task<Result<std::vector<client::PoolInfo>>> pool_list() override;
   Task<Result<std::vector<client::DeviceSpace>>> devices() override;
+  Task<Result<std::vector<client::EngineInfo>>> engines() override;
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
   Task<Result<client::PoolPtr>> pool_connect(std::string pool, client::Access access) override;
   Task<Result<client::PoolPtr>> pool_attach(uint64_t handle_id) override;

@@ -1,0 +1,113 @@
+#include "cmd/embed/admin_link.h"
+
+#include "cmd/embed/local_engine.h"
+#include "cmd/embed/server_start.h"
+#include "wire/codec.h"
+
+namespace cairn::embed {
+
+namespace {
+
+constexpr Duration kConnectPatience = 2 * kSecond;
+/// Longer than any step of an engine that works; a freeze of a slow disk is the longest.
+constexpr Duration kAttempt = 120 * kSecond;
+constexpr Duration kTotal = 600 * kSecond;
+
+uint64_t fresh_session(Reactor& reactor) {
+  uint64_t session = 0;
+  while (session == 0) session = reactor.random().next();
+  return session;
+}
+
+wire::AdminVerb admin_verb(engine::PeerVerb verb) {
+  switch (verb) {
+    case engine::PeerVerb::draw: return wire::AdminVerb::peer_draw;
+    case engine::PeerVerb::prepare: return wire::AdminVerb::peer_prepare;
+    case engine::PeerVerb::commit: return wire::AdminVerb::peer_commit;
+    case engine::PeerVerb::abort: return wire::AdminVerb::peer_abort;
+    case engine::PeerVerb::outcome: return wire::AdminVerb::peer_outcome;
+    case engine::PeerVerb::none: break;
+  }
+  return wire::AdminVerb::none;
+}
+
+}  // namespace
+
+std::string engine_socket(const std::string& home, uint32_t rank) {
+  return socket_path(engine_directory(home, rank));
+}
+
+AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options)
+    : reactor_(reactor), options_(std::move(options)) {
+  const uint64_t session = fresh_session(reactor);
+  transport_ = std::make_unique<fabric::StreamTransport>(
+      reactor_,
+      fabric::StreamClientOptions{.session = session,
+                                  .purpose = fabric::Purpose::admin,
+                                  .system = options_.system},
+      [this](fabric::Endpoint to) {
+        return connect_to(reactor_, {.host = engine_socket(options_.home, to.rank)},
+                          kConnectPatience);
+      });
+  client::RpcOptions rpc{.system = options_.system,
+                         .session = session,
+                         .attempt_ns = kAttempt,
+                         .attempt_ns_max = kAttempt,
+                         .total_ns = kTotal,
+                         .reconnect_grace_ns = options_.grace_ns};
+  rpc_ = std::make_unique<client::Rpc>(reactor_, *transport_, rpc);
+  // A session of its own: what never ends must not hold up the acknowledgement of what does.
+  watch_rpc_ = std::make_unique<client::Rpc>(
+      reactor_, *transport_,
+      client::RpcOptions{.system = options_.system, .session = session ^ 1});
+}
+
+AdminLink::~AdminLink() = default;
+
+Task<Result<wire::AdminReply>> AdminLink::ask(uint32_t rank, wire::AdminRequest request) {
+  const auto answer =
+      co_await rpc_->control({.rank = rank}, wire::proto_encode(request));
+  if (answer) co_return wire::proto_decode<wire::AdminReply>(*answer);
+  switch (answer.error().code()) {
+    case Errc::timed_out:
+    case Errc::shutdown:
+    case Errc::unknown:
+      co_return fail(Errc::unreachable, "engine: it went away in the middle of a request");
+    default: co_return fail(answer.error());
+  }
+}
+
+Task<Result<fabric::HelloReply>> AdminLink::meet(uint32_t rank) {
+  return transport_->meet({.rank = rank});
+}
+
+Task<void> AdminLink::watch(uint32_t rank) {
+  wire::AdminRequest request;
+  request.verb = wire::AdminVerb::watch;
+  // Whatever it says: there is nothing to watch any more.
+  [[maybe_unused]] const auto ended =
+      co_await watch_rpc_->control({.rank = rank}, wire::proto_encode(request));
+}
+
+Task<void> AdminLink::close() { return transport_->close(); }
+
+Task<Result<engine::PeerReply>> RemotePeers::ask(uint32_t rank, engine::PeerRequest request) {
+  wire::AdminRequest out;
+  out.verb = admin_verb(request.verb);
+  out.pool = request.pool;
+  out.container = request.container;
+  out.epoch = request.epoch;
+  out.tx_high = request.id.high;
+  out.tx_low = request.id.low;
+  if (request.body != nullptr) {
+    wire::Request message;
+    message.body = std::move(*request.body);
+    const auto encoded = wire::encode_request(message, out.body);
+    *request.body = std::get<wire::ObjectTransact>(std::move(message.body));
+    if (!encoded) co_return fail(encoded.error());
+  }
+  CO_TRY(answer, co_await link_.ask(rank, std::move(out)));
+  co_return engine::PeerReply{.epoch = answer.epoch, .open = answer.open};
+}
+
+}  // namespace cairn::embed

@@ -1,0 +1,60 @@
+// AdminLink: a process of the system as the one who asks others (wire/engine_admin.proto): a
+// connection to each engine of the home, made at first use, and exactly-once calls over it. Home:
+// the reactor given.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "client/rpc.h"
+#include "engine/peers.h"
+#include "fabric/stream_client.h"
+#include "wire/engine_admin.h"
+
+namespace cairn::embed {
+
+/// The Unix socket of an engine.
+std::string engine_socket(const std::string& home, uint32_t rank);
+
+struct AdminLinkOptions {
+  std::string home;
+  Uuid system;
+  /// How long a call waits for an engine that does not answer the door.
+  Duration grace_ns = kSecond;
+};
+
+class AdminLink {
+ public:
+  AdminLink(Reactor& reactor, AdminLinkOptions options);
+  ~AdminLink();
+
+  /// @error unreachable  the engine is away, or was, and what became of the request is not known
+  /// @error stale_map    the engine is another incarnation than the request means
+  /// @error no_perm      another server has joined it   Others: what the engine answers
+  Task<Result<wire::AdminReply>> ask(uint32_t rank, wire::AdminRequest request);
+  /// Connects if there is no connection. @error unreachable, no_perm, nonexistent, protocol
+  Task<Result<fabric::HelloReply>> meet(uint32_t rank);
+  /// Returns when the connection to the engine breaks, or cannot be made.
+  Task<void> watch(uint32_t rank);
+  /// Ends the calls under way. Before destruction.
+  Task<void> close();
+
+ private:
+  Reactor& reactor_;
+  const AdminLinkOptions options_;
+  std::unique_ptr<fabric::StreamTransport> transport_;
+  std::unique_ptr<client::Rpc> rpc_;
+  std::unique_ptr<client::Rpc> watch_rpc_;  // its calls have no time limit and are not sent again
+};
+
+/// Engines of other processes, as engines ask each other.
+class RemotePeers final : public engine::Peers {
+ public:
+  explicit RemotePeers(AdminLink& link) : link_(link) {}
+  Task<Result<engine::PeerReply>> ask(uint32_t rank, engine::PeerRequest request) override;
+
+ private:
+  AdminLink& link_;
+};
+
+}  // namespace cairn::embed

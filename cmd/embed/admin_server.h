@@ -1,0 +1,62 @@
+// AdminServer: what the system's own ask of one engine (wire/engine_admin.proto), executed on its
+// shards. Requests of services count only from the session that joined last: a server that has been
+// replaced changes nothing any more. Copies are recognised by sequence. Bytes are hostile. Home:
+// the reactor given.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "cmd/embed/local_engine.h"
+#include "wire/engine_admin.h"
+
+namespace cairn::embed {
+
+class AdminServer {
+ public:
+  struct Hooks {
+    /// A service has joined; its session.
+    std::function<void(uint64_t session)> joined = {};
+    std::function<void()> leave = {};
+  };
+  /// `engine` is borrowed. @param is_member  services may join; else only engines ask
+  AdminServer(Reactor& reactor, const Uuid& system, uint32_t rank, LocalEngine& engine,
+              bool is_member, Hooks hooks);
+
+  /// For StreamServer::set_admin().
+  fabric::Service& door() { return door_; }
+  /// Told to those who join.
+  void set_addresses(std::vector<std::string> addresses) { addresses_ = std::move(addresses); }
+  /// Forgets what is kept for resends of a session that has ended.
+  void end_session(uint64_t session) { door_.end_session(session); }
+  /// Requests without an end get one. Before stop().
+  void release();
+  /// Refuses new requests, waits for those inside. Before destruction.
+  Task<void> stop();
+
+ private:
+  class Inside;
+  Task<Result<Bytes>> handle(engine::ControlCall call);
+  Task<Result<wire::AdminReply>> join(uint64_t session);
+  Task<Result<wire::AdminReply>> watch();
+  Task<Result<wire::AdminReply>> run(uint64_t session, wire::AdminRequest request);
+  Task<Result<wire::AdminReply>> run_pool(wire::AdminRequest request);
+  Task<Result<wire::AdminReply>> run_container(wire::AdminRequest request);
+  Task<Result<wire::AdminReply>> run_handles(wire::AdminRequest request);
+  Task<Result<wire::AdminReply>> run_peer(wire::AdminRequest request);
+  wire::AdminReply about() const;
+
+  const uint32_t rank_;
+  LocalEngine& engine_;
+  const bool is_member_;
+  Hooks hooks_;
+  engine::Engine door_;                // has no shards: it parses, and recognises copies
+  std::vector<std::string> addresses_;
+  uint64_t service_ = 0;               // the session that joined last
+  bool serving_ = false;
+  bool released_ = false;
+  std::map<uint64_t, size_t> inside_;  // requests of services, by session
+  WaitList left_;                      // inside_ lost one, or release()
+};
+
+}  // namespace cairn::embed

@@ -1,0 +1,216 @@
+#include "cmd/embed/engine_fleet.h"
+
+#include <algorithm>
+#include <map>
+
+#include "runtime/parallel.h"
+
+namespace cairn::embed {
+
+using service::ShardHost;
+
+namespace {
+
+template <class T>
+bool is_away(const Result<T>& done) {
+  return !done && done.error().code() == Errc::unreachable;
+}
+
+Task<Result<void>> freeze_one(ShardHost& host, Uuid pool, uint32_t container,
+                              model::Epoch& newest) {
+  CO_TRY(epoch, co_await host.freeze_container(pool, container));
+  newest = std::max(newest, epoch);
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+EngineFleet::EngineFleet(Reactor& reactor, std::vector<ShardHost*> engines, uint32_t target_count,
+                         std::function<void(const char*)> at_step)
+    : reactor_(reactor),
+      engines_(std::move(engines)),
+      target_count_(target_count),
+      at_step_(std::move(at_step)) {
+  CHECK(!engines_.empty());
+}
+
+/// `ask` makes a task from an engine; it stays with this frame.
+template <class Ask>
+Task<Result<void>> EngineFleet::each(const char* name, After after, Ask ask) {
+  Result<void> first;
+  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+    if (rank != 0 && at_step_) at_step_(name);
+    const Result<void> done = co_await ask(*engines_[rank]);
+    if (done || (after == After::overlook && is_away(done))) continue;
+    if (first) first = done;
+    if (after != After::go_on) break;
+  }
+  co_return first;
+}
+
+Task<Result<void>> EngineFleet::ready() {
+  return each("engine.ready", After::stop, [](ShardHost& host) { return host.ready(); });
+}
+
+Task<Result<void>> EngineFleet::create_pool(Uuid pool, service::Targets targets,
+                                            service::ShardSizes sizes) {
+  return each("engine.create", After::stop, [pool, targets, sizes](ShardHost& host) {
+    return host.create_pool(pool, targets, sizes);
+  });
+}
+
+Task<Result<void>> EngineFleet::open_pool(Uuid pool, service::Targets targets,
+                                          uint64_t memory_bytes) {
+  Result<void> done =
+      co_await each("engine.open", After::overlook, [&](ShardHost& host) {
+        return host.open_pool(pool, targets, memory_bytes);
+      });
+  if (done) done = co_await settle_pool(pool);
+  if (done) co_return done;
+  // Why it could not be opened is what counts.
+  [[maybe_unused]] const auto closed = co_await close_pool(pool);
+  co_return done;
+}
+
+Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
+  return each("engine.settle", After::overlook,
+              [pool](ShardHost& host) { return host.settle_pool(pool); });
+}
+
+Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
+  return each("engine.close", After::go_on,
+              [pool](ShardHost& host) { return host.close_pool(pool); });
+}
+
+Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
+  return each("engine.remove", After::go_on,
+              [pool](ShardHost& host) { return host.remove_pool(pool); });
+}
+
+/// In the order of ranks: the lowest one of a transaction decides, and waits for it before the
+/// container goes there.
+Task<Result<void>> EngineFleet::destroy_container(Uuid pool, uint32_t container) {
+  return each("engine.destroy", After::go_on, [pool, container](ShardHost& host) {
+    return host.destroy_container(pool, container);
+  });
+}
+
+/// At once: a freeze does not last long.
+Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t container) {
+  model::Epoch newest = 0;
+  std::vector<Task<Result<void>>> tasks;
+  for (ShardHost* const host : engines_) {
+    tasks.push_back(freeze_one(*host, pool, container, newest));
+  }
+  CO_TRY(frozen, co_await run_all(reactor_, std::move(tasks), engines_.size()));
+  co_return newest;
+}
+
+Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container) {
+  for (ShardHost* const host : engines_) co_await host->unfreeze_container(pool, container);
+}
+
+Task<Result<void>> EngineFleet::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
+  return each("engine.snapshot", After::stop, [pool, container, epoch](ShardHost& host) {
+    return host.add_snapshot(pool, container, epoch);
+  });
+}
+
+Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
+                                                model::Epoch epoch) {
+  return each("engine.unsnapshot", After::go_on, [pool, container, epoch](ShardHost& host) {
+    return host.remove_snapshot(pool, container, epoch);
+  });
+}
+
+Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container) {
+  std::map<model::Epoch, size_t> holders;  // that hold it on all of their shards
+  size_t asked = 0;
+  for (ShardHost* const host : engines_) {
+    const auto held = co_await host->snapshots(pool, container);
+    if (is_away(held)) continue;
+    if (!held) co_return fail(held.error());
+    ++asked;
+    for (const model::Epoch epoch : held->any) holders[epoch] += 0;
+    for (const model::Epoch epoch : held->all) ++holders[epoch];
+  }
+  service::HeldSnapshots out;
+  for (const auto& [epoch, count] : holders) {
+    out.any.push_back(epoch);
+    if (count == asked) out.all.push_back(epoch);
+  }
+  co_return out;
+}
+
+Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                                         service::Origin origin) {
+  return each("engine.rollback", After::stop, [pool, container, epoch, origin](ShardHost& host) {
+    return host.rollback(pool, container, epoch, origin);
+  });
+}
+
+Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
+  service::ShardSpace sum;
+  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+    const auto asked = co_await engines_[rank]->space(pool);
+    if (is_away(asked)) {
+      sum.targets_away += target_count_;
+      continue;
+    }
+    if (!asked) co_return fail(asked.error());
+    const service::ShardSpace& one = *asked;
+    sum.data_total += one.data_total;
+    sum.data_free += one.data_free;
+    sum.meta_total += one.meta_total;
+    sum.meta_free += one.meta_free;
+    sum.meta_used += one.meta_used;
+  }
+  co_return sum;
+}
+
+std::vector<wire::EngineInfo> EngineFleet::engines() const {
+  std::vector<wire::EngineInfo> out;
+  for (const ShardHost* const host : engines_) {
+    for (wire::EngineInfo& info : host->engines()) out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Task<std::vector<wire::DeviceReply>> EngineFleet::devices() {
+  std::vector<wire::DeviceReply> out;
+  for (ShardHost* const host : engines_) {
+    for (wire::DeviceReply& device : co_await host->devices()) out.push_back(std::move(device));
+  }
+  co_return out;
+}
+
+Result<wire::HandleRef> EngineFleet::grant(const service::Grant& grant) {
+  return engines_.front()->grant(grant);
+}
+
+Task<Result<void>> EngineFleet::share(service::Grant grant, wire::HandleRef handle) {
+  return each("engine.share", After::overlook,
+              [grant, handle](ShardHost& host) { return host.share(grant, handle); });
+}
+
+Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef handle) {
+  return each("engine.restore", After::overlook,
+              [grant, handle](ShardHost& host) { return host.restore(grant, handle); });
+}
+
+Task<Result<void>> EngineFleet::retain(
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+  return each("engine.retain", After::overlook,
+              [handles = std::move(handles)](ShardHost& host) { return host.retain(handles); });
+}
+
+/// The one that gave the reference out comes last: it may give it out again.
+Task<void> EngineFleet::revoke(wire::HandleRef handle) {
+  for (size_t rank = engines_.size(); rank-- > 0;) co_await engines_[rank]->revoke(handle);
+}
+
+Task<void> EngineFleet::end_session(uint64_t session) {
+  for (ShardHost* const host : engines_) co_await host->end_session(session);
+}
+
+}  // namespace cairn::embed

@@ -1,0 +1,64 @@
+// EngineFleet: all engines of a home as the one ShardHost that the services ask. What concerns a
+// pool is done engine after engine, in the order of ranks. An engine that is away (unreachable)
+// fails what needs it; what it can catch up with goes on without it. Home: the reactor given.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "runtime/reactor.h"
+#include "service/shard_host.h"
+
+namespace cairn::embed {
+
+class EngineFleet final : public service::ShardHost {
+ public:
+  /// @param engines  by rank, borrowed; the first one is in this process
+  /// @param target_count  of each
+  /// @param at_step  as service::ServiceOptions::at_step: called before each engine but the first
+  EngineFleet(Reactor& reactor, std::vector<service::ShardHost*> engines, uint32_t target_count,
+              std::function<void(const char*)> at_step);
+
+  Task<Result<void>> ready() override;
+  Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
+                                 service::ShardSizes sizes) override;
+  Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
+  Task<Result<void>> settle_pool(Uuid pool) override;
+  Task<Result<void>> close_pool(Uuid pool) override;
+  Task<Result<void>> remove_pool(Uuid pool) override;
+  Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
+  Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
+  Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
+  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                              service::Origin origin) override;
+  Task<Result<service::ShardSpace>> space(Uuid pool) override;
+  std::vector<wire::EngineInfo> engines() const override;
+  Task<std::vector<wire::DeviceReply>> devices() override;
+  Result<wire::HandleRef> grant(const service::Grant& grant) override;
+  Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> retain(
+      std::vector<std::pair<service::Grant, wire::HandleRef>> handles) override;
+  Task<void> revoke(wire::HandleRef handle) override;
+  Task<void> end_session(uint64_t session) override;
+
+ private:
+  /// Asks one engine after the other; `name`: the step before each but the first.
+  enum class After : uint8_t {
+    stop,      // the first error ends it
+    go_on,     // all are asked; the first error counts
+    overlook,  // as stop, but an engine that is away does not count
+  };
+  template <class Ask>
+  Task<Result<void>> each(const char* name, After after, Ask ask);
+
+  Reactor& reactor_;
+  const std::vector<service::ShardHost*> engines_;
+  const uint32_t target_count_;
+  const std::function<void(const char*)> at_step_;
+};
+
+}  // namespace cairn::embed
