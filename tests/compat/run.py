@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
-  run.py --build DIR --make-pool PROGRAM [--targets N] [--served [--kill SECONDS]] [PROGRAM.c ...]
+  run.py --build DIR --make-pool PROGRAM [--targets N] [--engines N]
+         [--served [--kill SECONDS]] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
 while they run, so many seconds after it began to serve, which they must not notice.
---targets: the homes have that many targets.
+--targets: the homes have that many targets. --engines: that many engines, each of so many targets.
 """
 import argparse
 import os
@@ -74,6 +75,7 @@ def main():
     parser.add_argument("--served", action="store_true")
     parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("--targets", type=int, default=1)
+    parser.add_argument("--engines", type=int, default=1)
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
     sources = [HERE / p for p in options.programs] or sorted(HERE.glob("*.c"))
@@ -96,9 +98,10 @@ def main():
                 env["CAIRN_MODE"] = "auto"
                 env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")
             cairn = os.path.join(prefix, "bin", "cairn")
-            if options.targets != 1:
-                subprocess.run([cairn, "init", "--targets", str(options.targets)], env=env,
-                               check=True, stdout=subprocess.DEVNULL)
+            if options.targets != 1 or options.engines != 1:
+                subprocess.run([cairn, "init", "--targets", str(options.targets), "--engines",
+                                str(options.engines)], env=env, check=True,
+                               stdout=subprocess.DEVNULL)
             try:
                 subprocess.run([options.make_pool, "tank", "1024"], env=env, check=True)
                 if options.kill:

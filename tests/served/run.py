@@ -5,6 +5,7 @@
 """
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -161,7 +163,7 @@ def test_up_stays_and_down_stops(home):
     assert home.server() == pid
     assert str(pid) in home.good("cairn", "up")
     assert "until cairn down" in home.good("cairn", "status")
-    home.bad("cairn", "up", "--engines", "3")
+    assert "has 1 engines" in home.bad("cairn", "up", "--engines", "3")
     home.good("cairn", "logs")
     home.good("cairn", "down")
     assert gone(pid)
@@ -346,6 +348,202 @@ def test_tcp_with_the_token(home):
     said = home.bad("dmg", "pool", "list", CAIRN_SERVER=address)
     assert "cannot connect" in said, said
     assert "--listen" in home.bad("cairn", "up", "--listen", "tcp:nowhere.invalid:1")
+
+
+def up_engines(home, *options):
+    """Three engines of two targets; the processes of the second and third by rank."""
+    home.good("cairn", "up", "--engines", "3", "--targets", "2", *options)
+    wait_until(lambda: all(state == "Joined" for _, state in engines(home).values()))
+    return engines(home)
+
+
+def engines(home):
+    """By rank: process and state."""
+    status = json.loads(home.good("cairn", "status", "--json"))["response"]
+    return {e["rank"]: (e["process"], e["state"]) for e in status["engines"]}
+
+
+def joined(home, rank, unlike=None):
+    process, state = engines(home)[rank]
+    return state == "Joined" and process != unlike
+
+
+@contextlib.contextmanager
+def kept_away(home, rank):
+    """The engine is killed, and its directory is locked so that it does not start again."""
+    process, _ = engines(home)[rank]
+    with open(home.path / "engines" / str(rank) / "lock", "r+b") as file:
+        os.kill(process, signal.SIGKILL)
+        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        wait_until(lambda: try_lock(file, whole), 10)
+        try:
+            wait_until(lambda: engines(home)[rank][1] != "Joined")
+            yield
+        finally:
+            fcntl.fcntl(file, F_OFD_SETLK,
+                        struct.pack("hhqqi4x", fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+
+
+F_OFD_SETLK = 37
+
+
+def try_lock(file, whole):
+    try:
+        fcntl.fcntl(file, F_OFD_SETLK, whole)
+        return True
+    except OSError:
+        return False
+
+
+def test_engines_up_and_down(home):
+    """A home of three engines: processes of their own, shown with their states; numbers are fixed;
+    one engine is served once; all end with the home."""
+    found = up_engines(home)
+    assert sorted(found) == [0, 1, 2], found
+    assert len({process for process, _ in found.values()}) == 3
+    said = home.good("dmg", "system", "query")
+    assert "[0-2]" in said and "Joined" in said, said
+    assert "Rank" in home.good("cairn", "status")
+    for numbers in (["--engines", "2"], ["--engines", "3", "--targets", "1"]):
+        assert "CAIRN_HOME" in home.bad("cairn", "up", *numbers)
+    assert "is up" in home.good("cairn", "up", "--engines", "3")
+    home.pool()
+    again = home.start("daos_engine", "--home", str(home.path), "--member", "1")
+    _, err = again.communicate(timeout=SECONDS_MAX)
+    assert again.returncode == 1 and "another process serves this engine" in err, err
+    unknown = home.start("daos_engine", "--home", str(home.path), "--member", "3")
+    _, err = unknown.communicate(timeout=SECONDS_MAX)
+    assert unknown.returncode == 1 and "no engine 3" in err, err
+    home.good("cairn", "down")
+    for process, _ in found.values():
+        assert gone(process)
+    home.good("cairn", "check")
+
+
+def test_engines_on_demand(home):
+    """Whoever needs a home of several engines starts all of them; they go with the last client."""
+    home.env["CAIRN_LINGER"] = "2"
+    home.good("cairn", "init", "--engines", "2")
+    home.pool()
+    found = engines(home)
+    assert len(found) == 2
+    for process, _ in found.values():
+        assert gone(process, 30)
+    home.good("daos", "cont", "query", "tank", "docs", CAIRN_MODE="embed")
+
+
+def test_an_engine_is_killed_under_load(home):
+    """SIGKILL of an engine in the middle of a copy: the copy waits for the next one, and all of it
+    arrives."""
+    found = up_engines(home)
+    tree = home.path.with_name("tree")
+    make_tree(tree, 1500, 3000)
+    home.pool()
+    copy = home.start_copy(tree)
+    for rank in (1, 2, 1):
+        time.sleep(0.5)
+        process, _ = engines(home)[rank]
+        if process != 0:
+            os.kill(process, signal.SIGKILL)
+        wait_until(lambda: joined(home, rank, process))
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    assert engines(home)[1][0] != found[1][0]
+    back = home.path.with_name("back")
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back))
+    same_trees(tree, back)
+    home.good("cairn", "down")
+    home.good("cairn", "check")
+
+
+def test_the_server_of_engines_is_killed(home):
+    """SIGKILL of the home's server: its engines live on, the next server adopts them."""
+    found = up_engines(home)
+    tree = home.path.with_name("tree")
+    make_tree(tree, 1500, 3000)
+    home.pool()
+    copy = home.start_copy(tree)
+    time.sleep(0.5)
+    os.kill(home.server(), signal.SIGKILL)
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    wait_until(lambda: joined(home, 1) and joined(home, 2))
+    now = engines(home)
+    assert now[1] == found[1] and now[2] == found[2], (found, now)
+    assert now[0][0] != found[0][0]
+    back = home.path.with_name("back")
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back))
+    same_trees(tree, back)
+    home.good("cairn", "down")
+    for process, _ in now.values():
+        assert gone(process)
+    home.good("cairn", "check")
+
+
+def test_engines_without_a_server_end(home):
+    """Engines whose server does not come back end by themselves after the grace."""
+    home.env["CAIRN_MEMBER_GRACE"] = "1"
+    found = up_engines(home)
+    os.kill(found[0][0], signal.SIGKILL)
+    assert gone(found[1][0]) and gone(found[2][0])
+    home.good("dmg", "pool", "list", CAIRN_MODE="embed")
+
+
+def test_orphans_make_way(home):
+    """A home for oneself, right after its server was killed: its engines make way."""
+    found = up_engines(home)
+    home.pool()
+    os.kill(found[0][0], signal.SIGKILL)
+    assert "tank" in home.good("dmg", "pool", "list", CAIRN_MODE="embed")
+    assert gone(found[1][0]) and gone(found[2][0])
+
+
+def test_an_engine_is_away(home):
+    """Without one engine: a pool is refused and leaves nothing, the others are used on, and what
+    was destroyed is destroyed there when it comes back."""
+    up_engines(home)
+    home.pool()
+    tree = home.path.with_name("tree")
+    make_tree(tree, 100, 20000)
+    home.good("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    with kept_away(home, 2):
+        assert "Stopped" in home.good("dmg", "system", "query")
+        assert "DER_UNREACH" in home.bad("dmg", "pool", "create", "--size", "1G", "second")
+        assert "second" not in home.good("dmg", "pool", "list")
+        home.good("daos", "cont", "query", "tank", "docs")
+        home.good("daos", "cont", "destroy", "tank", "docs")
+        home.bad("daos", "cont", "query", "tank", "docs")
+    wait_until(lambda: joined(home, 2), 60)
+    home.good("dmg", "pool", "create", "--size", "1G", "second")
+    home.good("daos", "cont", "create", "tank", "docs", "--type", "POSIX")
+    home.good("dmg", "pool", "destroy", "second")
+    time.sleep(3)
+    home.good("daos", "cont", "destroy", "tank", "docs")
+    home.good("cairn", "down")
+    parts = json.loads(home.good("cairn", "check", "--json"))["response"]["parts"]
+    assert sum(part["blocks"] for part in parts if part["name"] != "system") == 0, parts
+
+
+def test_engines_over_tcp(home):
+    """Three engines for another machine, in spirit."""
+    address = f"tcp:127.0.0.1:{free_port()}"
+    up_engines(home, "--listen", address)
+    home.pool()
+    remote = {"CAIRN_SERVER": address, "CAIRN_HOME": str(home.path.with_name("none")),
+              "CAIRN_TOKEN": str(home.path / "token")}
+    tree = home.path.with_name("tree")
+    make_tree(tree, 200, 20_000)
+    copy = home.start("daos", "fs", "copy", "--src", str(tree), "--dst",
+                      "daos://tank/docs/tree", **remote)
+    time.sleep(0.3)
+    process, _ = engines(home)[1]
+    os.kill(process, signal.SIGKILL)
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0, out + err
+    back = home.path.with_name("back")
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back), **remote)
+    same_trees(tree, back)
+    home.good("cairn", "down")
 
 
 def main():
