@@ -83,6 +83,13 @@ bool outcome_open(Errc code) {
          code == Errc::format_invalid;
 }
 
+/// The services say that an engine is away: they have waited for it.
+bool is_service_answer(const wire::Request& request, const Result<void>& outcome,
+                       const wire::Reply& reply) {
+  return outcome && request.opcode() == wire::Opcode::control &&
+         reply.error.code() == Errc::unreachable;
+}
+
 }  // namespace
 
 RpcOptions lossy_rpc_options() {
@@ -150,6 +157,7 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, WireCa
   const Instant give_up = clock.now() + options_.total_ns;
   Duration attempt_ns = options_.attempt_ns;
   Pauses pauses{reactor_};
+  Instant refused_since = kNever;
   for (;;) {
     const Instant deadline = std::min(give_up, clock.now() + attempt_ns);
     request.header.remaining_ns = deadline - std::min(deadline, clock.now());
@@ -157,8 +165,11 @@ Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, WireCa
     Result<void> outcome = co_await transport_.call(to, call, deadline);
     const auto& reply = *static_cast<wire::Reply*>(call.reply());
     const Instant now = clock.now();
-    if (engine_away(outcome, reply)) {
-      const Instant since = away_since_.try_emplace(to.rank, now).first->second;
+    if (engine_away(outcome, reply) && !is_service_answer(request, outcome, reply)) {
+      // One that answers is there: what it waits for is this call's alone.
+      if (outcome && refused_since == kNever) refused_since = now;
+      const Instant since =
+          outcome ? refused_since : away_since_.try_emplace(to.rank, now).first->second;
       if (now - since >= options_.reconnect_grace_ns || now >= give_up) {
         co_return after_grace(request, outcome);
       }

@@ -89,15 +89,13 @@ Task<void> StreamServer::serve(ConnectionPtr connection) {
   const auto hold = gate_.enter();
   Connection& c = *connection;
   if (hold && co_await greet(c)) co_await serve_calls(c);
+  // Calls of the system's own may wait for just that.
+  if (c.admin) leave_admin(c);
   // Answers under way find the stream broken, unless close() lets them out first.
   while (c.calls != 0) co_await c.left.wait();
   if (stopping_) co_await c.stream->flush();
   co_await c.stream->close();
-  if (c.admin) {
-    leave_admin(c);
-  } else if (c.session != 0) {
-    leave_session(c);
-  }
+  if (c.session != 0 && !c.admin) leave_session(c);
   std::erase(connections_, connection);
 }
 

@@ -56,10 +56,9 @@ AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options)
                          .total_ns = kTotal,
                          .reconnect_grace_ns = options_.grace_ns};
   rpc_ = std::make_unique<client::Rpc>(reactor_, *transport_, rpc);
-  // A session of its own: what never ends must not hold up the acknowledgement of what does.
   watch_rpc_ = std::make_unique<client::Rpc>(
       reactor_, *transport_,
-      client::RpcOptions{.system = options_.system, .session = session ^ 1});
+      client::RpcOptions{.system = options_.system, .session = watch_session(session)});
 }
 
 AdminLink::~AdminLink() = default;

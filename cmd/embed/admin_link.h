@@ -16,6 +16,9 @@ namespace cairn::embed {
 /// The Unix socket of an engine.
 std::string engine_socket(const std::string& home, uint32_t rank);
 
+/// Under which watch() asks: what never ends must not hold up the acknowledgement of what does.
+inline uint64_t watch_session(uint64_t session) { return session ^ 1; }
+
 struct AdminLinkOptions {
   std::string home;
   Uuid system;

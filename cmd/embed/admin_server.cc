@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "cmd/embed/admin_link.h"
 #include "wire/codec.h"
 
 namespace cairn::embed {
@@ -123,7 +124,7 @@ Task<Result<Bytes>> AdminServer::handle(engine::ControlCall call) {
   }
   if (!is_member_) co_return fail(Errc::no_perm, "admin: this engine is the services' own");
   if (request.verb == AdminVerb::watch) {
-    CO_TRY(reply, co_await watch());
+    CO_TRY(reply, co_await watch(call.session));
     co_return wire::proto_encode(reply);
   }
   if (request.verb == AdminVerb::join) {
@@ -141,6 +142,7 @@ Task<Result<Bytes>> AdminServer::handle(engine::ControlCall call) {
 /// What an earlier service asked for has ended before the new one learns what is there.
 Task<Result<AdminReply>> AdminServer::join(uint64_t session) {
   if (session == 0) co_return fail(Errc::invalid, "admin: nobody's session joins");
+  if (service_ != 0 && service_ != session) door_.end_session(service_);
   service_ = session;
   const auto others_inside = [this, session] {
     return !inside_.empty() && !(inside_.size() == 1 && inside_.contains(session));
@@ -151,8 +153,17 @@ Task<Result<AdminReply>> AdminServer::join(uint64_t session) {
   co_return about();
 }
 
-Task<Result<AdminReply>> AdminServer::watch() {
-  while (!released_) co_await left_.wait();
+void AdminServer::end_session(uint64_t session) {
+  if (session != service_) door_.end_session(session);
+  const uint64_t watcher = watch_session(session);
+  door_.end_session(watcher);
+  watching_.erase(watcher);
+  left_.wake_all();
+}
+
+Task<Result<AdminReply>> AdminServer::watch(uint64_t session) {
+  watching_.insert(session);
+  while (!released_ && watching_.contains(session)) co_await left_.wait();
   co_return fail(Errc::shutdown, "admin: the engine ends");
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
 #include "cmd/embed/local_engine.h"
 #include "wire/engine_admin.h"
@@ -27,8 +28,9 @@ class AdminServer {
   fabric::Service& door() { return door_; }
   /// Told to those who join.
   void set_addresses(std::vector<std::string> addresses) { addresses_ = std::move(addresses); }
-  /// Forgets what is kept for resends of a session that has ended.
-  void end_session(uint64_t session) { door_.end_session(session); }
+  /// A session has lost its last connection. What a service asked for is still recognised when it
+  /// comes again, until the next service joins.
+  void end_session(uint64_t session);
   /// Requests without an end get one. Before stop().
   void release();
   /// Refuses new requests, waits for those inside. Before destruction.
@@ -38,7 +40,7 @@ class AdminServer {
   class Inside;
   Task<Result<Bytes>> handle(engine::ControlCall call);
   Task<Result<wire::AdminReply>> join(uint64_t session);
-  Task<Result<wire::AdminReply>> watch();
+  Task<Result<wire::AdminReply>> watch(uint64_t session);
   Task<Result<wire::AdminReply>> run(uint64_t session, wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_pool(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_container(wire::AdminRequest request);
@@ -56,7 +58,8 @@ class AdminServer {
   bool serving_ = false;
   bool released_ = false;
   std::map<uint64_t, size_t> inside_;  // requests of services, by session
-  WaitList left_;                      // inside_ lost one, or release()
+  std::set<uint64_t> watching_;        // sessions of watch()
+  WaitList left_;                      // inside_ or watching_ lost one, or release()
 };
 
 }  // namespace cairn::embed
