@@ -206,6 +206,8 @@ class Service {
   Task<Result<Reply>> snap_list(ContHandle handle);
   Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
+  Task<Result<void>> roll_back_shards(Uuid pool, uint32_t container, model::Epoch epoch,
+                                      Origin origin);
   Task<Result<void>> begin_rollback(const Request& request, ContHandle handle);
   Task<Result<void>> end_rollback(const Request& request, Uuid pool, Uuid cont);
   Task<Result<void>> start_rollback(Uuid pool, HeldCont cont);

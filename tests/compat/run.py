@@ -5,7 +5,8 @@
          [--served [--kill SECONDS]] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
-while they run, so many seconds after it began to serve, which they must not notice.
+while they run, so many seconds after it began to serve, which they must not notice; of several
+engines one after the other.
 --targets: the homes have that many targets. --engines: that many engines, each of so many targets.
 """
 import argparse
@@ -46,8 +47,21 @@ def server_of(home):
         return None
 
 
+def some_engine_of(home, turn):
+    """The server, or in its turn the process of another engine."""
+    members = sorted(pathlib.Path(home).glob("engines/*/lock"))
+    turn %= len(members) + 1
+    if turn == 0:
+        return server_of(home)
+    try:
+        pid = int(re.search(r"^pid (\d+)$", members[turn - 1].read_text(), re.M)[1])
+        return pid if os.readlink(f"/proc/{pid}/exe").endswith("/daos_engine") else None
+    except (OSError, TypeError):
+        return None
+
+
 def run_and_kill(command, env, seconds):
-    """Runs it and kills the home's server now and then. (exit status, number of kills)"""
+    """Runs it and kills an engine of the home now and then. (exit status, number of kills)"""
     kills, deadline, victim, due = 0, time.monotonic() + 300, None, 0
     running = subprocess.Popen(command, env=env)
     try:
@@ -58,7 +72,7 @@ def run_and_kill(command, env, seconds):
                 if time.monotonic() > deadline:
                     print(f"compat: {command[0]} hangs")
                     return 1, kills
-            pid = server_of(env["CAIRN_HOME"])
+            pid = some_engine_of(env["CAIRN_HOME"], kills)
             if pid != victim:
                 victim, due = pid, time.monotonic() + seconds
             elif pid is not None and time.monotonic() > due:
