@@ -52,6 +52,12 @@ Outcome up(const UpArguments& a) {
   if (!usable) return failure("cannot use the home " + *home, usable.error());
   if (auto refused = fit_home(*home, a)) return std::move(*refused);
   const auto before = embed::look_at_server(*home);
+  if (before && before->stays && !a.listen.empty()) {
+    return refuse("cairn up: the home " + *home + " is up already, process " +
+                      std::to_string(before->process) +
+                      ", and listens where it was told to then; run cairn down first",
+                  -static_cast<int>(Errc::busy));
+  }
   if (before && before->stays) {
     return Reply{"Home " + *home + " is up, process " + std::to_string(before->process) + "\n",
                  {{"home", *home}, {"process", before->process}, {"started", false}}};

@@ -164,6 +164,8 @@ def test_up_stays_and_down_stops(home):
     assert str(pid) in home.good("cairn", "up")
     assert "until cairn down" in home.good("cairn", "status")
     assert "has 1 engines" in home.bad("cairn", "up", "--engines", "3")
+    assert "cairn down first" in home.bad("cairn", "up", "--listen", f"tcp:127.0.0.1:{free_port()}")
+    assert home.server() == pid
     home.good("cairn", "logs")
     home.good("cairn", "down")
     assert gone(pid)
