@@ -198,6 +198,7 @@ class Service {
   class SnapLock;
   Task<SnapLock> lock_snapshots(Uuid cont);
   Task<Result<Reply>> dispatch_snapshots(const Request& request);
+  Task<Result<Reply>> change_snapshots(const Request& request);
   Task<Result<Reply>> snap_create(const Request& request, ContHandle handle);
   Task<Result<model::Epoch>> snap_on_shards(Uuid pool, uint32_t container);
   Task<Result<model::Epoch>> try_snap_on_shards(Uuid pool, uint32_t container);
@@ -206,8 +207,6 @@ class Service {
   Task<Result<Reply>> snap_list(ContHandle handle);
   Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
-  Task<Result<void>> roll_back_shards(Uuid pool, uint32_t container, model::Epoch epoch,
-                                      Origin origin);
   Task<Result<void>> begin_rollback(const Request& request, ContHandle handle);
   Task<Result<void>> end_rollback(const Request& request, Uuid pool, Uuid cont);
   Task<Result<void>> start_rollback(Uuid pool, HeldCont cont);

@@ -60,17 +60,13 @@ Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t conta
   co_return epoch;
 }
 
-/// A freeze that ended before its snapshot came changed nothing, nor did a transaction in between,
-/// nor an engine that went: begins anew.
+/// A freeze that ended before its snapshot came changed nothing, nor did a transaction in between:
+/// begins anew.
 Task<Result<model::Epoch>> Service::snap_on_shards(Uuid pool, uint32_t container) {
   for (int i = 0; i < kSnapTriesMax; ++i) {
     const auto epoch = co_await try_snap_on_shards(pool, container);
     if (epoch) co_return epoch;
     const Errc code = epoch.error().code();
-    if (code == Errc::unreachable) {
-      CO_TRY(back, co_await host_.ready());
-      continue;
-    }
     if (code != Errc::timed_out && code != Errc::busy) co_return epoch;
   }
   co_return fail(Errc::busy, "snapshot: the pool's shards are too slow now; try again");
@@ -180,19 +176,6 @@ Task<Result<void>> Service::start_rollback(Uuid pool, HeldCont cont) {
   co_return co_await end_rollback(request, pool, cont.uuid);
 }
 
-/// On all shards. An engine that goes has done it or not; it is asked again when it is back: of one
-/// origin it happens once.
-Task<Result<void>> Service::roll_back_shards(Uuid pool, uint32_t container, model::Epoch epoch,
-                                             Origin origin) {
-  Result<void> done = fail(Errc::unreachable, "rollback: not begun");
-  for (int i = 0; i < kSnapTriesMax; ++i) {
-    CO_TRY(there, co_await host_.ready());
-    done = co_await host_.rollback(pool, container, epoch, origin);
-    if (done || done.error().code() != Errc::unreachable) break;
-  }
-  co_return done;
-}
-
 /// Object id tables are objects of the container: those made after the snapshot go with the
 /// rollback, so none counts as whole from before it on. The shards' log decides: a resend after a
 /// crash passes them without effect.
@@ -217,8 +200,8 @@ Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, Cont
   step("snap.rollback.tables");
   CO_TRY(begun, co_await begin_rollback(request, handle));
   step("snap.rollback.noted");
-  const auto done = co_await roll_back_shards(handle.pool, cont.record.number, epoch,
-                                              keeps() ? request.origin : Origin{});
+  const auto done = co_await host_.rollback(handle.pool, cont.record.number, epoch,
+                                            keeps() ? request.origin : Origin{});
   if (!done) {
     // Whoever writes from now on must not lose it at the next start. What some targets have done
     // stays; another rollback ends it.
@@ -230,13 +213,11 @@ Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, Cont
   co_return Reply{};
 }
 
-Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request) {
-  const bool changes = request.op != wire::Op::snap_list;
-  CO_TRY(known, cont_handle(request, changes));
+Task<Result<Service::Reply>> Service::change_snapshots(const Request& request) {
+  CO_TRY(known, cont_handle(request, true));
   ContHandle handle = *known;
-  if (!changes) co_return co_await snap_list(handle);
   const SnapLock alone = co_await lock_snapshots(handle.cont);
-  CO_TRY(still, cont_handle(request, changes));
+  CO_TRY(still, cont_handle(request, true));
   if (going_.contains(handle.cont)) {
     co_return fail(Errc::nonexistent, "container: is being destroyed");
   }
@@ -250,6 +231,27 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
     default: break;
   }
   co_return co_await snap_set_table(request, handle);
+}
+
+/// What needs every engine waits for those that are away, without the lock that they need to catch
+/// up. One that goes in between has it begun anew: a snapshot that was not made is dropped, and of
+/// one origin a rollback happens once.
+Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request) {
+  if (request.op == wire::Op::snap_list) {
+    CO_TRY(known, cont_handle(request, false));
+    co_return co_await snap_list(*known);
+  }
+  const bool needs_all =
+      request.op == wire::Op::snap_create || request.op == wire::Op::snap_rollback;
+  for (int tries = 1;; ++tries) {
+    CO_TRY(known, cont_handle(request, true));
+    if (needs_all) {
+      CO_TRY(there, co_await host_.ready());
+    }
+    auto reply = co_await change_snapshots(request);
+    const bool gone = !reply && reply.error().code() == Errc::unreachable;
+    if (!gone || !needs_all || tries == kSnapTriesMax) co_return reply;
+  }
 }
 
 /// Removes from the shards what no record knows.
