@@ -208,52 +208,89 @@ Task<Result<vos::Transacted>> Decider::decide(WideTransaction& tx) {
     const Busy deciding(*this, deciding_, id);
     const auto done = co_await decide_fresh(tx, id);
     first.end_decision(tx.origin, done);
-    if (!done && !tx.away.empty() && on_doubt_) on_doubt_(tx.pool);
+    if (!done && on_doubt_) on_doubt_(tx.pool);
     if (!done) co_return fail(done.error());
-    earlier = *done;
+    // Nobody takes it for cut before all of them show it.
+    co_return co_await tell_others(tx, id, *done);
   }
-  // Nobody is told before all of them show it.
-  CO_TRY(told, co_await commit_others(tx, id));
-  co_return vos::Transacted{.epoch = *earlier};
+  co_return co_await tell_others(tx, id, *earlier);
 }
 
-Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks) {
-  std::map<vos::TxId, Standing> standing;
+/// Nobody is told before all of them show it.
+Task<Result<vos::Transacted>> Decider::tell_others(WideTransaction& tx, vos::TxId id,
+                                                   model::Epoch epoch) {
+  const auto told = co_await commit_others(tx, id);
+  if (told) co_return vos::Transacted{.epoch = epoch};
+  if (on_doubt_) on_doubt_(tx.pool);
+  co_return fail(told.error());
+}
+
+/// What holds it prepared now.
+Decider::Standing Decider::look(const PoolShards& shards, vos::TxId id) {
+  Standing one{.id = id};
   for (uint32_t target = 0; target < shards.size(); ++target) {
     if (shards[target] == nullptr) continue;
     for (const vos::UnresolvedTx& tx : shards[target]->unresolved()) {
-      Standing& one = standing[tx.id];
-      one.id = tx.id;
+      if (tx.id != id) continue;
       one.epoch = std::max(one.epoch, tx.epoch);
       one.targets.push_back(target);
     }
   }
-  bool all = true;
-  for (const auto& [id, one] : standing) {
-    CO_TRY(ended, co_await resolve_one(pool, shards, ranks, one));
-    all &= ended;
+  return one;
+}
+
+/// Of a transaction that this engine decides. What is told must last: the commit is made visible
+/// before it is durable.
+Task<Result<bool>> Decider::is_open(PoolShards shards, vos::TxId id) {
+  vos::Shard& first = *shards[first_target(id)];
+  if (deciding_.contains(id) || stands_in(first, id)) co_return true;
+  CO_TRY(settled, co_await first.settled());
+  co_return deciding_.contains(id) || stands_in(first, id);
+}
+
+Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks) {
+  std::set<vos::TxId> standing;
+  for (vos::Shard* const shard : shards) {
+    if (shard == nullptr) continue;
+    for (const vos::UnresolvedTx& tx : shard->unresolved()) standing.insert(tx.id);
   }
+  bool all = true;
+  Result<void> failed;
+  for (const vos::TxId id : standing) {
+    const auto ended = co_await resolve_one(pool, shards, ranks, id);
+    if (!ended && failed) failed = fail(ended.error());
+    all &= ended && *ended;
+  }
+  if (!failed) co_return fail(failed.error());
   co_return all;
 }
 
 Task<Result<bool>> Decider::resolve_one(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
-                                        Standing standing) {
-  const vos::TxId id = standing.id;
+                                        vos::TxId id) {
+  // Others have been at work since the list was made, and are while somebody is asked.
+  const Standing before = look(shards, id);
+  if (before.targets.empty()) co_return true;
   if (deciding_.contains(id) || busy_.contains(id)) co_return false;
   const uint32_t rank = first_rank(id);
-  if (rank == rank_ && standing.targets.front() == first_target(id)) {
-    co_return co_await drop_own(pool, shards, ranks, standing);
-  }
+  const uint32_t target = first_target(id);
   if (rank != rank_) {
     if (peers_ == nullptr) co_return false;
     const auto outcome =
         co_await peers_->ask(rank, {.verb = PeerVerb::outcome, .pool = pool, .id = id});
     if (!outcome || outcome->open) co_return false;
-    if (busy_.contains(id)) co_return false;
+  } else if (before.targets.front() == target) {
+    co_return co_await drop_own(pool, shards, ranks, before);
+  } else if (target < shards.size() && shards[target] != nullptr) {
+    CO_TRY(open, co_await is_open(shards, id));
+    if (open) co_return false;
   }
+  // The answer is about what was asked for.
+  const Standing now = look(shards, id);
+  if (now.targets.empty()) co_return true;
+  if (busy_.contains(id) || deciding_.contains(id) || now.epoch != before.epoch) co_return false;
   const Busy busy(*this, busy_, id);
-  for (size_t i = standing.targets.size(); i-- > 0;) {
-    CO_TRY(committed, co_await commit_part(*shards[standing.targets[i]], id));
+  for (size_t i = now.targets.size(); i-- > 0;) {
+    CO_TRY(committed, co_await commit_part(*shards[now.targets[i]], id));
   }
   co_return true;
 }
@@ -359,8 +396,8 @@ Task<Result<PeerReply>> Decider::serve_outcome(PeerRequest request, PoolShards s
   if (request.verb != PeerVerb::outcome || !mine) {
     co_return fail(Errc::invalid, "transaction: not what an engine asks another");
   }
-  co_return PeerReply{
-      .open = deciding_.contains(request.id) || stands_in(*shards[target], request.id)};
+  CO_TRY(open, co_await is_open(shards, request.id));
+  co_return PeerReply{.open = open};
 }
 
 }  // namespace cairn::engine

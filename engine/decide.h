@@ -58,7 +58,8 @@ class Decider {
   Task<Result<vos::Transacted>> decide(WideTransaction& tx);
 
   /// Ends what a crash cut, or somebody's absence left. `ranks`: all engines with shards of the
-  /// pool. @returns false: some outcome is not known yet; ask again later   @error io, no_memory
+  /// pool. @returns false: some outcome is not known yet; ask again later
+  /// @error io, no_memory  of one of them; the others were looked at all the same
   Task<Result<bool>> resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks);
 
   /// Another engine asks. `shards`: of the pool, which stay until the task ends.
@@ -79,9 +80,12 @@ class Decider {
   Task<Result<void>> prepare_away(WideTransaction& tx, size_t index, vos::TxId id);
   Task<Result<void>> abort_all(WideTransaction& tx, vos::TxId id);
   Task<Result<void>> commit_others(WideTransaction& tx, vos::TxId id);
+  Task<Result<vos::Transacted>> tell_others(WideTransaction& tx, vos::TxId id, model::Epoch epoch);
   Task<Result<void>> tell(uint32_t rank, PeerRequest request);
+  static Standing look(const PoolShards& shards, vos::TxId id);
+  Task<Result<bool>> is_open(PoolShards shards, vos::TxId id);
   Task<Result<bool>> resolve_one(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
-                                 Standing standing);
+                                 vos::TxId id);
   Task<Result<bool>> drop_own(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
                               Standing standing);
   Task<Result<PeerReply>> serve_draw(PoolShards shards);

@@ -61,8 +61,8 @@ Task<void> Engine::State::watch(std::weak_ptr<State*> alive, Reactor& reactor, U
     const auto hold = s.gate.enter();
     if (!hold || !s.pools.contains(pool) || s.shards_of(pool).empty()) co_return;
     const auto all = co_await s.resolve(pool);
-    // A shard that fails has said so to its users; its next open ends the rest.
-    more = all && !*all;
+    // What failed may pass: others wait for what these hold.
+    more = !all || !*all;
     if (!more && s.pools.contains(pool)) s.pools[pool].watched = false;
   }
 }

@@ -124,6 +124,31 @@ TEST_P(IoSocket, A_transfer_ends_with_what_goes_now) {
   EXPECT_EQ(io->in_flight(), 0u);
 }
 
+TEST_P(IoSocket, An_end_that_comes_in_one_with_the_last_bytes_is_heard) {
+  // Goal: no edge for bytes and end together is the last that a reader hears. Method: a recv waits,
+  // bytes and then the end come before anybody looks; the next recv ends. Both kinds of end.
+  for (const bool half : {false, true}) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    keep(ends[0]);
+    Job first(Op::recv, ends[0]);
+    start(first);
+    ASSERT_EQ(write(ends[1], "hello", 5), 5);
+    if (half) {
+      ASSERT_EQ(shutdown(ends[1], SHUT_WR), 0);
+    } else {
+      ASSERT_EQ(close(ends[1]), 0);
+    }
+    ASSERT_TRUE(finish(first));
+    EXPECT_EQ(first.request.result, 5);
+    Job second(Op::recv, ends[0]);
+    start(second);
+    ASSERT_TRUE(finish(second, 5 * kSecond));
+    EXPECT_EQ(second.request.result, 0);
+    if (half) close(ends[1]);
+  }
+}
+
 TEST_P(IoSocket, Reports_what_the_kernel_refuses) {
   // Goal: errors come as -errno. Method: no descriptor, a file, a socket that is not connected.
   const int null_fd = keep(open("/dev/null", O_RDWR | O_CLOEXEC));

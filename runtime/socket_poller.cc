@@ -92,8 +92,8 @@ bool SocketPoller::attempt(Socket& socket, IoRequest& request) {
   if (outcome == kMustWait) return false;
   request.result = outcome;
   if (request.op == Op::recv) {
-    socket.emptied =
-        outcome > 0 && outcome < request.bytes && (socket.interest & EPOLLIN) != 0;
+    const bool short_read = outcome > 0 && outcome < request.bytes;
+    socket.emptied = short_read && (socket.interest & EPOLLIN) != 0 && !socket.ending;
   }
   return true;
 }
@@ -155,6 +155,7 @@ void SocketPoller::poll(std::vector<IoRequest*>& ended) {
 void SocketPoller::take_event(int fd, uint32_t event, std::vector<IoRequest*>& ended) {
   Socket& socket = socket_of(fd);
   if ((event & EPOLLHUP) != 0) socket.hung_up = true;
+  if ((event & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) socket.ending = true;
   if ((event & ~uint32_t{EPOLLOUT}) != 0) socket.emptied = false;
   const bool broken = (event & (EPOLLERR | EPOLLHUP)) != 0;
   if (broken || (event & (EPOLLIN | EPOLLRDHUP)) != 0) retry(socket, socket.in, ended);

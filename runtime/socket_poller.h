@@ -40,8 +40,10 @@ class SocketPoller {
     uint32_t interest = 0;     // what epoll reports; 0: it does not know the socket
     bool nonblocking = false;
     bool hung_up = false;  // epoll said so
-    /// A recv has taken all there was, and epoll will tell of more: no need to ask before.
+    /// A recv has taken all there was, and epoll will tell of more: no need to ask before. Not once
+    /// epoll has told of the end: it may have done so in one with the last bytes.
     bool emptied = false;
+    bool ending = false;
   };
   Socket& socket_of(int fd);
   /// Returns false if `request` must wait; else its result is set.

@@ -5,6 +5,11 @@
 
 namespace cairn::service {
 
+namespace {
+/// Between two looks at a pool that is being made.
+constexpr Duration kMakingLook = 20 * kMillisecond;
+}  // namespace
+
 Task<Result<std::vector<Service::HeldPool>>> Service::load_pools() {
   CO_TRY(entries, co_await config_.range("pools/"));
   std::vector<HeldPool> out;
@@ -54,10 +59,27 @@ Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
   co_return Result<void>{};
 }
 
+/// A pool that is just being made may have its shards on the engine already: nobody else would open
+/// them again.
+Task<Result<void>> Service::wait_until_made(HeldPool& pool) {
+  if (!making_.contains(pool.uuid)) co_return Result<void>{};
+  while (making_.contains(pool.uuid)) co_await reactor_.sleep(kMakingLook);
+  auto again = co_await load_pool(pool.uuid);
+  if (again) {
+    pool = std::move(*again);
+  } else if (again.error().code() == Errc::nonexistent) {
+    pool.record.state = State::none;
+  } else {
+    co_return fail(again.error());
+  }
+  co_return Result<void>{};
+}
+
 Task<Result<void>> Service::catch_up(ShardHost& engine) {
   CO_TRY(hold, gate_.enter());
   CO_TRY(pools, co_await load_pools());
   for (HeldPool& pool : pools) {
+    CO_TRY(settled, co_await wait_until_made(pool));
     if (pool.record.state != State::ready || in_work(pool.uuid)) continue;
     CO_TRY(caught_up, co_await catch_up_pool(engine, std::move(pool)));
   }

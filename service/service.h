@@ -218,6 +218,7 @@ class Service {
   Task<Result<std::vector<HeldPool>>> load_pools();
   Task<Result<std::vector<HeldCont>>> load_conts(Uuid pool);
   Task<Result<void>> catch_up_pool(ShardHost& engine, HeldPool pool);
+  Task<Result<void>> wait_until_made(HeldPool& pool);
   bool in_work(const Uuid& pool_or_cont) const {
     return going_.contains(pool_or_cont) || making_.contains(pool_or_cont);
   }

@@ -399,6 +399,11 @@ Task<void> Shard::reclaimed() {
   }
 }
 
+Task<Result<void>> Shard::settled() {
+  CO_TRY(hold, state_->gate.enter());
+  co_return co_await state_->settle();
+}
+
 Task<Result<void>> Shard::checkpoint() {
   CO_TRY(hold, state_->gate.enter());
   co_return co_await state_->store->checkpoint();

@@ -214,6 +214,8 @@ class Shard {
   /// reclaim); the shard does so on its own where many were written. Durable on return.
   Task<Result<void>> aggregate_container(ContNumber container);
 
+  /// Waits until all that was done so far is durable. @error io  the shard has stopped
+  Task<Result<void>> settled();
   /// Makes a checkpoint now.
   Task<Result<void>> checkpoint();
   ShardUsage usage() const;
