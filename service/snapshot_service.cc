@@ -156,12 +156,14 @@ Task<Result<void>> Service::end_rollback(const Request& request, Uuid pool, Uuid
   co_return fail(Errc::busy, "container: too many others change it; try again");
 }
 
-/// Ends a rollback that a crash cut. Nobody has written since, so doing it again where it was done
-/// changes nothing. A resend of the request is answered, not executed.
+/// Ends a rollback that a crash cut, as the same request: where it was done it is not done again,
+/// for an engine that lived on has served others since. A resend of the request is answered, not
+/// executed.
 Task<Result<void>> Service::start_rollback(Uuid pool, HeldCont cont) {
   const RollbackIntent intent = cont.record.rollback;
   if (intent.epoch == 0 || options_.read_only) co_return Result<void>{};
-  const auto done = co_await host_.rollback(pool, cont.record.number, intent.epoch, {});
+  const Origin origin{.session = intent.session, .sequence = intent.sequence, .resend = true};
+  const auto done = co_await host_.rollback(pool, cont.record.number, intent.epoch, origin);
   if (!done && done.error().code() == Errc::unreachable) {
     unended_.insert({pool, cont.uuid});
     co_return Result<void>{};

@@ -201,6 +201,8 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
   CO_TRY(shards, shards_of(pool));
   for (const AtTarget& at : shards) {
     before(at, "target.rollback");
+    // A shard that has forgotten the session, or never heard of it, has not done it.
+    if (origin.session != 0) at.shard->open_session(origin.session);
     CO_TRY(done, co_await at.shard->rollback(container, epoch,
                                              {.session = origin.session,
                                               .sequence = origin.sequence,
