@@ -17,6 +17,7 @@
 #include "base/uuid.h"
 #include "model/ids.h"
 #include "model/io.h"
+#include "model/oclass.h"
 #include "runtime/context.h"
 
 namespace cairn::client {
@@ -40,7 +41,8 @@ struct PoolInfo {
   uint64_t meta_total = 0, meta_free = 0;   // bytes, SCM tier
   uint64_t meta_used = 0;                   // bytes of live index pages
   uint64_t memory_bytes = 0;                // budget of one shard; 0: the default
-  Props props;                              // DAOS_PROP_PO_* that were set at creation
+  Props props;                              // DAOS_PROP_PO_* that were set
+  std::vector<uint32_t> ranks;              // of its engines, ascending
 };
 
 struct ContInfo {
@@ -53,7 +55,7 @@ struct ContInfo {
 
 /// An engine: one rank.
 struct EngineInfo {
-  enum class State : uint8_t { joined, starting, away };
+  enum class State : uint8_t { joined, starting, away, await_format };
   uint32_t rank = 0;
   uint64_t incarnation = 0;             // another one after each start; 0: not known
   State state = State::away;
@@ -61,10 +63,20 @@ struct EngineInfo {
   std::vector<std::string> addresses;   // for other machines
 };
 
+/// What became of a wish about an engine.
+struct RankResult {
+  uint32_t rank = 0;
+  Errc error = Errc::ok;
+  std::string text;                     // about the error
+};
+
 /// A device of the system, or the directory of a home without devices of its own.
 struct DeviceSpace {
   std::string path, roles;                  // roles: some of "wal,meta,data"
   uint64_t total_bytes = 0, free_bytes = 0;
+  uint32_t rank = 0;                        // of its engine
+  Uuid uuid;
+  bool directory = false;                   // blobs are files in it; else they share it
 };
 
 struct PoolCreateOptions {
@@ -74,6 +86,7 @@ struct PoolCreateOptions {
   uint64_t memory_bytes = 0;                // budget of one shard; 0: as memory_ratio says
   uint32_t memory_ratio = 0;                // hundredths of a percent of the metadata; 0: default
   Props props;
+  std::vector<uint32_t> ranks;              // where its shards are; none: on all engines
 };
 
 /// Access modes, the values of DAOS_PC_* and DAOS_COO_*.
@@ -94,6 +107,20 @@ class System {
   /// `pool` is a label or a UUID. @error nonexistent; busy  containers or handles remain and not
   /// `force`
   virtual Task<Result<void>> pool_destroy(std::string pool, bool force) = 0;
+  /// Changes properties of a pool (the label too), whoever is connected.
+  /// @error nonexistent; invalid  unknown, read only or out of range; exists  the label is taken
+  virtual Task<Result<void>> pool_set_props(std::string pool, Props props) = 0;
+  /// Engines join the pool; containers that are made from then on use them, too.
+  /// @error nonexistent  no such pool or rank   @error busy  a rank that it has, or somebody else
+  /// changes it   @error unreachable  an engine is away   @error no_space
+  virtual Task<Result<void>> pool_extend(std::string pool, std::vector<uint32_t> ranks) = 0;
+  /// Stops engines, which then stay away, or starts them. None: all.
+  /// @error nonexistent  no such rank   @error not_supported  a home that nobody serves
+  virtual Task<Result<std::vector<RankResult>>> set_running(std::vector<uint32_t> ranks,
+                                                            bool run) = 0;
+  /// Formats the storage of a system that waits for it. @param wipe  also what holds something
+  /// @error already  it is formatted   Others: what keeps the storage from being formatted
+  virtual Task<Result<void>> storage_format(bool wipe) = 0;
   /// @error nonexistent, busy (exclusive)
   virtual Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) = 0;
   /// A handle on the connection of another process of the same system, which has told its
@@ -209,6 +236,9 @@ class Container {
   /// For Pool::cont_attach() in another process. Whoever knows it may use the container.
   virtual uint64_t handle_id() const = 0;
   virtual bool is_open() const = 0;
+  /// What the classes of its objects are judged by: the engines and targets of the placement
+  /// generation that it was made in, which may be fewer than its pool has now.
+  virtual model::PoolShape shape() const = 0;
   virtual Task<Result<void>> close() = 0;
   virtual Task<Result<ContInfo>> query() = 0;
   virtual Task<Result<void>> set_props(Props props) = 0;

@@ -15,6 +15,7 @@ struct HomeDevice {
   std::string path;    // absolute: a directory, a block device or a large file
   std::string roles;   // "wal,meta,data", or some of them
   bool wipe = false;   // take a device that holds something
+  uint32_t engine = 0; // whose it is, by rank; an engine without any keeps its blobs in the home
 };
 
 /// Who works on the home: design.md section 7.
@@ -28,6 +29,9 @@ enum class HomeMode {
 struct HomeOptions {
   HomeMode mode = HomeMode::from_environment;
   std::string path;             // empty: CAIRN_HOME, else ~/.cairn
+  /// HOST:PORT of a system's server; the first that answers counts, and nothing else is looked at.
+  /// They ask for no token.
+  std::vector<std::string> servers = {};
   bool create = true;           // make the home (mode 0700) if it is not there
   bool read_only = false;       // for `cairn status`: changes are refused with no_perm. The logs
                                 // are still replayed, so the files must be writable
@@ -72,8 +76,8 @@ struct HomeLayout {
 /// Makes a home and closes it again.
 /// @error already  there is a home   @error exists  a device holds something
 /// @error invalid  roles, targets or engines that do not fit
-/// @error not_supported  devices for several engines   Others as open_home(). Each with a line on
-/// stderr.
+/// @error not_supported  devices for some of the engines only
+/// Others as open_home(). Each with a line on stderr.
 Result<void> make_home(const std::string& path, HomeLayout layout);
 
 /// What `cairn check` says.

@@ -1,5 +1,7 @@
 #include "client/system.h"
 
+#include <set>
+
 #include "client/system_impl.h"
 
 namespace cairn::client {
@@ -46,6 +48,12 @@ Attrs from_wire(std::vector<wire::Attr> attrs) {
   return out;
 }
 
+std::vector<wire::Target> to_wire(const std::vector<uint32_t>& ranks) {
+  std::vector<wire::Target> out;
+  for (const uint32_t rank : ranks) out.push_back({.rank = rank});
+  return out;
+}
+
 PoolInfo from_wire(const wire::PoolReply& reply) {
   PoolInfo out;
   out.uuid = reply.uuid;
@@ -62,6 +70,9 @@ PoolInfo from_wire(const wire::PoolReply& reply) {
   out.meta_used = reply.meta_used;
   out.memory_bytes = reply.memory_bytes;
   out.props = from_wire(reply.props);
+  std::set<uint32_t> ranks;
+  for (const wire::Target& target : reply.map.targets) ranks.insert(target.rank);
+  out.ranks.assign(ranks.begin(), ranks.end());
   return out;
 }
 
@@ -121,6 +132,7 @@ Task<Result<Uuid>> SystemImpl::pool_create(PoolCreateOptions options) {
   request.memory_bytes = options.memory_bytes;
   request.memory_ratio = options.memory_ratio;
   request.props = to_wire(options.props);
+  request.targets = to_wire(options.ranks);
   CO_TRY(reply, co_await control(std::move(request)));
   co_return reply.uuid;
 }
@@ -143,7 +155,10 @@ Task<Result<std::vector<DeviceSpace>>> SystemImpl::devices() {
     out.push_back({.path = std::move(device.path),
                    .roles = std::move(device.roles),
                    .total_bytes = device.total_bytes,
-                   .free_bytes = device.free_bytes});
+                   .free_bytes = device.free_bytes,
+                   .rank = device.rank,
+                   .uuid = device.uuid,
+                   .directory = device.directory});
   }
   co_return out;
 }
@@ -160,6 +175,9 @@ Task<Result<std::vector<EngineInfo>>> SystemImpl::engines() {
                     .addresses = std::move(engine.addresses)};
     if (engine.state == wire::EngineState::joined) info.state = EngineInfo::State::joined;
     if (engine.state == wire::EngineState::starting) info.state = EngineInfo::State::starting;
+    if (engine.state == wire::EngineState::await_format) {
+      info.state = EngineInfo::State::await_format;
+    }
     out.push_back(std::move(info));
   }
   co_return out;
@@ -170,6 +188,44 @@ Task<Result<void>> SystemImpl::pool_destroy(std::string pool, bool force) {
   request.op = wire::Op::pool_destroy;
   request.name = std::move(pool);
   request.force = force;
+  return command(std::move(request));
+}
+
+Task<Result<void>> SystemImpl::pool_set_props(std::string pool, Props props) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_set_props;
+  request.name = std::move(pool);
+  request.props = to_wire(props);
+  return command(std::move(request));
+}
+
+Task<Result<void>> SystemImpl::pool_extend(std::string pool, std::vector<uint32_t> ranks) {
+  wire::ControlRequest request;
+  request.op = wire::Op::pool_extend;
+  request.name = std::move(pool);
+  request.targets = to_wire(ranks);
+  return command(std::move(request));
+}
+
+Task<Result<std::vector<RankResult>>> SystemImpl::set_running(std::vector<uint32_t> ranks,
+                                                              bool run) {
+  wire::ControlRequest request;
+  request.op = run ? wire::Op::system_start : wire::Op::system_stop;
+  request.targets = to_wire(ranks);
+  CO_TRY(reply, co_await control(std::move(request)));
+  std::vector<RankResult> out;
+  for (wire::RankResult& result : reply.results) {
+    out.push_back({.rank = result.rank,
+                   .error = static_cast<Errc>(result.status),
+                   .text = std::move(result.text)});
+  }
+  co_return out;
+}
+
+Task<Result<void>> SystemImpl::storage_format(bool wipe) {
+  wire::ControlRequest request;
+  request.op = wire::Op::storage_format;
+  request.force = wipe;
   return command(std::move(request));
 }
 

@@ -31,6 +31,11 @@ class SystemImpl final : public System {
   Task<Result<std::vector<DeviceSpace>>> devices() override;
   Task<Result<std::vector<EngineInfo>>> engines() override;
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
+  Task<Result<void>> pool_set_props(std::string pool, Props props) override;
+  Task<Result<void>> pool_extend(std::string pool, std::vector<uint32_t> ranks) override;
+  Task<Result<std::vector<RankResult>>> set_running(std::vector<uint32_t> ranks,
+                                                    bool run) override;
+  Task<Result<void>> storage_format(bool wipe) override;
   Task<Result<PoolPtr>> pool_connect(std::string pool, Access access) override;
   Task<Result<PoolPtr>> pool_attach(uint64_t handle_id) override;
   Uuid uuid() const override { return parts_.rpc->system(); }
@@ -100,6 +105,7 @@ class ContainerImpl final : public Container {
   const Uuid& uuid() const override { return opened_.uuid; }
   Access access() const override { return opened_.access; }
   uint64_t handle_id() const override { return opened_.handle; }
+  model::PoolShape shape() const override { return opened_.map.shape; }
   bool is_open() const override { return open_; }
   Task<Result<void>> close() override;
   Task<Result<ContInfo>> query() override;

@@ -16,6 +16,7 @@ class ContainerView : public Container {
   Access access() const override { return base_->access(); }
   uint64_t handle_id() const override { return base_->handle_id(); }
   bool is_open() const override { return base_->is_open(); }
+  model::PoolShape shape() const override { return base_->shape(); }
   Task<Result<void>> close() override { return base_->close(); }
   Task<Result<ContInfo>> query() override { return base_->query(); }
   Task<Result<void>> set_props(Props props) override { return base_->set_props(std::move(props)); }

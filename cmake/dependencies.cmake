@@ -4,4 +4,7 @@ find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(UUID REQUIRED IMPORTED_TARGET uuid)
+# Static: the tools of an installed tree then run where the package is not.
+find_path(YAML_CPP_INCLUDE NAMES yaml-cpp/yaml.h REQUIRED)
+find_library(YAML_CPP_LIBRARY NAMES libyaml-cpp.a REQUIRED)
 find_path(XXHASH_INCLUDE NAMES xxhash.h REQUIRED)

@@ -115,7 +115,8 @@ class Mount {
   static Bytes encode_roots(const Roots& roots);
   /// @error EINVAL  hints, classes, consistency that cannot be
   static FsResult<void> check_format(const FormatOptions& options);
-  static model::PoolShape shape_of(const client::PoolInfo& pool, const client::Props& container);
+  static model::PoolShape shape_of(const client::PoolInfo& pool, model::PoolShape whole,
+                                   const client::Props& container);
   /// Writes superblock and root entry into a new container.
   static Task<FsResult<void>> format(client::Container& container, Roots roots,
                                      FormatOptions options);

@@ -156,12 +156,13 @@ Bytes Mount::encode_roots(const Roots& roots) {
   return bytes;
 }
 
-model::PoolShape Mount::shape_of(const client::PoolInfo& pool, const client::Props& container) {
+/// @param whole  of the container, targets that are away among them
+model::PoolShape Mount::shape_of(const client::PoolInfo& pool, model::PoolShape whole,
+                                 const client::Props& container) {
   constexpr uint32_t kRedundancyFactorProp = 0x1007;
   model::PoolShape shape;
-  shape.domains = std::max(1u, pool.engine_count);
-  shape.targets = std::max(1u, pool.target_count - std::min(pool.disabled_count,
-                                                            pool.target_count));
+  shape.domains = std::max(1u, whole.domains);
+  shape.targets = std::max(1u, whole.targets - std::min(pool.disabled_count, whole.targets));
   shape.redundancy_factor = static_cast<uint32_t>(number_prop(container, kRedundancyFactorProp));
   return shape;
 }
@@ -220,7 +221,7 @@ Task<FsResult<void>> Mount::load_superblock() {
   CO_TRY(settings, parse_super(values, fetched));
   settings_ = std::move(settings);
   CO_TRY(pool, co_await container_->pool().query());
-  pool_shape_ = shape_of(pool, info.props);
+  pool_shape_ = shape_of(pool, container_->shape(), info.props);
   co_return done();
 }
 

@@ -337,7 +337,9 @@ PoolShards Engine::State::shards_of(const Uuid& pool) const {
 
 Result<wire::HandleRef> Engine::add_handle(const HandleSpec& spec) {
   const PoolShards found = state_->shards_of(spec.pool);
-  if (found.empty()) return fail(Errc::nonexistent, "engine: no shard of that pool here");
+  // A pool may be on other engines only; then this one still gives out its references.
+  const bool served = !found.empty() || state_->pools.contains(spec.pool);
+  if (!served) return fail(Errc::nonexistent, "engine: no shard of that pool here");
   TRY(handle, state_->handles.add(spec, found));
   open_session(spec, found);
   return handle;

@@ -86,7 +86,8 @@ class Engine final : public fabric::Service {
   vos::Shard* shard(const Uuid& pool, uint32_t target) const;
 
   /// Makes a handle and opens its session on the shards.
-  /// @error nonexistent  the pool has no shard here   @error overload  kHandlesMax are open
+  /// @error nonexistent  the pool has no shard here, nor was it named by set_ranks()
+  /// @error overload  kHandlesMax are open
   Result<wire::HandleRef> add_handle(const HandleSpec& spec);
   /// Makes a handle valid that another engine gave out, or one before this one, and opens its
   /// session on the shards. Again is fine.

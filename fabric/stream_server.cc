@@ -151,7 +151,8 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
                  .stays = options_.stays};
   const auto peer = c.stream->socket().peer_credentials();
   const bool known = peer ? peer->uid == geteuid() || peer->uid == 0
-                          : same_token(hello.token, options_.token) && options_.token != Token{};
+                          : options_.anybody || (same_token(hello.token, options_.token) &&
+                                                 options_.token != Token{});
   if (!known) {
     // Nothing of this engine is told to strangers.
     return {.status = Errc::no_perm};

@@ -26,6 +26,7 @@ struct StreamServerOptions {
   uint64_t incarnation = 0;
   /// Of the home; asked for on sockets that are not Unix sockets.
   Token token{};
+  bool anybody = false;  // no token is asked for: whoever reaches the socket is a client
   bool stays = false;  // told to those who look
   uint32_t calls_max = 1024;                      // under way on one connection
   uint32_t bulk_calls_max = 64;                   // on one of the bulk lane

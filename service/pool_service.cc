@@ -3,6 +3,7 @@
 #include "base/report.h"
 #include "index/budget.h"
 #include "model/label.h"
+#include "service/pool_change.h"
 #include "service/props.h"
 #include "service/service.h"
 
@@ -106,7 +107,8 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   }
   CO_TRY(fine, model::check_label(record.label));
   CO_TRY(props, check_pool_props(request.props, options_.domain_count));
-  const uint64_t target_count = options_.targets.size();
+  CO_TRY(targets, targets_at(request.targets));
+  const uint64_t target_count = targets.size();
   CO_TRY(sizes, shard_sizes(request.bytes / target_count, request.meta_bytes / target_count));
   set_prop(record.props, {.number = prop::kPoolLabel, .text = record.label});
   record.wal_bytes = sizes.wal_bytes;
@@ -115,13 +117,7 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   CO_TRY(memory_bytes, memory_of(request, sizes.meta_bytes));
   record.memory_bytes = memory_bytes;
   record.map = {.version = 1, .generation = 1, .targets = {}};
-  for (const model::TargetId& id : options_.targets) {
-    record.map.targets.push_back({.rank = id.rank,
-                                  .index = id.index,
-                                  .state = static_cast<uint32_t>(model::TargetState::up_in),
-                                  .weight = 1,
-                                  .generation = 1});
-  }
+  add_targets(record.map, targets);
 
   // Found out now, an engine's absence leaves nothing to clean up.
   CO_TRY(there, co_await host_.ready());
@@ -227,6 +223,9 @@ Task<Result<void>> Service::check_pool_idle(HeldPool pool, bool force) {
 
 Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   CO_TRY(pool, co_await find_pool(request.name));
+  if (making_.contains(pool.uuid)) {
+    co_return fail(Errc::busy, "pool: is being extended; try again");
+  }
   CO_TRY(idle, co_await check_pool_idle(pool, request.force));
   if (!going_.insert(pool.uuid).second) {
     co_return fail(Errc::busy, "pool: is being destroyed already");

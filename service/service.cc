@@ -9,6 +9,8 @@ bool changes_something(wire::Op op) {
   switch (op) {
     case wire::Op::pool_create:
     case wire::Op::pool_destroy:
+    case wire::Op::pool_set_props:
+    case wire::Op::pool_extend:
     case wire::Op::pool_set_attrs:
     case wire::Op::pool_delete_attrs:
     case wire::Op::cont_create:
@@ -92,7 +94,13 @@ Task<Result<Service::Reply>> Service::dispatch(const Request& request) {
     case wire::Op::pool_list: co_return co_await pool_list();
     case wire::Op::storage_query: co_return Reply{.devices = co_await host_.devices()};
     case wire::Op::system_query: co_return Reply{.engines = host_.engines()};
+    case wire::Op::system_stop: co_return co_await set_running(request, false);
+    case wire::Op::system_start: co_return co_await set_running(request, true);
+    case wire::Op::storage_format:
+      co_return fail(Errc::already, "service: the storage is formatted already");
     case wire::Op::pool_destroy: co_return co_await pool_destroy(request);
+    case wire::Op::pool_set_props: co_return co_await pool_set_props(request);
+    case wire::Op::pool_extend: co_return co_await pool_extend(request);
     case wire::Op::pool_connect: co_return co_await pool_connect(request);
     case wire::Op::pool_attach: co_return co_await pool_attach(request);
     case wire::Op::pool_disconnect: co_return co_await pool_disconnect(request);

@@ -27,6 +27,10 @@ struct ServiceOptions {
   /// Handles and answers outlive the process; else start() erases what an earlier one left. Without
   /// effect on a home that is read only.
   bool keep_handles = false;
+  /// Stops (or starts again) these engines and says for each how that went. Empty: a home without a
+  /// server has nothing to stop.
+  std::function<Task<std::vector<wire::RankResult>>(std::vector<uint32_t> ranks, bool run)>
+      set_running = {};
   /// Called between the steps of what takes several commits, with the step's name; for crash tests.
   std::function<void(const char*)> at_step;
 };
@@ -170,6 +174,14 @@ class Service {
   Task<Result<void>> start_cont(Uuid pool, HeldCont cont);
   Task<Result<void>> erase_prefix(std::string prefix);
   Task<Result<void>> erase_keys(std::vector<std::string> keys);
+
+  // pool_change.cc
+  Task<Result<Reply>> pool_set_props(const Request& request);
+  Task<Result<Reply>> pool_extend(const Request& request);
+  Task<Result<void>> extend_shards(const Request& request, HeldPool pool);
+  /// The targets of these ranks that pools may have. @error nonexistent  a rank that there is not
+  Result<Targets> targets_at(const std::vector<wire::Target>& ranks) const;
+  Task<Result<Reply>> set_running(const Request& request, bool run);
 
   // cont_service.cc
   Task<Result<Reply>> cont_create(const Request& request);

@@ -70,6 +70,13 @@ class FakeHost final : public ShardHost {
     if (fail_create) co_return fail(Errc::no_space, "full");
     co_return Result<void>{};
   }
+  Task<Result<void>> extend_pool(Uuid pool, Targets targets, ShardSizes sizes) override {
+    if (!pools.contains(pool)) co_return fail(Errc::nonexistent, "not served");
+    if (fail_create) co_return fail(Errc::no_space, "full");
+    extended_to[pool] = targets;
+    created_with[pool] = sizes.memory_bytes;
+    co_return Result<void>{};
+  }
   Task<Result<void>> open_pool(Uuid pool, Targets targets, uint64_t memory_bytes) override {
     opened_on[pool] = targets;
     opened_with[pool] = memory_bytes;
@@ -167,7 +174,7 @@ class FakeHost final : public ShardHost {
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
   std::vector<Grant> grants;
-  std::map<Uuid, Targets> made_on, opened_on;
+  std::map<Uuid, Targets> made_on, opened_on, extended_to;
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::set<uint32_t> frozen;

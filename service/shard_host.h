@@ -59,6 +59,11 @@ class ShardHost {
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @param sizes  of each shard   @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
+  /// Makes the shards that are missing, on engines that had none of the pool, and serves them;
+  /// tells the others who they are. Idempotent; what a cut attempt left on such an engine goes
+  /// first. @param targets  all that the pool will have, with those that it has
+  /// @error no_space, no_perm, io   @error nonexistent  not served
+  virtual Task<Result<void>> extend_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
   /// Opens the shards and serves them, all or none; those of an engine that is away follow when it
   /// comes. Idempotent on engines that have outlived an earlier process. @param memory_bytes  as in
   /// ShardSizes

@@ -32,12 +32,28 @@ enum class Op : uint32_t {
   none = 0,
   pool_create = 1, pool_list = 2, pool_destroy = 3, pool_connect = 4, pool_disconnect = 5,
   pool_query = 6, pool_attrs = 7, pool_set_attrs = 8, pool_delete_attrs = 9, pool_attach = 10,
+  pool_set_props = 11, pool_extend = 12,
   cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
   cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
   cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
-  storage_query = 60, system_query = 61,
+  storage_query = 60, system_query = 61, storage_format = 62, system_stop = 63,
+  system_start = 64,
+};
+
+/// A target of a pool.
+struct Target {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0, index = 0;
+  uint32_t state = 0;       // model::TargetState
+  uint32_t weight = 0;      // of placement
+  uint32_t generation = 0;  // of placement: the first one that it takes part in
+  friend bool operator==(const Target&, const Target&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.rank), f(2, self.index), f(3, self.state), f(4, self.weight);
+    f(5, self.generation);
+  }
 };
 
 struct ControlRequest {
@@ -56,25 +72,13 @@ struct ControlRequest {
   uint64_t memory_bytes = 0;
   uint32_t memory_ratio = 0;
   uint64_t epoch = 0;
+  std::vector<Target> targets;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.op), f(3, self.name), f(4, self.label), f(5, self.bytes);
     f(6, self.meta_bytes), f(7, self.access), f(8, self.force), f(9, self.pool_handle);
     f(10, self.cont_handle), f(11, self.props), f(12, self.attrs), f(13, self.names);
     f(14, self.count), f(15, self.memory_bytes), f(16, self.memory_ratio), f(17, self.epoch);
-  }
-};
-
-/// A target of a pool.
-struct Target {
-  static constexpr bool is_proto_message = true;
-  uint32_t rank = 0, index = 0;
-  uint32_t state = 0;       // model::TargetState
-  uint32_t weight = 0;      // of placement
-  uint32_t generation = 0;  // of placement: the first one that it takes part in
-  friend bool operator==(const Target&, const Target&) = default;
-  static void fields(auto& f, auto& self) {
-    f(1, self.rank), f(2, self.index), f(3, self.state), f(4, self.weight);
-    f(5, self.generation);
+    f(18, self.targets);
   }
 };
 
@@ -84,6 +88,7 @@ enum class EngineState : uint32_t {
   joined = 1,    // serves
   starting = 2,  // is there and catches up
   away = 3,
+  await_format = 4,
 };
 
 struct EngineInfo {
@@ -155,8 +160,22 @@ struct DeviceReply {
   static constexpr bool is_proto_message = true;
   std::string path, roles;
   uint64_t total_bytes = 0, free_bytes = 0;
+  uint32_t rank = 0;
+  Uuid uuid;
+  bool directory = false;
   static void fields(auto& f, auto& self) {
     f(1, self.path), f(2, self.roles), f(3, self.total_bytes), f(4, self.free_bytes);
+    f(5, self.rank), f(6, self.uuid), f(7, self.directory);
+  }
+};
+
+struct RankResult {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0;
+  uint32_t status = 0;
+  std::string text;
+  static void fields(auto& f, auto& self) {
+    f(1, self.rank), f(2, self.status), f(3, self.text);
   }
 };
 
@@ -174,11 +193,12 @@ struct ControlReply {
   std::vector<DeviceReply> devices;
   PoolMap map;
   std::vector<EngineInfo> engines;
+  std::vector<RankResult> results;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
     f(9, self.snapshots), f(10, self.access), f(11, self.devices), f(12, self.map);
-    f(13, self.engines);
+    f(13, self.engines), f(14, self.results);
   }
 };
 

@@ -12,6 +12,7 @@ enum class AdminVerb : uint32_t {
   none = 0,
   join = 1, serve = 2, watch = 3, leave = 4,
   create_pool = 10, open_pool = 11, settle_pool = 12, close_pool = 13, remove_pool = 14,
+  extend_pool = 15,
   destroy_container = 20, freeze = 21, unfreeze = 22, add_snapshot = 23, remove_snapshot = 24,
   snapshots = 25, rollback = 26,
   space = 30, devices = 31,

@@ -65,10 +65,11 @@ Task<int> adopt_task(client::ContainerPtr container, daos_handle_t* coh, daos_co
   }
   auto handle = std::make_shared<ContHandle>();
   handle->opening = std::make_shared<ContOpening>();
+  const model::PoolShape whole = container->shape();
   handle->opening->container = std::move(container);
   handle->opening->shape = {
-      .domains = around->engine_count,
-      .targets = around->target_count - std::min(around->target_count, around->disabled_count),
+      .domains = whole.domains,
+      .targets = std::max(1u, whole.targets - std::min(whole.targets, around->disabled_count)),
       .redundancy_factor = static_cast<uint32_t>(number_of(about->props, DAOS_PROP_CO_REDUN_FAC))};
   if (info != nullptr) fill_info(*about, info);
   *coh = library().handles.insert(std::move(handle));

@@ -49,14 +49,14 @@ void fill_info(const client::PoolInfo& from, daos_pool_info_t* to) {
 /// The ranks that a query returns; for d_rank_list_free().
 d_rank_list_t* ranks_of(const client::PoolInfo& info, bool enabled) {
   auto* const list = static_cast<d_rank_list_t*>(std::calloc(1, sizeof(d_rank_list_t)));
-  if (list == nullptr || !enabled || info.engine_count == 0) return list;
-  list->rl_ranks = static_cast<d_rank_t*>(std::calloc(info.engine_count, sizeof(d_rank_t)));
+  if (list == nullptr || !enabled || info.ranks.empty()) return list;
+  list->rl_ranks = static_cast<d_rank_t*>(std::calloc(info.ranks.size(), sizeof(d_rank_t)));
   if (list->rl_ranks == nullptr) {
     std::free(list);
     return nullptr;
   }
-  list->rl_nr = info.engine_count;
-  for (uint32_t rank = 0; rank < list->rl_nr; ++rank) list->rl_ranks[rank] = rank;
+  list->rl_nr = static_cast<uint32_t>(info.ranks.size());
+  std::copy_n(info.ranks.begin(), list->rl_nr, list->rl_ranks);
   return list;
 }
 
@@ -124,7 +124,8 @@ Task<int> query_target_task(client::PoolPtr pool, uint32_t target, d_rank_t rank
   auto answer = co_await pool->query();
   if (!answer) co_return der_of(answer);
   const uint32_t engines = std::max(answer->engine_count, 1u);
-  if (rank >= engines || target >= answer->target_count / engines) co_return -DER_NONEXIST;
+  const bool known = std::ranges::find(answer->ranks, rank) != answer->ranks.end();
+  if (!known || target >= answer->target_count / engines) co_return -DER_NONEXIST;
   std::memset(info, 0, sizeof *info);
   info->ta_state = DAOS_TS_UP_IN;
   info->ta_space = space_of(*answer, answer->target_count);

@@ -56,7 +56,9 @@ FsResult<cairn::dfs::Roots> plan(daos_handle_t poh, const cairn::dfs::FormatOpti
     if (given->dpp_entries[i].dpe_type != DAOS_PROP_CO_REDUN_FAC) continue;
     demands[DAOS_PROP_CO_REDUN_FAC] = given->dpp_entries[i].dpe_val;
   }
-  return Mount::plan_roots(options, Mount::shape_of(info, demands));
+  // A container that is made now is on all of its pool.
+  const model::PoolShape whole{.domains = info.engine_count, .targets = info.target_count};
+  return Mount::plan_roots(options, Mount::shape_of(info, whole, demands));
 }
 
 /// Creates, opens read-write and fills. What was begun is taken back if a step fails.

@@ -24,6 +24,14 @@ class FakeSystem final : public System {
     return none<std::vector<EngineInfo>>();
   }
   Task<Result<void>> pool_destroy(std::string, bool) override { return none<void>(); }
+  Task<Result<void>> pool_set_props(std::string, Props) override { return none<void>(); }
+  Task<Result<void>> pool_extend(std::string, std::vector<uint32_t>) override {
+    return none<void>();
+  }
+  Task<Result<std::vector<RankResult>>> set_running(std::vector<uint32_t>, bool) override {
+    return none<std::vector<RankResult>>();
+  }
+  Task<Result<void>> storage_format(bool) override { return none<void>(); }
   Task<Result<PoolPtr>> pool_connect(std::string, Access) override { return none<PoolPtr>(); }
   Task<Result<PoolPtr>> pool_attach(uint64_t) override { return none<PoolPtr>(); }
   Uuid uuid() const override { return {}; }
@@ -83,6 +91,7 @@ class FakeContainer final : public Container {
   Pool& pool() override { return pool_; }
   const Uuid& uuid() const override { return uuid_; }
   Access access() const override { return Access::read_write; }
+  model::PoolShape shape() const override { return {}; }
   uint64_t handle_id() const override { return 1; }
   bool is_open() const override { return true; }
   Task<Result<void>> close() override { return FakeSystem::none<void>(); }

@@ -122,6 +122,7 @@ const char* state_name(client::EngineInfo::State state) {
   switch (state) {
     case client::EngineInfo::State::joined: return "Joined";
     case client::EngineInfo::State::starting: return "Starting";
+    case client::EngineInfo::State::await_format: return "AwaitFormat";
     case client::EngineInfo::State::away: break;
   }
   return "Stopped";

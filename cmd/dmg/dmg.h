@@ -1,5 +1,4 @@
-// The commands of dmg by resource. In one home there is one host, one engine (rank 0) and one
-// target.
+// The commands of dmg by resource. A system has one host yet.
 #pragma once
 
 #include <functional>
@@ -12,6 +11,7 @@ namespace cairn::tool {
 
 void add_pool_commands(Tool& tool);
 void add_system_commands(Tool& tool);
+void add_storage_commands(Tool& tool);
 /// Makes `command` the list of pools: `pool list` and `system list-pools` are one.
 void add_list_command(Command& command);
 
@@ -19,5 +19,13 @@ void add_list_command(Command& command);
 Outcome with_home(bool create, const std::string& doing,
                   const std::function<Outcome(client::System&)>& work);
 PoolFacts facts_of(const client::PoolInfo& pool);
+/// Of every pool.
+Result<std::vector<PoolFacts>> facts_of_all(client::System& system);
+/// Metadata is on devices of its own, not in a directory.
+bool has_md_on_ssd(client::System& system);
+/// Of the server, as the administrator named it; "localhost" for a home.
+std::string host_of_system();
+/// The same with its port.
+std::string server_of_system();
 
 }  // namespace cairn::tool

@@ -1,11 +1,15 @@
 // dmg pool create|list|query|destroy.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
 #include "cmd/dmg/dmg.h"
+#include "cmd/dmg/pool_props.h"
+#include "cmd/dmg/rank_set.h"
 #include "cmd/tool/format.h"
+#include "daos_prop.h"
 #include "model/label.h"
 
 namespace cairn::tool {
@@ -15,13 +19,6 @@ namespace {
 constexpr const char* kFamilies =
     "unsupported option combination, use (--scm-size and --nvme-size) or (--meta-size and "
     "--data-size) or (--size)";
-
-/// "unable to find pool service with label "x"", as scripts know it.
-std::string not_found(const std::string& pool) {
-  auto name = model::parse_name(pool);
-  return name && name->uuid ? "unable to find pool service with uuid " + to_string(*name->uuid)
-                            : "unable to find pool service with label \"" + pool + "\"";
-}
 
 struct CreateArguments {
   std::string label, size, scm, nvme, meta, data, ratio, properties, ranks, user, group, acl;
@@ -47,6 +44,9 @@ std::expected<Sizes, Failure> sizes_of(const CreateArguments& a) {
   const bool pmem = !a.scm.empty() || !a.nvme.empty();
   const bool ssd = !a.meta.empty() || !a.data.empty();
   if (static_cast<int>(automatic) + pmem + ssd != 1) return refuse(kFamilies);
+  if (a.rank_count != 0 && !a.ranks.empty()) {
+    return refuse("--nranks may not be mixed with --ranks");
+  }
   if (automatic && a.size.ends_with("%")) {
     if (a.rank_count != 0) return refuse("--size=% may not be mixed with --nranks");
     return refuse(
@@ -155,8 +155,55 @@ std::unexpected<Failure> create_failure(const Error& error, const CreateArgument
   }
 }
 
+/// What the system would refuse comes after the intro, as its answer would.
 std::expected<client::Props, Failure> properties_of(const CreateArguments& a, const Sizes& sizes,
-                                                    bool json);
+                                                    bool json) {
+  if (a.properties.empty()) return client::Props{};
+  auto props = parse_pool_props(a.properties);
+  if (!props) return std::unexpected(props.error());
+  const auto factor = props->find(DAOS_PROP_PO_REDUN_FAC);
+  if (factor == props->end()) return props;
+  const uint64_t wanted = std::get<uint64_t>(factor->second);
+  if (wanted == 0) return props;
+  if (!json) print_intro(sizes);
+  return failure("pool create failed",
+                 Fault{"server", 621,
+                       "pool redundancy factor " + std::to_string(wanted) + " requires at least " +
+                           std::to_string(wanted + 1) +
+                           " fault domains but only 1 are available",
+                       "retry the request with a lower redundancy factor or add more fault "
+                       "domains"});
+}
+
+/// The ranks that were asked for; none: all of them.
+std::expected<std::vector<uint32_t>, Failure> ranks_of(
+    const CreateArguments& a, const std::vector<client::EngineInfo>& engines) {
+  std::vector<uint32_t> out;
+  for (const client::EngineInfo& engine : engines) {
+    if (a.rank_count != 0 && out.size() < a.rank_count) out.push_back(engine.rank);
+  }
+  if (a.rank_count != 0 && out.size() != a.rank_count) {
+    return refuse("pool create failed: --nranks " + std::to_string(a.rank_count) +
+                  ": the system has " + std::to_string(engines.size()) + " ranks");
+  }
+  if (a.ranks.empty()) return out;
+  const auto named = parse_ranks(a.ranks);
+  if (!named) return refuse_ranks(a.ranks);
+  for (const uint32_t rank : *named) {
+    const bool known = std::ranges::any_of(
+        engines, [rank](const client::EngineInfo& engine) { return engine.rank == rank; });
+    if (!known) {
+      return failure("pool create failed",
+                     Fault{"server", 606, "pool request contains invalid rank: " + a.ranks,
+                           "retry the request with a valid set of ranks"});
+    }
+    out.push_back(rank);
+  }
+  return out;
+}
+
+Outcome created(client::System& system, const CreateArguments& a, const Sizes& sizes,
+                const Uuid& uuid);
 
 Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!model::check_label(a.label)) return refuse("invalid label \"" + a.label + "\"");
@@ -166,106 +213,78 @@ Outcome create(const Tool& tool, const CreateArguments& a) {
   if (!memory) return std::unexpected(memory.error());
   auto props = properties_of(a, *sizes, tool.json());
   if (!props) return std::unexpected(props.error());
-  if (!a.ranks.empty() && a.ranks != "0") {
-    if (!tool.json()) print_intro(*sizes);
-    return failure("pool create failed",
-                   Fault{"server", 606, "pool request contains invalid rank: " + a.ranks,
-                         "retry the request with a valid set of ranks"});
-  }
-  if (!sizes->automatic) {
-    std::fputs(
-        "NOTICE: dmg: the two tiers of a home are files of one directory; their sizes are added "
-        "up\n",
-        stderr);
+  if (!sizes->automatic && sizes->second == 0) {
+    std::fputs("NOTICE: Creating DAOS pool with only a single tier of storage\n", stderr);
   }
   if (!tool.json()) print_intro(*sizes);
   return with_home(true, "pool create failed", [&](client::System& system) -> Outcome {
-    auto uuid = system.context().run(
-        system.pool_create({.label = a.label,
-                            .bytes = sizes->total,
-                            .memory_bytes = memory->bytes,
-                            .memory_ratio = memory->ratio,
-                            .props = *props}));
+    const auto engines = system.context().run(system.engines());
+    if (!engines) return failure("pool create failed", engines.error());
+    auto ranks = ranks_of(a, *engines);
+    if (!ranks) return std::unexpected(ranks.error());
+    // Sizes of tiers are of each engine.
+    const uint64_t factor =
+        sizes->automatic ? 1 : ranks->empty() ? engines->size() : ranks->size();
+    auto uuid = system.context().run(system.pool_create(
+        {.label = a.label,
+         .bytes = sizes->total * factor,
+         .meta_bytes = sizes->automatic || sizes->second == 0 ? 0 : sizes->first * factor,
+         .memory_bytes = memory->bytes,
+         .memory_ratio = memory->ratio,
+         .props = *props,
+         .ranks = *ranks}));
     if (!uuid) return create_failure(uuid.error(), a, 16u << 20);
-    auto pools = system.context().run(system.pool_list());
-    if (!pools) return failure("pool create failed", pools.error());
-    PoolFacts facts;
-    for (const client::PoolInfo& pool : *pools) {
-      if (pool.uuid == *uuid) facts = facts_of(pool);
-    }
-    const auto tier = [&](int i) {
-      const uint64_t each = facts.tiers[i].total / std::max(1u, facts.engine_count);
-      return si_bytes(facts.tiers[i].total) + " (" + si_bytes(each) + " / rank)";
-    };
-    std::vector<std::pair<std::string, std::string>> rows{
-        {"UUID                 ", facts.uuid},
-        {"Service Leader       ", "0"},
-        {"Service Ranks        ", "0"},
-        {"Storage Ranks        ", ranks_text(facts)},
-        {"Total Size           ", si_bytes(facts.tiers[0].total + facts.tiers[1].total)},
-        {"Storage tier 0 (SCM) ", tier(0)},
-        {"Storage tier 1 (NVMe)", tier(1)}};
-    if (facts.memory_bytes != 0) {
-      const std::string each = si_bytes(facts.memory_bytes);
-      rows.emplace_back("Memory File Size     ", each + " (" + each + " / rank)");
-    }
-    const std::string text =
-        attributes("Pool created with " + ratio_text(*sizes) + " storage tier ratio", rows);
-    return Reply{text + "\n",
-                 {{"uuid", facts.uuid},
-                  {"svc_ldr", 0},
-                  {"svc_reps", Json::array({0})},
-                  {"tgt_ranks", ranks_json(facts)},
-                  {"tier_bytes", Json::array({facts.tiers[0].total, facts.tiers[1].total})},
-                  {"mem_file_bytes",
-                   facts.memory_bytes != 0 ? facts.memory_bytes : facts.tiers[0].total},
-                  {"md_on_ssd_active", false}}};
+    return created(system, a, *sizes, *uuid);
   });
 }
 
-constexpr const char* kSettable =
-    "checkpoint,checkpoint_freq,checkpoint_thresh,data_thresh,ec_cell_sz,ec_pda,global_version,"
-    "label,"
-    "perf_domain,rd_fac,reclaim,reintegration,rp_pda,scrub,scrub_freq,scrub_thresh,self_heal,space_"
-    "rb,"
-    "svc_list,svc_ops_enabled,svc_ops_entry_age,svc_rf,upgrade_status";
-
-/// Refuses what the system would refuse; that comes after the intro.
-std::expected<client::Props, Failure> properties_of(const CreateArguments& a, const Sizes& sizes,
-                                                    bool json) {
-  client::Props props;
-  if (a.properties.empty()) return props;
-  std::string problem;
-  const auto pairs = parse_pairs(a.properties, &problem);
-  if (!pairs) return refuse("invalid property " + problem);
-  for (const auto& [key, value] : *pairs) {
-    if (("," + std::string(kSettable) + ",").find("," + key + ",") == std::string::npos) {
-      return refuse("\"" + key + "\" is not a settable property (valid: " + kSettable + ")");
-    }
-    if (key == "rd_fac" || key == "rf") {
-      if (value == "0") continue;
-      if (!json) print_intro(sizes);
-      return failure(
-          "pool create failed",
-          Fault{"server", 621,
-                "pool redundancy factor " + value + " requires at least " +
-                    std::to_string(std::atoi(value.c_str()) + 1) +
-                    " fault domains but only 1 are available",
-                "retry the request with a lower redundancy factor or add more fault domains"});
-    }
-    return refuse("pool property \"" + key +
-                  "\" cannot be set yet: this version runs with its default");
+Outcome created(client::System& system, const CreateArguments& a, const Sizes& sizes,
+                const Uuid& uuid) {
+  auto found = facts_of_all(system);
+  if (!found) return failure("pool create failed", found.error());
+  PoolFacts facts;
+  for (const PoolFacts& pool : *found) {
+    if (pool.uuid == to_string(uuid)) facts = pool;
   }
-  return props;
+  // Who gave sizes of metadata and data thinks in those words.
+  facts.md_on_ssd |= !a.meta.empty();
+  const uint64_t engine_count = std::max(1u, facts.engine_count);
+  const auto tier = [&](int i) {
+    return si_bytes(facts.tiers[i].total) + " (" +
+           si_bytes(facts.tiers[i].total / engine_count) + " / rank)";
+  };
+  std::vector<std::pair<std::string, std::string>> rows{
+      {"UUID                 ", facts.uuid},
+      {"Service Leader       ", "0"},
+      {"Service Ranks        ", "0"},
+      {"Storage Ranks        ", ranks_text(facts)},
+      {"Total Size           ", si_bytes(facts.tiers[0].total + facts.tiers[1].total)},
+      {facts.md_on_ssd ? "Metadata Storage     " : "Storage tier 0 (SCM) ", tier(0)},
+      {facts.md_on_ssd ? "Data Storage         " : "Storage tier 1 (NVMe)", tier(1)}};
+  if (facts.memory_bytes != 0 || facts.md_on_ssd) {
+    const std::string each =
+        si_bytes(facts.memory_bytes != 0 ? facts.memory_bytes : facts.tiers[0].total);
+    rows.emplace_back("Memory File Size     ", each + " (" + each + " / rank)");
+  }
+  const std::string text =
+      attributes("Pool created with " + ratio_text(sizes) + " storage tier ratio", rows);
+  return Reply{text + "\n",
+               {{"uuid", facts.uuid},
+                {"svc_ldr", 0},
+                {"svc_reps", Json::array({0})},
+                {"tgt_ranks", ranks_json(facts)},
+                {"tier_bytes", Json::array({facts.tiers[0].total / engine_count,
+                                            facts.tiers[1].total / engine_count})},
+                {"mem_file_bytes",
+                 facts.memory_bytes != 0 ? facts.memory_bytes : facts.tiers[0].total},
+                {"md_on_ssd_active", facts.md_on_ssd}}};
 }
 
 Outcome list(PoolListOptions options) {
   return with_home(false, "list pools failed", [&](client::System& system) -> Outcome {
-    auto pools = system.context().run(system.pool_list());
-    if (!pools) return failure("list pools failed", pools.error());
-    std::vector<PoolFacts> facts;
-    for (const client::PoolInfo& pool : *pools) facts.push_back(facts_of(pool));
-    return Reply{pool_list_text(facts, options), pool_list_json(facts, options)};
+    auto facts = facts_of_all(system);
+    if (!facts) return failure("list pools failed", facts.error());
+    return Reply{pool_list_text(*facts, options), pool_list_json(*facts, options)};
   });
 }
 
@@ -274,15 +293,33 @@ Outcome query(const std::string& pool, PoolQueryOptions options, bool json) {
     auto connected = system.context().run(system.pool_connect(pool, client::Access::read_only));
     if (!connected && (connected.error().code() == Errc::nonexistent ||
                        connected.error().code() == Errc::invalid)) {
-      return refuse((json ? "" : "pool query failed: ") + not_found(pool));
+      return refuse((json ? "" : "pool query failed: ") + pool_not_found(pool));
     }
     if (!connected) return failure("pool query failed", connected.error());
     auto info = system.context().run((*connected)->query());
     (void)system.context().run((*connected)->disconnect());
     if (!info) return failure("pool query failed", info.error());
-    return Reply{pool_query_text(facts_of(*info), options),
-                 pool_query_json(facts_of(*info), options)};
+    PoolFacts facts = facts_of(*info);
+    facts.md_on_ssd = has_md_on_ssd(system);
+    return Reply{pool_query_text(facts, options), pool_query_json(facts, options)};
   });
+}
+
+Outcome extend(const Tool& tool, const std::string& pool, const std::string& text) {
+  const auto ranks = parse_ranks(text);
+  if (!ranks || ranks->empty()) return refuse_ranks(text);
+  Outcome outcome = with_home(false, "pool extend failed", [&](client::System& system) -> Outcome {
+    const auto found = find_pool(system, "pool extend failed", pool);
+    if (!found) return std::unexpected(found.error());
+    const auto done =
+        system.context().run(system.pool_extend(pool, {ranks->begin(), ranks->end()}));
+    if (!done) return failure("pool extend failed", done.error());
+    return Reply{"Extend command succeeded\n", nullptr};
+  });
+  if (!outcome && !tool.json()) {
+    std::printf("Extend command failed: %s\n", outcome.error().message.c_str());
+  }
+  return outcome;
 }
 
 Outcome destroy(const Tool& tool, const std::string& pool, bool recursive, bool force) {
@@ -290,7 +327,7 @@ Outcome destroy(const Tool& tool, const std::string& pool, bool recursive, bool 
     const auto gone = system.context().run(system.pool_destroy(pool, recursive || force));
     if (!gone &&
         (gone.error().code() == Errc::nonexistent || gone.error().code() == Errc::invalid)) {
-      return refuse("pool destroy failed: " + not_found(pool));
+      return refuse("pool destroy failed: " + pool_not_found(pool));
     }
     if (!gone) return failure("pool destroy failed", gone.error());
     return Reply{"Pool-destroy command succeeded\n", nullptr};
@@ -308,16 +345,16 @@ void add_create(Tool& tool) {
   app.add_option("pool_label", a->label, "Unique label: 1 to 127 of A-Z a-z 0-9 . _ : -")
       ->required();
   app.add_option("-z,--size", a->size, "Total bytes, metadata included (for example 2G, 500GiB)");
-  app.add_option("-s,--scm-size", a->scm, "Bytes of tier 0 (metadata)");
-  app.add_option("-n,--nvme-size", a->nvme, "Bytes of tier 1 (data)");
-  app.add_option("--meta-size", a->meta, "Bytes for metadata");
-  app.add_option("--data-size", a->data, "Bytes for data");
+  app.add_option("-s,--scm-size", a->scm, "Bytes of tier 0 (metadata) of each engine");
+  app.add_option("-n,--nvme-size", a->nvme, "Bytes of tier 1 (data) of each engine");
+  app.add_option("--meta-size", a->meta, "Bytes for metadata of each engine");
+  app.add_option("--data-size", a->data, "Bytes for data of each engine");
   app.add_option("-t,--tier-ratio", a->ratio, "Accepted; a home chooses the ratio");
   app.add_option("--mem-ratio", a->mem_ratio,
                  "Memory for metadata, in percent of its bytes on the medium");
   app.add_option("--mem-size", a->mem_size, "The same in bytes; without both, the home chooses");
-  app.add_option("-k,--nranks", a->rank_count, "Number of ranks; a pool has all of its home");
-  app.add_option("-r,--ranks", a->ranks, "Ranks; a pool has all of its home");
+  app.add_option("-k,--nranks", a->rank_count, "Number of ranks (default: all)");
+  app.add_option("-r,--ranks", a->ranks, "Ranks, such as 0-2,5 (default: all)");
   app.add_option("-v,--nsvc", a->replicas, "Accepted; a home has one service");
   app.add_option("-u,--user", a->user, "Owner; recorded by the home's file modes");
   app.add_option("-g,--group", a->group, "Owning group");
@@ -352,6 +389,13 @@ void add_pool_commands(Tool& tool) {
   query_command.run = [pool, query_options, &tool] {
     return query(*pool, *query_options, tool.json());
   };
+
+  Command& extend_command = tool.command("pool", "extend", {}, "Let more ranks join a pool");
+  auto ranks = std::make_shared<std::string>();
+  extend_command.app->add_option("pool_label_or_UUID", *pool, "The pool")->required();
+  extend_command.app->add_option("-r,--ranks", *ranks, "Ranks that join, such as 1-3")->required();
+  extend_command.run = [pool, ranks, &tool] { return extend(tool, *pool, *ranks); };
+  add_pool_prop_commands(tool);
 
   Command& destroy_command =
       tool.command("pool", "destroy", {}, "Destroy a pool and everything in it");

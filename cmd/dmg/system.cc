@@ -1,4 +1,4 @@
-// dmg system query|list-pools|leader-query and dmg storage query usage.
+// dmg system query|stop|start|list-pools.
 #include <unistd.h>
 
 #include <cctype>
@@ -10,6 +10,7 @@
 #include <set>
 
 #include "cmd/dmg/dmg.h"
+#include "cmd/dmg/rank_set.h"
 #include "cmd/tool/format.h"
 
 namespace cairn::tool {
@@ -33,28 +34,6 @@ Json no_members(Json providers) {
           {"sys_self_heal_policy", "exclude;pool_exclude;pool_rebuild"}};
 }
 
-/// "0-2,5" as numbers; nullopt: not such a list.
-std::optional<std::set<uint32_t>> parse_ranks(const std::string& text) {
-  std::set<uint32_t> out;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-    uint32_t first = 0, last = 0;
-    const char* const end = item.data() + item.size();
-    auto parsed = std::from_chars(item.data(), end, first);
-    last = first;
-    if (parsed.ec == std::errc() && parsed.ptr != end && *parsed.ptr == '-') {
-      parsed = std::from_chars(parsed.ptr + 1, end, last);
-    }
-    if (parsed.ec != std::errc() || parsed.ptr != end || last < first || last - first > 4096) {
-      return std::nullopt;
-    }
-    for (uint32_t rank = first; rank <= last; ++rank) out.insert(rank);
-  }
-  return out;
-}
-
 Outcome no_such_ranks(const std::set<uint32_t>& ranks, bool json) {
   std::string list;
   for (const uint32_t rank : ranks) list += (list.empty() ? "" : ",") + std::to_string(rank);
@@ -72,6 +51,7 @@ const char* state_of(const client::EngineInfo& engine) {
   switch (engine.state) {
     case client::EngineInfo::State::joined: return "Joined";
     case client::EngineInfo::State::starting: return "Starting";
+    case client::EngineInfo::State::await_format: return "AwaitFormat";
     case client::EngineInfo::State::away: break;
   }
   return "Stopped";
@@ -103,19 +83,6 @@ Json member_json(const client::EngineInfo& engine, const std::string& address) {
           {"last_update", ""}};
 }
 
-/// One row for ranks of one state: "0-2".
-std::string rank_ranges(const std::vector<uint32_t>& ranks) {
-  std::string out;
-  for (size_t i = 0; i < ranks.size();) {
-    size_t end = i + 1;
-    while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
-    out += (out.empty() ? "" : ",") + std::to_string(ranks[i]);
-    if (end - i > 1) out += "-" + std::to_string(ranks[end - 1]);
-    i = end;
-  }
-  return out.find_first_of(",-") == std::string::npos ? out : "[" + out + "]";
-}
-
 Outcome show(const QueryArguments& a, const std::vector<client::EngineInfo>& engines) {
   Json members = Json::array();
   std::map<std::string, std::vector<uint32_t>> by_state;
@@ -132,7 +99,7 @@ Outcome show(const QueryArguments& a, const std::vector<client::EngineInfo>& eng
     text = table({"Rank", "UUID", "Control Address", "Fault Domain", "State", "Reason"}, rows);
   } else {
     rows.clear();
-    for (const auto& [state, ranks] : by_state) rows.push_back({rank_ranges(ranks), state});
+    for (const auto& [state, ranks] : by_state) rows.push_back({ranks_text(ranks), state});
     text = table({"Rank", "State"}, rows);
   }
   return Reply{text + "\n",
@@ -143,12 +110,7 @@ Outcome show(const QueryArguments& a, const std::vector<client::EngineInfo>& eng
 
 Outcome query(const QueryArguments& a, bool json) {
   const auto ranks = parse_ranks(a.ranks);
-  if (!ranks) {
-    return refuse(
-        "invalid argument for flag `-r, --ranks' (expected ui.RankSetFlag): creating "
-        "numeric set from \"[" +
-        a.ranks + "]\": unexpected alphabetic character(s)");
-  }
+  if (!ranks) return refuse_ranks(a.ranks);
   return with_home(false, "system query failed", [&](client::System& system) -> Outcome {
     const auto engines = system.context().run(system.engines());
     if (!engines) return failure("system query failed", engines.error());
@@ -166,42 +128,80 @@ Outcome query(const QueryArguments& a, bool json) {
   });
 }
 
-Outcome usage() {
-  return with_home(false, "storage query usage failed", [](client::System& system) -> Outcome {
-    auto pools = system.context().run(system.pool_list());
-    if (!pools) return failure("storage query usage failed", pools.error());
-    PoolFacts::Tier tiers[2];
-    for (const client::PoolInfo& pool : *pools) {
-      const PoolFacts facts = facts_of(pool);
-      for (int i = 0; i < 2; ++i) {
-        tiers[i].total += facts.tiers[i].total;
-        tiers[i].free += facts.tiers[i].free;
-      }
-    }
-    std::vector<std::string> row{host_name()};
-    Json namespaces = Json::array();
-    for (int i = 0; i < 2; ++i) {
-      const auto& t = tiers[i];
-      row.insert(
-          row.end(),
-          {si_bytes(t.total), si_bytes(t.free),
-           t.total == 0 ? "N/A" : std::to_string((t.total - t.free) * 100 / t.total) + " %"});
-      namespaces.push_back({{"tier", i},
-                            {"total_bytes", t.total},
-                            {"avail_bytes", t.free},
-                            {"usable_bytes", t.free}});
-    }
-    const Json storage{{"nvme_devices", nullptr},   {"scm_modules", nullptr},
-                       {"scm_namespaces", nullptr}, {"scm_mount_points", nullptr},
-                       {"smd_info", nullptr},       {"reboot_required", false},
-                       {"home_tiers", namespaces}};
-    return Reply{table({"Hosts", "SCM-Total", "SCM-Free", "SCM-Used", "NVMe-Total", "NVMe-Free",
-                        "NVMe-Used"},
-                       {row}) +
-                     "\n",
-                 {{"host_errors", Json::object()},
-                  {"HostStorage", {{"0", {{"storage", storage}, {"hosts", host_name()}}}}}}};
+/// The services have one replica: whoever answers.
+Outcome leader_query(bool down_only) {
+  return with_home(false, "system leader-query failed", [=](client::System& system) -> Outcome {
+    const auto engines = system.context().run(system.engines());
+    if (!engines) return failure("system leader-query failed", engines.error());
+    const std::string leader = server_of_system();
+    const Json json{{"current_leader", leader},
+                    {"replicas", Json::array({leader})},
+                    {"down_replicas", nullptr}};
+    if (down_only) return Reply{"  Unresponsive Replicas: \n", json};
+    return Reply{"Current Leader: " + leader + "\n   Replica Set: " + leader +
+                     "\n  Unresponsive Replicas: \n",
+                 json};
   });
+}
+
+struct RunArguments {
+  std::string ranks;
+  bool ignored = false;
+};
+
+/// A row for ranks with one result: "[0-2]".
+Outcome results_of(const std::vector<client::RankResult>& results, bool run) {
+  const char* const action = run ? "start" : "stop";
+  std::map<std::string, std::vector<uint32_t>> by_result;
+  Json list = Json::array();
+  size_t errors = 0;
+  for (const client::RankResult& result : results) {
+    const bool failed = result.error != Errc::ok;
+    errors += failed ? 1 : 0;
+    by_result[failed ? result.text : "OK"].push_back(result.rank);
+    list.push_back({{"Addr", host_of_system()},
+                    {"Rank", result.rank},
+                    {"Action", action},
+                    {"Errored", failed},
+                    {"Msg", result.text},
+                    {"state", failed ? "unknown" : run ? "joined" : "stopped"}});
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [text, ranks] : by_result) rows.push_back({ranks_text(ranks), action, text});
+  const std::string text = table({"Rank", "Operation", "Result"}, rows) + "\n";
+  if (errors == 0) return Reply{text, {{"Results", list}}};
+  std::fputs(text.c_str(), stderr);
+  return std::unexpected(Failure{"system " + std::string(action) + " failed: " +
+                                     std::to_string(errors) + " ranks had errors",
+                                 kStatusMisc, {}, {{"Results", list}}});
+}
+
+Outcome set_running(const RunArguments& a, bool run) {
+  const auto ranks = parse_ranks(a.ranks);
+  if (!ranks) return refuse_ranks(a.ranks);
+  const std::string doing = run ? "system start failed" : "system stop failed";
+  return with_home(false, doing, [&](client::System& system) -> Outcome {
+    const auto done =
+        system.context().run(system.set_running({ranks->begin(), ranks->end()}, run));
+    if (done) return results_of(*done, run);
+    if (done.error().code() == Errc::nonexistent) {
+      return refuse(doing + ": non-existent ranks " + a.ranks);
+    }
+    if (done.error().code() == Errc::not_supported) {
+      return refuse(doing + ": the home is opened by this process; serve it first (cairn up)");
+    }
+    return failure(doing, done.error());
+  });
+}
+
+void add_running(Tool& tool, const char* name, const char* title, bool run) {
+  Command& command = tool.command("system", name, {}, title);
+  auto a = std::make_shared<RunArguments>();
+  command.app->add_option("-r,--ranks", a->ranks, "Only these ranks (default: all)");
+  command.app->add_flag("--force", a->ignored, "Accepted; what is under way ends first");
+  command.app->add_flag("--ignore-admin-excluded", a->ignored,
+                        "Accepted; none can be excluded yet");
+  command.run = [a, run] { return set_running(*a, run); };
 }
 
 }  // namespace
@@ -217,12 +217,12 @@ void add_system_commands(Tool& tool) {
   query_command.run = [a, &tool] { return query(*a, tool.json()); };
 
   add_list_command(tool.command("system", "list-pools", {}, "List pools"));
-
-  tool.resource("storage", {}, "Storage");
-  Command& storage_query = tool.command("storage", "query", {}, "Ask about storage: usage");
-  CLI::App* usage_app = storage_query.app->add_subcommand("usage", "Space by tier");
-  usage_app->fallthrough();
-  tool.adopt(usage_app).run = usage;
+  auto down_only = std::make_shared<bool>(false);
+  Command& leader = tool.command("system", "leader-query", {}, "Show who leads the services");
+  leader.app->add_flag("-N,--down-replicas", *down_only, "Only replicas that do not answer");
+  leader.run = [down_only] { return leader_query(*down_only); };
+  add_running(tool, "stop", "Stop engines; their data waits for dmg system start", false);
+  add_running(tool, "start", "Start engines that were stopped or have died", true);
 }
 
 }  // namespace cairn::tool

@@ -32,6 +32,13 @@ service::Targets targets_of(const AdminRequest& request) {
   return out;
 }
 
+service::ShardSizes sizes_of(const AdminRequest& request) {
+  return {.wal_bytes = request.wal_bytes,
+          .meta_bytes = request.meta_bytes,
+          .data_bytes = request.data_bytes,
+          .memory_bytes = request.memory_bytes};
+}
+
 service::Grant grant_of(const wire::AdminHandle& handle) {
   return {.pool = handle.pool,
           .container = handle.container,
@@ -182,6 +189,7 @@ Task<Result<AdminReply>> AdminServer::run(uint64_t session, AdminRequest request
       co_return reply;
     }
     case AdminVerb::create_pool:
+    case AdminVerb::extend_pool:
     case AdminVerb::open_pool:
     case AdminVerb::settle_pool:
     case AdminVerb::close_pool:
@@ -200,11 +208,9 @@ Task<Result<AdminReply>> AdminServer::run_pool(AdminRequest request) {
   const Uuid pool = request.pool;
   switch (request.verb) {
     case AdminVerb::create_pool:
-      return plain(shards.create_pool(pool, targets_of(request),
-                                      {.wal_bytes = request.wal_bytes,
-                                       .meta_bytes = request.meta_bytes,
-                                       .data_bytes = request.data_bytes,
-                                       .memory_bytes = request.memory_bytes}));
+      return plain(shards.create_pool(pool, targets_of(request), sizes_of(request)));
+    case AdminVerb::extend_pool:
+      return plain(shards.extend_pool(pool, targets_of(request), sizes_of(request)));
     case AdminVerb::open_pool:
       return plain(shards.open_pool(pool, targets_of(request), request.memory_bytes));
     case AdminVerb::settle_pool: return plain(shards.settle_pool(pool));

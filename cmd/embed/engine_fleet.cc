@@ -16,6 +16,10 @@ bool is_away(const Result<T>& done) {
   return !done && done.error().code() == Errc::unreachable;
 }
 
+std::unexpected<Error> stopped() {
+  return fail(Errc::unreachable, "engine: an administrator has stopped it");
+}
+
 Task<Result<void>> freeze_one(ShardHost& host, Uuid pool, uint32_t container,
                               model::Epoch& newest) {
   CO_TRY(epoch, co_await host.freeze_container(pool, container));
@@ -29,6 +33,7 @@ EngineFleet::EngineFleet(Reactor& reactor, std::vector<ShardHost*> engines, uint
                          std::function<void(const char*)> at_step)
     : reactor_(reactor),
       engines_(std::move(engines)),
+      stopped_(engines_.size()),
       target_count_(target_count),
       at_step_(std::move(at_step)) {
   CHECK(!engines_.empty());
@@ -40,12 +45,21 @@ Task<Result<void>> EngineFleet::each(const char* name, After after, Ask ask) {
   Result<void> first;
   for (size_t rank = 0; rank < engines_.size(); ++rank) {
     if (rank != 0 && at_step_) at_step_(name);
-    const Result<void> done = co_await ask(*engines_[rank]);
+    Result<void> done = stopped();
+    if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
     if (done || (after == After::overlook && is_away(done))) continue;
     if (first) first = done;
     if (after != After::go_on) break;
   }
   co_return first;
+}
+
+std::vector<ShardHost*> EngineFleet::running() const {
+  std::vector<ShardHost*> out;
+  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+    if (!stopped_[rank]) out.push_back(engines_[rank]);
+  }
+  return out;
 }
 
 Task<Result<void>> EngineFleet::ready() {
@@ -56,6 +70,13 @@ Task<Result<void>> EngineFleet::create_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
   return each("engine.create", After::stop, [pool, targets, sizes](ShardHost& host) {
     return host.create_pool(pool, targets, sizes);
+  });
+}
+
+Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
+                                            service::ShardSizes sizes) {
+  return each("engine.extend", After::stop, [pool, targets, sizes](ShardHost& host) {
+    return host.extend_pool(pool, targets, sizes);
   });
 }
 
@@ -97,9 +118,11 @@ Task<Result<void>> EngineFleet::destroy_container(Uuid pool, uint32_t container)
 
 /// At once: a freeze does not last long.
 Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t container) {
+  const std::vector<ShardHost*> hosts = running();
+  if (hosts.size() != engines_.size()) co_return stopped();
   model::Epoch newest = 0;
   std::vector<Task<Result<void>>> tasks;
-  for (ShardHost* const host : engines_) {
+  for (ShardHost* const host : hosts) {
     tasks.push_back(freeze_one(*host, pool, container, newest));
   }
   CO_TRY(frozen, co_await run_all(reactor_, std::move(tasks), engines_.size()));
@@ -107,7 +130,7 @@ Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t con
 }
 
 Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container) {
-  for (ShardHost* const host : engines_) co_await host->unfreeze_container(pool, container);
+  for (ShardHost* const host : running()) co_await host->unfreeze_container(pool, container);
 }
 
 Task<Result<void>> EngineFleet::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
@@ -126,7 +149,7 @@ Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
 Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container) {
   std::map<model::Epoch, size_t> holders;  // that hold it on all of their shards
   size_t asked = 0;
-  for (ShardHost* const host : engines_) {
+  for (ShardHost* const host : running()) {
     const auto held = co_await host->snapshots(pool, container);
     if (is_away(held)) continue;
     if (!held) co_return fail(held.error());
@@ -152,7 +175,8 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
 Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
   service::ShardSpace sum;
   for (size_t rank = 0; rank < engines_.size(); ++rank) {
-    const auto asked = co_await engines_[rank]->space(pool);
+    Result<service::ShardSpace> asked = stopped();
+    if (!stopped_[rank]) asked = co_await engines_[rank]->space(pool);
     if (is_away(asked)) {
       sum.targets_away += target_count_;
       continue;
@@ -170,21 +194,25 @@ Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
 
 std::vector<wire::EngineInfo> EngineFleet::engines() const {
   std::vector<wire::EngineInfo> out;
-  for (const ShardHost* const host : engines_) {
-    for (wire::EngineInfo& info : host->engines()) out.push_back(std::move(info));
+  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+    for (wire::EngineInfo& info : engines_[rank]->engines()) {
+      if (stopped_[rank]) info.state = wire::EngineState::away;
+      out.push_back(std::move(info));
+    }
   }
   return out;
 }
 
 Task<std::vector<wire::DeviceReply>> EngineFleet::devices() {
   std::vector<wire::DeviceReply> out;
-  for (ShardHost* const host : engines_) {
+  for (ShardHost* const host : running()) {
     for (wire::DeviceReply& device : co_await host->devices()) out.push_back(std::move(device));
   }
   co_return out;
 }
 
 Result<wire::HandleRef> EngineFleet::grant(const service::Grant& grant) {
+  if (stopped_.front()) return stopped();
   return engines_.front()->grant(grant);
 }
 

@@ -19,8 +19,13 @@ class EngineFleet final : public service::ShardHost {
   EngineFleet(Reactor& reactor, std::vector<service::ShardHost*> engines, uint32_t target_count,
               std::function<void(const char*)> at_step);
 
+  /// An engine in this process that an administrator has stopped is away.
+  void set_stopped(uint32_t rank, bool stopped) { stopped_.at(rank) = stopped; }
+
   Task<Result<void>> ready() override;
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
+                                 service::ShardSizes sizes) override;
+  Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
   Task<Result<void>> settle_pool(Uuid pool) override;
@@ -54,9 +59,12 @@ class EngineFleet final : public service::ShardHost {
   };
   template <class Ask>
   Task<Result<void>> each(const char* name, After after, Ask ask);
+  /// Those that have not been stopped.
+  std::vector<service::ShardHost*> running() const;
 
   Reactor& reactor_;
   const std::vector<service::ShardHost*> engines_;
+  std::vector<bool> stopped_;  // by rank
   const uint32_t target_count_;
   const std::function<void(const char*)> at_step_;
 };

@@ -102,8 +102,9 @@ Task<Result<void>> HomeGraph::open_config(bool fresh, std::vector<client::HomeDe
   if (fresh) {
     CO_TRY(removed, remove_tree(directory));   // of an interrupted creation
     CO_TRY(made, make_directory(directory));
-    CO_TRY(old, remove_tree(path_ + "/storage"));
-    CO_TRY(devices, co_await Storage::prepare(*reactor_, path_, file_.uuid, std::move(wishes)));
+    for (uint32_t rank = 0; rank < file_.engine_count; ++rank) {
+      CO_TRY(devices, co_await prepare_engine(*reactor_, path_, rank, file_.uuid, wishes));
+    }
     CO_TRY(files, co_await create_blob_files(*reactor_, directory, kConfigSizes));
     config_files_ = std::move(files);
     auto config = co_await service::EmbeddedConfigStore::create(
@@ -160,6 +161,7 @@ void HomeGraph::make_service(const GraphOptions& options) {
       service::ServiceOptions{.targets = std::move(targets),
                               .read_only = options.home.read_only,
                               .keep_handles = options.keep_handles,
+                              .set_running = options.set_running,
                               .at_step = options.at_step});
   engine().set_control([this](engine::ControlCall call) {
     return service_->handle({.session = call.session,

@@ -32,6 +32,8 @@ struct GraphOptions {
                                                   // processes: remotes()
   Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
+  /// service::ServiceOptions::set_running
+  std::function<Task<std::vector<wire::RankResult>>(std::vector<uint32_t>, bool)> set_running = {};
   std::function<void(const char*)> at_step = {};  // service::ServiceOptions::at_step
 };
 
@@ -46,6 +48,7 @@ class HomeGraph {
   HomeShards& shards(uint32_t rank = 0) { return engines_.at(rank)->shards(); }
   service::EmbeddedConfigStore& config() { return *config_; }
   service::Service& service() { return *service_; }
+  EngineFleet& fleet() { return *fleet_; }
   engine::Engine& engine(uint32_t rank = 0) { return engines_.at(rank)->engine(); }
   fabric::InprocTransport& transport() { return *transport_; }
   const Uuid& system() const { return file_.uuid; }

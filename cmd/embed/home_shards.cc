@@ -69,14 +69,19 @@ Task<Result<void>> HomeShards::open_shard(Uuid pool, uint32_t target, uint64_t m
   co_return Result<void>{};
 }
 
+void HomeShards::set_ranks(const Uuid& pool, const service::Targets& targets) {
+  std::vector<uint32_t> ranks;
+  for (const model::TargetId& target : targets) ranks.push_back(target.rank);
+  std::ranges::sort(ranks);
+  const auto rest = std::ranges::unique(ranks);
+  ranks.erase(rest.begin(), rest.end());
+  pools_[pool].ranks = ranks;
+  engine_.set_ranks(pool, std::move(ranks));
+}
+
 void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
-  OpenPool& open = pools_[pool];
-  for (const model::TargetId& target : targets) open.ranks.push_back(target.rank);
-  std::ranges::sort(open.ranks);
-  const auto rest = std::ranges::unique(open.ranks);
-  open.ranks.erase(rest.begin(), rest.end());
-  engine_.set_ranks(pool, open.ranks);
-  for (const auto& [target, one] : open.shards) engine_.add_shard(pool, target, *one.shard);
+  set_ranks(pool, targets);
+  for (const auto& [target, one] : pools_[pool].shards) engine_.add_shard(pool, target, *one.shard);
 }
 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
@@ -88,6 +93,26 @@ Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
     CO_TRY(made, co_await create_shard(pool, target, sizes));
   }
   serve(pool, targets);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> HomeShards::extend_pool(Uuid pool, service::Targets targets,
+                                           service::ShardSizes sizes) {
+  CO_TRY(indexes, mine(targets));
+  const auto found = pools_.find(pool);
+  if (found == pools_.end()) co_return fail(Errc::nonexistent, "pool: not open");
+  if (found->second.shards.empty() && !indexes.empty()) {
+    CO_TRY(emptied, co_await storage_.remove(pool));
+  }
+  for (const uint32_t target : indexes) {
+    // The pool may have been closed meanwhile.
+    if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open any more");
+    if (pools_[pool].shards.contains(target)) continue;
+    step("target.extend");
+    CO_TRY(made, co_await create_shard(pool, target, sizes));
+    engine_.add_shard(pool, target, *pools_[pool].shards[target].shard);
+  }
+  set_ranks(pool, targets);
   co_return Result<void>{};
 }
 
@@ -227,7 +252,10 @@ Task<std::vector<wire::DeviceReply>> HomeShards::devices() {
     out.push_back({.path = std::move(device.path),
                    .roles = std::move(device.roles),
                    .total_bytes = device.total_bytes,
-                   .free_bytes = device.free_bytes});
+                   .free_bytes = device.free_bytes,
+                   .rank = options_.rank,
+                   .uuid = device.uuid,
+                   .directory = device.directory});
   }
   co_return out;
 }

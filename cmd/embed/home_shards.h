@@ -32,6 +32,8 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> ready() override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
+  Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
+                                 service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
   Task<Result<void>> settle_pool(Uuid pool) override;
   Task<Result<void>> close_pool(Uuid pool) override;
@@ -81,6 +83,7 @@ class HomeShards final : public service::ShardHost {
   engine::HandleSpec spec_of(const service::Grant& grant) const;
   Task<Result<void>> create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes);
   Task<Result<void>> open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes);
+  void set_ranks(const Uuid& pool, const service::Targets& targets);
   void serve(const Uuid& pool, const service::Targets& targets);
   /// @error nonexistent  the pool is not open
   Result<std::vector<AtTarget>> shards_of(const Uuid& pool) const;

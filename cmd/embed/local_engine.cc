@@ -17,6 +17,18 @@ std::string engine_directory(const std::string& home, uint32_t rank) {
   return rank == 0 ? home : home + "/engines/" + std::to_string(rank);
 }
 
+Task<Result<void>> prepare_engine(Reactor& reactor, std::string home, uint32_t rank, Uuid home_id,
+                                  std::vector<client::HomeDevice> devices) {
+  std::erase_if(devices, [rank](const client::HomeDevice& each) { return each.engine != rank; });
+  const std::string directory = engine_directory(home, rank);
+  if (rank != 0) {
+    CO_TRY(all, make_directory(home + "/engines"));
+    CO_TRY(own, make_directory(directory));
+  }
+  CO_TRY(old, remove_tree(directory + "/storage"));
+  co_return co_await Storage::prepare(reactor, directory, home_id, std::move(devices));
+}
+
 Task<Result<std::unique_ptr<LocalEngine>>> LocalEngine::open(Reactor& reactor,
                                                              LocalEngineOptions options) {
   std::unique_ptr<LocalEngine> out(new LocalEngine);

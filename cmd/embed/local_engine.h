@@ -17,6 +17,11 @@ namespace cairn::embed {
 /// The directory of an engine: the first one's is the home itself.
 std::string engine_directory(const std::string& home, uint32_t rank);
 
+/// Part of making a home: the engine's directory, and those of the devices that are its own. What
+/// an interrupted attempt left goes first.
+Task<Result<void>> prepare_engine(Reactor& reactor, std::string home, uint32_t rank, Uuid home_id,
+                                  std::vector<client::HomeDevice> devices);
+
 struct LocalEngineOptions {
   std::string home;
   HomeFile file;

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -60,11 +61,17 @@ Result<std::unique_ptr<System>> connect_server(const std::string& server,
     return fail(Errc::invalid, "home: CAIRN_SERVER is malformed");
   }
   std::string file = from_environment("CAIRN_TOKEN");
-  if (file.empty()) {
+  const bool named = !file.empty();
+  if (!named) {
     TRY(path, embed::resolve_home(home));
     file = path + "/token";
   }
-  TRY(token, embed::read_token(file));
+  // A system of daos_server asks for none.
+  fabric::Token token{};
+  if (named || access(file.c_str(), F_OK) == 0) {
+    TRY(read, embed::read_token(file));
+    token = read;
+  }
   auto addresses = resolve_blocking(*address);
   if (!addresses) {
     report(Severity::error, "CAIRN_SERVER: '" + server + "': " + addresses.error().what());
@@ -74,16 +81,43 @@ Result<std::unique_ptr<System>> connect_server(const std::string& server,
   if (!graph) {
     const bool stranger = graph.error().code() == Errc::no_perm;
     report(Severity::error, server + ": cannot connect: " + graph.error().what() +
-                                (stranger ? "; its home has another token than " + file
+                                (stranger ? "; its home has another token than " + file +
+                                                ", or that is not there: copy it, or name it with "
+                                                "CAIRN_TOKEN"
                                           : "; is it up (cairn up --listen " + server + ")?"));
     return fail(graph.error());
   }
   return embed::make_system(std::move(*graph));
 }
 
+/// Servers that ask for no token.
+Result<std::unique_ptr<System>> connect_servers(const std::vector<std::string>& servers) {
+  Error last(Errc::unreachable, "home: no server is named");
+  for (const std::string& server : servers) {
+    const auto address = parse_address("tcp:" + server);
+    auto addresses = address ? resolve_blocking(*address)
+                             : Result<std::vector<Address>>(fail(address.error()));
+    if (!addresses) {
+      report(Severity::error, server + ": " + addresses.error().what());
+      last = addresses.error();
+      continue;
+    }
+    auto graph = embed::ClientGraph::open_at(std::move(*addresses), {});
+    if (graph) return embed::make_system(std::move(*graph));
+    last = graph.error();
+    const bool stranger = last.code() == Errc::no_perm;
+    report(Severity::error,
+           server + ": cannot connect: " + last.what() +
+               (stranger ? "; its home asks for a token: set CAIRN_SERVER and CAIRN_TOKEN"
+                         : "; is daos_server running there, with this port?"));
+  }
+  return fail(last);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<System>> open_home(HomeOptions options) {
+  if (!options.servers.empty()) return connect_servers(options.servers);
   TRY(mode, mode_of(options));
   const std::string server = from_environment("CAIRN_SERVER");
   if (!server.empty() && mode != HomeMode::embed) return connect_server(server, options.path);
@@ -116,10 +150,16 @@ Result<void> make_home(const std::string& path, HomeLayout layout) {
     report(Severity::error, resolved + ": a home has 1 to 64 engines");
     return fail(Errc::invalid, "home: a home has 1 to 64 engines");
   }
-  if (layout.engines != 1 && !layout.devices.empty()) {
-    report(Severity::error, resolved + ": several engines keep their blobs in the home; leave out "
-                                       "the devices, or make one engine with several targets");
-    return fail(Errc::not_supported, "home: devices are for homes of one engine");
+  for (uint32_t rank = 0; !layout.devices.empty() && rank < layout.engines; ++rank) {
+    if (std::ranges::any_of(layout.devices, [rank](const HomeDevice& device) {
+          return device.engine == rank;
+        })) {
+      continue;
+    }
+    report(Severity::error, resolved + ": engine " + std::to_string(rank) + " has no device; give "
+                                       "each its own, make one engine with several targets, or "
+                                       "describe them to daos_server");
+    return fail(Errc::not_supported, "home: an engine without a device beside some with devices");
   }
   HomeOptions options;
   options.path = resolved;

@@ -34,6 +34,16 @@ AdminRequest about_targets(AdminVerb verb, const Uuid& pool, const service::Targ
   return out;
 }
 
+AdminRequest about_shards(AdminVerb verb, Uuid pool, const service::Targets& targets,
+                          const service::ShardSizes& sizes) {
+  AdminRequest request = about_targets(verb, pool, targets);
+  request.wal_bytes = sizes.wal_bytes;
+  request.meta_bytes = sizes.meta_bytes;
+  request.data_bytes = sizes.data_bytes;
+  request.memory_bytes = sizes.memory_bytes;
+  return request;
+}
+
 wire::AdminHandle handle_of(const service::Grant& grant, wire::HandleRef handle) {
   return {.index = handle.index,
           .generation = handle.generation,
@@ -77,7 +87,9 @@ Task<Result<void>> RemoteShards::command(AdminRequest request) {
 
 Task<Result<void>> RemoteShards::ready() {
   const Instant give_up = reactor_.clock().now() + patience_ns_;
-  while (!serves() && reactor_.clock().now() < give_up) co_await reactor_.sleep(kLookAgain);
+  while (!serves() && !stopped_ && reactor_.clock().now() < give_up) {
+    co_await reactor_.sleep(kLookAgain);
+  }
   if (!serves()) {
     co_return fail(Errc::unreachable, "engine: one of the home's engines is away; try again later");
   }
@@ -86,12 +98,12 @@ Task<Result<void>> RemoteShards::ready() {
 
 Task<Result<void>> RemoteShards::create_pool(Uuid pool, service::Targets targets,
                                              service::ShardSizes sizes) {
-  AdminRequest request = about_targets(AdminVerb::create_pool, pool, targets);
-  request.wal_bytes = sizes.wal_bytes;
-  request.meta_bytes = sizes.meta_bytes;
-  request.data_bytes = sizes.data_bytes;
-  request.memory_bytes = sizes.memory_bytes;
-  return command(std::move(request));
+  return command(about_shards(AdminVerb::create_pool, pool, targets, sizes));
+}
+
+Task<Result<void>> RemoteShards::extend_pool(Uuid pool, service::Targets targets,
+                                             service::ShardSizes sizes) {
+  return command(about_shards(AdminVerb::extend_pool, pool, targets, sizes));
 }
 
 Task<Result<void>> RemoteShards::open_pool(Uuid pool, service::Targets targets,

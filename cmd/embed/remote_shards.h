@@ -21,11 +21,15 @@ class RemoteShards final : public service::ShardHost {
   void serve();
   /// It is gone.
   void leave();
+  /// An administrator has stopped it: nobody need wait for it.
+  void set_stopped(bool stopped) { stopped_ = stopped; }
   bool serves() const { return info_.state == wire::EngineState::joined; }
   bool is_there() const { return info_.state != wire::EngineState::away; }
 
   Task<Result<void>> ready() override;
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
+                                 service::ShardSizes sizes) override;
+  Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
   Task<Result<void>> settle_pool(Uuid pool) override;
@@ -60,6 +64,7 @@ class RemoteShards final : public service::ShardHost {
   AdminLink& link_;
   const uint32_t rank_;
   const Duration patience_ns_;
+  bool stopped_ = false;
   wire::EngineInfo info_{.rank = rank_, .state = wire::EngineState::away};
 };
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -70,8 +71,26 @@ struct SpawnPlan {
   }
 };
 
+/// Borrowed from `more` and from this process.
+std::vector<char*> environment_with(const std::vector<std::string>& more) {
+  std::vector<char*> out;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view whole(*each);
+    const std::string_view name = whole.substr(0, whole.find('='));
+    const bool given = std::ranges::any_of(more, [name](const std::string& pair) {
+      return std::string_view(pair).substr(0, pair.find('=')) == name;
+    });
+    if (!given) out.push_back(*each);
+  }
+  for (const std::string& pair : more) out.push_back(const_cast<char*>(pair.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
 /// Signals are as in a fresh process; of the descriptors, what `plan` says up to 2.
-int spawn(SpawnPlan& plan, const std::vector<std::string>& words, short flags, pid_t* child) {
+/// @param env  beside or instead of what this process has
+int spawn(SpawnPlan& plan, const std::vector<std::string>& words,
+          const std::vector<std::string>& env, short flags, pid_t* child) {
   posix_spawn_file_actions_addopen(&plan.files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&plan.files, 3);
   sigset_t none, all;
@@ -85,7 +104,8 @@ int spawn(SpawnPlan& plan, const std::vector<std::string>& words, short flags, p
   std::vector<char*> args;
   for (const std::string& word : words) args.push_back(const_cast<char*>(word.c_str()));
   args.push_back(nullptr);
-  return posix_spawn(child, args[0], &plan.files, &plan.attributes, args.data(), environ);
+  std::vector<char*> variables = environment_with(env);
+  return posix_spawn(child, args[0], &plan.files, &plan.attributes, args.data(), variables.data());
 }
 
 std::string read_line(int fd) {
@@ -139,7 +159,7 @@ Result<Started> start_server(const std::string& program, const std::string& home
   words.insert(words.end(), options.begin(), options.end());
   SpawnPlan plan;
   posix_spawn_file_actions_adddup2(&plan.files, pipe_fds[1], 1);
-  const int error = spawn(plan, words, 0, &child);
+  const int error = spawn(plan, words, {}, 0, &child);
   ::close(pipe_fds[1]);
   if (error != 0) {
     ::close(pipe_fds[0]);
@@ -157,16 +177,18 @@ Result<Started> start_server(const std::string& program, const std::string& home
 }
 
 Result<int> start_program(const std::string& program, const std::vector<std::string>& words,
-                          const std::string& log) {
+                          const ProgramOptions& options) {
   if (program.empty()) return fail(Errc::not_supported, "home: there is no server program");
   SpawnPlan plan;
-  posix_spawn_file_actions_addopen(&plan.files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND,
-                                   0600);
-  posix_spawn_file_actions_adddup2(&plan.files, 1, 2);
+  if (!options.log.empty()) {
+    posix_spawn_file_actions_addopen(&plan.files, 1, options.log.c_str(),
+                                     O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&plan.files, 1, 2);
+  }
   std::vector<std::string> all = {program};
   all.insert(all.end(), words.begin(), words.end());
   pid_t child = -1;
-  const int error = spawn(plan, all, POSIX_SPAWN_SETSID, &child);
+  const int error = spawn(plan, all, options.env, POSIX_SPAWN_SETSID, &child);
   if (error == 0) return int{child};
   report(Severity::error, program + ": cannot be started: " + std::string(strerror(error)));
   return fail(Errc::io, "home: the program cannot be started");

@@ -33,11 +33,16 @@ std::string find_server_program();
 Result<Started> start_server(const std::string& program, const std::string& home,
                              const std::vector<std::string>& options = {});
 
-/// Starts a program in a session of its own and does not wait for it; its outputs go to the end of
-/// the file `log`. @returns its process id, which the caller waits for
+struct ProgramOptions {
+  std::string log = {};                // its outputs go to the end of this file; empty: to this
+                                       // process's
+  std::vector<std::string> env = {};   // NAME=VALUE, beside or instead of this process's
+};
+/// Starts a program in a session of its own and does not wait for it.
+/// @returns its process id, which the caller waits for
 /// @error not_supported  there is no program   @error io  a line on stderr
 Result<int> start_program(const std::string& program, const std::vector<std::string>& words,
-                          const std::string& log);
+                          const ProgramOptions& options);
 
 /// What the server's end writes to its first output: "ready", "occupied" or "failed N".
 std::string started_line(const Started& started);

@@ -298,7 +298,12 @@ std::vector<client::DeviceSpace> Storage::devices() const {
   std::vector<client::DeviceSpace> out;
   for (size_t i = 0; i < list_.size(); ++i) {
     const media::BlobSpace space = places_[i]->space();
-    out.push_back({list_[i].path, roles_text(list_[i].roles), space.total_bytes, space.free_bytes});
+    out.push_back({.path = list_[i].path,
+                   .roles = roles_text(list_[i].roles),
+                   .total_bytes = space.total_bytes,
+                   .free_bytes = space.free_bytes,
+                   .uuid = list_[i].uuid,
+                   .directory = is_directory(list_[i].path)});
   }
   return out;
 }

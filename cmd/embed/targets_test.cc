@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "client/array.h"
 #include "client/home.h"
 #include "client/transaction.h"
 #include "client/view.h"
+#include "cmd/embed/grow_home.h"
 #include "cmd/embed/home_graph.h"
 
 namespace cairn::client {
@@ -328,7 +330,8 @@ TEST_P(TargetsTest, A_snapshot_is_one_moment_of_all_targets) {
 }
 
 /// Dies at the `step` of `work` in a child, as SIGKILL would.
-void die_at(const std::string& home, const std::string& step, void (*work)(System&)) {
+void die_at(const std::string& home, const std::string& step,
+            std::function<void(System&)> work) {
   const pid_t child = fork();
   if (child == 0) {
     auto graph = embed::HomeGraph::open({.home = {.path = home}, .at_step = [step](const char* at) {
@@ -422,6 +425,50 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   for (const auto& part : report->parts) {
     if (part.name != "system") EXPECT_EQ(part.blocks, 0u) << part.name;
   }
+}
+
+TEST_P(TargetsTest, A_crash_while_a_pool_is_extended_leaves_it_as_it_was_or_extended) {
+  // Goal: what was stored stays, and the pool can be extended again. Method: grow the home, die
+  // when the new shards are there and their record is not; open, extend, open again.
+  if (GetParam().engines == 1) {
+    ASSERT_TRUE(embed::grow_home(home_, 2, {}));
+    ASSERT_FALSE(embed::grow_home(home_, 1, {}));
+  }
+  const uint32_t joining = GetParam().engines == 1 ? 1 : 2;
+  open();
+  ASSERT_TRUE(run(*system_, system_->pool_create(
+                                {.label = "p", .bytes = kPoolBytes, .ranks = {0}})));
+  close();
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "kept"));
+  close();
+  die_at(home_, "pool.extend.shards",
+         [&](System& system) { (void)run(system, system.pool_extend("p", {joining})); });
+  for (int round = 0; round < 3; ++round) {
+    open_cont();
+    for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
+    EXPECT_EQ(cont_->shape().domains, 1u);
+    const auto about = run(*system_, pool_->query());
+    ASSERT_TRUE(about);
+    EXPECT_EQ(about->ranks.size(), round == 0 ? 1u : 2u);
+    EXPECT_EQ(about->disabled_count, 0u);
+    if (round == 0) {
+      ASSERT_TRUE(run(*system_, system_->pool_extend("p", {joining})));
+    } else {
+      (void)run(*system_, pool_->cont_create("wider", {}));
+      const auto wider = run(*system_, pool_->cont_open("wider", Access::read_write));
+      ASSERT_TRUE(wider);
+      EXPECT_EQ((*wider)->shape().domains, 2u);
+      const model::ObjectId both = object(77, 2);
+      for (const char* dkey : {"a", "b", "c", "d", "e"}) {
+        ASSERT_TRUE(put(**wider, both, dkey, "there"));
+        EXPECT_EQ(get(**wider, both, dkey), "there");
+      }
+    }
+    close();
+  }
+  const auto report = check_home(home_, true);
+  EXPECT_TRUE(report && report->clean());
 }
 
 INSTANTIATE_TEST_SUITE_P(

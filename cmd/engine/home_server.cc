@@ -31,9 +31,13 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
                                       .apart = true,
                                       .takeover = options.take_over ? embed::Takeover::always
                                                                     : embed::Takeover::if_idle,
-                                      .keep_handles = true}));
+                                      .keep_handles = true,
+                                      .set_running = [self = out.get()](
+                                                         std::vector<uint32_t> ranks, bool run) {
+                                        return self->set_running(std::move(ranks), run);
+                                      }}));
   fabric::Token token{};
-  if (!options.listen.empty()) {
+  if (!options.listen.empty() && !options.insecure) {
     auto made = embed::make_token(graph->path());
     if (!made) return fail(made.error());
     token = *made;
@@ -49,6 +53,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
                                   .rank = 0,
                                   .incarnation = out->graph_->incarnation(),
                                   .token = token,
+                                  .anybody = out->options_.insecure,
                                   .stays = out->options_.linger_ns == kNever},
       fabric::StreamServer::Hooks{
           .session = [self](uint64_t session, bool here, bool local) {
@@ -100,21 +105,88 @@ Result<void> HomeServer::listen() {
   return {};
 }
 
-/// The other engines listen where this one does, at ports of their own.
-void HomeServer::make_keepers() {
-  std::vector<std::string> words;
-  for (Address at : options_.listen) {
-    at.port = 0;
-    words.insert(words.end(), {"--listen", to_string(at)});
+/// As the launch file says; without one the other engines listen where this one does, at ports of
+/// their own.
+KeeperOptions HomeServer::keeper_options(uint32_t rank) const {
+  KeeperOptions out{.home = graph_->path(), .program = embed::find_server_program()};
+  if (options_.launch_path.empty()) {
+    for (Address at : options_.listen) {
+      at.port = 0;
+      out.words.insert(out.words.end(), {"--listen", to_string(at)});
+    }
+    return out;
   }
+  const embed::EngineLaunch launch = options_.launch.of(rank);
+  out.words = {"--launch", options_.launch_path};
+  if (options_.insecure) out.words.emplace_back("--insecure");
+  out.env = launch.env;
+  if (!launch.level.empty()) out.env.push_back("CAIRN_LOG=" + launch.level);
+  out.log = launch.log;
+  out.restart = options_.launch.restart;
+  out.restart_pause_ns = options_.launch.restart_seconds * kSecond;
+  return out;
+}
+
+void HomeServer::make_keepers() {
   for (const auto& shards : graph_->remotes()) {
     keepers_.push_back(std::make_unique<MemberKeeper>(
         graph_->context().reactor(), *graph_->link(), *shards, graph_->service(),
-        KeeperOptions{.home = graph_->path(),
-                      .program = embed::find_server_program(),
-                      .words = words},
-        [this] { return may_serve_; }));
+        keeper_options(shards->rank()), [this] { return may_serve_; }));
   }
+}
+
+/// Of the engine in this process: its shards are closed, the services stay.
+Task<Result<void>> HomeServer::stop_first() {
+  if (std::exchange(first_stopped_, true)) co_return Result<void>{};
+  graph_->engine().set_serving(false);
+  graph_->fleet().set_stopped(0, true);
+  co_return co_await graph_->shards().close();
+}
+
+Task<Result<void>> HomeServer::start_first() {
+  if (!first_stopped_) co_return Result<void>{};
+  CO_TRY(caught_up, co_await graph_->service().catch_up(graph_->shards()));
+  first_stopped_ = false;
+  graph_->fleet().set_stopped(0, false);
+  graph_->engine().set_serving(may_serve_);
+  co_return Result<void>{};
+}
+
+namespace {
+
+Task<void> note(uint32_t rank, Task<Result<void>> task, std::vector<wire::RankResult>& into) {
+  const auto done = co_await std::move(task);
+  wire::RankResult result{.rank = rank};
+  if (!done) {
+    result.status = static_cast<uint32_t>(done.error().code());
+    result.text = done.error().what();
+  }
+  into.push_back(std::move(result));
+}
+
+Task<Result<void>> refuse_to_turn() {
+  co_return fail(Errc::busy, "engine: somebody else stops or starts engines");
+}
+
+}  // namespace
+
+/// One after the other; one caller at a time.
+Task<std::vector<wire::RankResult>> HomeServer::set_running(std::vector<uint32_t> ranks,
+                                                            bool run) {
+  std::vector<wire::RankResult> out;
+  const bool busy = std::exchange(turning_, true);
+  for (const uint32_t rank : ranks) {
+    if (busy) {
+      co_await note(rank, refuse_to_turn(), out);
+    } else if (rank == 0) {
+      co_await note(rank, run ? start_first() : stop_first(), out);
+    } else {
+      MemberKeeper& keeper = *keepers_.at(rank - 1);
+      co_await note(rank, run ? keeper.resume(kMemberPatience) : keeper.halt(kMemberPatience), out);
+    }
+  }
+  if (!busy) turning_ = false;
+  co_return out;
 }
 
 /// Nobody writes before they have ended; what cannot be ended for want of an engine is given up
@@ -128,7 +200,7 @@ Task<void> HomeServer::end_rollbacks() {
     if (graph_->service().has_rollbacks()) co_await reactor.sleep(kRollbackAgain);
   }
   may_serve_ = true;
-  graph_->engine().set_serving(true);
+  graph_->engine().set_serving(!first_stopped_);
 }
 
 Task<void> HomeServer::stop_members() {

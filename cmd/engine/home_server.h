@@ -11,6 +11,7 @@
 
 #include "cmd/embed/admin_server.h"
 #include "cmd/embed/home_graph.h"
+#include "cmd/embed/launch_file.h"
 #include "cmd/engine/leaving.h"
 #include "cmd/engine/member_keeper.h"
 #include "fabric/stream_server.h"
@@ -21,6 +22,9 @@ struct ServerOptions {
   std::string home;                   // empty: as client::HomeOptions::path
   std::vector<Address> listen;        // TCP addresses beside the home's socket
   bool take_over = false;             // from a server that has it now
+  bool insecure = false;              // TCP clients need no token
+  std::string launch_path;            // the file `launch`; empty: engines as the home says
+  embed::LaunchFile launch;           // what it says
   Duration linger_ns = 10 * kSecond;  // after the last client; kNever: stays
   /// How long handles of a client wait for it after the server's restart, or after a connection of
   /// another machine broke.
@@ -48,6 +52,10 @@ class HomeServer final : public Leaving {
   void on_session(uint64_t session, bool here, bool local);
   Result<void> listen();
   void make_keepers();
+  KeeperOptions keeper_options(uint32_t rank) const;
+  Task<std::vector<wire::RankResult>> set_running(std::vector<uint32_t> ranks, bool run);
+  Task<Result<void>> stop_first();
+  Task<Result<void>> start_first();
   Task<void> end_rollbacks();
   Task<void> stop_members();
   void start_lingering();
@@ -59,6 +67,8 @@ class HomeServer final : public Leaving {
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;
+  bool first_stopped_ = false;  // the engine of this process
+  bool turning_ = false;        // set_running() is at work
   bool may_serve_ = true;  // rollbacks that a crash cut have ended
   uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
 };

@@ -1,6 +1,7 @@
 // daos_engine: the process that serves a home to others. Clients start it when they need it; `cairn
 // up` starts it to stay.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,6 +130,24 @@ int serve_member(MemberOptions options, sigset_t signals) {
   return done ? 0 : 1;
 }
 
+/// This process, with all threads that it will have. @returns false after a line on stderr
+bool stay_on_cores(const std::string& text) {
+  if (text.empty()) return true;
+  const auto cores = embed::parse_cores(text);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (cores) {
+    for (uint32_t core = cores->first; core <= cores->last && core < CPU_SETSIZE; ++core) {
+      CPU_SET(core, &set);
+    }
+  }
+  if (cores && sched_setaffinity(0, sizeof set, &set) == 0) return true;
+  report(Severity::error, "cores " + text + ": this machine has " +
+                              std::to_string(sysconf(_SC_NPROCESSORS_CONF)) +
+                              " cores; change first_core");
+  return false;
+}
+
 /// @returns false after a line on stderr
 bool parse_listen(const std::vector<std::string>& texts, std::vector<Address>& into) {
   for (const std::string& text : texts) {
@@ -166,6 +185,11 @@ int main(int argc, char** argv) {
   app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_LINGER");
+  app.add_flag("--insecure", options.insecure,
+               "clients of other machines need no token: whoever reaches the port may do "
+               "everything");
+  app.add_option("--launch", options.launch_path,
+                 "the file that says how engines are started; daos_server writes it");
   uint32_t member = 0;
   app.add_option("--member", member,
                  "serve only this engine, 1 or above, of a home of several; the server of the home "
@@ -179,6 +203,14 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   options.linger_ns =
       stay ? kNever : static_cast<Duration>(linger * static_cast<double>(kSecond));
+  if (!options.launch_path.empty()) {
+    const auto launch = embed::read_launch(options.launch_path);
+    if (!launch) return 1;
+    options.launch = *launch;
+    const embed::EngineLaunch own = launch->of(member);
+    listen.insert(listen.end(), own.listen.begin(), own.listen.end());
+    if (!stay_on_cores(own.cores)) return 1;
+  }
   if (!parse_listen(listen, options.listen)) {
     if (background) say({embed::StartOutcome::failed, Errc::invalid});
     return 1;
@@ -187,6 +219,7 @@ int main(int argc, char** argv) {
     return serve_member({.home = options.home,
                          .rank = member,
                          .listen = std::move(options.listen),
+                         .insecure = options.insecure,
                          .grace_ns = static_cast<Duration>(grace * double{kSecond})},
                         Signals::block());
   }

@@ -63,14 +63,16 @@ void MemberKeeper::look_at_child() {
 void MemberKeeper::launch() {
   look_at_child();
   if (child_ > 0 || is_running()) return;
+  launched_ = reactor_.clock().now();
   const auto made = embed::make_directory(options_.home + "/engines");
   const auto own = embed::make_directory(directory());
   if (!made || !own) return;
   std::vector<std::string> words = {"--home", options_.home, "--member",
                                     std::to_string(shards_.rank())};
   words.insert(words.end(), options_.words.begin(), options_.words.end());
+  const std::string log = options_.log.empty() ? directory() + "/server.log" : options_.log;
   const auto started =
-      embed::start_program(options_.program, words, directory() + "/server.log");
+      embed::start_program(options_.program, words, {.log = log, .env = options_.env});
   if (started) child_ = *started;
 }
 
@@ -80,14 +82,14 @@ Task<bool> MemberKeeper::keep() {
   const uint32_t rank = shards_.rank();
   const Instant give_up = reactor_.clock().now() + kStartPatience;
   Result<fabric::HelloReply> met = fail(Errc::unreachable, "engine: not started");
-  while (!stopping_ && reactor_.clock().now() < give_up) {
+  while (may_go_on() && reactor_.clock().now() < give_up) {
     met = co_await link_.meet(rank);
     if (met) break;
     look_at_child();
     if (child_ < 0 && !is_running()) co_return false;
     co_await reactor_.sleep(kLookAgain);
   }
-  if (!met || stopping_) co_return false;
+  if (!met || !may_go_on()) co_return false;
   wire::AdminRequest join;
   join.verb = wire::AdminVerb::join;
   const auto joined = co_await link_.ask(rank, join);
@@ -99,7 +101,7 @@ Task<bool> MemberKeeper::keep() {
                                   caught_up.error().what());
     co_return false;
   }
-  while (!may_serve_() && !stopping_) co_await reactor_.sleep(kLookAgain);
+  while (!may_serve_() && may_go_on()) co_await reactor_.sleep(kLookAgain);
   wire::AdminRequest serve;
   serve.verb = wire::AdminVerb::serve;
   serve.incarnation = joined->incarnation;
@@ -124,9 +126,23 @@ Task<void> MemberKeeper::run() {
   if (!hold) co_return;
   Duration pause = kPauseMin;
   while (!stopping_) {
+    if (!wanted_) {
+      co_await reactor_.sleep(kLookAgain);
+      continue;
+    }
+    const Instant earliest = launched_ == 0 ? 0 : launched_ + options_.restart_pause_ns;
+    while (may_go_on() && reactor_.clock().now() < earliest) co_await reactor_.sleep(kLookAgain);
+    if (!may_go_on()) continue;
     const bool served = co_await keep();
     shards_.leave();
-    if (stopping_) break;
+    if (!may_go_on()) continue;
+    if (!options_.restart && !is_running()) {
+      report(Severity::error, "engine " + std::to_string(shards_.rank()) +
+                                  ": is not started again; dmg system start does that");
+      wanted_ = false;
+      shards_.set_stopped(true);
+      continue;
+    }
     if (served) {
       pause = kPauseMin;
       continue;
@@ -136,8 +152,8 @@ Task<void> MemberKeeper::run() {
   }
 }
 
-Task<void> MemberKeeper::stop(Duration patience) {
-  stopping_ = true;
+/// Until it has let go of its directory, or the patience is over.
+Task<void> MemberKeeper::ask_to_leave(Duration patience) {
   wire::AdminRequest leave;
   leave.verb = wire::AdminVerb::leave;
   // One that does not hear it ends by itself after its grace.
@@ -146,6 +162,32 @@ Task<void> MemberKeeper::stop(Duration patience) {
   }
   const Instant give_up = reactor_.clock().now() + patience;
   while (is_running() && reactor_.clock().now() < give_up) co_await reactor_.sleep(kLookAgain);
+}
+
+Task<Result<void>> MemberKeeper::halt(Duration patience) {
+  wanted_ = false;
+  shards_.set_stopped(true);
+  co_await ask_to_leave(patience);
+  look_at_child();
+  if (is_running()) co_return fail(Errc::timed_out, "engine: it does not end");
+  co_return Result<void>{};
+}
+
+Task<Result<void>> MemberKeeper::resume(Duration patience) {
+  wanted_ = true;
+  shards_.set_stopped(false);
+  launched_ = 0;
+  const Instant give_up = reactor_.clock().now() + patience;
+  while (!shards_.serves() && may_go_on() && reactor_.clock().now() < give_up) {
+    co_await reactor_.sleep(kLookAgain);
+  }
+  if (!shards_.serves()) co_return fail(Errc::unreachable, "engine: it does not come");
+  co_return Result<void>{};
+}
+
+Task<void> MemberKeeper::stop(Duration patience) {
+  stopping_ = true;
+  co_await ask_to_leave(patience);
   if (child_ > 0 && is_running()) kill(child_, SIGTERM);
   co_await gate_.close();
   look_at_child();

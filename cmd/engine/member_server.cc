@@ -45,7 +45,7 @@ Result<void> MemberServer::prepare(MemberOptions options) {
   }
   directory_ = embed::engine_directory(path, options_.rank);
   fabric::Token token{};
-  if (!options_.listen.empty()) {
+  if (!options_.listen.empty() && !options_.insecure) {
     TRY(made, embed::make_token(path));
     token = made;
   }
@@ -86,6 +86,7 @@ void MemberServer::make_servers(const fabric::Token& token) {
                                   .rank = options_.rank,
                                   .incarnation = engine_->incarnation(),
                                   .token = token,
+                                  .anybody = options_.insecure,
                                   .stays = true},
       fabric::StreamServer::Hooks{
           .session = {},

@@ -20,6 +20,7 @@ struct MemberOptions {
   std::string home;             // empty: as client::HomeOptions::path
   uint32_t rank = 1;            // above 0
   std::vector<Address> listen;  // TCP addresses beside the engine's socket; port 0: any
+  bool insecure = false;        // TCP clients need no token
   Duration grace_ns = 30 * kSecond;  // without a server of the home
 };
 

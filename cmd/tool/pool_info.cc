@@ -8,9 +8,17 @@ namespace cairn::tool {
 
 namespace {
 
-constexpr const char* kTierNames[] = {"SCM", "NVME"};
+constexpr const char* kTierNames[2][2] = {{"SCM", "NVME"}, {"Meta", "Data"}};
 constexpr const char* kMediaNames[] = {"scm", "nvme"};
 constexpr int kLayoutVersion = 4;
+
+const char* tier_name(const PoolFacts& pool, int tier) {
+  return kTierNames[pool.md_on_ssd ? 1 : 0][tier];
+}
+
+uint64_t memory_of(const PoolFacts& pool) {
+  return pool.memory_bytes != 0 ? pool.memory_bytes : pool.tiers[0].total;
+}
 
 std::string name_of(const PoolFacts& pool) {
   return pool.label.empty() ? pool.uuid.substr(0, 8) : pool.label;
@@ -69,15 +77,15 @@ void add_tiers(Json& out, const PoolFacts& pool) {
 void add_versions(Json& out, const PoolFacts& pool, bool admin, const std::string& self_heal) {
   out["pool_layout_ver"] = admin ? kLayoutVersion : 0;
   out["upgrade_layout_ver"] = admin ? kLayoutVersion : 0;
-  out["mem_file_bytes"] = pool.memory_bytes != 0 ? pool.memory_bytes : pool.tiers[0].total;
-  out["md_on_ssd_active"] = false;
+  out["mem_file_bytes"] = memory_of(pool);
+  out["md_on_ssd_active"] = pool.md_on_ssd;
   out["self_heal_policy"] = self_heal;
 }
 
 void add_usage(Json& out, const PoolFacts& pool) {
   Json usage = Json::array();
   for (int i = 0; i < 2; ++i) {
-    usage.push_back({{"tier_name", kTierNames[i]},
+    usage.push_back({{"tier_name", tier_name(pool, i)},
                      {"size", pool.tiers[i].total},
                      {"free", pool.tiers[i].free},
                      {"imbalance", 0}});
@@ -105,13 +113,23 @@ std::vector<std::string> list_row(const PoolFacts& pool, PoolListOptions options
 
 Json ranks_json(const PoolFacts& pool) {
   Json ranks = Json::array();
-  for (uint32_t i = 0; i < pool.engine_count; ++i) ranks.push_back(i);
+  for (const uint32_t rank : pool.ranks) ranks.push_back(rank);
   return ranks;
 }
 
-std::string ranks_text(const PoolFacts& pool) {
-  return pool.engine_count == 1 ? "0" : "[0-" + std::to_string(pool.engine_count - 1) + "]";
+std::string ranks_text(const std::vector<uint32_t>& ranks) {
+  std::string out;
+  for (size_t i = 0; i < ranks.size();) {
+    size_t end = i + 1;
+    while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
+    out += (out.empty() ? "" : ",") + std::to_string(ranks[i]);
+    if (end - i > 1) out += "-" + std::to_string(ranks[end - 1]);
+    i = end;
+  }
+  return out.find_first_of(",-") == std::string::npos ? out : "[" + out + "]";
 }
+
+std::string ranks_text(const PoolFacts& pool) { return ranks_text(pool.ranks); }
 
 std::string pool_list_text(std::vector<PoolFacts> pools, PoolListOptions options) {
   if (pools.empty()) return "No pools in system\n";
@@ -121,8 +139,8 @@ std::string pool_list_text(std::vector<PoolFacts> pools, PoolListOptions options
   if (options.verbose) {
     header = {"Label", "UUID", "State", "SvcReps"};
     if (!options.no_query) {
-      for (const char* tier : kTierNames) {
-        const std::string t = tier;
+      for (int tier = 0; tier < 2; ++tier) {
+        const std::string t = tier_name(pools.front(), tier);
         header.insert(header.end(), {t + " Size", t + " Used", t + " Imbalance"});
       }
       header.insert(header.end(), {"Disabled", "UpgradeNeeded?", "Rebuild State"});
@@ -171,11 +189,17 @@ std::string pool_query_text(const PoolFacts& pool, PoolQueryOptions options) {
   if (options.health_only) return out;
   out += "Pool space info:\n- Target count:" +
          std::to_string(pool.target_count - pool.disabled_count) + "\n";
+  if (pool.md_on_ssd) {
+    out += "- Total memory-file size: " + si_bytes(memory_of(pool)) + "\n";
+  }
+  static constexpr const char* kTitles[2][2] = {
+      {"- Storage tier 0 (SCM)", "- Storage tier 1 (NVME)"},
+      {"- Metadata storage", "- Data storage"}};
   for (int i = 0; i < 2; ++i) {
     const PoolFacts::Tier& tier = pool.tiers[i];
     const std::string each = si_bytes(tier.free / std::max(1u, pool.target_count));
-    out += "- Storage tier " + std::to_string(i) + " (" + kTierNames[i] +
-           "):\n  Total size: " + si_bytes(tier.total) + "\n  Free: " + si_bytes(tier.free) +
+    out += std::string(kTitles[pool.md_on_ssd ? 1 : 0][i]) +
+           ":\n  Total size: " + si_bytes(tier.total) + "\n  Free: " + si_bytes(tier.free) +
            ", min:" + each + ", max:" + each + ", mean:" + each + "\n";
   }
   return out;

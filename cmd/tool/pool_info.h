@@ -19,9 +19,15 @@ struct PoolFacts {
   Tier tiers[2];
   /// Memory budget of a shard, if one was chosen.
   uint64_t memory_bytes = 0;
+  std::vector<uint32_t> ranks{0};  // of its engines
+  /// Metadata is on devices: tiers are called "Meta" and "Data", as scripts for such systems
+  /// expect.
+  bool md_on_ssd = false;
 };
 
-/// The ranks that it lies on: all of its home.
+/// "[0-2,4]"; one rank without brackets.
+std::string ranks_text(const std::vector<uint32_t>& ranks);
+/// The ranks that it lies on.
 Json ranks_json(const PoolFacts& pool);
 std::string ranks_text(const PoolFacts& pool);
 

@@ -14,6 +14,7 @@ class FakeContainer final : public client::Container {
   const Uuid& uuid() const override { return data_->uuid; }
   client::Access access() const override { return access_; }
   uint64_t handle_id() const override { return 0; }
+  model::PoolShape shape() const override { return {}; }
   bool is_open() const override { return open_; }
   Task<Result<void>> close() override;
   Task<Result<client::ContInfo>> query() override;

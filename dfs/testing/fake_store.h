@@ -50,6 +50,11 @@ struct FakeData {
 };
 
 class FakeSystem final : public client::System {
+  template <class T>
+  static Task<Result<T>> refused() {
+    co_return fail(Errc::not_supported, "fake: not administered");
+  }
+
  public:
   /// Has one pool of that label.
   explicit FakeSystem(std::string pool_label = "tank");
@@ -64,6 +69,16 @@ class FakeSystem final : public client::System {
   Task<Result<void>> pool_destroy(std::string pool, bool force) override;
   Task<Result<client::PoolPtr>> pool_connect(std::string pool, client::Access access) override;
   Task<Result<client::PoolPtr>> pool_attach(uint64_t handle_id) override;
+  // Nothing of this folder administers.
+  Task<Result<void>> pool_set_props(std::string, client::Props) override { return refused<void>(); }
+  Task<Result<void>> pool_extend(std::string, std::vector<uint32_t>) override {
+    return refused<void>();
+  }
+  Task<Result<std::vector<client::RankResult>>> set_running(std::vector<uint32_t>,
+                                                            bool) override {
+    return refused<std::vector<client::RankResult>>();
+  }
+  Task<Result<void>> storage_format(bool) override { return refused<void>(); }
   Uuid uuid() const override { return uuid_; }
   Result<void> shutdown() override { return {}; }
 

@@ -1,0 +1,184 @@
+#include "cmd/server/system_home.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "base/report.h"
+#include "cmd/embed/grow_home.h"
+#include "cmd/embed/home_dir.h"
+
+namespace cairn::server {
+
+namespace {
+
+std::string roles_of(const Roles& roles) {
+  std::string out;
+  const auto add = [&out](bool wanted, const char* word) {
+    if (wanted) out += (out.empty() ? "" : ",") + std::string(word);
+  };
+  add(roles.wal, "wal");
+  add(roles.meta, "meta");
+  add(roles.data, "data");
+  return out;
+}
+
+Result<void> make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return {};
+  report(Severity::error, path + ": cannot be made: " + error.message() +
+                              "; change it in the configuration, or make it yourself");
+  return fail(Errc::no_perm, "server: a directory cannot be made");
+}
+
+/// A file that is there keeps its size.
+Result<void> make_device_file(const std::string& path, uint64_t bytes) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) == 0) return {};
+  if (bytes == 0) {
+    report(Severity::error, path + ": is not there; say bdev_size, so that it is made");
+    return fail(Errc::nonexistent, "server: a file of class file without a size");
+  }
+  TRY(parent, make_directories(std::filesystem::path(path).parent_path().string()));
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return embed::report_errno(path, "make the file", errno);
+  int error = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  // Some file systems cannot reserve: then space is found out about when it is written.
+  if (error == EOPNOTSUPP) error = ::ftruncate(fd, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  ::close(fd);
+  if (error == 0) return {};
+  ::unlink(path.c_str());
+  return embed::report_errno(path, "reserve its bdev_size", error);
+}
+
+/// Directories and files of engines from that rank on.
+Result<void> make_places(const ServerConfig& config, uint32_t first) {
+  for (uint32_t rank = first; rank < config.engines.size(); ++rank) {
+    for (const TierConfig& tier : config.engines[rank].tiers) {
+      if (tier.kind == TierClass::ram && !config.md_on_ssd()) {
+        TRY(made, make_directories(tier.scm_mount));
+      }
+      if (tier.kind != TierClass::file) continue;
+      for (const std::string& path : tier.bdev_list) {
+        TRY(made, make_device_file(path, tier.bdev_bytes));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> address_of(const std::string& interface) {
+  if (interface.empty()) return std::string("0.0.0.0");
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return fail(Errc::io, "server: the interfaces cannot be listed");
+  std::string found;
+  for (const ifaddrs* each = all; each != nullptr && found.empty(); each = each->ifa_next) {
+    const bool fits = each->ifa_addr != nullptr && each->ifa_addr->sa_family == AF_INET &&
+                      interface == each->ifa_name;
+    char text[INET_ADDRSTRLEN] = {};
+    if (!fits) continue;
+    sockaddr_in address;
+    std::memcpy(&address, each->ifa_addr, sizeof address);
+    if (inet_ntop(AF_INET, &address.sin_addr, text, sizeof text) != nullptr) found = text;
+  }
+  freeifaddrs(all);
+  if (!found.empty()) return found;
+  report(Severity::error, interface +
+                              ": no interface of that name with an IPv4 address; `ip -4 "
+                              "addr` lists them");
+  return fail(Errc::nonexistent, "server: no such interface");
+}
+
+std::vector<client::HomeDevice> devices_of(const ServerConfig& config) {
+  std::vector<client::HomeDevice> out;
+  for (uint32_t rank = 0; rank < config.engines.size(); ++rank) {
+    const std::vector<TierConfig>& tiers = config.engines[rank].tiers;
+    if (!config.md_on_ssd()) {
+      const Roles roles{.wal = true, .meta = true, .data = tiers.size() == 1};
+      out.push_back({.path = tiers.front().scm_mount, .roles = roles_of(roles), .engine = rank});
+    }
+    for (size_t i = 1; i < tiers.size(); ++i) {
+      for (const std::string& path : tiers[i].bdev_list) {
+        out.push_back({.path = path, .roles = roles_of(tiers[i].roles), .engine = rank});
+      }
+    }
+  }
+  return out;
+}
+
+Result<std::optional<embed::HomeFile>> look_at_home(const ServerConfig& config) {
+  const std::string home = config.home();
+  if (!std::filesystem::exists(home)) return std::optional<embed::HomeFile>();
+  TRY(found, embed::load_home(home));
+  if (!found) return found;
+  const uint32_t engines = static_cast<uint32_t>(config.engines.size());
+  const uint32_t targets = config.engines.front().targets;
+  if (found->engine_count <= engines && found->target_count == targets) return found;
+  report(Severity::error,
+         home + ": was formatted for " + std::to_string(found->engine_count) + " engines of " +
+             std::to_string(found->target_count) + " targets; the configuration has " +
+             std::to_string(engines) + " of " + std::to_string(targets) +
+             ": set it back, or give it another control_metadata.path (scm_mount) and format");
+  return fail(Errc::invalid, "server: formatted for another configuration");
+}
+
+Result<void> format_home(const ServerConfig& config, bool wipe) {
+  const std::string home = config.home();
+  if (wipe) {
+    TRY(removed, embed::remove_tree(home));
+  }
+  TRY(made, make_places(config, 0));
+  TRY(parent, make_directories(std::filesystem::path(home).parent_path().string()));
+  std::vector<client::HomeDevice> devices = devices_of(config);
+  for (client::HomeDevice& device : devices) device.wipe = wipe;
+  return client::make_home(home, {.devices = std::move(devices),
+                                  .targets = config.engines.front().targets,
+                                  .engines = static_cast<uint32_t>(config.engines.size())});
+}
+
+Result<void> grow_system(const ServerConfig& config, const embed::HomeFile& home, bool wipe) {
+  TRY(made, make_places(config, home.engine_count));
+  std::vector<client::HomeDevice> devices = devices_of(config);
+  for (client::HomeDevice& device : devices) device.wipe = wipe;
+  return embed::grow_home(config.home(), static_cast<uint32_t>(config.engines.size()),
+                          std::move(devices));
+}
+
+std::string log_level(std::string_view mask) {
+  const std::string_view first = mask.substr(0, mask.find(','));
+  if (first == "DISABLED") return "off";
+  if (first == "TRACE" || first == "DEBUG" || first == "INFO") return "info";
+  if (first == "NOTICE" || first == "WARN") return "warning";
+  return "error";
+}
+
+Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
+  embed::LaunchFile out;
+  out.restart = config.auto_restart;
+  out.restart_seconds = config.restart_delay_seconds;
+  for (uint32_t rank = 0; rank < config.engines.size(); ++rank) {
+    const EngineConfig& engine = config.engines[rank];
+    TRY(address, address_of(engine.fabric_iface));
+    embed::EngineLaunch& launch = out.engines[rank];
+    launch.listen = {"tcp:" + address + ":" + std::to_string(engine.fabric_iface_port)};
+    launch.log = engine.log_file.empty() ? config.control_log_file : engine.log_file;
+    launch.level = log_level(engine.log_mask);
+    launch.env = engine.env_vars;
+    if (engine.first_core) {
+      launch.cores = std::to_string(*engine.first_core) + "-" +
+                     std::to_string(*engine.first_core + engine.targets - 1);
+    }
+  }
+  return out;
+}
+
+}  // namespace cairn::server
