@@ -40,17 +40,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 cairn::testing::FuzzSeeds fuzz_seeds() {
   testing::FuzzSeeds seeds;
-  for (const char* text :
-       {"provider: ofi+tcp\ntransport_config: {allow_insecure: true}\nengines:\n- targets: 1\n"
-        "  fabric_iface: lo\n  fabric_iface_port: 31416\n  storage:\n"
-        "  - {class: ram, scm_mount: /m}\n  - {class: file, bdev_list: [/b], bdev_size: 16}\n",
-        "provider: ofi+tcp\ncontrol_metadata: {path: /c}\ntransport_config: {allow_insecure: true}\n"
-        "engines: [{targets: 2, fabric_iface: lo, fabric_iface_port: 1, env_vars: [A=1],\n"
-        "storage: [{class: ram, scm_mount: /m}, {class: kdev, bdev_list: [/d], bdev_roles: [wal]},\n"
-        "{class: kdev, bdev_list: [/e], bdev_roles: [meta, data]}]}]\n",
-        "a: &a [*a]\nengines: *a\n", "? [x]\n: {y: z}\nname: !!binary x\n",
-        "cairn launch 1\nrestart no\nengine 0\nlisten tcp:1.2.3.4:5\nlog /x y\nlevel info\n"
-        "cores 0-3\nenv A=B\nengine 7\n"}) {
+  for (
+      const char* text :
+      {"provider: ofi+tcp\ntransport_config: {allow_insecure: true}\nengines:\n- targets: 1\n"
+       "  fabric_iface: lo\n  fabric_iface_port: 31416\n  storage:\n"
+       "  - {class: ram, scm_mount: /m}\n  - {class: file, bdev_list: [/b], bdev_size: 16}\n",
+       "provider: ofi+tcp\ncontrol_metadata: {path: /c}\ntransport_config: {allow_insecure: true}\n"
+       "engines: [{targets: 2, fabric_iface: lo, fabric_iface_port: 1, env_vars: [A=1],\n"
+       "storage: [{class: ram, scm_mount: /m}, {class: kdev, bdev_list: [/d], bdev_roles: [wal]},\n"
+       "{class: kdev, bdev_list: [/e], bdev_roles: [meta, data]}]}]\n",
+       "a: &a [*a]\nengines: *a\n", "? [x]\n: {y: z}\nname: !!binary x\n",
+       "cairn launch 1\nrestart no\nengine 0\nlisten tcp:1.2.3.4:5\nlog /x y\nlevel info\n"
+       "cores 0-3\nenv A=B\nengine 7\n"}) {
     seeds.push_back(testing::seed_of(std::string_view(text)));
   }
   return seeds;

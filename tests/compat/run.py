@@ -2,17 +2,20 @@
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
   run.py --build DIR --make-pool PROGRAM [--targets N] [--engines N]
-         [--served [--kill SECONDS]] [PROGRAM.c ...]
+         [--served [--kill SECONDS] | --tcp] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
 while they run, so many seconds after it began to serve, which they must not notice; of several
 engines one after the other.
+--tcp: daos_server runs the engines, and the programs reach them over TCP.
 --targets: the homes have that many targets. --engines: that many engines, each of so many targets.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -82,11 +85,58 @@ def run_and_kill(command, env, seconds):
         running.kill()
 
 
+class System:
+    """Engines that daos_server runs, reached over TCP only."""
+
+    def __init__(self, folder, prefix, engines, targets, env):
+        self.top = pathlib.Path(folder)
+        self.top.mkdir()
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(1 + engines)]
+        ports = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        self.server = f"tcp:127.0.0.1:{ports[0]}"
+        config = {"provider": "ofi+tcp", "transport_config": {"allow_insecure": True},
+                  "port": ports[0], "control_iface": "lo",
+                  "control_metadata": {"path": str(self.top / "config")},
+                  "engines": [{"targets": targets, "fabric_iface": "lo",
+                               "fabric_iface_port": ports[1 + i],
+                               "log_file": str(self.top / f"engine{i}.log"),
+                               "storage": [{"class": "ram", "scm_mount": str(self.top / f"scm{i}")},
+                                           {"class": "file", "bdev_size": 1,
+                                            "bdev_list": [str(self.top / f"bdev{i}")]}]}
+                              for i in range(engines)]}
+        (self.top / "server.yml").write_text(json.dumps(config))
+        with open(self.top / "log", "w") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(prefix, "bin", "daos_server"), "-o", str(self.top / "server.yml"),
+                 "start", "--auto-format"], env=env, stdout=log, stderr=log)
+        self.env = dict(env, CAIRN_SERVER=self.server, CAIRN_HOME=str(self.top / "nobodys"))
+        dmg = [os.path.join(prefix, "bin", "dmg"), "-i", "-l", f"localhost:{ports[0]}", "system",
+               "query", "--json"]
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up and self.process.poll() is None:
+            asked = subprocess.run(dmg, env=env, capture_output=True, text=True)
+            if asked.returncode == 0 and asked.stdout.count('"joined"') == engines:
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the system does not come up: " + (self.top / "log").read_text())
+
+    def stop(self):
+        self.process.terminate()
+        if self.process.wait(timeout=60) != 0:
+            raise RuntimeError("daos_server: " + (self.top / "log").read_text())
+        if (self.top / "nobodys").exists():
+            raise RuntimeError("something was not done over TCP")
+        shutil.rmtree(self.top)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
     parser.add_argument("--make-pool", required=True)
     parser.add_argument("--served", action="store_true")
+    parser.add_argument("--tcp", action="store_true")
     parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("--targets", type=int, default=1)
     parser.add_argument("--engines", type=int, default=1)
@@ -112,7 +162,10 @@ def main():
                 env["CAIRN_MODE"] = "auto"
                 env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")
             cairn = os.path.join(prefix, "bin", "cairn")
-            if options.targets != 1 or options.engines != 1:
+            if options.tcp:
+                system = System(env["CAIRN_HOME"], prefix, options.engines, options.targets, env)
+                env = system.env
+            elif options.targets != 1 or options.engines != 1:
                 subprocess.run([cairn, "init", "--targets", str(options.targets), "--engines",
                                 str(options.engines)], env=env, check=True,
                                stdout=subprocess.DEVNULL)
@@ -126,7 +179,9 @@ def main():
                 if status != 0:
                     failed.append(source.stem)
             finally:
-                if options.served:
+                if options.tcp:
+                    system.stop()
+                elif options.served:
                     subprocess.run([cairn, "down"], env=env, check=True, timeout=60,
                                    stdout=subprocess.DEVNULL)
     if options.kill:
