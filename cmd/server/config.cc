@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <utility>
 
-#include "cmd/server/config_reader.h"
+#include "cmd/server/config_keys.h"
+#include "cmd/server/config_shape.h"
 
 namespace cairn::server {
 
 namespace {
 
+using Reader = tool::YamlReader;
+
 constexpr uint64_t kGB = 1'000'000'000;
 constexpr uint32_t kTargetsMax = 64;
-constexpr size_t kConfigBytesMax = 1 << 20;
 
 bool is_provider(std::string_view text) {
   return text == "ofi+tcp" || text == "ofi+tcp;ofi_rxm" || text == "ofi+sockets";
@@ -219,37 +221,16 @@ std::string ServerConfig::home() const {
   return engines.front().tiers.front().scm_mount + "/daos_control";
 }
 
-namespace {
-
-void read_all(std::string_view text, ConfigOptions options, ConfigOutcome& out) {
-  const YAML::Node top = YAML::Load(std::string(text));
-  if (!top.IsMap()) {
-    out.errors.push_back("not a map of keys; see docs/server.md for an example");
-    return;
-  }
-  Reader in(out);
-  in.check_keys(top, "");
-  ServerConfig config{.allow_insecure = options.insecure};
-  read_top(in, top, config);
-  // What fits together is only worth a look where each part is fine.
-  if (out.errors.empty()) check_shape(in, config);
-  if (out.errors.empty()) out.config = std::move(config);
-}
-
-}  // namespace
-
 ConfigOutcome parse_config(std::string_view text, ConfigOptions options) {
   ConfigOutcome out;
-  if (text.size() > kConfigBytesMax) {
-    out.errors.push_back("the file is longer than a MiB: not a configuration");
-    return out;
-  }
-  try {
-    read_all(text, options, out);
-  } catch (const YAML::Exception& error) {
-    out.errors.push_back("line " + std::to_string(error.mark.line + 1) +
-                         ": not YAML: " + error.msg);
-  }
+  Reader in(out, key_rules());
+  in.read(text, [&](const YAML::Node& top) {
+    ServerConfig config{.allow_insecure = options.insecure};
+    read_top(in, top, config);
+    // What fits together is only worth a look where each part is fine.
+    if (out.errors.empty()) check_shape(in, config);
+    if (out.errors.empty()) out.config = std::move(config);
+  });
   return out;
 }
 

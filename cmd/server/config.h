@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "cmd/tool/yaml_reader.h"
+
 namespace cairn::server {
 
 /// What a tier is for; with metadata on SSD each role is on one tier.
@@ -60,10 +62,8 @@ struct ServerConfig {
 };
 
 /// What reading a configuration gave.
-struct ConfigOutcome {
-  std::optional<ServerConfig> config;  // nullopt: `errors` says why
-  std::vector<std::string> errors;     // the thing, the cause, the way out
-  std::vector<std::string> notices;    // keys that are accepted and do nothing: one each
+struct ConfigOutcome : tool::Findings {
+  std::optional<ServerConfig> config = {};  // nullopt: `errors` says why
 };
 
 struct ConfigOptions {

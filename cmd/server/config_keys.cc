@@ -1,6 +1,5 @@
 #include "cmd/server/config_keys.h"
 
-#include <algorithm>
 #include <array>
 
 namespace cairn::server {
@@ -100,10 +99,5 @@ constexpr auto kRules = std::to_array<KeyRule>({
 }  // namespace
 
 std::span<const KeyRule> key_rules() { return kRules; }
-
-const KeyRule* find_rule(std::string_view path) {
-  const auto found = std::ranges::find(kRules, path, &KeyRule::path);
-  return found == kRules.end() ? nullptr : &*found;
-}
 
 }  // namespace cairn::server

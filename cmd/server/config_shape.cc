@@ -1,13 +1,14 @@
-// What the parts of a configuration must have to do with each other.
+#include "cmd/server/config_shape.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
 
-#include "cmd/server/config_reader.h"
-
 namespace cairn::server {
 
 namespace {
+
+using Reader = tool::YamlReader;
 
 constexpr const char* kStorage = "engines.storage";
 constexpr const char* kRoles = "engines.storage.bdev_roles";
@@ -98,7 +99,7 @@ void check_apart(Reader& in, const ServerConfig& config) {
 
 }  // namespace
 
-void check_shape(Reader& in, ServerConfig& config) {
+void check_shape(tool::YamlReader& in, ServerConfig& config) {
   if (config.engines.empty()) {
     return in.error("engines", "a server needs one at least; see docs/server.md for an example");
   }

@@ -1,24 +1,16 @@
-#include "cmd/server/config_reader.h"
+#include "cmd/tool/yaml_reader.h"
 
 #include <algorithm>
 #include <charconv>
 #include <set>
 
-#include "cmd/server/config_keys.h"
-
-namespace cairn::server {
+namespace cairn::tool {
 
 namespace {
 
 std::string last_part(std::string_view path) {
   const size_t at = path.rfind('.');
   return std::string(at == path.npos ? path : path.substr(at + 1));
-}
-
-/// A key of which others begin: "engines", "engines.storage", "control_metadata".
-bool is_prefix(const std::string& path) {
-  return std::ranges::any_of(
-      key_rules(), [&](const KeyRule& rule) { return rule.path.starts_with(path + "."); });
 }
 
 /// What does nothing anyway needs no word.
@@ -32,22 +24,47 @@ bool says_nothing(const YAML::Node& value) {
 
 }  // namespace
 
-void Reader::error(std::string_view path, const std::string& what) {
+void YamlReader::read(std::string_view text, const std::function<void(const YAML::Node&)>& read) {
+  if (text.size() > kConfigBytesMax) {
+    out_.errors.push_back("the file is longer than a MiB: not a configuration");
+    return;
+  }
+  try {
+    const YAML::Node top = YAML::Load(std::string(text));
+    if (!top.IsMap()) {
+      out_.errors.push_back("not a map of keys; see docs/server.md for an example");
+      return;
+    }
+    check_keys(top, "");
+    read(top);
+  } catch (const YAML::Exception& error) {
+    out_.errors.push_back("line " + std::to_string(error.mark.line + 1) +
+                          ": not YAML: " + error.msg);
+  }
+}
+
+void YamlReader::error(std::string_view path, const std::string& what) {
   std::string line = std::string(path) + ": " + what;
   if (std::ranges::find(out_.errors, line) == out_.errors.end()) {
     out_.errors.push_back(std::move(line));
   }
 }
 
-void Reader::notice(std::string_view path, std::string_view what) {
+void YamlReader::notice(std::string_view path, std::string_view what) {
   if (std::ranges::find(noted_, path) != noted_.end()) return;
   noted_.emplace_back(path);
   out_.notices.push_back(std::string(path) + ": has no effect: " + std::string(what));
 }
 
-void Reader::apply_rule(const std::string& path, const YAML::Node& value) {
-  const KeyRule* const rule = find_rule(path);
-  if (rule == nullptr) {
+/// A key of which others begin: "engines", "engines.storage", "control_metadata".
+bool YamlReader::is_prefix(const std::string& path) const {
+  return std::ranges::any_of(
+      rules_, [&](const KeyRule& rule) { return rule.path.starts_with(path + "."); });
+}
+
+void YamlReader::apply_rule(const std::string& path, const YAML::Node& value) {
+  const auto rule = std::ranges::find(rules_, path, &KeyRule::path);
+  if (rule == rules_.end()) {
     if (!is_prefix(path)) {
       error(path, "unknown key, line " + std::to_string(value.Mark().line + 1) +
                       "; docs/server.md lists those that there are");
@@ -62,7 +79,7 @@ void Reader::apply_rule(const std::string& path, const YAML::Node& value) {
   }
 }
 
-void Reader::check_keys(const YAML::Node& node, const std::string& prefix) {
+void YamlReader::check_keys(const YAML::Node& node, const std::string& prefix) {
   std::set<std::string> seen;
   for (const auto& entry : node) {
     const std::string path = prefix + (entry.first.IsScalar() ? entry.first.Scalar() : "?");
@@ -77,12 +94,12 @@ void Reader::check_keys(const YAML::Node& node, const std::string& prefix) {
   }
 }
 
-YAML::Node Reader::value(const YAML::Node& map, std::string_view path) const {
+YAML::Node YamlReader::value(const YAML::Node& map, std::string_view path) const {
   const YAML::Node found = map[last_part(path)];
   return found && !found.IsNull() ? found : YAML::Node(YAML::NodeType::Undefined);
 }
 
-bool Reader::text(const YAML::Node& map, std::string_view path, std::string& into) {
+bool YamlReader::text(const YAML::Node& map, std::string_view path, std::string& into) {
   const YAML::Node found = value(map, path);
   if (!found) return false;
   if (!found.IsScalar()) {
@@ -93,7 +110,7 @@ bool Reader::text(const YAML::Node& map, std::string_view path, std::string& int
   return true;
 }
 
-bool Reader::flag(const YAML::Node& map, std::string_view path, bool& into) {
+bool YamlReader::flag(const YAML::Node& map, std::string_view path, bool& into) {
   std::string word;
   if (!text(map, path, word)) return false;
   if (word != "true" && word != "false") {
@@ -104,8 +121,8 @@ bool Reader::flag(const YAML::Node& map, std::string_view path, bool& into) {
   return true;
 }
 
-bool Reader::number(const YAML::Node& map, std::string_view path, uint64_t& into, uint64_t least,
-                    uint64_t most) {
+bool YamlReader::number(const YAML::Node& map, std::string_view path, uint64_t& into,
+                        uint64_t least, uint64_t most) {
   std::string word;
   if (!text(map, path, word)) return false;
   std::string_view digits = word;
@@ -123,7 +140,7 @@ bool Reader::number(const YAML::Node& map, std::string_view path, uint64_t& into
   return true;
 }
 
-std::vector<std::string> Reader::list(const YAML::Node& map, std::string_view path) {
+std::vector<std::string> YamlReader::list(const YAML::Node& map, std::string_view path) {
   std::vector<std::string> out;
   const YAML::Node found = value(map, path);
   if (!found) return out;
@@ -139,7 +156,7 @@ std::vector<std::string> Reader::list(const YAML::Node& map, std::string_view pa
   return out;
 }
 
-std::vector<YAML::Node> Reader::maps(const YAML::Node& map, std::string_view path) {
+std::vector<YAML::Node> YamlReader::maps(const YAML::Node& map, std::string_view path) {
   std::vector<YAML::Node> out;
   const YAML::Node found = value(map, path);
   if (!found) return out;
@@ -154,4 +171,4 @@ std::vector<YAML::Node> Reader::maps(const YAML::Node& map, std::string_view pat
   return out;
 }
 
-}  // namespace cairn::server
+}  // namespace cairn::tool
