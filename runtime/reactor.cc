@@ -83,6 +83,10 @@ Reactor::~Reactor() {
 
 void Reactor::spawn(Task<void> task) { schedule(run_spawned(*this, std::move(task)).frame); }
 
+void Reactor::spawn_first(Task<void> task) {
+  ready_.push_front(run_spawned(*this, std::move(task)).frame);
+}
+
 void Reactor::schedule(std::coroutine_handle<> handle) { ready_.push_back(handle); }
 
 void Reactor::post(std::move_only_function<void()> fn) { mailbox_->post(std::move(fn)); }

@@ -37,6 +37,8 @@ class Reactor {
 
   /// Takes ownership of `task` and runs it from the ready queue; its frame goes when it ends.
   void spawn(Task<void> task);
+  /// The same, before everything that is ready already.
+  void spawn_first(Task<void> task);
   /// Puts a suspended coroutine at the end of the ready queue.
   void schedule(std::coroutine_handle<> handle);
   /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
