@@ -20,7 +20,7 @@ constexpr uint64_t kGatherBytes = 1u << 20;
 
 /// Copies the pieces from a position on; zeros behind their end.
 struct Gather {
-  const std::vector<IoVec>& pieces;
+  const IoVecs& pieces;
   size_t piece = 0;
   size_t used = 0;
 

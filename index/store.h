@@ -152,7 +152,7 @@ class Store {
   /// Data for one extent: `pieces` in order; the rest of its last block is filled with zeros.
   struct DataWrite {
     media::Extent extent;
-    std::vector<IoVec> pieces;
+    IoVecs pieces;
   };
   /// Writes all of `writes` beside the log, in parallel, and reports to the log itself: call
   /// exactly once for each commit whose batch published data, with the commit's position. The
