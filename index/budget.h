@@ -22,7 +22,7 @@ inline constexpr size_t kFrameOverhead = 512;
 
 struct Budget {
   uint64_t table_bytes = 0;   // sessions, deferred frees, the log's open writes
-  uint64_t io_bytes = 0;      // writers of pages, batches of the log
+  uint64_t io_bytes = 0;      // writers of pages, batches of the log, small data
   uint64_t bitmap_bytes = 0;  // the maps of free pages and blocks
   size_t frames = 0;          // pages, clones for a checkpoint among them: all that is left
 };
@@ -39,10 +39,16 @@ constexpr uint64_t io_bytes(uint64_t memory_bytes) {
   return memory_bytes < (32u << 20) ? 0 : std::min<uint64_t>(memory_bytes / 32, 4u << 20);
 }
 
+/// Small data on its way to its blocks: what a fast log brings while a bufferful is written, or
+/// what one operation needs, twice.
+constexpr uint64_t behind_bytes(uint64_t memory_bytes) {
+  return memory_bytes < (32u << 20) ? 32u << 10 : 512u << 10;
+}
+
 constexpr Budget split_budget(uint64_t memory_bytes, uint64_t meta_pages, uint64_t data_blocks) {
   Budget budget;
   budget.table_bytes = table_bytes(memory_bytes);
-  budget.io_bytes = io_bytes(memory_bytes);
+  budget.io_bytes = io_bytes(memory_bytes) + behind_bytes(memory_bytes);
   budget.bitmap_bytes = map_bytes(meta_pages) + map_bytes(data_blocks);
   const uint64_t taken = budget.table_bytes + budget.io_bytes + budget.bitmap_bytes;
   if (taken < memory_bytes) budget.frames = (memory_bytes - taken) / (kPageBytes + kFrameOverhead);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/report.h"
+#include "index/logged.h"
 #include "index/store_core.h"
 
 namespace cairn::index {
@@ -135,8 +136,9 @@ Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   CO_TRY(flushed, co_await core->devices.meta->flush());
   CO_TRY(logged, co_await core->wal->durable(frozen.next.log_position));
-  // Complete are also the plain writes of what the log carries: from here on they alone have it.
+  // From here on their blocks alone have what the log carries.
   if (frozen.data_logged) {
+    CO_TRY(written, co_await write_behind_all(core));
     CO_TRY(kept, co_await core->devices.data->flush());
   }
   CO_TRY(switched, co_await write_superblock(core, frozen.next));

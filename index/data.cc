@@ -20,7 +20,7 @@ constexpr uint64_t kGatherBytes = 1u << 20;
 
 /// Copies the pieces from a position on; zeros behind their end.
 struct Gather {
-  const std::vector<IoVec>& pieces;
+  const IoVecs& pieces;
   size_t piece = 0;
   size_t used = 0;
 
@@ -45,6 +45,7 @@ Task<Result<void>> write_extent(CorePtr core, Store::DataWrite write, bool plain
   const auto write_part = plain ? &media::Device::write : &media::Device::write_durable;
   const uint64_t bytes = uint64_t{write.extent.count} * media::kBlockBytes;
   const uint64_t offset = write.extent.block * media::kBlockBytes;
+  if (!core->behind.idle()) co_await pass_waiting(core, write.extent);
   if (write.pieces.size() == 1 && write.pieces[0].bytes == bytes &&
       reinterpret_cast<uintptr_t>(write.pieces[0].data) % media::kBlockBytes == 0) {
     co_return co_await (device.*write_part)(offset, {write.pieces[0].data, bytes});

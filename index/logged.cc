@@ -81,42 +81,97 @@ bool is_whole(const Store::DataWrite& write) {
 
 }  // namespace
 
-struct LoggedTurn {
-  explicit LoggedTurn(Reactor& reactor) : ended(reactor) {}
-  std::vector<Piece> pieces;
-  WaitList ended;
-  bool over = false;
-  Result<void> result;
-};
-
 namespace {
 
-/// Starts in the turn after the one that it is named for.
-Task<void> end_turn(CorePtr core, std::shared_ptr<LoggedTurn> turn) {
-  core->logged_turn.reset();
-  turn->result = co_await write_pieces(core, turn->pieces);
-  turn->over = true;
-  turn->ended.wake_all();
+uint64_t blocks_of(std::span<const Store::DataWrite> writes) {
+  uint64_t blocks = 0;
+  for (const Store::DataWrite& write : writes) blocks += write.extent.count;
+  return blocks;
+}
+
+void begin_write(CorePtr core);
+
+/// Writes one bufferful.
+Task<void> write_behind(CorePtr core, WriteBehind::Buffer& buffer) {
+  std::vector<Piece> pieces;
+  pieces.reserve(buffer.blocks.size());
+  for (size_t i = 0; i < buffer.blocks.size(); ++i) {
+    if (!core->behind.is_newest(buffer, i)) continue;
+    pieces.push_back({buffer.blocks[i], {buffer.at(i), media::kBlockBytes}});
+  }
+  const auto written = co_await write_pieces(core, pieces);
+  if (!written) core->stop();
+  core->behind.end(written.has_value());
+  if (written && core->behind.full()) begin_write(core);
+  core->progress.wake_all();
+}
+
+void begin_write(CorePtr core) {
+  WriteBehind::Buffer& buffer = core->behind.begin();
+  core->reactor.spawn(write_behind(core, buffer));
+}
+
+/// Waits for a change; has whatever stands in the way written.
+Task<Result<void>> move_on(CorePtr core) {
+  if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
+  if (!core->behind.writing()) begin_write(core);
+  co_await core->behind.moved().wait();
+  co_return Result<void>{};
 }
 
 }  // namespace
 
-Task<Result<void>> write_logged_extents(CorePtr core, std::vector<Store::DataWrite> writes) {
-  if (!core->logged_turn) {
-    core->logged_turn = std::make_shared<LoggedTurn>(core->reactor);
-    core->reactor.spawn(end_turn(core, core->logged_turn));
-  }
-  const std::shared_ptr<LoggedTurn> turn = core->logged_turn;
+bool take_logged_extents(CorePtr core, std::span<const Store::DataWrite> writes) {
+  if (!core->behind.has_room(blocks_of(writes))) return false;
   for (const Store::DataWrite& write : writes) {
     CHECK(is_whole(write));
     for (uint32_t i = 0; i < write.extent.count; ++i) {
-      turn->pieces.push_back(
-          {write.extent.block + i,
-           {write.pieces[0].data + size_t{i} * media::kBlockBytes, media::kBlockBytes}});
+      core->behind.put(write.extent.block + i,
+                       write.pieces[0].data + size_t{i} * media::kBlockBytes);
     }
   }
-  while (!turn->over) co_await turn->ended.wait();
-  co_return turn->result;
+  if (core->behind.full() && !core->behind.writing()) begin_write(std::move(core));
+  return true;
+}
+
+Task<Result<void>> write_logged_extents(CorePtr core, std::vector<Store::DataWrite> writes) {
+  while (!take_logged_extents(core, writes)) {
+    CO_TRY(moved, co_await move_on(core));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> write_behind_all(CorePtr core) {
+  // Others may bring more meanwhile: a buffer that is being written, and the one behind it.
+  for (int buffers = 0; buffers < 2 && !core->behind.empty(); ++buffers) {
+    CO_TRY(moved, co_await move_on(core));
+  }
+  if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
+  co_return Result<void>{};
+}
+
+Task<Result<void>> read_beside_waiting(CorePtr core, uint64_t block, ByteSpan into) {
+  const uint64_t count = into.size() / media::kBlockBytes;
+  uint64_t waiting = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (core->behind.find(block + i) != nullptr) ++waiting;
+  }
+  if (waiting == count) {
+    for (uint64_t i = 0; i < count; ++i) {
+      std::memcpy(into.data() + i * media::kBlockBytes, core->behind.find(block + i),
+                  media::kBlockBytes);
+    }
+    co_return Result<void>{};
+  }
+  if (waiting != 0) {
+    CO_TRY(written, co_await write_behind_all(core));
+  }
+  co_return co_await core->devices.data->read(block * media::kBlockBytes, into);
+}
+
+Task<void> pass_waiting(CorePtr core, media::Extent extent) {
+  core->behind.forget(extent);
+  while (core->behind.writes(extent)) co_await core->behind.moved().wait();
 }
 
 void LoggedBlocks::add(media::Extent extent, media::Lsn lsn) {

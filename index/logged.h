@@ -1,6 +1,6 @@
-// Data that log records carry (docs/decisions/0010-data-in-the-log.md). It is written plainly
-// beside its record, what comes in one turn together; a power cut may take it, and replay writes it
-// again. Internal to index/. Home: the shard's reactor.
+// Data that log records carry (docs/decisions/0010-data-in-the-log.md). It is written plainly, many
+// blocks at once, long after its record; a power cut may take it, and replay writes it again.
+// Internal to index/. Home: the shard's reactor.
 #pragma once
 
 #include "base/flat_map.h"
@@ -8,8 +8,17 @@
 
 namespace cairn::index {
 
-/// Writes them to their blocks, plainly; done when they can be read. Borrowed until then. @error io
+/// Takes copies; done when they can be read. True: at once. False: nothing was taken, there is no
+/// room now.
+bool take_logged_extents(CorePtr core, std::span<const Store::DataWrite> writes);
+/// The same, waits for room. @error io
 Task<Result<void>> write_logged_extents(CorePtr core, std::vector<Store::DataWrite> writes);
+/// Until all that was taken so far is in its blocks. @error io
+Task<Result<void>> write_behind_all(CorePtr core);
+/// Whole blocks from `block` on, some of which may still wait to be written. @error io
+Task<Result<void>> read_beside_waiting(CorePtr core, uint64_t block, ByteSpan into);
+/// Somebody is about to write those blocks himself.
+Task<void> pass_waiting(CorePtr core, media::Extent extent);
 
 /// Blocks whose data is in the log, as a replay finds them.
 class LoggedBlocks {

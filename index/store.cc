@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "index/budget.h"
+#include "index/logged.h"
 #include "index/record_format.h"
 #include "index/store_state.h"
 #include "index/sweep.h"
@@ -204,7 +205,7 @@ Task<Result<void>> close_core(CorePtr core) {
   auto drained = co_await core->wal->drain();
   const Pager::State& s = core->pages();
   while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
-         core->loads_ahead != 0 || core->checkpoint_running) {
+         core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing()) {
     co_await core->progress.wait();
   }
   co_return last ? drained : last;
@@ -238,7 +239,8 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
       pager(make_pages(devices, options)),
       tree(pager),
       data(devices.data->size_bytes() / media::kBlockBytes, 0),
-      progress(reactor) {
+      progress(reactor),
+      behind(reactor, behind_bytes(options.memory_bytes) / 2 / media::kBlockBytes) {
   pages().kept_for_bitmaps = chunk_count(meta_pages - kEdgePages) +
                              chunk_count(devices.data->size_bytes() / media::kBlockBytes);
 }
@@ -457,6 +459,13 @@ Task<Result<void>> Store::write_data(media::Lsn position, std::vector<DataWrite>
   return write_extents(state_, position, std::move(writes));
 }
 
+bool Store::keep_logged(media::Lsn position, std::span<const DataWrite> writes) {
+  if (state_->wal->data_of(position) != media::Wal::Data::logged) return false;
+  if (!take_logged_extents(state_, writes)) return false;
+  state_->wal->data_done(position, true);
+  return true;
+}
+
 Task<Store::DataJobPtr> Store::start_data(std::vector<DataWrite> writes) {
   auto job = start_extents(state_, std::move(writes), true);
   // The writes run first in the next turn; what they ask for starts now and not at its end.
@@ -474,7 +483,9 @@ bool Store::log_idle() const { return state_->wal->idle(); }
 
 Task<Result<void>> Store::read_data(media::Extent extent, uint64_t first_block, ByteSpan into) {
   DCHECK(first_block + into.size() / media::kBlockBytes <= extent.count);
-  return state_->devices.data->read((extent.block + first_block) * media::kBlockBytes, into);
+  const uint64_t block = extent.block + first_block;
+  if (!state_->behind.empty()) return read_beside_waiting(state_, block, into);
+  return state_->devices.data->read(block * media::kBlockBytes, into);
 }
 
 Store::ReadPin::ReadPin(std::shared_ptr<State> state, media::Lsn at)

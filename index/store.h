@@ -152,12 +152,15 @@ class Store {
   /// Data for one extent: `pieces` in order; the rest of its last block is filled with zeros.
   struct DataWrite {
     media::Extent extent;
-    std::vector<IoVec> pieces;
+    IoVecs pieces;
   };
   /// Writes all of `writes` beside the log, in parallel, and reports to the log itself: call
   /// exactly once for each commit whose batch published data, with the commit's position. The
   /// buffers are borrowed until completion. @error io  the store has stopped
   Task<Result<void>> write_data(media::Lsn position, std::vector<DataWrite> writes);
+  /// The same as a plain call, where the log carries the data and there is room for a copy. False:
+  /// nothing has happened.
+  bool keep_logged(media::Lsn position, std::span<const DataWrite> writes);
   /// As write_data() in three steps, so that data is under way before its checksums are made and
   /// its record is built: begins to write (under way on return) ...
   /// The buffers are borrowed until finish_data() is done, and until then the blocks must not be

@@ -14,12 +14,12 @@
 #include "index/pager_state.h"
 #include "index/store.h"
 #include "index/superblock_format.h"
+#include "index/write_behind.h"
 #include "media/wal.h"
 #include "runtime/reactor.h"
 
 namespace cairn::index {
 
-struct LoggedTurn;
 struct StoreCore;
 using CorePtr = std::shared_ptr<StoreCore>;
 
@@ -55,7 +55,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   // Paces checkpoints: what replay would have to do (store.md rule 18).
   // Blocks hold data that only the log makes durable; since the newest freeze, or replay.
   bool data_logged = false;
-  std::shared_ptr<LoggedTurn> logged_turn;  // such data that came in this turn
+  WriteBehind behind;           // such data on its way to them
   uint64_t records_since = 0;   // records after the newest freeze
   uint64_t records_before = 0;  // between the durable root and the freeze of a running checkpoint
   uint64_t pages_before = 0;    // pages changed in the same span

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "media/device.h"
+#include "runtime/frame_pool.h"
 
 namespace cairn::media {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 // size, because new memory costs a page fault for each 4 KiB.
 constexpr size_t kMappedBytes = 128u << 10;
 constexpr size_t kSpareBytesMax = 1u << 20;  // of one
+
+static_assert(kPooledBlockBytes % kBlockBytes == 0);
 
 struct Mapping {
   std::byte* data = nullptr;
@@ -72,7 +75,8 @@ std::byte* map(size_t bytes) {
 std::byte* allocate(size_t bytes) {
   const size_t whole = round_up(bytes, kBlockBytes);
   if (whole >= kMappedBytes) return map(whole);
-  auto* const data = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, whole));
+  auto* const data = static_cast<std::byte*>(
+      whole == kPooledBlockBytes ? block_new() : std::aligned_alloc(kBlockBytes, whole));
   CHECK(data != nullptr);
   std::memset(data, 0, bytes);
   return data;
@@ -80,7 +84,9 @@ std::byte* allocate(size_t bytes) {
 
 void release(std::byte* data, size_t bytes) {
   const size_t whole = round_up(bytes, kBlockBytes);
-  if (whole < kMappedBytes) {
+  if (whole == kPooledBlockBytes) {
+    block_delete(data);
+  } else if (whole < kMappedBytes) {
     std::free(data);
   } else if (spares_ended) {
     ::munmap(data, whole);

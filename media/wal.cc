@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "media/wal_format.h"
+#include "media/wal_gather.h"
 
 namespace cairn::media {
 namespace {
@@ -18,6 +19,8 @@ constexpr size_t kPooledBuffersMax = 8;
 constexpr size_t kEagerWritesMax = 2;
 // An open batch of this size uses a free slot at once: it gains nothing from waiting.
 constexpr size_t kBusyBatchBytes = 64u << 10;
+// The same where its write brings a flush that has to wait for the one before.
+constexpr size_t kBusyFlushBytes = 256u << 10;
 
 struct Batch {
   Lsn begin = 0;
@@ -58,10 +61,15 @@ bool later(const Waiter& a, const Waiter& b) {
 
 struct Wal::State : std::enable_shared_from_this<Wal::State> {
   State(Reactor& reactor_in, Device& device_in)
-      : reactor(reactor_in), device(device_in), idle(reactor) {}
+      : reactor(reactor_in),
+        device(device_in),
+        flushes_queue(device.flush_domain() != 0),
+        idle(reactor) {}
 
   Reactor& reactor;
   Device& device;
+  // A durable write brings a flush of the disk's cache, and the kernel runs those one by one.
+  const bool flushes_queue;
   WalOptions options;
   uint64_t ring = 0;
   uint64_t reserve = 0;
@@ -76,10 +84,13 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   Lsn complete_recorded = 0;
   Lsn appended = 0;
   uint64_t write_count = 0;
+  uint64_t append_count = 0;
+  Gather gather;
   bool stopped = false;
   bool end_scheduled = false;
   bool flushing = false;  // the device's cache
   size_t in_flight = 0;
+  size_t durable_in_flight = 0;  // of them, those that bring a flush of their own
   size_t unflushed = 0;  // batches that have landed and are not durable
   std::unique_ptr<Batch> open;
   std::deque<std::unique_ptr<Batch>> sealed;  // log order; the first `submitted` are under way
@@ -99,9 +110,12 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   void open_batch();
   std::byte* extend_open(uint64_t bytes);
   void seal_open();
-  void pump(bool turn_ended);
+  size_t busy_bytes() const { return flushes_queue ? kBusyFlushBytes : kBusyBatchBytes; }
+  void pump(bool turn_ended, bool first = false);
   void schedule_end();
-  void submit_next();
+  bool crowded() const;
+  static Task<void> end_gather(std::shared_ptr<State> self);
+  void submit_next(bool first);
   void finish(Batch& batch, bool ok);
   void retire();
   PendingData& pending(Lsn lsn);
@@ -190,29 +204,54 @@ void Wal::State::seal_open() {
 // ---- writing ----
 
 /// Starts what may start: sealed batches, then the open one if waiting gains nothing.
-void Wal::State::pump(bool turn_ended) {
+/// @param first  before anything else that is ready
+void Wal::State::pump(bool turn_ended, bool first) {
   if (stopped) return;
   while (in_flight < options.writes_in_flight_max) {
     if (submitted == sealed.size()) {
       if (!open) return;
-      const bool eager = turn_ended && in_flight + unflushed < kEagerWritesMax;
-      if (!eager && open->used < kBusyBatchBytes) return;
+      const bool eager = turn_ended && !crowded();
+      if (!eager && open->used < busy_bytes()) return;
       seal_open();
     }
-    submit_next();
+    submit_next(first);
   }
 }
 
-void Wal::State::submit_next() {
+namespace {
+Task<void> kick_io(Reactor& reactor) {
+  if (reactor.io() != nullptr) reactor.io()->kick();
+  co_return;
+}
+}  // namespace
+
+void Wal::State::submit_next(bool first) {
   Batch* batch = sealed[submitted].get();
   ++submitted;
   ++in_flight;
+  if (!batch->plain) ++durable_in_flight;
   ++write_count;
-  reactor.spawn(write(shared_from_this(), batch));
+  if (!first) return reactor.spawn(write(shared_from_this(), batch));
+  reactor.spawn_first(kick_io(reactor));
+  reactor.spawn_first(write(shared_from_this(), batch));
+}
+
+/// An open batch would only make the next one smaller if it went now.
+bool Wal::State::crowded() const {
+  return in_flight + unflushed >= kEagerWritesMax ||
+         (flushes_queue && (durable_in_flight != 0 || gather.holds(append_count)));
+}
+
+/// Those who were answered had their time to come back.
+Task<void> Wal::State::end_gather(std::shared_ptr<State> self) {
+  const uint64_t number = self->gather.number();
+  co_await self->reactor.sleep(self->gather.patience());
+  self->gather.give_up(number, self->append_count);
+  if (!self->crowded()) self->pump(true, true);
 }
 
 void Wal::State::schedule_end() {
-  if (end_scheduled || stopped || in_flight + unflushed >= kEagerWritesMax) return;
+  if (end_scheduled || stopped || crowded()) return;
   end_scheduled = true;
   reactor.spawn(close_at_turn_end(shared_from_this()));
 }
@@ -227,17 +266,20 @@ Task<void> Wal::State::write(std::shared_ptr<State> self, Batch* batch) {
   const uint64_t offset = batch->begin % self->ring;
   const uint64_t first = std::min(batch->bytes, self->ring - offset);
   const ByteView bytes = batch->buffer.view().first(batch->bytes);
+  const Instant begin = self->reactor.clock().now();
   const auto write = batch->plain ? &Device::write : &Device::write_durable;
   auto done = co_await (self->device.*write)(offset, bytes.first(first));
   if (done && first < bytes.size()) {
     done = co_await (self->device.*write)(0, bytes.subspan(first));
   }
+  if (!batch->plain) self->gather.wrote(self->reactor.clock().now() - begin);
   self->finish(*batch, done.has_value());
 }
 
 void Wal::State::finish(Batch& batch, bool ok) {
   CHECK(in_flight > 0);
   --in_flight;
+  if (!batch.plain) --durable_in_flight;
   if (!ok) stop();
   batch.landed = ok;
   batch.written = ok && !batch.plain;
@@ -256,7 +298,15 @@ void Wal::State::retire() {
     sealed.pop_front();
     --submitted;
   }
+  const size_t waited = waiters.size();
   advance();
+  const size_t answered = waited - waiters.size();
+  if (!stopped && flushes_queue && answered != 0) {
+    gather.begin(answered, append_count);
+    if (gather.holds(append_count)) reactor.spawn(end_gather(shared_from_this()));
+    // The disk must not idle while they go on.
+    if (!crowded()) pump(true, true);
+  }
   // Those whom advance() woke append in this turn; the batch is closed after them.
   if (!stopped && open) schedule_end();
   pump(false);
@@ -462,12 +512,13 @@ Lsn Wal::append(ByteView payload, Data data) {
   store_le32(at, static_cast<uint32_t>(payload.size()));
   if (!payload.empty()) std::memcpy(at + kWalRecordHeaderBytes, payload.data(), payload.size());
   ++batch.record_count;
+  ++s.append_count;
   s.appended = batch.begin + batch.used;
   const Lsn lsn = s.appended;
   if (data != Data::none) s.data.push_back({lsn, before, data});
   batch.plain = batch.plain || data == Data::flushed;
   s.schedule_end();
-  if (batch.used >= kBusyBatchBytes) s.pump(false);
+  if (batch.used >= s.busy_bytes()) s.pump(false);
   return lsn;
 }
 

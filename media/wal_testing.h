@@ -74,8 +74,10 @@ class HeldDisk final : public Device {
     moved_.wake_all();
   }
   Task<void> discard(uint64_t, uint64_t) override { co_return; }
+  uint64_t flush_domain() const override { return domain; }
 
   Bytes content;
+  uint64_t domain = 0;
   bool hold = false;
   bool fail_reads = false;
   uint64_t bytes_read = 0;
@@ -131,11 +133,7 @@ struct LogBench {
   explicit LogBench(uint64_t ring_bytes = 64 * kWalBlockBytes, WalOptions options_in = {})
       : options(options_in), random(1), reactor(std::make_unique<Reactor>(clock, random, nullptr)) {
     disk = std::make_unique<HeldDisk>(*reactor, ring_bytes);
-    start = {0, 0, kTestPredecessor, kTestLog};
-    WalReader::Summary tail;
-    tail.predecessor = start.predecessor;
-    tail.log = start.log;
-    make(tail, 1, 0);
+    make_new();
   }
   ~LogBench() {
     wal.reset();
@@ -144,8 +142,21 @@ struct LogBench {
   LogBench(const LogBench&) = delete;
   LogBench& operator=(const LogBench&) = delete;
 
+  void make_new() {
+    start = {0, 0, kTestPredecessor, kTestLog};
+    WalReader::Summary tail;
+    tail.predecessor = start.predecessor;
+    tail.log = start.log;
+    make(tail, 1, 0);
+  }
   void make(const WalReader::Summary& tail, uint32_t incarnation, Lsn trimmed) {
     wal = std::make_unique<Wal>(*reactor, *disk, options, tail, incarnation, trimmed);
+  }
+  /// Before the first append: each durable write brings a flush of the whole cache.
+  void put_behind_cache() {
+    wal.reset();
+    disk->domain = 1;
+    make_new();
   }
   /// Ends this opening as a crash does and opens again.
   void reopen() {

@@ -122,6 +122,7 @@ bool Context::State::turn() {
 /// in parallel, and no thread that is slow to run holds up many.
 void Context::State::wake_finished() {
   woken.clear();
+  const FrameHome::Scope frames(reactor.frames_);
   for (Call* call : finished) {
     // Frames go here, on the driving thread: their parameters may refer to the reactor's things.
     call->root = {};

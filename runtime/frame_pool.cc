@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "base/check.h"
 
@@ -12,7 +13,11 @@ namespace {
 
 /// Sizes are rounded up to this.
 constexpr size_t kStepBytes = 64;
-constexpr size_t kSizeCount = kFrameBytesPooledMax / kStepBytes;
+constexpr size_t kFrameSizes = kFrameBytesPooledMax / kStepBytes;
+/// Behind the sizes of frames: blocks.
+constexpr size_t kBlockSize = kFrameSizes;
+constexpr size_t kSizeCount = kFrameSizes + 1;
+constexpr std::align_val_t kBlockAlign{kPooledBlockBytes};
 /// Frames that move between a thread and the depot at once. A thread keeps up to two magazines of a
 /// size, so the depot is seen at most once in so many frames.
 constexpr uint32_t kMagazineFrames = 16;
@@ -26,12 +31,24 @@ struct Free {
 };
 static_assert(sizeof(Free) <= kStepBytes);
 
+constexpr size_t bytes_of(size_t size) {
+  return size == kBlockSize ? kPooledBlockBytes : (size + 1) * kStepBytes;
+}
+void* heap_new(size_t size) {
+  return size == kBlockSize ? ::operator new(kPooledBlockBytes, kBlockAlign)
+                            : ::operator new(bytes_of(size));
+}
+void heap_delete(size_t size, void* memory) {
+  if (size == kBlockSize) return ::operator delete(memory, kBlockAlign);
+  ::operator delete(memory);
+}
+
 /// Full magazines of every size. Nobody waits for it: who finds it taken uses the heap, which also
 /// makes it safe in a child that was forked while another thread had it.
 class Depot {
  public:
   void put(size_t size, Free* magazine) {
-    const size_t bytes = (size + 1) * kStepBytes * kMagazineFrames;
+    const size_t bytes = bytes_of(size) * kMagazineFrames;
     if (!taken_.test_and_set(std::memory_order_acquire)) {
       const bool fits = bytes_ + bytes <= kDepotBytesMax;
       if (fits) {
@@ -42,24 +59,24 @@ class Depot {
       taken_.clear(std::memory_order_release);
       if (fits) return;
     }
-    drop(magazine);
+    drop(size, magazine);
   }
   /// Null if there is none.
   Free* take(size_t size) {
     if (taken_.test_and_set(std::memory_order_acquire)) return nullptr;
     Free* const magazine = magazines_[size];
     if (magazine != nullptr) {
-      bytes_ -= (size + 1) * kStepBytes * kMagazineFrames;
+      bytes_ -= bytes_of(size) * kMagazineFrames;
       magazines_[size] = magazine->next_magazine;
     }
     taken_.clear(std::memory_order_release);
     return magazine;
   }
-  static void drop(Free* list) {
+  static void drop(size_t size, Free* list) {
     while (list != nullptr) {
       Free* const frame = list;
       list = list->next;
-      ::operator delete(frame);
+      heap_delete(size, frame);
     }
   }
 
@@ -70,13 +87,15 @@ class Depot {
 };
 constinit Depot depot;
 
-/// The frames of one thread.
-class Local {
+}  // namespace
+
+/// The frames of one thread, or of a reactor.
+class FrameShelves {
  public:
-  ~Local() {
-    for (Shelf& shelf : shelves_) {
-      Depot::drop(shelf.open);
-      Depot::drop(shelf.full);
+  ~FrameShelves() {
+    for (size_t size = 0; size < kSizeCount; ++size) {
+      Depot::drop(size, shelves_[size].open);
+      Depot::drop(size, shelves_[size].full);
     }
   }
 
@@ -86,7 +105,7 @@ class Local {
       shelf.open = shelf.full;
       shelf.full = nullptr;
       if (shelf.open == nullptr) shelf.open = depot.take(size);
-      if (shelf.open == nullptr) return ::operator new((size + 1) * kStepBytes);
+      if (shelf.open == nullptr) return heap_new(size);
       shelf.open_count = kMagazineFrames;
     }
     Free* const frame = shelf.open;
@@ -115,13 +134,15 @@ class Local {
   std::array<Shelf, kSizeCount> shelves_{};
 };
 
+namespace {
+
 // A plain pointer, so that the common way needs neither a guard nor a call for its address, also in
 // a shared library.
-thread_local constinit Local* local __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local constinit FrameShelves* local __attribute__((tls_model("initial-exec"))) = nullptr;
 thread_local constinit bool thread_ends = false;
 
 struct Owner {
-  Local frames;
+  FrameShelves frames;
   Owner() { local = &frames; }
   ~Owner() {
     local = nullptr;
@@ -129,7 +150,7 @@ struct Owner {
   }
 };
 
-Local* make_local() {
+FrameShelves* make_local() {
   if (thread_ends) return nullptr;
   thread_local Owner owner;
   return local;
@@ -139,22 +160,54 @@ size_t size_of(size_t bytes) { return (bytes - 1) / kStepBytes; }
 
 }  // namespace
 
+FrameHome::FrameHome() : shelves_(std::make_unique<FrameShelves>()) {}
+FrameHome::~FrameHome() = default;
+
+FrameHome::Scope::Scope(FrameHome& home) : before_(std::exchange(local, home.shelves_.get())) {}
+FrameHome::Scope::~Scope() { local = before_; }
+
 void* frame_new(size_t bytes) {
   DCHECK(bytes > 0);
   if (bytes > kFrameBytesPooledMax) return ::operator new(bytes);
   const size_t size = size_of(bytes);
-  Local* here = local;
+  FrameShelves* here = local;
   if (here == nullptr) here = make_local();
-  if (here == nullptr) return ::operator new((size + 1) * kStepBytes);
-  return here->take(size);
+  return here == nullptr ? heap_new(size) : here->take(size);
 }
 
 void frame_delete(void* frame, size_t bytes) noexcept {
   if (bytes > kFrameBytesPooledMax) return ::operator delete(frame);
-  Local* here = local;
+  FrameShelves* here = local;
   if (here == nullptr) here = make_local();
   if (here == nullptr) return ::operator delete(frame);
   here->put(size_of(bytes), frame);
 }
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAIRN_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CAIRN_SANITIZED
+#endif
+#endif
+
+#if defined(CAIRN_SANITIZED)
+// It is to see what happens to each.
+void* block_new() { return heap_new(kBlockSize); }
+void block_delete(void* block) noexcept { heap_delete(kBlockSize, block); }
+#else
+void* block_new() {
+  FrameShelves* here = local;
+  if (here == nullptr) here = make_local();
+  return here == nullptr ? heap_new(kBlockSize) : here->take(kBlockSize);
+}
+
+void block_delete(void* block) noexcept {
+  FrameShelves* here = local;
+  if (here == nullptr) here = make_local();
+  if (here == nullptr) return heap_delete(kBlockSize, block);
+  here->put(kBlockSize, block);
+}
+#endif
 
 }  // namespace cairn

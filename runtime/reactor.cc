@@ -83,6 +83,10 @@ Reactor::~Reactor() {
 
 void Reactor::spawn(Task<void> task) { schedule(run_spawned(*this, std::move(task)).frame); }
 
+void Reactor::spawn_first(Task<void> task) {
+  ready_.push_front(run_spawned(*this, std::move(task)).frame);
+}
+
 void Reactor::schedule(std::coroutine_handle<> handle) { ready_.push_back(handle); }
 
 void Reactor::post(std::move_only_function<void()> fn) { mailbox_->post(std::move(fn)); }
@@ -97,15 +101,14 @@ bool Reactor::on_home() const { return turning == this; }
 
 bool Reactor::turn() {
   const Reactor* const outer = std::exchange(turning, this);
+  const FrameHome::Scope frames(frames_);
   size_t ran = mailbox_->deliver();
   if (io_) ran += io_->reap();
   ran += run_timers();
   // Only what is ready now: a task that yields for ever must not keep I/O and timers from their
   // turn.
   for (size_t left = ready_.size(); left != 0; --left, ++ran) {
-    const auto handle = ready_.front();
-    ready_.pop_front();
-    handle.resume();
+    ready_.take_front().resume();
   }
   if (ran != 0) {
     work_flowed_ = true;

@@ -5,15 +5,16 @@
 #pragma once
 
 #include <coroutine>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "base/result.h"
 #include "runtime/clock.h"
+#include "runtime/frame_pool.h"
 #include "runtime/io.h"
 #include "runtime/random.h"
+#include "runtime/ready_queue.h"
 #include "runtime/task.h"
 
 namespace cairn {
@@ -37,6 +38,8 @@ class Reactor {
 
   /// Takes ownership of `task` and runs it from the ready queue; its frame goes when it ends.
   void spawn(Task<void> task);
+  /// The same, before everything that is ready already.
+  void spawn_first(Task<void> task);
   /// Puts a suspended coroutine at the end of the ready queue.
   void schedule(std::coroutine_handle<> handle);
   /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
@@ -107,7 +110,8 @@ class Reactor {
   Random& random_;
   std::unique_ptr<IoBackend> io_;
   std::unique_ptr<Mailbox> mailbox_;
-  std::deque<std::coroutine_handle<>> ready_;
+  FrameHome frames_;  // of whoever drives
+  ReadyQueue ready_;
   std::vector<Timer> timers_;  // a heap by (at, order)
   uint64_t timer_order_ = 0;
   size_t live_tasks_ = 0;

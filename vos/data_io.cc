@@ -23,7 +23,7 @@ std::unexpected<Error> damaged() {
 }
 
 /// Appends the CRCs of the pieces in whole blocks, the last one filled with zeros.
-void checksum_blocks(const std::vector<IoVec>& pieces, std::vector<uint32_t>& crcs) {
+void checksum_blocks(std::span<const IoVec> pieces, std::vector<uint32_t>& crcs) {
   uint32_t crc = 0;
   uint64_t in_block = 0;
   for (const IoVec& piece : pieces) {
@@ -114,13 +114,13 @@ uint64_t total_bytes(std::span<const IoVec> pieces) {
 
 namespace {
 
-bool goes_down_directly(const std::vector<IoVec>& pieces, uint64_t bytes) {
+bool goes_down_directly(std::span<const IoVec> pieces, uint64_t bytes) {
   return pieces.size() == 1 && bytes % kDataBlockBytes == 0 &&
          reinterpret_cast<uintptr_t>(pieces[0].data) % kDataBlockBytes == 0;
 }
 
 /// Copies the payload; the rest of its last block is zero and belongs to the piece.
-IoVec copy_payload(Staged& staged, const std::vector<IoVec>& pieces) {
+IoVec copy_payload(Staged& staged, std::span<const IoVec> pieces) {
   staged.copy = media::AlignedBuffer(round_up(staged.bytes, kDataBlockBytes));
   IoVecCursor(pieces).copy_out(staged.copy.span().first(staged.bytes));
   return {staged.copy.data(), staged.copy.size()};
@@ -138,7 +138,7 @@ Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
   Staged staged;
   staged.bytes = bytes;
   staged.data.runs = std::move(runs);
-  std::vector<IoVec> pieces;
+  IoVecs pieces;
   for (uint64_t left = bytes; left > 0; left -= pieces.back().bytes) {
     const ByteSpan piece = from.take(left);
     CHECK(!piece.empty());
@@ -146,7 +146,8 @@ Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes) {
   }
   if (bytes <= kAlwaysCopiedBytesMax ||
       (bytes <= kCopiedBytesMax && !goes_down_directly(pieces, bytes))) {
-    pieces = {copy_payload(staged, pieces)};
+    const IoVec copy = copy_payload(staged, pieces);
+    pieces = {copy};
   }
   IoVecCursor cut(pieces);
   for (const media::Extent& run : staged.data.runs) {

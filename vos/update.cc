@@ -541,6 +541,12 @@ Task<Result<void>> begin_large(Update& update, EarlyData& early) {
   co_return Result<void>{};
 }
 
+/// Small data that the log carries needs a copy, and no wait.
+bool kept_at_once(Update& update, media::Lsn at) {
+  const bool single = update.used.size() == 1 && update.data_bytes() == update.used[0]->bytes;
+  return single && update.state.store->keep_logged(at, update.used[0]->writes);
+}
+
 /// Writes what is not under way yet beside the log, and waits for all data of the record `at`.
 Task<Result<void>> write_rest(Update& update, media::Lsn at, EarlyData& early) {
   std::vector<index::Store::DataWrite> rest;
@@ -615,7 +621,7 @@ Task<Result<model::Epoch>> run_update(Update& update) {
       state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
   update.cancel_all(true);
   update.note_small();
-  if (!update.used.empty()) {
+  if (!update.used.empty() && !kept_at_once(update, at)) {
     CO_TRY(written, co_await write_rest(update, at, early));
   }
   CO_TRY(durable, co_await store.durable(at));

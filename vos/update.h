@@ -24,14 +24,14 @@ struct Update {
   const UpdateRequest& request;
   KeyPath path;
   CheckedRequest checked;
-  std::vector<std::vector<StagedPart>> parts;  // of each iod
+  SmallVector<std::vector<StagedPart>, 1> parts;  // of each iod
   std::vector<StagedPart> names;  // of the dkey, then of each iod, where they need blocks
-  std::vector<size_t> name_of;    // index + 1 into names; [0] the dkey's, [i + 1] iod i's
+  SmallVector<size_t, 2> name_of;  // index + 1 into names; [0] the dkey's, [i + 1] iod i's
   BlockCache cache;
   index::Batch batch;
   model::Epoch epoch = 0;
   bool too_large = false;
-  std::vector<const Staged*> used;  // what the last plan published
+  SmallVector<const Staged*, 1> used;  // what the last plan published
 
   /// @error invalid, no_perm, key_too_big, record_too_big  the request itself is wrong
   Result<void> check();
