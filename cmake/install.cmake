@@ -29,7 +29,7 @@ cairn_install_library(daos "DAOS client library: pools, containers, objects, arr
 cairn_install_library(dfs "DAOS file system library: POSIX files in containers" REQUIRES daos)
 cairn_install_library(duns "DAOS unified name space library" REQUIRES daos)
 
-foreach(tool cairn_cmd daos_cmd daos_engine daos_server ddb_cmd dmg_cmd)
+foreach(tool cairn_cmd daos_agent daos_cmd daos_engine daos_server ddb_cmd dmg_cmd)
   if(TARGET ${tool})
     set_target_properties(${tool} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CAIRN_INSTALL_LIBDIR}")
     install(TARGETS ${tool} RUNTIME DESTINATION bin)

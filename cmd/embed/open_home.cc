@@ -7,6 +7,7 @@
 #include "base/report.h"
 #include "client/home.h"
 #include "client/system.h"
+#include "cmd/embed/agent_file.h"
 #include "cmd/embed/client_graph.h"
 #include "cmd/embed/home_door.h"
 #include "cmd/embed/home_graph.h"
@@ -121,6 +122,11 @@ Result<std::unique_ptr<System>> open_home(HomeOptions options) {
   TRY(mode, mode_of(options));
   const std::string server = from_environment("CAIRN_SERVER");
   if (!server.empty() && mode != HomeMode::embed) return connect_server(server, options.path);
+  const bool named = !options.path.empty() || !from_environment("CAIRN_HOME").empty();
+  if (!named && mode != HomeMode::embed) {
+    const std::vector<std::string> servers = embed::servers_of_agent();
+    if (!servers.empty()) return connect_servers(servers);
+  }
   if (mode != HomeMode::embed) {
     const bool start = mode == HomeMode::automatic && !embed::find_server_program().empty();
     auto served = connect_home(options, start);

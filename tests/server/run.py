@@ -447,11 +447,38 @@ def how_dmg_finds_the_system(make):
                                                         *query)
 
 
+def programs_find_the_system_by_an_agent(make):
+    server = make().start("--auto-format")
+    server.admin("pool", "create", "--size", "300M", "tank")
+    run = server.top / "run"
+    file = server.top / "agent.yml"
+    file.write_text(f"access_points: ['localhost:{server.ports[0]}']\nruntime_dir: {run}\n")
+    assert "certificates" in server.bad("daos_agent", "-o", str(file))
+    agent = subprocess.Popen(["daos_agent", "-i", "-o", str(file)], env=server.env, text=True,
+                             stdout=subprocess.PIPE)
+    assert "Listening" in agent.stdout.readline()
+    try:
+        asks = {"DAOS_AGENT_DRPC_DIR": str(run)}
+        assert "tank" in server.good("daos", "pool", "list", **asks)
+        server.good("daos", "cont", "create", "tank", "c", "--type", "POSIX", **asks)
+        assert "c" in server.good("daos", "cont", "list", "tank", **asks)
+        assert not (server.top / ".cairn").exists(), "a home was made"
+        # Who names a home means it.
+        own = str(server.top / "own")
+        assert "tank" not in server.good("daos", "pool", "list", CAIRN_HOME=own, **asks)
+        server.good("cairn", "down", CAIRN_HOME=own)
+    finally:
+        agent.terminate()
+    assert agent.wait(timeout=SECONDS_MAX) == 0
+    assert not list(run.iterdir()), "the agent's file is left"
+
+
 TESTS = [format_is_asked_for, devices_that_hold_something_are_kept, metadata_without_roles,
          tiers_of_metadata_on_ssd, engines_are_stopped_and_started, whoever_dies_comes_back,
          without_auto_restart_it_stays_away, restarts_keep_their_distance, a_pool_is_extended,
          a_pool_of_some_ranks, a_device_that_is_full, what_engines_are_started_with,
-         configurations_that_do_not_fit, how_dmg_finds_the_system]
+         configurations_that_do_not_fit, how_dmg_finds_the_system,
+         programs_find_the_system_by_an_agent]
 
 
 def run_test(test, bin_dir):
