@@ -217,7 +217,7 @@ std::vector<wire::EngineInfo> HomeShards::engines() const {
             .incarnation = options_.incarnation,
             .addresses = addresses_,
             .state = wire::EngineState::joined,
-            .process = static_cast<uint32_t>(getpid())};
+            .process = options_.process};
   return out;
 }
 

@@ -1,7 +1,6 @@
-// HomeShards: the shards of one engine, on what Storage says; what the services ask of one engine.
-// The targets of a pool are given for all engines; each takes its own.
-// What concerns a pool is done on its targets in ascending order, one after the other. Home: the
-// reactor given.
+// HomeShards: the shards of one engine, on what a BlobSource gives; what the services ask of one
+// engine. The targets of a pool are given for all engines; each takes its own. What concerns a pool
+// is done on its targets in ascending order, one after the other. Home: the reactor given.
 #pragma once
 
 #include <functional>
@@ -9,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "cmd/embed/storage.h"
+#include "cmd/embed/blob_source.h"
 #include "engine/engine.h"
 #include "service/shard_host.h"
 
@@ -20,13 +19,15 @@ struct HomeShardsOptions {
   uint32_t target_count = 1;  // of the engine
   uint32_t engine_count = 1;  // on this machine
   uint64_t incarnation = 0;   // of the engine
+  uint32_t process = 0;       // that it is in, for people
   /// As service::ServiceOptions::at_step: called before each target but the first.
   std::function<void(const char*)> at_step = {};
 };
 
 class HomeShards final : public service::ShardHost {
  public:
-  HomeShards(Reactor& reactor, engine::Engine& engine, Storage& storage, HomeShardsOptions options)
+  HomeShards(Reactor& reactor, engine::Engine& engine, BlobSource& storage,
+             HomeShardsOptions options)
       : reactor_(reactor), engine_(engine), storage_(storage), options_(std::move(options)) {}
 
   Task<Result<void>> ready() override { co_return Result<void>{}; }
@@ -94,7 +95,7 @@ class HomeShards final : public service::ShardHost {
 
   Reactor& reactor_;
   engine::Engine& engine_;
-  Storage& storage_;
+  BlobSource& storage_;
   const HomeShardsOptions options_;
   std::map<Uuid, OpenPool> pools_;
   std::vector<std::string> addresses_;

@@ -74,6 +74,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
 Result<void> HomeServer::run(std::function<void()> ready) {
   Result<void> served = graph_->context().run(serve(std::move(ready)));
   keepers_.clear();
+  launchers_.clear();
   server_.reset();
   admin_.reset();
   leaving_changed_.reset();
@@ -108,12 +109,14 @@ void HomeServer::make_keepers() {
     words.insert(words.end(), {"--listen", to_string(at)});
   }
   for (const auto& shards : graph_->remotes()) {
-    keepers_.push_back(std::make_unique<MemberKeeper>(
+    launchers_.push_back(
+        std::make_unique<ProcessLauncher>(LauncherOptions{.home = graph_->path(),
+                                                          .rank = shards->rank(),
+                                                          .program = embed::find_server_program(),
+                                                          .words = words}));
+    keepers_.push_back(std::make_unique<embed::MemberKeeper>(
         graph_->context().reactor(), *graph_->link(), *shards, graph_->service(),
-        KeeperOptions{.home = graph_->path(),
-                      .program = embed::find_server_program(),
-                      .words = words},
-        [this] { return may_serve_; }));
+        *launchers_.back(), [this] { return may_serve_; }));
   }
 }
 
@@ -133,7 +136,7 @@ Task<void> HomeServer::end_rollbacks() {
 
 Task<void> HomeServer::stop_members() {
   std::vector<Task<Result<void>>> tasks;
-  const auto stop = [](MemberKeeper& keeper) -> Task<Result<void>> {
+  const auto stop = [](embed::MemberKeeper& keeper) -> Task<Result<void>> {
     co_await keeper.stop(kMemberPatience);
     co_return Result<void>{};
   };

@@ -12,7 +12,7 @@
 #include "cmd/embed/admin_server.h"
 #include "cmd/embed/home_graph.h"
 #include "cmd/engine/leaving.h"
-#include "cmd/engine/member_keeper.h"
+#include "cmd/engine/process_launcher.h"
 #include "fabric/stream_server.h"
 
 namespace cairn::engine_program {
@@ -55,7 +55,8 @@ class HomeServer final : public Leaving {
   ServerOptions options_;
   std::shared_ptr<embed::HomeGraph> graph_;
   std::unique_ptr<embed::AdminServer> admin_;
-  std::vector<std::unique_ptr<MemberKeeper>> keepers_;
+  std::vector<std::unique_ptr<ProcessLauncher>> launchers_;  // of each in keepers_
+  std::vector<std::unique_ptr<embed::MemberKeeper>> keepers_;
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;

@@ -3,28 +3,32 @@
 // the reactor given.
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
-#include <string>
-#include <vector>
 
 #include "cmd/embed/remote_shards.h"
 #include "service/service.h"
 
-namespace cairn::engine_program {
+namespace cairn::embed {
 
-struct KeeperOptions {
-  std::string home;
-  std::string program;              // daos_engine
-  std::vector<std::string> words;   // of its command line, beside home and rank
+/// How the engine's process is started and watched: the seam to the operating system.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  /// Starts the engine where none runs. Best effort: keep() looks what has become of it.
+  virtual void launch() = 0;
+  /// Somebody has the engine's directory.
+  virtual bool is_running() = 0;
+  /// The process that launch() started, or one before it, may still come to run.
+  virtual bool is_starting() = 0;
+  /// Asks the process to end that did not hear it from its server.
+  virtual void terminate() = 0;
 };
 
 class MemberKeeper {
  public:
   /// All are borrowed. @param may_serve  asked until it says yes, before the engine serves
-  MemberKeeper(Reactor& reactor, embed::AdminLink& link, embed::RemoteShards& shards,
-               service::Service& service, KeeperOptions options, std::function<bool()> may_serve);
+  MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards, service::Service& service,
+               Launcher& launcher, std::function<bool()> may_serve);
 
   void start();
   /// Asks the engine to end, and waits until it has let go of its directory (or for so long).
@@ -36,20 +40,15 @@ class MemberKeeper {
   /// @returns when the engine is gone, or never was there
   Task<bool> keep();
   Task<void> finish_removals();
-  void launch();
-  void look_at_child();
-  bool is_running() const;
-  std::string directory() const;
 
   Reactor& reactor_;
-  embed::AdminLink& link_;
-  embed::RemoteShards& shards_;
+  AdminLink& link_;
+  RemoteShards& shards_;
   service::Service& service_;
-  const KeeperOptions options_;
+  Launcher& launcher_;
   const std::function<bool()> may_serve_;
   Gate gate_;
-  pid_t child_ = -1;
   bool stopping_ = false;
 };
 
-}  // namespace cairn::engine_program
+}  // namespace cairn::embed

@@ -1,17 +1,10 @@
-#include "cmd/engine/member_keeper.h"
-
-#include <signal.h>
-#include <sys/wait.h>
+#include "cmd/embed/member_keeper.h"
 
 #include <algorithm>
 
 #include "base/report.h"
-#include "cmd/embed/home_dir.h"
-#include "cmd/embed/home_lock.h"
-#include "cmd/embed/local_engine.h"
-#include "cmd/embed/server_start.h"
 
-namespace cairn::engine_program {
+namespace cairn::embed {
 
 namespace {
 
@@ -26,65 +19,29 @@ constexpr Duration kRemovalsAgain = 2 * kSecond;
 
 }  // namespace
 
-MemberKeeper::MemberKeeper(Reactor& reactor, embed::AdminLink& link, embed::RemoteShards& shards,
-                           service::Service& service, KeeperOptions options,
+MemberKeeper::MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards,
+                           service::Service& service, Launcher& launcher,
                            std::function<bool()> may_serve)
     : reactor_(reactor),
       link_(link),
       shards_(shards),
       service_(service),
-      options_(std::move(options)),
+      launcher_(launcher),
       may_serve_(std::move(may_serve)),
       gate_(reactor) {}
 
-std::string MemberKeeper::directory() const {
-  return embed::engine_directory(options_.home, shards_.rank());
-}
-
-bool MemberKeeper::is_running() const {
-  return embed::HomeLock::holder(directory()).has_value();
-}
-
 void MemberKeeper::start() { reactor_.spawn(run()); }
-
-void MemberKeeper::look_at_child() {
-  int status = 0;
-  if (child_ <= 0 || waitpid(child_, &status, WNOHANG) != child_) return;
-  if (!stopping_) {
-    report(Severity::warning,
-           "engine " + std::to_string(shards_.rank()) + ", process " + std::to_string(child_) +
-               (WIFSIGNALED(status) ? ": ended by signal " + std::to_string(WTERMSIG(status))
-                                    : ": ended with status " +
-                                          std::to_string(WEXITSTATUS(status))));
-  }
-  child_ = -1;
-}
-
-void MemberKeeper::launch() {
-  look_at_child();
-  if (child_ > 0 || is_running()) return;
-  const auto made = embed::make_directory(options_.home + "/engines");
-  const auto own = embed::make_directory(directory());
-  if (!made || !own) return;
-  std::vector<std::string> words = {"--home", options_.home, "--member",
-                                    std::to_string(shards_.rank())};
-  words.insert(words.end(), options_.words.begin(), options_.words.end());
-  const auto started =
-      embed::start_program(options_.program, words, directory() + "/server.log");
-  if (started) child_ = *started;
-}
 
 /// One life of the engine. @returns whether it came to serve
 Task<bool> MemberKeeper::keep() {
-  launch();
+  launcher_.launch();
   const uint32_t rank = shards_.rank();
   const Instant give_up = reactor_.clock().now() + kStartPatience;
-  Result<fabric::HelloReply> met = fail(Errc::unreachable, "engine: not started");
+  Result<void> met = fail(Errc::unreachable, "engine: not started");
   while (!stopping_ && reactor_.clock().now() < give_up) {
     met = co_await link_.meet(rank);
     if (met) break;
-    look_at_child();
-    if (child_ < 0 && !is_running()) co_return false;
+    if (!launcher_.is_starting() && !launcher_.is_running()) co_return false;
     co_await reactor_.sleep(kLookAgain);
   }
   if (!met || stopping_) co_return false;
@@ -95,8 +52,8 @@ Task<bool> MemberKeeper::keep() {
   shards_.come(*joined);
   const auto caught_up = co_await service_.catch_up(shards_);
   if (!caught_up) {
-    report(Severity::warning, "engine " + std::to_string(rank) + ": cannot catch up: " +
-                                  caught_up.error().what());
+    report(Severity::warning,
+           "engine " + std::to_string(rank) + ": cannot catch up: " + caught_up.error().what());
     co_return false;
   }
   while (!may_serve_() && !stopping_) co_await reactor_.sleep(kLookAgain);
@@ -141,14 +98,14 @@ Task<void> MemberKeeper::stop(Duration patience) {
   wire::AdminRequest leave;
   leave.verb = wire::AdminVerb::leave;
   // One that does not hear it ends by itself after its grace.
-  if (is_running()) {
+  if (launcher_.is_running()) {
     [[maybe_unused]] const auto asked = co_await link_.ask(shards_.rank(), leave);
   }
   const Instant give_up = reactor_.clock().now() + patience;
-  while (is_running() && reactor_.clock().now() < give_up) co_await reactor_.sleep(kLookAgain);
-  if (child_ > 0 && is_running()) kill(child_, SIGTERM);
+  while (launcher_.is_running() && reactor_.clock().now() < give_up)
+    co_await reactor_.sleep(kLookAgain);
+  launcher_.terminate();
   co_await gate_.close();
-  look_at_child();
 }
 
-}  // namespace cairn::engine_program
+}  // namespace cairn::embed
