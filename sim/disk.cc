@@ -150,6 +150,18 @@ void SimDisk::settle_after_cut() {
   unflushed_.clear();
 }
 
+void SimDisk::settle_after_kill() {
+  for (auto at = unflushed_.begin(); at != unflushed_.end();) {
+    std::vector<Version>& versions = at->second;
+    std::erase_if(versions, [this](Version& version) {
+      if (version.done) return false;
+      version.done = true;
+      return random_.below(2) == 0;
+    });
+    at = versions.empty() ? unflushed_.erase(at) : std::next(at);
+  }
+}
+
 Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   const Fate fate = start(Op::read);
   Reactor& reactor = *reactor_;
