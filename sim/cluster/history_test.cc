@@ -80,6 +80,7 @@ TEST(HistoryTest, Histories_of_a_real_register_are_explained_and_broken_ones_are
       ops.push_back(op);
     }
     EXPECT_EQ(explain(1, ops), Verdict::explained) << describe(1, ops);
+    ops.push_back(read(6'990, 6'991, now));
     ops.push_back(wrote(7'000, 7'001, 1'000));
     ops.push_back(read(7'002, 7'003, now));
     EXPECT_EQ(explain(1, ops), Verdict::impossible) << describe(1, ops);
