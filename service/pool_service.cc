@@ -297,9 +297,7 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   }
   CO_TRY(pool, co_await find_pool(request.name));
   if (going_.contains(pool.uuid)) co_return fail(Errc::nonexistent, "pool: is being destroyed");
-  if (const auto broken = broken_.find(pool.uuid); broken != broken_.end()) {
-    co_return fail(broken->second);
-  }
+  CO_TRY(whole, check_whole(pool.uuid));
   for (const auto& [id, handle] : pool_handles_) {
     if (handle.pool != pool.uuid || handle.owner != 0 || handle.evicted) continue;
     if (request.access == kExclusive || handle.access == kExclusive) {
@@ -354,6 +352,24 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
   co_return Result<void>{};
 }
 
+void Service::note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened) {
+  const uint32_t rank = engine.engines().front().rank;
+  if (!opened) {
+    broken_[pool].insert_or_assign(rank, opened.error());
+    return;
+  }
+  const auto found = broken_.find(pool);
+  if (found == broken_.end()) return;
+  found->second.erase(rank);
+  if (found->second.empty()) broken_.erase(found);
+}
+
+Result<void> Service::check_whole(const Uuid& pool) const {
+  const auto found = broken_.find(pool);
+  if (found == broken_.end()) return {};
+  return fail(found->second.begin()->second);
+}
+
 Task<Result<void>> Service::start_pool(HeldPool pool) {
   if (pool.record.state != State::ready && !options_.read_only) {
     const auto done = co_await finish_pool_destroy(pool.uuid);
@@ -369,7 +385,7 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
                                 "): cannot be opened: " + opened.error().what() +
                                 "; restore its files, or destroy it by force");
-    broken_.insert_or_assign(pool.uuid, opened.error());
+    note_opened(pool.uuid, host_, opened);
     co_return Result<void>{};
   }
   CO_TRY(entries, co_await config_.range(conts_prefix(pool.uuid)));
