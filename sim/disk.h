@@ -131,6 +131,7 @@ class SimDisk final : public media::Device {
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
   Sector newest(uint64_t sector) const;
   Sector met_by_read(uint64_t sector);
+  void give(uint64_t offset, ByteSpan into);
   Bytes content(uint64_t sector) const;
   void copy_to(uint64_t offset, ByteSpan into) const;
 

@@ -10,6 +10,9 @@ namespace cairn::sim {
 
 namespace {
 
+/// Operations of a register shown to people.
+constexpr size_t kShown = 12;
+
 uint64_t mix(uint64_t n) {
   n ^= n >> 31;
   n *= 0x9e3779b97f4a7c15;
@@ -87,12 +90,18 @@ void Book::snapshot_shows(model::Epoch epoch, size_t at, Value value) {
            .name = "snapshot"});
 }
 
-void Book::group_read(const std::vector<Value>& values, uint64_t rollbacks,
+void Book::group_read(size_t group, const std::vector<Value>& values, uint64_t rollbacks,
                       const std::string& how) {
   if (std::ranges::adjacent_find(values, std::not_equal_to<>()) == values.end()) return;
   if (rollbacks != rollbacks_ || rollbacks % 2 != 0) return;
   std::string what = how + " saw one transaction in part:";
   for (const Value value : values) what += " " + std::to_string(value);
+  what += "\n";
+  for (size_t member = 0; member < kGroupMembers; ++member) {
+    const std::vector<RegisterOp>& ops = chapter_[member_of(group, member)].ops;
+    const size_t some = std::min(ops.size(), kShown);
+    what += describe(kNothing, {ops.end() - static_cast<ptrdiff_t>(some), ops.end()});
+  }
   problem(std::move(what));
 }
 

@@ -53,8 +53,9 @@ class Book {
   void snapshot_shows(model::Epoch epoch, size_t at, Value value);
   void snapshot_made(model::Epoch epoch, Instant begin, Instant end);
   void snapshot_gone(model::Epoch epoch) { snapshots_.erase(epoch); }
-  /// Read at one epoch: all the same. @param rollbacks  what rollbacks() said before
-  void group_read(const std::vector<Value>& values, uint64_t rollbacks, const std::string& how);
+  /// Of one group, read at one epoch: all the same. @param rollbacks  what rollbacks() said before
+  void group_read(size_t group, const std::vector<Value>& values, uint64_t rollbacks,
+                  const std::string& how);
   /// The container goes back, shard after shard: until the end of it groups may look torn, and
   /// epochs prove nothing for this chapter.
   void begin_rollback() { went_back_ = true, ++rollbacks_; }

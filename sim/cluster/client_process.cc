@@ -190,13 +190,8 @@ Task<void> ClientProcess::do_something() {
   if (choice < 76) return punch(alone);
   const size_t group = dice(kGroups);
   if (choice < 84) return look_at_group(group);
-  std::vector<size_t> registers;
-  if (choice < 92) {
-    for (size_t i = 0; i < kGroupMembers; ++i) registers.push_back(member_of(group, i));
-    return change_together(std::move(registers), true,
-                           dice(2) == 0 ? Way::blind : Way::read_and_write);
-  }
-  registers = {alone, kGroups * kGroupMembers + dice(kAlone)};
+  if (choice < 92) return change_group(group, dice(2) == 0 ? Way::blind : Way::read_and_write);
+  std::vector<size_t> registers = {alone, kGroups * kGroupMembers + dice(kAlone)};
   if (registers[0] == registers[1]) registers.pop_back();
   return change_together(std::move(registers), false,
                          dice(3) == 0 ? Way::blind : Way::read_and_write);
@@ -281,6 +276,30 @@ Task<void> ClientProcess::punch(size_t at) {
   const Errc code = done.error().code();
   if (code == Errc::unreachable || code == Errc::tx_restart) book_.never(at, number);
   ended("punch", done.error());
+}
+
+namespace {
+
+/// Also when its frame is dropped.
+class Counted {
+ public:
+  explicit Counted(uint32_t& count) : count_(count) { ++count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count_; }
+
+ private:
+  uint32_t& count_;
+};
+
+}  // namespace
+
+Task<void> ClientProcess::change_group(size_t group, Way way) {
+  if (scope_.rollback_wanted || scope_.rollback_open) co_return;
+  const Counted change(scope_.group_changes);
+  std::vector<size_t> registers;
+  for (size_t i = 0; i < kGroupMembers; ++i) registers.push_back(member_of(group, i));
+  co_await change_together(std::move(registers), true, way);
 }
 
 Task<void> ClientProcess::change_together(std::vector<size_t> registers, bool same, Way way) {
@@ -396,7 +415,10 @@ Task<void> ClientProcess::look_at_group(size_t group) {
                    .seen = *value,
                    .name = "look"});
   }
-  book_.group_read(values, rollbacks, "a transaction that looks at group " + std::to_string(group));
+  book_.group_read(group, values, rollbacks,
+                   "a look from " + std::to_string(begin / kMicrosecond) + " to " +
+                       std::to_string(now() / kMicrosecond) + " us at group " +
+                       std::to_string(group));
   well("look");
 }
 

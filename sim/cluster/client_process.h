@@ -22,7 +22,7 @@ struct Scope {
   Book book;
   bool pausing = false;   // workers end when what they do has ended
   bool rollbacks = true;  // some
-  Duration think_max = 250 * kMillisecond;
+  Duration think_max = 1'000 * kMillisecond;
   std::array<model::ObjectId, kRegisters> objects;
   std::array<std::string, kRegisters> dkeys;
   // Of the one who makes snapshots.
@@ -30,6 +30,10 @@ struct Scope {
   std::set<model::Epoch> doubtful_snapshots;  // may be
   std::set<model::Epoch> gone_snapshots;
   bool rollback_open = false;  // one whose outcome is unknown
+  // A transaction over several shards beside a rollback is undone where the rollback has not come
+  // by yet, and stays where it has. Until that is mended, groups do not change meanwhile.
+  bool rollback_wanted = false;
+  uint32_t group_changes = 0;  // under way
   // Of the one who makes containers.
   enum class There : uint8_t { yes, no, maybe };
   std::map<std::string, There> containers;
@@ -95,6 +99,7 @@ class ClientProcess final : public Process {
   Task<void> read(size_t at);
   Task<void> put(size_t at, uint64_t flags);
   Task<void> punch(size_t at);
+  Task<void> change_group(size_t group, Way way);
   Task<void> change_together(std::vector<size_t> registers, bool same, Way way);
   Task<void> change_blindly(std::vector<size_t> registers, std::vector<Value> values);
   Task<void> read_and_change(std::vector<size_t> registers, std::vector<Value> values);
@@ -109,6 +114,7 @@ class ClientProcess final : public Process {
   Task<void> drop_snapshot(model::Epoch epoch);
   Task<void> list_snapshots();
   Task<void> roll_back();
+  Task<void> roll_back_to(model::Epoch epoch);
   Task<void> keep_containers();
   Task<void> make_container(std::string label);
   Task<void> use_container(std::string label);

@@ -10,11 +10,14 @@ namespace {
 
 constexpr size_t kSnapshotsKept = 3;
 constexpr size_t kContainersKept = 3;
+/// Looks at whether groups are at rest.
+constexpr int kPatience = 50;
 constexpr Duration kBetween = 4 * kSecond;
 
 }  // namespace
 
 Task<void> ClientProcess::keep_snapshots() {
+  scope_.rollback_wanted = false;  // by one that was killed
   while (!scope_.pausing || scope_.rollback_open) {
     if (scope_.rollback_open) {
       const std::vector<model::Epoch> doubtful(scope_.doubtful_snapshots.begin(),
@@ -72,7 +75,8 @@ Task<void> ClientProcess::look_at_snapshot(model::Epoch epoch) {
     if (at >= kGroups * kGroupMembers) continue;
     group.push_back(*value);
     if (group.size() < kGroupMembers) continue;
-    book_.group_read(group, book_.rollbacks(), "snapshot " + std::to_string(epoch));
+    book_.group_read(at / kGroupMembers, group, book_.rollbacks(),
+                     "snapshot " + std::to_string(epoch));
     group.clear();
   }
   well("look at a snapshot");
@@ -124,7 +128,17 @@ Task<void> ClientProcess::list_snapshots() {
 /// time.
 Task<void> ClientProcess::roll_back() {
   if (scope_.snapshots.empty() || !scope_.doubtful_snapshots.empty()) co_return;
-  const model::Epoch epoch = *scope_.snapshots.rbegin();
+  scope_.rollback_wanted = true;
+  for (int i = 0; scope_.group_changes != 0; ++i) {
+    if (i == kPatience) scope_.rollback_wanted = false;
+    if (i == kPatience) co_return;
+    co_await reactor().sleep(100 * kMillisecond);
+  }
+  co_await roll_back_to(*scope_.snapshots.rbegin());
+  scope_.rollback_wanted = false;
+}
+
+Task<void> ClientProcess::roll_back_to(model::Epoch epoch) {
   std::vector<Value> values;
   for (size_t at = 0; at < kRegisters; ++at) {
     const auto value = co_await fetch(*run_->cont, at, {.epoch = epoch});

@@ -6,8 +6,8 @@ namespace cairn::sim {
 
 namespace {
 
-/// Clocks of engines and clients may differ by a second (vos/shard_state.h); each is wrong by less
-/// than half of that.
+/// Clocks may differ by a second (vos/shard_state.h). A shard that was just opened may be ahead by
+/// its read lease, which is as long: what is left is for the wrong clocks.
 constexpr uint64_t kSkewMax = 450 * kMillisecond;
 
 }  // namespace

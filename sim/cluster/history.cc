@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "base/check.h"
 
@@ -64,6 +65,12 @@ class Search {
       out.push_back(i);
     }
     std::erase_if(out, [&](size_t i) { return ops_[i].begin > earliest_end; });
+    // Of equal ones that never end the first will do.
+    std::set<std::tuple<RegisterOp::Sees, Value, Value>> kinds;
+    std::erase_if(out, [&](size_t i) {
+      const RegisterOp& op = ops_[i];
+      return !op.happened && !kinds.insert({op.sees, op.seen, op.written}).second;
+    });
     // What must happen first; of that, what changes nothing.
     std::ranges::sort(out, {}, [this](size_t i) {
       return (ops_[i].happened ? 0 : 2) + (ops_[i].writes ? 1 : 0);
@@ -102,6 +109,10 @@ class Search {
 
 std::string text_of(Value value) { return value == kNothing ? "-" : std::to_string(value); }
 
+/// Stands for every value that nobody saw: they are all the same to those who ask whether there is
+/// one.
+constexpr Value kUnseen = ~Value{0};
+
 /// What may have happened but explains nothing is left out: a value that nobody saw, where nobody
 /// asked whether there is one.
 std::vector<RegisterOp> useful(const std::vector<RegisterOp>& ops) {
@@ -113,10 +124,12 @@ std::vector<RegisterOp> useful(const std::vector<RegisterOp>& ops) {
     something |= op.sees == RegisterOp::Sees::something;
   }
   std::vector<RegisterOp> out;
-  for (const RegisterOp& op : ops) {
-    const bool explains =
-        op.writes && (seen.contains(op.written) || (something && op.written != kNothing));
-    if (op.happened || explains) out.push_back(op);
+  for (RegisterOp op : ops) {
+    const bool is_seen = seen.contains(op.written);
+    const bool explains = op.writes && (is_seen || (something && op.written != kNothing));
+    if (!op.happened && !explains) continue;
+    if (op.writes && !is_seen && op.written != kNothing) op.written = kUnseen;
+    out.push_back(op);
   }
   return out;
 }
