@@ -16,6 +16,14 @@ constexpr uint64_t kPoolBytes = 128ull << 20;
 constexpr uint64_t kMemoryBytes = 8ull << 20;
 constexpr size_t kReadersAtOnce = 8;
 
+/// What README.md tells of; null: nothing.
+const char* known_flaw(std::string_view what, Errc code) {
+  if (code == Errc::invalid) return "an epoch beyond the clocks' bound";
+  if (code == Errc::no_handle) return "a handle that an engine does not know";
+  if (code == Errc::exists && what == "open a container") return "a handle whose place is taken";
+  return nullptr;
+}
+
 bool is_expected(Errc code) {
   switch (code) {
     case Errc::timed_out:
@@ -23,7 +31,6 @@ bool is_expected(Errc code) {
     case Errc::unknown:
     case Errc::io:
     case Errc::tx_restart:
-    case Errc::no_handle:
     case Errc::busy:
     case Errc::overload:
     case Errc::shutdown:
@@ -95,7 +102,6 @@ void ClientProcess::renew() {
   if (std::exchange(run_->renews, true)) return;
   stage().after(kRenewAfter, [this, life = life()] {
     if (!is_running() || this->life() != life) return;
-    ++scope_.renewals;
     kill();
     start(workers_);
   });
@@ -173,7 +179,9 @@ void ClientProcess::ended(const char* what, const Error& error) {
   report(Severity::info, std::to_string(now() / kMillisecond) + " ms, " + name() + ": " + what +
                              ": " + error.what());
   const Errc code = error.code();
-  if (!is_expected(code)) {
+  if (const char* const flaw = known_flaw(what, code); flaw != nullptr) {
+    ++scope_.known[flaw];
+  } else if (!is_expected(code)) {
     book_.problem(std::string(what) + " ended with an error that nothing explains: " +
                   error.what() + " (" + std::to_string(static_cast<int>(code)) + ")");
   }

@@ -39,7 +39,9 @@ struct Scope {
   std::map<std::string, There> containers;
   uint64_t next_container = 1;
   std::map<std::string, uint64_t> done;  // operations that ended well, by kind
-  uint64_t ended = 0, failed = 0, renewals = 0;
+  uint64_t ended = 0, failed = 0;
+  /// Flaws of the product that are known and told in README.md: how often each was met.
+  std::map<std::string, uint64_t> known;
 };
 
 inline constexpr const char* kPoolLabel = "tank";

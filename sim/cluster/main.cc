@@ -1,6 +1,7 @@
-// cluster_sim: simulated clusters from a seed until so many hours of them have passed, or one of
-// them shows a problem. ./dev sim runs it on every core.
+// simulate_clusters: simulated clusters from a seed until so many hours of them have passed, or one
+// of them shows a problem. ./dev sim runs it on every core.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +24,8 @@ void add(Totals& totals, const sim::ClusterReport& report) {
   sum.unknown += report.unknown;
   for (size_t i = 0; i < sim::kFaults; ++i) sum.faults[i] += report.faults[i];
   for (const auto& [name, count] : report.done) sum.done[name] += count;
+  for (const auto& [name, count] : report.known) sum.known[name] += count;
+  sum.longest_recovery = std::max(sum.longest_recovery, report.longest_recovery);
   sum.network.messages += report.network.messages;
   sum.network.overtaken += report.network.overtaken;
   sum.network.slow += report.network.slow;
@@ -40,6 +43,7 @@ double seconds_since(Instant begin) {
 double hours(Duration duration) { return static_cast<double>(duration) / (3'600.0 * kSecond); }
 
 void print_marks(const sim::ClusterReport& sum) {
+  std::printf("  longest recovery: %.1f s\n", static_cast<double>(sum.longest_recovery) / kSecond);
   for (size_t i = 0; i < sim::kFaults; ++i) {
     std::printf("  %-28s %" PRIu64 "\n", sim::name_of(static_cast<sim::Fault>(i)), sum.faults[i]);
   }
@@ -75,6 +79,9 @@ int run(uint64_t seed, uint64_t step, double hours_wanted, sim::ClusterOptions o
       "%.2f cluster-hours in %.0f s (%.0f in an hour), %.1f operations a second\n",
       hours(totals.simulated), took, hours(totals.simulated) / took * 3'600,
       static_cast<double>(totals.sum.operations) * kSecond / static_cast<double>(totals.simulated));
+  for (const auto& [name, count] : totals.sum.known) {
+    std::printf("known flaw: %s, %" PRIu64 " times\n", name.c_str(), count);
+  }
   if (!marks) return 0;
   print_marks(totals.sum);
   const auto missing = sim::missing_marks(totals.sum);
