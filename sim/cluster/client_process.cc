@@ -33,6 +33,7 @@ bool is_expected(Errc code) {
     case Errc::tx_restart:
     case Errc::busy:
     case Errc::overload:
+    case Errc::in_progress:
     case Errc::shutdown:
       return true;
     default:
