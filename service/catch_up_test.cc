@@ -69,6 +69,7 @@ TEST_F(CatchUpTest, A_pool_that_an_engine_could_not_open_is_whole_when_it_can) {
   ASSERT_TRUE(catch_up(late));
   EXPECT_EQ(code(connect("tank")), Errc::nonexistent);
   EXPECT_EQ(code(of_cont(wire::Op::snap_create, cont->handle)), Errc::nonexistent);
+  EXPECT_EQ(code(open_cont(handle, "c")), Errc::nonexistent);
   EXPECT_TRUE(host_.held.empty());
   late.pools = host_.pools;
   ASSERT_TRUE(catch_up(late));
