@@ -57,15 +57,15 @@ void Faults::strike(Fault fault) {
   stage_.trace().add(static_cast<uint64_t>(fault));
   switch (fault) {
     case Fault::kill_server:
-      return take_down(*parts_.server, false);
+      return take_down_soon(*parts_.server, false);
     case Fault::kill_member:
-      return take_down(any_member(), false);
+      return take_down_soon(any_member(), false);
     case Fault::power_server:
-      return take_down(*parts_.server, true);
+      return take_down_soon(*parts_.server, true);
     case Fault::power_member:
-      return take_down(any_member(), true);
+      return take_down_soon(any_member(), true);
     case Fault::power_all:
-      for (uint32_t rank = 0; rank < engines(); ++rank) take_down(engine(rank), true);
+      for (uint32_t rank = 0; rank < engines(); ++rank) take_down_soon(engine(rank), true);
       return;
     case Fault::restart_member:
       return any_member().leave();
@@ -84,6 +84,17 @@ void Faults::strike(Fault fault) {
     default:
       return disturb(fault);
   }
+}
+
+/// Often its disks are slow before, so that much is written and not yet durable.
+void Faults::take_down_soon(EngineProcess& engine, bool power) {
+  if (dice(3) == 0) return take_down(engine, power);
+  engine.machine().set_delay(kMillisecond + dice(50 * kMillisecond));
+  stage_.after(50 * kMillisecond + dice(kSecond), [this, era = era_, &engine, power] {
+    if (era != era_) return;
+    engine.machine().set_delay(Machine::kUsualDelay);
+    take_down(engine, power);
+  });
 }
 
 /// Members are started by their server when they may; the server by whoever looks after it.

@@ -61,6 +61,7 @@ class Faults {
   uint32_t any_engine() { return static_cast<uint32_t>(dice(engines())); }
   MemberProcess& any_member() { return *parts_.members[dice(parts_.members.size())]; }
   ClientProcess& any_client() { return *parts_.clients[dice(parts_.clients.size())]; }
+  void take_down_soon(EngineProcess& engine, bool power);
   void take_down(EngineProcess& engine, bool power);
   void cut(std::vector<std::pair<NodeId, NodeId>> ways);
   void cut_between(const std::vector<NodeId>& some, const std::vector<NodeId>& others);
