@@ -155,7 +155,7 @@ Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
   }
   Reactor& reactor = graph_->context().reactor();
   for (const uint64_t session : graph_->service().sessions()) {
-    reactor.spawn(end_unless_back(session, options_.reconnect_grace_ns));
+    reactor.spawn(end_unless_back(session, 0, options_.reconnect_grace_ns));
   }
   start_lingering();
   if (graph_->service().has_rollbacks()) {
@@ -183,8 +183,8 @@ void HomeServer::leave() {
 void HomeServer::on_session(uint64_t session, bool here, bool local) {
   ++idle_generation_;
   if (here || leaving_) return;
-  graph_->context().reactor().spawn(
-      end_unless_back(session, local ? kSessionGrace : options_.reconnect_grace_ns));
+  graph_->context().reactor().spawn(end_unless_back(
+      session, ++departures_[session], local ? kSessionGrace : options_.reconnect_grace_ns));
   if (server_->clients() == 0) start_lingering();
 }
 
@@ -200,10 +200,14 @@ Task<void> HomeServer::linger(uint64_t generation) {
   leaving_changed_->wake_all();
 }
 
-Task<void> HomeServer::end_unless_back(uint64_t session, Duration grace) {
+/// Each absence has the whole grace: one that came back and went again is not this one's.
+Task<void> HomeServer::end_unless_back(uint64_t session, uint64_t departure, Duration grace) {
   co_await graph_->context().reactor().sleep(grace);
   // Who comes back to the next server finds its handles there.
   if (leaving_ || server_->has_client(session)) co_return;
+  const auto last = departures_.find(session);
+  if (last != departures_.end() && last->second != departure) co_return;
+  if (last != departures_.end()) departures_.erase(last);
   co_await graph_->service().end_session(session);
 }
 

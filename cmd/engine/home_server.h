@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -44,7 +45,8 @@ class HomeServer final : public Leaving {
   HomeServer() = default;
   Task<Result<void>> serve(std::function<void()> ready);
   Task<void> linger(uint64_t generation);
-  Task<void> end_unless_back(uint64_t session, Duration grace);
+  /// @param departure  of the session, which it is about; 0: before this server began
+  Task<void> end_unless_back(uint64_t session, uint64_t departure, Duration grace);
   void on_session(uint64_t session, bool here, bool local);
   Result<void> listen();
   void make_keepers();
@@ -60,6 +62,7 @@ class HomeServer final : public Leaving {
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;
+  std::map<uint64_t, uint64_t> departures_;  // of sessions: how often each lost its connections
   bool may_serve_ = true;  // rollbacks that a crash cut have ended
   uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
 };

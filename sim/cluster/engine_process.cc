@@ -219,14 +219,14 @@ void ServerProcess::serve() {
                               return;
                             }
                             run.sessions.erase(session);
-                            reactor().spawn(end_unless_back(session));
+                            reactor().spawn(end_unless_back(session, ++run.departures[session]));
                           },
                       .admin_session =
                           [&run](uint64_t session, bool here) {
                             if (!here) run.admin->end_session(session);
                           }});
   for (const uint64_t session : run.service->sessions()) {
-    reactor().spawn(end_unless_back(session));
+    reactor().spawn(end_unless_back(session, 0));
   }
   if (run.service->has_rollbacks()) {
     run.may_serve = false;
@@ -255,10 +255,14 @@ Task<void> ServerProcess::end_rollbacks() {
   run.engine->engine().set_serving(true);
 }
 
-Task<void> ServerProcess::end_unless_back(uint64_t session) {
+Task<void> ServerProcess::end_unless_back(uint64_t session, uint64_t departure) {
   Run& run = *run_;
   co_await reactor().sleep(shape_.session_grace);
-  if (!run.sessions.contains(session)) co_await run.service->end_session(session);
+  if (run.sessions.contains(session)) co_return;
+  const auto last = run.departures.find(session);
+  if (last != run.departures.end() && last->second != departure) co_return;
+  if (last != run.departures.end()) run.departures.erase(last);
+  co_await run.service->end_session(session);
 }
 
 }  // namespace cairn::sim

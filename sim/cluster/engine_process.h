@@ -120,7 +120,8 @@ class ServerProcess final : public EngineProcess {
     std::unique_ptr<service::Service> service;
     std::unique_ptr<embed::AdminServer> admin;
     std::vector<std::unique_ptr<embed::MemberKeeper>> keepers;
-    std::set<uint64_t> sessions;  // of clients that are connected
+    std::set<uint64_t> sessions;              // of clients that are connected
+    std::map<uint64_t, uint64_t> departures;  // of sessions
     bool may_serve = true;
     bool open = false;
   };
@@ -131,7 +132,7 @@ class ServerProcess final : public EngineProcess {
   void make_service();
   void serve();
   Task<void> end_rollbacks();
-  Task<void> end_unless_back(uint64_t session);
+  Task<void> end_unless_back(uint64_t session, uint64_t departure);
 
   const std::vector<MemberProcess*> members_;
   std::vector<std::unique_ptr<Launcher>> launchers_;
