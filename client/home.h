@@ -45,8 +45,8 @@ struct HomeOptions {
 
 /// Opens the home as the mode says: by a connection to its server, or in this process (store.md
 /// rule 24: no engine thread). Where there is no server program, or in the transport's test mode,
-/// automatic is embed. Except in mode embed a system goes before the home: that of CAIRN_SERVER, or,
-/// where neither a path nor CAIRN_HOME names a home, that of this machine's daos_agent.
+/// automatic is embed. Except in mode embed a system goes before the home: that of CAIRN_SERVER,
+/// or, where neither a path nor CAIRN_HOME names a home, that of this machine's daos_agent.
 /// A pool whose shard cannot be opened is reported on stderr; the home opens without it.
 /// Fork: a child holds no lock and must not use its copy; it calls forget_after_fork() on it and
 /// may then open a home itself (busy as long as the parent has the same one open).

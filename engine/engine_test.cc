@@ -161,6 +161,29 @@ TEST(Engine, An_update_that_comes_twice_happens_once) {
   EXPECT_EQ(room, "twice");
 }
 
+TEST(Engine, A_copy_of_what_was_refused_does_nothing) {
+  // Goal: who was told that it exists does not make it later (found by simulated clusters, seed
+  // 42). Method: a refused insert, a punch by somebody, the insert's copy; the sequences are not
+  // acknowledged yet.
+  EngineWorld world;
+  Client client(world);
+  std::string value = "first";
+  ASSERT_EQ(client.serve_by_bytes(client.update(value)).error.code(), Errc::ok);
+  std::string other = "other";
+  const wire::Request insert = client.update(other, model::cond::kDkeyInsert);
+  EXPECT_EQ(client.serve_by_bytes(insert).error.code(), Errc::exists);
+  wire::Request punch = client.request();
+  punch.header.sequence = ++client.sequence;
+  punch.body = wire::ObjectPunch{.object = {.oid = {1, 2}, .shard = 0},
+                                 .level = wire::PunchLevel::dkey,
+                                 .dkey = as_bytes("dkey")};
+  ASSERT_EQ(client.serve_by_bytes(punch).error.code(), Errc::ok);
+  EXPECT_EQ(client.serve_by_bytes(insert).error.code(), Errc::exists);
+  std::string room(5, '#');
+  const wire::Request fetch = client.fetch(room);
+  EXPECT_EQ(std::get<model::Fetched>(client.serve_by_bytes(fetch).body).iods[0].record_bytes, 0u);
+}
+
 TEST(Engine, Copies_that_run_at_once_are_executed_once) {
   // Goal: a resend that overtakes a slow first copy does not run beside it. Method: five copies in
   // flight.

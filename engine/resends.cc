@@ -2,6 +2,17 @@
 
 namespace cairn::engine {
 
+namespace {
+
+/// A change with this outcome was looked at and refused: that answer counts, whatever a copy of it
+/// would find. After other errors the same request again may be done, or finds out what was. What
+/// was done is in the shard's log, which knows copies.
+bool is_refusal(Errc code) {
+  return code == Errc::exists || code == Errc::nonexistent || code == Errc::tx_restart;
+}
+
+}  // namespace
+
 Attempt* Resends::find(uint64_t session, uint64_t sequence) {
   const auto known = sessions_.find(session);
   if (known == sessions_.end()) return nullptr;
@@ -50,7 +61,10 @@ void Resends::end(const wire::Request& request, const wire::Reply& reply) {
   Attempt* const attempt = find(request.header.session, request.header.sequence);
   if (attempt == nullptr) return;  // the session was forgotten meanwhile
   attempt->running = false;
-  if (request.opcode() == wire::Opcode::control) {
+  if (is_refusal(reply.error.code())) {
+    attempt->answered = true;
+    attempt->error = reply.error;
+  } else if (request.opcode() == wire::Opcode::control) {
     attempt->answered = true;
     attempt->error = reply.error;
     if (const auto* const bytes = std::get_if<Bytes>(&reply.body)) attempt->answer = *bytes;

@@ -1,4 +1,5 @@
-// Resends: makes a request that came twice run once at a time, and control requests once at all.
+// Resends: makes a request that came twice run once at a time, and control requests once at all; so
+// what was refused once is not done by a copy that comes later.
 // Only messages that crossed as bytes can come twice. Internal to engine/. Home: the engine's
 // reactor.
 #pragma once
@@ -20,7 +21,7 @@ inline constexpr size_t kSequencesMax = 65'536;
 /// What became of one sequence.
 struct Attempt {
   bool running = true;
-  bool answered = false;  // a control request: `error` or `answer`
+  bool answered = false;  // by `error`, or (a control request) by `answer`
   Error error{Errc::ok, ""};
   Bytes answer;
 };

@@ -229,6 +229,11 @@ Task<Result<HelloReply>> StreamTransport::meet(Endpoint to) {
   co_return c->reply;
 }
 
+Task<Result<void>> StreamTransport::reach(Endpoint to) {
+  CO_TRY(reply, co_await meet(to));
+  co_return Result<void>{};
+}
+
 Task<void> StreamTransport::close() {
   closing_ = true;
   for (const auto& each : peers_) {

@@ -28,7 +28,7 @@ struct StreamClientOptions {
   Duration hello_ns_max = 30 * kSecond;
 };
 
-class StreamTransport final : public Transport {
+class StreamTransport final : public ConnectingTransport {
  public:
   /// Gives a connected socket. Its error ends the calls that wait for it.
   using Connector = std::function<Task<Result<Socket>>(Endpoint to)>;
@@ -40,10 +40,10 @@ class StreamTransport final : public Transport {
   /// Connects if there is no connection, and tells what the engine said of itself then.
   /// @error as the connector; protocol, no_perm, nonexistent, shutdown  what the engine answered
   Task<Result<HelloReply>> meet(Endpoint to);
+  Task<Result<void>> reach(Endpoint to) override;
   /// How often a broken or absent connection was made.
   uint64_t connects() const { return connects_; }
-  /// Closes every connection. With no calls left, before destruction.
-  Task<void> close();
+  Task<void> close() override;
 
  private:
   struct Pending;

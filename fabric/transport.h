@@ -67,4 +67,14 @@ class Transport {
   virtual Task<Result<void>> call(Endpoint to, Call& call, Instant deadline) = 0;
 };
 
+/// A transport with connections, made at first use and again after they broke.
+class ConnectingTransport : public Transport {
+ public:
+  /// Connects if there is no connection. @error unreachable  nobody is there   Others: as the
+  /// engine answers
+  virtual Task<Result<void>> reach(Endpoint to) = 0;
+  /// Closes every connection. With no calls left, before destruction.
+  virtual Task<void> close() = 0;
+};
+
 }  // namespace cairn::fabric

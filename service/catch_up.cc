@@ -44,9 +44,10 @@ Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
     report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
                                 "): an engine cannot open it: " + opened.error().what() +
                                 "; restore its files, or destroy it by force");
-    broken_.insert_or_assign(pool.uuid, opened.error());
+    note_opened(pool.uuid, engine, opened);
     co_return Result<void>{};
   }
+  note_opened(pool.uuid, engine, opened);
   CO_TRY(settled, co_await engine.settle_pool(pool.uuid));
   CO_TRY(conts, co_await load_conts(pool.uuid));
   for (const HeldCont& cont : conts) {

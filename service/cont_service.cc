@@ -198,6 +198,7 @@ Task<Result<Service::Reply>> Service::cont_open(const Request& request) {
   // From here to the new handle nothing suspends.
   CO_TRY(still, pool_handle(request));
   if (going_.contains(cont.uuid)) co_return fail(Errc::nonexistent, kNoCont);
+  CO_TRY(whole, check_whole(pool));
   CO_TRY(alone, check_exclusive(pool, cont.uuid, request.access));
   CO_TRY(id, add_cont_handle({.session = request.origin.session,
                               .pool_handle = request.pool_handle,

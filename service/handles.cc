@@ -203,9 +203,7 @@ Task<Result<Service::Reply>> Service::pool_attach(const Request& request) {
     co_return fail(Errc::no_handle, "pool: the handle to attach to is unknown or closed");
   }
   PoolHandle handle = found->second;
-  if (const auto broken = broken_.find(handle.pool); broken != broken_.end()) {
-    co_return fail(broken->second);
-  }
+  CO_TRY(whole, check_whole(handle.pool));
   CO_TRY(pool, co_await load_pool(handle.pool));
   // From here to the new handle nothing suspends.
   const auto still = pool_handles_.find(request.pool_handle);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/report.h"
 #include "model/label.h"
 #include "service/props.h"
 #include "service/service.h"
@@ -73,20 +74,37 @@ Task<Result<void>> Service::extend_shards(const Request& request, HeldPool pool)
         joining, [&](const model::TargetId& id) { return id.rank == target.rank; });
     if (twice) co_return fail(Errc::busy, "pool: has that rank already");
   }
-  CO_TRY(there, co_await host_.ready());
   ++map.version;
   ++map.generation;
   add_targets(map, joining);
+  const Targets before = targets_of(pool.record);
   pool.record.map = std::move(map);
   const PoolRecord& record = pool.record;
-  CO_TRY(made, co_await host_.extend_pool(
-                   pool.uuid, targets_of(record),
-                   {record.wal_bytes, record.meta_bytes, record.data_bytes, record.memory_bytes}));
+  const ShardSizes sizes{record.wal_bytes, record.meta_bytes, record.data_bytes,
+                         record.memory_bytes};
+  const auto made = co_await host_.extend_pool(pool.uuid, targets_of(record), sizes);
+  if (!made) {
+    // Engines that have made theirs drop them; who cannot be asked does it the next time.
+    [[maybe_unused]] const auto undone = co_await host_.extend_pool(pool.uuid, before, sizes);
+    co_return fail(made.error());
+  }
   step("pool.extend.shards");
   ConfigTxn txn;
   txn.expect(pool_key(pool.uuid), pool.modified);
   txn.put(pool_key(pool.uuid), wire::proto_encode(record));
-  co_return co_await commit_done(request, std::move(txn), {});
+  CO_TRY(committed, co_await commit_done(request, std::move(txn), {}));
+  step("pool.extend.record");
+  // From here on they belong to the pool; an engine that does not hear of it opens them when it
+  // comes back.
+  const auto opened =
+      co_await host_.serve_extension(pool.uuid, targets_of(record), record.memory_bytes);
+  if (!opened) {
+    report(Severity::warning, "pool " + record.label +
+                                  ": an engine that joined it cannot open it "
+                                  "yet: " +
+                                  opened.error().what());
+  }
+  co_return Result<void>{};
 }
 
 /// Containers that there are stay where they are; new ones spread over all engines of the pool.
@@ -94,9 +112,9 @@ Task<Result<Service::Reply>> Service::pool_extend(const Request& request) {
   if (request.targets.empty()) co_return fail(Errc::invalid, "pool: say which ranks join");
   CO_TRY(pool, co_await find_pool(request.name));
   const Uuid uuid = pool.uuid;
-  if (const auto broken = broken_.find(uuid); broken != broken_.end()) {
-    co_return fail(broken->second);
-  }
+  CO_TRY(whole, check_whole(uuid));
+  // Before it counts as being made: an engine that comes waits for that.
+  CO_TRY(there, co_await host_.ready());
   if (in_work(uuid)) co_return fail(Errc::busy, "pool: somebody else changes it; try again");
   making_.insert(uuid);
   const auto done = co_await extend_shards(request, std::move(pool));

@@ -164,6 +164,17 @@ Targets Service::targets_of(const PoolRecord& record) {
   return targets;
 }
 
+/// Of the pool's, those whose engine cannot be asked.
+uint32_t Service::targets_away(const wire::PoolMap& map) const {
+  uint32_t count = 0;
+  for (const wire::EngineInfo& engine : host_.engines()) {
+    if (engine.state == wire::EngineState::joined) continue;
+    count += static_cast<uint32_t>(std::ranges::count(map.targets, engine.rank,
+                                                      &wire::Target::rank));
+  }
+  return count;
+}
+
 Task<wire::PoolReply> Service::describe(HeldPool pool) {
   wire::PoolReply out;
   out.uuid = pool.uuid;
@@ -182,9 +193,9 @@ Task<wire::PoolReply> Service::describe(HeldPool pool) {
     out.meta_total = space->meta_total;
     out.meta_free = space->meta_free;
     out.meta_used = space->meta_used;
-    out.disabled_count = space->targets_away;
-    out.data_total += pool.record.data_bytes * space->targets_away;
-    out.meta_total += pool.record.meta_bytes * space->targets_away;
+    out.disabled_count = space->targets_away == 0 ? 0 : targets_away(out.map);
+    out.data_total += pool.record.data_bytes * out.disabled_count;
+    out.meta_total += pool.record.meta_bytes * out.disabled_count;
   } else {
     out.data_total = pool.record.data_bytes * out.target_count;
     out.meta_total = pool.record.meta_bytes * out.target_count;
@@ -223,12 +234,9 @@ Task<Result<void>> Service::check_pool_idle(HeldPool pool, bool force) {
 
 Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   CO_TRY(pool, co_await find_pool(request.name));
-  if (making_.contains(pool.uuid)) {
-    co_return fail(Errc::busy, "pool: is being extended; try again");
-  }
   CO_TRY(idle, co_await check_pool_idle(pool, request.force));
-  if (!going_.insert(pool.uuid).second) {
-    co_return fail(Errc::busy, "pool: is being destroyed already");
+  if (making_.contains(pool.uuid) || !going_.insert(pool.uuid).second) {
+    co_return fail(Errc::busy, "pool: is being destroyed or extended already");
   }
   pool.record.state = State::destroying;
   ConfigTxn txn;
@@ -296,9 +304,7 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   }
   CO_TRY(pool, co_await find_pool(request.name));
   if (going_.contains(pool.uuid)) co_return fail(Errc::nonexistent, "pool: is being destroyed");
-  if (const auto broken = broken_.find(pool.uuid); broken != broken_.end()) {
-    co_return fail(broken->second);
-  }
+  CO_TRY(whole, check_whole(pool.uuid));
   for (const auto& [id, handle] : pool_handles_) {
     if (handle.pool != pool.uuid || handle.owner != 0 || handle.evicted) continue;
     if (request.access == kExclusive || handle.access == kExclusive) {
@@ -353,6 +359,24 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
   co_return Result<void>{};
 }
 
+void Service::note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened) {
+  const uint32_t rank = engine.engines().front().rank;
+  if (!opened) {
+    broken_[pool].insert_or_assign(rank, opened.error());
+    return;
+  }
+  const auto found = broken_.find(pool);
+  if (found == broken_.end()) return;
+  found->second.erase(rank);
+  if (found->second.empty()) broken_.erase(found);
+}
+
+Result<void> Service::check_whole(const Uuid& pool) const {
+  const auto found = broken_.find(pool);
+  if (found == broken_.end()) return {};
+  return fail(found->second.begin()->second);
+}
+
 Task<Result<void>> Service::start_pool(HeldPool pool) {
   if (pool.record.state != State::ready && !options_.read_only) {
     const auto done = co_await finish_pool_destroy(pool.uuid);
@@ -368,7 +392,7 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     report(Severity::error, "pool " + pool.record.label + " (" + to_string(pool.uuid) +
                                 "): cannot be opened: " + opened.error().what() +
                                 "; restore its files, or destroy it by force");
-    broken_.insert_or_assign(pool.uuid, opened.error());
+    note_opened(pool.uuid, host_, opened);
     co_return Result<void>{};
   }
   CO_TRY(entries, co_await config_.range(conts_prefix(pool.uuid)));

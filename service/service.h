@@ -170,7 +170,12 @@ class Service {
   wire::PoolMap told_map(const PoolRecord& record) const;
   static Targets targets_of(const PoolRecord& record);
   Task<wire::PoolReply> describe(HeldPool pool);
+  uint32_t targets_away(const wire::PoolMap& map) const;
   Task<Result<void>> start_pool(HeldPool pool);
+  /// Notes whether an engine could open the pool.
+  void note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened);
+  /// @error why it could not be opened
+  Result<void> check_whole(const Uuid& pool) const;
   Task<Result<void>> start_cont(Uuid pool, HeldCont cont);
   Task<Result<void>> erase_prefix(std::string prefix);
   Task<Result<void>> erase_keys(std::vector<std::string> keys);
@@ -258,7 +263,7 @@ class Service {
   model::Hlc hlc_;
   std::map<uint64_t, PoolHandle> pool_handles_;
   std::map<uint64_t, ContHandle> cont_handles_;
-  std::map<Uuid, Error> broken_;                      // pools that could not be opened
+  std::map<Uuid, std::map<uint32_t, Error>> broken_;  // pools that engines could not open
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created
   std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: rollbacks

@@ -77,6 +77,10 @@ class FakeHost final : public ShardHost {
     created_with[pool] = sizes.memory_bytes;
     co_return Result<void>{};
   }
+  Task<Result<void>> serve_extension(Uuid pool, Targets targets, uint64_t) override {
+    opened_on[pool] = targets;
+    co_return Result<void>{};
+  }
   Task<Result<void>> open_pool(Uuid pool, Targets targets, uint64_t memory_bytes) override {
     opened_on[pool] = targets;
     opened_with[pool] = memory_bytes;

@@ -59,11 +59,15 @@ class ShardHost {
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @param sizes  of each shard   @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
-  /// Makes the shards that are missing, on engines that had none of the pool, and serves them;
-  /// tells the others who they are. Idempotent; what a cut attempt left on such an engine goes
-  /// first. @param targets  all that the pool will have, with those that it has
+  /// Makes the shards that are missing, on engines that have none of the pool, durable on return;
+  /// serve_extension() with the same targets then serves them. What an earlier attempt made goes
+  /// first: with the targets of before, the attempt is undone.
+  /// @param targets  all that the pool will have, with those that it has
   /// @error no_space, no_perm, io   @error nonexistent  not served
   virtual Task<Result<void>> extend_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;
+  /// Serves what extend_pool() has made, on a pool that is in use; engines that are away follow.
+  virtual Task<Result<void>> serve_extension(Uuid pool, Targets targets,
+                                             uint64_t memory_bytes) = 0;
   /// Opens the shards and serves them, all or none; those of an engine that is away follow when it
   /// comes. Idempotent on engines that have outlived an earlier process. @param memory_bytes  as in
   /// ShardSizes

@@ -249,6 +249,7 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
     CO_TRY(known, cont_handle(request, true));
     if (needs_all) {
       CO_TRY(there, co_await host_.ready());
+      CO_TRY(whole, check_whole(known->pool));
     }
     auto reply = co_await change_snapshots(request);
     const bool gone = !reply && reply.error().code() == Errc::unreachable;

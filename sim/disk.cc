@@ -150,6 +150,45 @@ void SimDisk::settle_after_cut() {
   unflushed_.clear();
 }
 
+void SimDisk::settle_after_kill() {
+  for (auto at = unflushed_.begin(); at != unflushed_.end();) {
+    std::vector<Version>& versions = at->second;
+    std::erase_if(versions, [this](Version& version) {
+      if (version.done) return false;
+      version.done = true;
+      return random_.below(2) == 0;
+    });
+    at = versions.empty() ? unflushed_.erase(at) : std::next(at);
+  }
+}
+
+/// What is read finds its sectors in order.
+void SimDisk::give(uint64_t offset, ByteSpan into) {
+  const uint64_t first = offset / kSectorBytes;
+  auto lasting = durable_.lower_bound(first);
+  auto pending = unflushed_.lower_bound(first);
+  for (size_t at = 0; at < into.size(); at += kSectorBytes) {
+    const uint64_t sector = (offset + at) / kSectorBytes;
+    Sector mixed;
+    const Bytes* bytes = nullptr;
+    if (lasting != durable_.end() && lasting->first == sector) {
+      bytes = lasting->second.get();
+      ++lasting;
+    }
+    if (pending != unflushed_.end() && pending->first == sector) {
+      mixed = met_by_read(sector);
+      bytes = mixed.get();
+      ++pending;
+    }
+    const ByteSpan part = into.subspan(at, kSectorBytes);
+    if (bytes != nullptr) {
+      std::memcpy(part.data(), bytes->data(), kSectorBytes);
+    } else {
+      std::memset(part.data(), 0, kSectorBytes);
+    }
+  }
+}
+
 Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   const Fate fate = start(Op::read);
   Reactor& reactor = *reactor_;
@@ -159,15 +198,7 @@ Task<Result<void>> SimDisk::read(uint64_t offset, ByteSpan into) {
   if (fate.error != Errc::ok) co_return cairn::fail(fate.error, "simulated disk: read failed");
   if (offset + into.size() > bytes_)
     co_return cairn::fail(Errc::io, "simulated disk: beyond the end");
-  for (size_t at = 0; at < into.size(); at += kSectorBytes) {
-    const Sector bytes = met_by_read((offset + at) / kSectorBytes);
-    const ByteSpan part = into.subspan(at, kSectorBytes);
-    if (bytes) {
-      std::memcpy(part.data(), bytes->data(), kSectorBytes);
-    } else {
-      std::memset(part.data(), 0, kSectorBytes);
-    }
-  }
+  give(offset, into);
   if (fate.flip) flip_one_bit(random_, into);
   co_return Result<void>{};
 }

@@ -39,6 +39,9 @@ class SimDisk final : public media::Device {
   void attach(Reactor* reactor) { reactor_ = reactor; }
   /// The power went: decides what of the unflushed sectors is on the medium.
   void settle_after_cut();
+  /// The process that used the disk was killed, and the machine goes on: of requests under way,
+  /// each sector was changed or not. What was not flushed before still is not.
+  void settle_after_kill();
 
   /// The n-th request of this kind from now on (1: the next) fails with `error`, and every later
   /// one too if `for_ever`. A failed write leaves some of its sectors changed.
@@ -128,6 +131,7 @@ class SimDisk final : public media::Device {
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
   Sector newest(uint64_t sector) const;
   Sector met_by_read(uint64_t sector);
+  void give(uint64_t offset, ByteSpan into);
   Bytes content(uint64_t sector) const;
   void copy_to(uint64_t offset, ByteSpan into) const;
 

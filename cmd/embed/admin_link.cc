@@ -2,6 +2,7 @@
 
 #include "cmd/embed/local_engine.h"
 #include "cmd/embed/server_start.h"
+#include "fabric/stream_client.h"
 #include "wire/codec.h"
 
 namespace cairn::embed {
@@ -38,26 +39,29 @@ std::string engine_socket(const std::string& home, uint32_t rank) {
 }
 
 AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options)
-    : reactor_(reactor), options_(std::move(options)) {
+    : AdminLink(reactor, options, [&reactor, &options](uint64_t session) {
+        return std::make_unique<fabric::StreamTransport>(
+            reactor,
+            fabric::StreamClientOptions{
+                .session = session, .purpose = fabric::Purpose::admin, .system = options.system},
+            [&reactor, home = options.home](fabric::Endpoint to) {
+              return connect_to(reactor, {.host = engine_socket(home, to.rank)}, kConnectPatience);
+            });
+      }) {}
+
+AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options, const MakeTransport& make)
+    : options_(std::move(options)) {
   const uint64_t session = fresh_session(reactor);
-  transport_ = std::make_unique<fabric::StreamTransport>(
-      reactor_,
-      fabric::StreamClientOptions{.session = session,
-                                  .purpose = fabric::Purpose::admin,
-                                  .system = options_.system},
-      [this](fabric::Endpoint to) {
-        return connect_to(reactor_, {.host = engine_socket(options_.home, to.rank)},
-                          kConnectPatience);
-      });
+  transport_ = make(session);
   client::RpcOptions rpc{.system = options_.system,
                          .session = session,
                          .attempt_ns = kAttempt,
                          .attempt_ns_max = kAttempt,
                          .total_ns = kTotal,
                          .reconnect_grace_ns = options_.grace_ns};
-  rpc_ = std::make_unique<client::Rpc>(reactor_, *transport_, rpc);
+  rpc_ = std::make_unique<client::Rpc>(reactor, *transport_, rpc);
   watch_rpc_ = std::make_unique<client::Rpc>(
-      reactor_, *transport_,
+      reactor, *transport_,
       client::RpcOptions{.system = options_.system, .session = watch_session(session)});
 }
 
@@ -76,9 +80,7 @@ Task<Result<wire::AdminReply>> AdminLink::ask(uint32_t rank, wire::AdminRequest 
   }
 }
 
-Task<Result<fabric::HelloReply>> AdminLink::meet(uint32_t rank) {
-  return transport_->meet({.rank = rank});
-}
+Task<Result<void>> AdminLink::meet(uint32_t rank) { return transport_->reach({.rank = rank}); }
 
 Task<void> AdminLink::watch(uint32_t rank) {
   wire::AdminRequest request;

@@ -3,12 +3,13 @@
 // the reactor given.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "client/rpc.h"
 #include "engine/peers.h"
-#include "fabric/stream_client.h"
+#include "fabric/transport.h"
 #include "wire/engine_admin.h"
 
 namespace cairn::embed {
@@ -28,7 +29,12 @@ struct AdminLinkOptions {
 
 class AdminLink {
  public:
+  /// Over the engines' sockets.
   AdminLink(Reactor& reactor, AdminLinkOptions options);
+  /// Over any transport, which `make` makes for the session that it is given.
+  using MakeTransport =
+      std::function<std::unique_ptr<fabric::ConnectingTransport>(uint64_t session)>;
+  AdminLink(Reactor& reactor, AdminLinkOptions options, const MakeTransport& make);
   ~AdminLink();
 
   /// @error unreachable  the engine is away, or was, and what became of the request is not known
@@ -36,16 +42,15 @@ class AdminLink {
   /// @error no_perm      another server has joined it   Others: what the engine answers
   Task<Result<wire::AdminReply>> ask(uint32_t rank, wire::AdminRequest request);
   /// Connects if there is no connection. @error unreachable, no_perm, nonexistent, protocol
-  Task<Result<fabric::HelloReply>> meet(uint32_t rank);
+  Task<Result<void>> meet(uint32_t rank);
   /// Returns when the connection to the engine breaks, or cannot be made.
   Task<void> watch(uint32_t rank);
   /// Ends the calls under way. Before destruction.
   Task<void> close();
 
  private:
-  Reactor& reactor_;
   const AdminLinkOptions options_;
-  std::unique_ptr<fabric::StreamTransport> transport_;
+  std::unique_ptr<fabric::ConnectingTransport> transport_;
   std::unique_ptr<client::Rpc> rpc_;
   std::unique_ptr<client::Rpc> watch_rpc_;  // its calls have no time limit and are not sent again
 };

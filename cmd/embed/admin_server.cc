@@ -1,7 +1,5 @@
 #include "cmd/embed/admin_server.h"
 
-#include <unistd.h>
-
 #include "cmd/embed/admin_link.h"
 #include "wire/codec.h"
 
@@ -114,7 +112,7 @@ AdminReply AdminServer::about() const {
           .incarnation = engine_.incarnation(),
           .addresses = addresses_,
           .serving = serving_,
-          .process = static_cast<uint32_t>(getpid())};
+          .process = engine_.process()};
 }
 
 Task<Result<Bytes>> AdminServer::handle(engine::ControlCall call) {

@@ -80,6 +80,13 @@ Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
   });
 }
 
+Task<Result<void>> EngineFleet::serve_extension(Uuid pool, service::Targets targets,
+                                                uint64_t memory_bytes) {
+  return each("engine.join", After::overlook, [pool, targets, memory_bytes](ShardHost& host) {
+    return host.serve_extension(pool, targets, memory_bytes);
+  });
+}
+
 Task<Result<void>> EngineFleet::open_pool(Uuid pool, service::Targets targets,
                                           uint64_t memory_bytes) {
   Result<void> done =

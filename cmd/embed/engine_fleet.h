@@ -28,6 +28,8 @@ class EngineFleet final : public service::ShardHost {
   Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
+  Task<Result<void>> serve_extension(Uuid pool, service::Targets targets,
+                                     uint64_t memory_bytes) override;
   Task<Result<void>> settle_pool(Uuid pool) override;
   Task<Result<void>> close_pool(Uuid pool) override;
   Task<Result<void>> remove_pool(Uuid pool) override;

@@ -53,7 +53,7 @@ class HomeGraph {
   fabric::InprocTransport& transport() { return *transport_; }
   const Uuid& system() const { return file_.uuid; }
   uint64_t incarnation() const { return engines_.front()->incarnation(); }
-  const Storage& storage() const { return engines_.front()->storage(); }
+  const BlobSource& storage() const { return engines_.front()->storage(); }
   uint32_t engine_count() const { return file_.engine_count; }
   LocalEngine& local_engine() { return *engines_.front(); }
   /// The engines of other processes; all of them are away at first. Empty unless `apart`.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace cairn::embed {
 
@@ -34,9 +35,9 @@ engine::HandleSpec HomeShards::spec_of(const service::Grant& grant) const {
 vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& blobs) const {
   vos::ShardOptions options;
   options.store.memory_bytes =
-      memory_bytes != 0 ? memory_bytes
-                        : default_memory(blobs.meta->size_bytes(),
-                                         options_.target_count * options_.engine_count);
+      memory_bytes != 0
+          ? memory_bytes
+          : default_memory(blobs.meta->size_bytes(), options_.target_count * options_.engine_count);
   return options;
 }
 
@@ -53,20 +54,20 @@ Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) 
   return out;
 }
 
-Task<Result<void>> HomeShards::create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes) {
+Task<Result<HomeShards::OneShard>> HomeShards::create_shard(Uuid pool, uint32_t target,
+                                                            service::ShardSizes sizes) {
   CO_TRY(blobs, co_await storage_.create(pool, target, sizes));
   CO_TRY(shard, co_await vos::Shard::create(reactor_, blobs.devices(), pool,
                                             options_for(sizes.memory_bytes, blobs)));
-  pools_[pool].shards[target] = {std::move(blobs), std::move(shard)};
-  co_return Result<void>{};
+  co_return OneShard{std::move(blobs), std::move(shard)};
 }
 
-Task<Result<void>> HomeShards::open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes) {
+Task<Result<HomeShards::OneShard>> HomeShards::open_shard(Uuid pool, uint32_t target,
+                                                          uint64_t memory_bytes) {
   CO_TRY(blobs, co_await storage_.open(pool, target));
   CO_TRY(shard, co_await vos::Shard::open(reactor_, blobs.devices(), pool,
                                           options_for(memory_bytes, blobs)));
-  pools_[pool].shards[target] = {std::move(blobs), std::move(shard)};
-  co_return Result<void>{};
+  co_return OneShard{std::move(blobs), std::move(shard)};
 }
 
 void HomeShards::set_ranks(const Uuid& pool, const service::Targets& targets) {
@@ -81,75 +82,142 @@ void HomeShards::set_ranks(const Uuid& pool, const service::Targets& targets) {
 
 void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
   set_ranks(pool, targets);
-  for (const auto& [target, one] : pools_[pool].shards) engine_.add_shard(pool, target, *one.shard);
+  // Those of an engine that has outlived an earlier server are served already.
+  for (const auto& [target, one] : pools_[pool].shards) {
+    if (engine_.shard(pool, target) == nullptr) engine_.add_shard(pool, target, *one.shard);
+  }
 }
+
+class HomeShards::Turn {
+ public:
+  explicit Turn(HomeShards& shards) : shards_(&shards) { shards.taken_ = true; }
+  Turn(Turn&& other) noexcept : shards_(std::exchange(other.shards_, nullptr)) {}
+  Turn& operator=(Turn&&) = delete;
+  ~Turn() {
+    if (shards_ == nullptr) return;
+    shards_->taken_ = false;
+    shards_->turns_.wake_all();
+  }
+
+ private:
+  HomeShards* shards_;
+};
+
+Task<HomeShards::Turn> HomeShards::take_turn() {
+  while (taken_) co_await turns_.wait();
+  co_return Turn(*this);
+}
+
+namespace {
+std::unexpected<Error> is_closed() { return fail(Errc::unreachable, "engine: it is stopped"); }
+}  // namespace
 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
                                            service::ShardSizes sizes) {
   CO_TRY(indexes, mine(targets));
+  const Turn turn = co_await take_turn();
+  if (closed_) co_return is_closed();
   if (pools_.contains(pool)) co_return Result<void>{};
   for (const uint32_t target : indexes) {
     if (target != indexes.front()) step("target.create");
     CO_TRY(made, co_await create_shard(pool, target, sizes));
+    pools_[pool].shards[target] = std::move(made);
   }
   serve(pool, targets);
   co_return Result<void>{};
 }
 
+/// Nobody has been told about them.
+Task<Result<void>> HomeShards::drop_coming(Uuid pool) {
+  auto coming = std::exchange(pools_[pool].coming, {});
+  for (auto& [target, one] : coming) {
+    // A failing checkpoint is no reason to keep what is thrown away.
+    [[maybe_unused]] const auto closed = co_await one.shard->close();
+  }
+  coming.clear();
+  if (!pools_[pool].shards.empty()) co_return Result<void>{};
+  co_return co_await storage_.remove(pool);
+}
+
 Task<Result<void>> HomeShards::extend_pool(Uuid pool, service::Targets targets,
                                            service::ShardSizes sizes) {
   CO_TRY(indexes, mine(targets));
-  const auto found = pools_.find(pool);
-  if (found == pools_.end()) co_return fail(Errc::nonexistent, "pool: not open");
-  if (found->second.shards.empty() && !indexes.empty()) {
-    CO_TRY(emptied, co_await storage_.remove(pool));
-  }
+  const Turn turn = co_await take_turn();
+  if (closed_) co_return is_closed();
+  if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open");
+  // Also what an attempt left on the medium that a crash cut.
+  CO_TRY(emptied, co_await drop_coming(pool));
+  if (!pools_[pool].shards.empty()) co_return Result<void>{};
   for (const uint32_t target : indexes) {
-    // The pool may have been closed meanwhile.
-    if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open any more");
-    if (pools_[pool].shards.contains(target)) continue;
-    step("target.extend");
-    CO_TRY(made, co_await create_shard(pool, target, sizes));
-    engine_.add_shard(pool, target, *pools_[pool].shards[target].shard);
+    if (target != indexes.front()) step("target.extend");
+    auto made = co_await create_shard(pool, target, sizes);
+    if (!made) {
+      [[maybe_unused]] const auto dropped = co_await drop_coming(pool);
+      co_return fail(made.error());
+    }
+    pools_[pool].coming[target] = std::move(*made);
   }
-  set_ranks(pool, targets);
+  co_return Result<void>{};
+}
+
+/// Those of a pool that came by an extension, or all.
+Task<Result<void>> HomeShards::open_missing(Uuid pool, std::vector<uint32_t> indexes,
+                                            uint64_t memory_bytes) {
+  for (const uint32_t target : indexes) {
+    if (pools_[pool].shards.contains(target)) continue;
+    auto coming = pools_[pool].coming.extract(target);
+    if (!coming.empty()) {
+      pools_[pool].shards.insert(std::move(coming));
+      continue;
+    }
+    CO_TRY(opened, co_await open_shard(pool, target, memory_bytes));
+    pools_[pool].shards[target] = std::move(opened);
+  }
   co_return Result<void>{};
 }
 
 Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
                                          uint64_t memory_bytes) {
   CO_TRY(indexes, mine(targets));
-  if (pools_.contains(pool)) co_return Result<void>{};
-  for (const uint32_t target : indexes) {
-    const auto opened = co_await open_shard(pool, target, memory_bytes);
-    if (opened) continue;
+  const Turn turn = co_await take_turn();
+  if (closed_) co_return is_closed();
+  const bool fresh = !pools_.contains(pool);
+  const auto opened = co_await open_missing(pool, std::move(indexes), memory_bytes);
+  if (!opened) {
     // Why it could not be opened is what counts.
-    [[maybe_unused]] const auto closed = co_await close_pool(pool);
-    co_return fail(opened.error());
+    if (fresh) [[maybe_unused]]
+      const auto closed = co_await close_shards(pool);
+    co_return opened;
   }
   serve(pool, targets);
   co_return Result<void>{};
 }
 
-Task<Result<void>> HomeShards::settle_pool(Uuid pool) {
-  return engine_.resolve_transactions(pool);
-}
+Task<Result<void>> HomeShards::settle_pool(Uuid pool) { return engine_.resolve_transactions(pool); }
 
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
+  const Turn turn = co_await take_turn();
+  co_return co_await close_shards(uuid);
+}
+
+Task<Result<void>> HomeShards::close_shards(Uuid uuid) {
   co_await engine_.remove_shards(uuid);
   auto found = pools_.extract(uuid);
   Result<void> first;
   if (found.empty()) co_return first;
-  for (auto& [target, one] : found.mapped().shards) {
-    const auto closed = co_await one.shard->close();
-    if (first && !closed) first = closed;
+  for (auto* const shards : {&found.mapped().shards, &found.mapped().coming}) {
+    for (auto& [target, one] : *shards) {
+      const auto closed = co_await one.shard->close();
+      if (first && !closed) first = closed;
+    }
   }
   co_return first;
 }
 
 Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
+  const Turn turn = co_await take_turn();
   // A failing checkpoint is no reason to keep what is thrown away.
-  [[maybe_unused]] const auto closed = co_await close_pool(pool);
+  [[maybe_unused]] const auto closed = co_await close_shards(pool);
   co_return co_await storage_.remove(pool);
 }
 
@@ -242,7 +310,7 @@ std::vector<wire::EngineInfo> HomeShards::engines() const {
             .incarnation = options_.incarnation,
             .addresses = addresses_,
             .state = wire::EngineState::joined,
-            .process = static_cast<uint32_t>(getpid())};
+            .process = options_.process};
   return out;
 }
 
@@ -304,9 +372,11 @@ Task<void> HomeShards::revoke(wire::HandleRef handle) {
 }
 
 Task<Result<void>> HomeShards::close() {
+  const Turn turn = co_await take_turn();
+  closed_ = true;
   Result<void> first;
   while (!pools_.empty()) {
-    const auto closed = co_await close_pool(pools_.begin()->first);
+    const auto closed = co_await close_shards(pools_.begin()->first);
     if (first && !closed) first = closed;
   }
   co_return first;

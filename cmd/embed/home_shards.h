@@ -1,7 +1,6 @@
-// HomeShards: the shards of one engine, on what Storage says; what the services ask of one engine.
-// The targets of a pool are given for all engines; each takes its own.
-// What concerns a pool is done on its targets in ascending order, one after the other. Home: the
-// reactor given.
+// HomeShards: the shards of one engine, on what a BlobSource gives; what the services ask of one
+// engine. The targets of a pool are given for all engines; each takes its own. What concerns a pool
+// is done on its targets in ascending order, one after the other. Home: the reactor given.
 #pragma once
 
 #include <functional>
@@ -9,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "cmd/embed/storage.h"
+#include "cmd/embed/blob_source.h"
 #include "engine/engine.h"
 #include "service/shard_host.h"
 
@@ -20,14 +19,20 @@ struct HomeShardsOptions {
   uint32_t target_count = 1;  // of the engine
   uint32_t engine_count = 1;  // on this machine
   uint64_t incarnation = 0;   // of the engine
+  uint32_t process = 0;       // that it is in, for people
   /// As service::ServiceOptions::at_step: called before each target but the first.
   std::function<void(const char*)> at_step = {};
 };
 
 class HomeShards final : public service::ShardHost {
  public:
-  HomeShards(Reactor& reactor, engine::Engine& engine, Storage& storage, HomeShardsOptions options)
-      : reactor_(reactor), engine_(engine), storage_(storage), options_(std::move(options)) {}
+  HomeShards(Reactor& reactor, engine::Engine& engine, BlobSource& storage,
+             HomeShardsOptions options)
+      : reactor_(reactor),
+        engine_(engine),
+        storage_(storage),
+        options_(std::move(options)),
+        turns_(reactor) {}
 
   Task<Result<void>> ready() override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
@@ -35,6 +40,10 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> open_pool(Uuid pool, service::Targets targets, uint64_t memory_bytes) override;
+  Task<Result<void>> serve_extension(Uuid pool, service::Targets targets,
+                                     uint64_t memory_bytes) override {
+    return open_pool(pool, std::move(targets), memory_bytes);
+  }
   Task<Result<void>> settle_pool(Uuid pool) override;
   Task<Result<void>> close_pool(Uuid pool) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
@@ -59,8 +68,11 @@ class HomeShards final : public service::ShardHost {
 
   /// Where clients of other machines connect, told to those who ask for the engines.
   void set_addresses(std::vector<std::string> addresses) { addresses_ = std::move(addresses); }
-  /// Ends service and closes every shard, with a checkpoint each. @returns the first error
+  /// Ends service and closes every shard, with a checkpoint each; what is being made is waited for,
+  /// and nothing more is opened. @returns the first error
   Task<Result<void>> close();
+  /// After close(): pools may be opened again.
+  void reopen() { closed_ = false; }
   /// Null if the pool is not open, or has no shard on that target.
   vos::Shard* shard(const Uuid& pool, uint32_t target) const { return engine_.shard(pool, target); }
 
@@ -71,8 +83,12 @@ class HomeShards final : public service::ShardHost {
   };
   struct OpenPool {
     std::map<uint32_t, OneShard> shards;  // by target
+    std::map<uint32_t, OneShard> coming;  // of an extension that is not decided yet: not served
     std::vector<uint32_t> ranks;          // of all engines that have some
   };
+  /// Whoever has it is the only one to open, make or close shards.
+  class Turn;
+  Task<Turn> take_turn();
   struct AtTarget {
     uint32_t target = 0;
     vos::Shard* shard = nullptr;
@@ -81,9 +97,12 @@ class HomeShards final : public service::ShardHost {
   /// Of this engine, ascending. @error nonexistent  one that it does not have
   Result<std::vector<uint32_t>> mine(const service::Targets& targets) const;
   engine::HandleSpec spec_of(const service::Grant& grant) const;
-  Task<Result<void>> create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes);
-  Task<Result<void>> open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes);
+  Task<Result<OneShard>> create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes);
+  Task<Result<OneShard>> open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes);
   void set_ranks(const Uuid& pool, const service::Targets& targets);
+  Task<Result<void>> drop_coming(Uuid pool);
+  Task<Result<void>> open_missing(Uuid pool, std::vector<uint32_t> indexes, uint64_t memory_bytes);
+  Task<Result<void>> close_shards(Uuid pool);
   void serve(const Uuid& pool, const service::Targets& targets);
   /// @error nonexistent  the pool is not open
   Result<std::vector<AtTarget>> shards_of(const Uuid& pool) const;
@@ -97,9 +116,12 @@ class HomeShards final : public service::ShardHost {
 
   Reactor& reactor_;
   engine::Engine& engine_;
-  Storage& storage_;
+  BlobSource& storage_;
   const HomeShardsOptions options_;
   std::map<Uuid, OpenPool> pools_;
+  bool taken_ = false;   // the turn
+  bool closed_ = false;  // close(): nothing is opened or made until reopen()
+  WaitList turns_;
   std::vector<std::string> addresses_;
 };
 

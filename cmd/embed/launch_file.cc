@@ -45,6 +45,8 @@ bool read_engine_line(std::string_view word, std::string_view value, EngineLaunc
     engine.cores = value;
   } else if (word == "env" && at != value.npos && at != 0) {
     engine.env.emplace_back(value);
+  } else if (word == "unset" && !value.empty() && at == value.npos) {
+    engine.unset.emplace_back(value);
   } else {
     return false;
   }
@@ -79,6 +81,7 @@ std::string format_launch(const LaunchFile& launch) {
     if (!engine.level.empty()) out += "level " + engine.level + "\n";
     if (!engine.cores.empty()) out += "cores " + engine.cores + "\n";
     for (const std::string& pair : engine.env) out += "env " + pair + "\n";
+    for (const std::string& name : engine.unset) out += "unset " + name + "\n";
   }
   return out;
 }

@@ -9,6 +9,7 @@
 //   level LEVEL                    CAIRN_LOG of the engine
 //   cores FIRST-LAST
 //   env NAME=VALUE
+//   unset NAME                     what the process that starts it has, and it has not
 //
 // Empty lines and lines that begin with # are passed over.
 #pragma once
@@ -31,6 +32,7 @@ struct EngineLaunch {
   std::string level;                // empty: as the server's
   std::string cores;                // "FIRST-LAST"; empty: all
   std::vector<std::string> env;     // NAME=VALUE
+  std::vector<std::string> unset;   // NAME
   friend bool operator==(const EngineLaunch&, const EngineLaunch&) = default;
 };
 

@@ -22,7 +22,8 @@ TEST(LaunchFile, Comes_back_as_it_was) {
                        .log = "/a log",
                        .level = "info",
                        .cores = "2-5",
-                       .env = {"A=1", "B=", "C=x=y"}};
+                       .env = {"A=1", "B=", "C=x=y"},
+                       .unset = {"D"}};
   launch.engines[3] = {};
   size_t line = 0;
   const auto back = parse_launch(format_launch(launch), &line);
@@ -39,14 +40,13 @@ TEST(LaunchFile, Says_which_line_is_wrong) {
   EXPECT_EQ(wrong_line("cairn storage 1\n"), 0u);
   EXPECT_EQ(wrong_line("cairn launch 2\n", Errc::format_newer), 0u);
   const std::string head = "cairn launch 1\n# a word\n\n";
-  for (const char* line :
-       {"restart", "restart -1", "restart never", "engine", "engine x", "engine 70000",
-        "listen tcp:1", "log /x", "nosuch 1", "engine 1 2"}) {
+  for (const char* line : {"restart", "restart -1", "restart never", "engine", "engine x",
+                           "engine 70000", "listen tcp:1", "log /x", "nosuch 1", "engine 1 2"}) {
     EXPECT_EQ(wrong_line(head + line + "\n"), 4u) << line;
   }
   const std::string engine = head + "engine 0\n";
   for (const char* line : {"cores", "cores 3", "cores 3-1", "cores 1-99999999", "env", "env =1",
-                           "env A", "engine 0", "nosuch"}) {
+                           "env A", "unset", "unset A=1", "engine 0", "nosuch"}) {
     EXPECT_EQ(wrong_line(engine + line + "\n"), 5u) << line;
   }
 }

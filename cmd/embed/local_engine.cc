@@ -1,5 +1,7 @@
 #include "cmd/embed/local_engine.h"
 
+#include <unistd.h>
+
 #include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
 
@@ -43,21 +45,36 @@ Task<Result<std::unique_ptr<LocalEngine>>> LocalEngine::open(Reactor& reactor,
   }
   const HomeFile& file = options.file;
   CO_TRY(storage, co_await Storage::open(reactor, directory, file.uuid));
-  out->storage_ = std::move(storage);
-  while (out->incarnation_ == 0) out->incarnation_ = reactor.random().next();
-  out->engine_ = std::make_unique<engine::Engine>(
-      reactor, engine::EngineOptions{.system = file.uuid,
-                                     .rank = options.rank,
-                                     .incarnation = out->incarnation_,
-                                     .target_count = file.target_count});
-  out->shards_ = std::make_unique<HomeShards>(
-      reactor, *out->engine_, *out->storage_,
-      HomeShardsOptions{.rank = options.rank,
-                        .target_count = file.target_count,
-                        .engine_count = file.engine_count,
-                        .incarnation = out->incarnation_,
-                        .at_step = std::move(options.at_step)});
+  out->make(reactor, {.file = file,
+                      .rank = options.rank,
+                      .storage = std::move(storage),
+                      .process = static_cast<uint32_t>(getpid()),
+                      .at_step = std::move(options.at_step)});
   co_return std::move(out);
+}
+
+std::unique_ptr<LocalEngine> LocalEngine::assemble(Reactor& reactor, EngineParts parts) {
+  std::unique_ptr<LocalEngine> out(new LocalEngine);
+  out->make(reactor, std::move(parts));
+  return out;
+}
+
+void LocalEngine::make(Reactor& reactor, EngineParts parts) {
+  process_ = parts.process;
+  storage_ = std::move(parts.storage);
+  while (incarnation_ == 0) incarnation_ = reactor.random().next();
+  engine_ = std::make_unique<engine::Engine>(
+      reactor, engine::EngineOptions{.system = parts.file.uuid,
+                                     .rank = parts.rank,
+                                     .incarnation = incarnation_,
+                                     .target_count = parts.file.target_count});
+  shards_ = std::make_unique<HomeShards>(reactor, *engine_, *storage_,
+                                         HomeShardsOptions{.rank = parts.rank,
+                                                           .target_count = parts.file.target_count,
+                                                           .engine_count = parts.file.engine_count,
+                                                           .incarnation = incarnation_,
+                                                           .process = process_,
+                                                           .at_step = std::move(parts.at_step)});
 }
 
 Task<Result<engine::PeerReply>> LocalPeers::ask(uint32_t rank, engine::PeerRequest request) {

@@ -31,6 +31,15 @@ struct LocalEngineOptions {
   std::function<void(const char*)> at_step = {};
 };
 
+/// An engine on blobs from anywhere.
+struct EngineParts {
+  HomeFile file;
+  uint32_t rank = 0;
+  std::unique_ptr<BlobSource> storage;
+  uint32_t process = 0;  // as HomeShardsOptions::process
+  std::function<void(const char*)> at_step = {};
+};
+
 class LocalEngine {
  public:
   /// Takes the engine's lock (the first one's is the home's, which the caller has) from a process
@@ -40,9 +49,13 @@ class LocalEngine {
   static Task<Result<std::unique_ptr<LocalEngine>>> open(Reactor& reactor,
                                                          LocalEngineOptions options);
 
+  /// The same without a directory and its lock.
+  static std::unique_ptr<LocalEngine> assemble(Reactor& reactor, EngineParts parts);
+
   engine::Engine& engine() { return *engine_; }
   HomeShards& shards() { return *shards_; }
-  const Storage& storage() const { return *storage_; }
+  const BlobSource& storage() const { return *storage_; }
+  uint32_t process() const { return process_; }
   /// Drawn at open: another one each time.
   uint64_t incarnation() const { return incarnation_; }
 
@@ -53,9 +66,11 @@ class LocalEngine {
 
  private:
   LocalEngine() = default;
+  void make(Reactor& reactor, EngineParts parts);
   HomeLock lock_;
   uint64_t incarnation_ = 0;
-  std::unique_ptr<Storage> storage_;
+  uint32_t process_ = 0;
+  std::unique_ptr<BlobSource> storage_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<HomeShards> shards_;
 };

@@ -72,7 +72,8 @@ struct SpawnPlan {
 };
 
 /// Borrowed from `more` and from this process.
-std::vector<char*> environment_with(const std::vector<std::string>& more) {
+std::vector<char*> environment_with(const std::vector<std::string>& more,
+                                    const std::vector<std::string>& unset) {
   std::vector<char*> out;
   for (char** each = environ; *each != nullptr; ++each) {
     const std::string_view whole(*each);
@@ -80,7 +81,7 @@ std::vector<char*> environment_with(const std::vector<std::string>& more) {
     const bool given = std::ranges::any_of(more, [name](const std::string& pair) {
       return std::string_view(pair).substr(0, pair.find('=')) == name;
     });
-    if (!given) out.push_back(*each);
+    if (!given && std::ranges::find(unset, name) == unset.end()) out.push_back(*each);
   }
   for (const std::string& pair : more) out.push_back(const_cast<char*>(pair.c_str()));
   out.push_back(nullptr);
@@ -88,9 +89,8 @@ std::vector<char*> environment_with(const std::vector<std::string>& more) {
 }
 
 /// Signals are as in a fresh process; of the descriptors, what `plan` says up to 2.
-/// @param env  beside or instead of what this process has
-int spawn(SpawnPlan& plan, const std::vector<std::string>& words,
-          const std::vector<std::string>& env, short flags, pid_t* child) {
+int spawn(SpawnPlan& plan, const std::vector<std::string>& words, const ProgramOptions& options,
+          short flags, pid_t* child) {
   posix_spawn_file_actions_addopen(&plan.files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&plan.files, 3);
   sigset_t none, all;
@@ -104,7 +104,7 @@ int spawn(SpawnPlan& plan, const std::vector<std::string>& words,
   std::vector<char*> args;
   for (const std::string& word : words) args.push_back(const_cast<char*>(word.c_str()));
   args.push_back(nullptr);
-  std::vector<char*> variables = environment_with(env);
+  std::vector<char*> variables = environment_with(options.env, options.unset);
   return posix_spawn(child, args[0], &plan.files, &plan.attributes, args.data(), variables.data());
 }
 
@@ -188,7 +188,7 @@ Result<int> start_program(const std::string& program, const std::vector<std::str
   std::vector<std::string> all = {program};
   all.insert(all.end(), words.begin(), words.end());
   pid_t child = -1;
-  const int error = spawn(plan, all, options.env, POSIX_SPAWN_SETSID, &child);
+  const int error = spawn(plan, all, options, POSIX_SPAWN_SETSID, &child);
   if (error == 0) return int{child};
   report(Severity::error, program + ": cannot be started: " + std::string(strerror(error)));
   return fail(Errc::io, "home: the program cannot be started");

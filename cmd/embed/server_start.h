@@ -37,6 +37,7 @@ struct ProgramOptions {
   std::string log = {};                // its outputs go to the end of this file; empty: to this
                                        // process's
   std::vector<std::string> env = {};   // NAME=VALUE, beside or instead of this process's
+  std::vector<std::string> unset = {}; // NAME: of this process's, but not its
 };
 /// Starts a program in a session of its own and does not wait for it.
 /// @returns its process id, which the caller waits for

@@ -143,7 +143,8 @@ Task<Result<void>> prepare_device(Reactor& reactor, StorageDevice device, Uuid h
     CO_TRY(blank, co_await media::BlobStore::is_blank(*whole));
     if (!blank) {
       co_return refuse(device.path, {Errc::exists, "holds data already"},
-                       "choose another device, or add 'wipe' to its option to lose what it holds");
+                       "choose another device; 'wipe' in its option, or dmg storage format "
+                       "--force, loses what it holds");
     }
   }
   auto made = co_await media::BlobStore::format(reactor, std::move(whole), {device.uuid, home_id});

@@ -10,19 +10,11 @@
 #include <vector>
 
 #include "client/home.h"
+#include "cmd/embed/blob_source.h"
 #include "cmd/embed/storage_file.h"
-#include "index/store.h"
-#include "media/device.h"
 #include "runtime/reactor.h"
-#include "service/shard_host.h"
 
 namespace cairn::embed {
-
-/// A shard's blobs, opened together.
-struct Blobs {
-  std::unique_ptr<media::Device> wal, meta, data;
-  index::StoreDevices devices() const { return {wal.get(), meta.get(), data.get()}; }
-};
 
 /// Blobs as the files wal, meta and data of a directory that exists. The log is filled, so that it
 /// is never extended while it is written; the others are reserved.
@@ -31,7 +23,7 @@ Task<Result<Blobs>> create_blob_files(Reactor& reactor, std::string directory,
                                       service::ShardSizes sizes);
 Task<Result<Blobs>> open_blob_files(Reactor& reactor, std::string directory);
 
-class Storage {
+class Storage final : public BlobSource {
  public:
   class Place;
 
@@ -45,18 +37,12 @@ class Storage {
   /// A line on stderr names the device or the line of the file.
   static Task<Result<std::unique_ptr<Storage>>> open(Reactor& reactor, std::string home,
                                                      Uuid home_id);
-  ~Storage();
+  ~Storage() override;
 
-  /// Makes the blobs of one shard; on error, what was made is left for remove().
-  /// @error no_space, no_perm, io  a line on stderr names the device
-  Task<Result<Blobs>> create(Uuid pool, uint32_t target, service::ShardSizes sizes);
-  /// @error nonexistent, io, ...  a line on stderr names the device
-  Task<Result<Blobs>> open(Uuid pool, uint32_t target);
-  /// Removes every blob of the pool from every device. Idempotent.
-  Task<Result<void>> remove(Uuid pool);
-
-  /// The devices and what is free on them, for people.
-  std::vector<client::DeviceSpace> devices() const;
+  Task<Result<Blobs>> create(Uuid pool, uint32_t target, service::ShardSizes sizes) override;
+  Task<Result<Blobs>> open(Uuid pool, uint32_t target) override;
+  Task<Result<void>> remove(Uuid pool) override;
+  std::vector<client::DeviceSpace> devices() const override;
 
  private:
   explicit Storage(Reactor& reactor);

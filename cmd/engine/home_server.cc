@@ -17,6 +17,8 @@ constexpr Duration kSessionGrace = 100 * kMillisecond;
 constexpr Duration kClosePatience = 5 * kSecond;
 /// For engines that close their shards.
 constexpr Duration kMemberPatience = 30 * kSecond;
+/// Removals that began while an engine came are looked at once more.
+constexpr Duration kRemovalsAgain = 2 * kSecond;
 /// For engines that a rollback needs after a restart.
 constexpr Duration kRollbackPatience = 30 * kSecond;
 constexpr Duration kRollbackAgain = 100 * kMillisecond;
@@ -79,6 +81,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
 Result<void> HomeServer::run(std::function<void()> ready) {
   Result<void> served = graph_->context().run(serve(std::move(ready)));
   keepers_.clear();
+  launchers_.clear();
   server_.reset();
   admin_.reset();
   leaving_changed_.reset();
@@ -107,8 +110,10 @@ Result<void> HomeServer::listen() {
 
 /// As the launch file says; without one the other engines listen where this one does, at ports of
 /// their own.
-KeeperOptions HomeServer::keeper_options(uint32_t rank) const {
-  KeeperOptions out{.home = graph_->path(), .program = embed::find_server_program()};
+LauncherOptions HomeServer::launcher_options(uint32_t rank) const {
+  LauncherOptions out{
+      .home = graph_->path(), .rank = rank, .program = embed::find_server_program()};
+  if (options_.insecure) out.words.emplace_back("--insecure");
   if (options_.launch_path.empty()) {
     for (Address at : options_.listen) {
       at.port = 0;
@@ -117,21 +122,23 @@ KeeperOptions HomeServer::keeper_options(uint32_t rank) const {
     return out;
   }
   const embed::EngineLaunch launch = options_.launch.of(rank);
-  out.words = {"--launch", options_.launch_path};
-  if (options_.insecure) out.words.emplace_back("--insecure");
+  out.words.insert(out.words.end(), {"--launch", options_.launch_path});
   out.env = launch.env;
+  out.unset = launch.unset;
   if (!launch.level.empty()) out.env.push_back("CAIRN_LOG=" + launch.level);
   out.log = launch.log;
-  out.restart = options_.launch.restart;
-  out.restart_pause_ns = options_.launch.restart_seconds * kSecond;
   return out;
 }
 
 void HomeServer::make_keepers() {
   for (const auto& shards : graph_->remotes()) {
-    keepers_.push_back(std::make_unique<MemberKeeper>(
+    launchers_.push_back(std::make_unique<ProcessLauncher>(launcher_options(shards->rank())));
+    keepers_.push_back(std::make_unique<embed::MemberKeeper>(
         graph_->context().reactor(), *graph_->link(), *shards, graph_->service(),
-        keeper_options(shards->rank()), [this] { return may_serve_; }));
+        *launchers_.back(), [this] { return may_serve_; },
+        embed::KeeperOptions{
+            .restart = options_.launch.restart,
+            .restart_pause_ns = options_.launch.restart_seconds * kSecond}));
   }
 }
 
@@ -145,11 +152,20 @@ Task<Result<void>> HomeServer::stop_first() {
 
 Task<Result<void>> HomeServer::start_first() {
   if (!first_stopped_) co_return Result<void>{};
+  graph_->shards().reopen();
   CO_TRY(caught_up, co_await graph_->service().catch_up(graph_->shards()));
   first_stopped_ = false;
   graph_->fleet().set_stopped(0, false);
   graph_->engine().set_serving(may_serve_);
+  graph_->context().reactor().spawn(finish_removals());
   co_return Result<void>{};
+}
+
+/// What was destroyed while it was away; and what began to be while it came.
+Task<void> HomeServer::finish_removals() {
+  co_await graph_->service().finish_removals();
+  co_await graph_->context().reactor().sleep(kRemovalsAgain);
+  if (!leaving_) co_await graph_->service().finish_removals();
 }
 
 namespace {
@@ -181,7 +197,7 @@ Task<std::vector<wire::RankResult>> HomeServer::set_running(std::vector<uint32_t
     } else if (rank == 0) {
       co_await note(rank, run ? start_first() : stop_first(), out);
     } else {
-      MemberKeeper& keeper = *keepers_.at(rank - 1);
+      embed::MemberKeeper& keeper = *keepers_.at(rank - 1);
       co_await note(rank, run ? keeper.resume(kMemberPatience) : keeper.halt(kMemberPatience), out);
     }
   }
@@ -205,7 +221,7 @@ Task<void> HomeServer::end_rollbacks() {
 
 Task<void> HomeServer::stop_members() {
   std::vector<Task<Result<void>>> tasks;
-  const auto stop = [](MemberKeeper& keeper) -> Task<Result<void>> {
+  const auto stop = [](embed::MemberKeeper& keeper) -> Task<Result<void>> {
     co_await keeper.stop(kMemberPatience);
     co_return Result<void>{};
   };
@@ -224,7 +240,7 @@ Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
   }
   Reactor& reactor = graph_->context().reactor();
   for (const uint64_t session : graph_->service().sessions()) {
-    reactor.spawn(end_unless_back(session, options_.reconnect_grace_ns));
+    reactor.spawn(end_unless_back(session, 0, options_.reconnect_grace_ns));
   }
   start_lingering();
   if (graph_->service().has_rollbacks()) {
@@ -252,8 +268,8 @@ void HomeServer::leave() {
 void HomeServer::on_session(uint64_t session, bool here, bool local) {
   ++idle_generation_;
   if (here || leaving_) return;
-  graph_->context().reactor().spawn(
-      end_unless_back(session, local ? kSessionGrace : options_.reconnect_grace_ns));
+  graph_->context().reactor().spawn(end_unless_back(
+      session, ++departures_[session], local ? kSessionGrace : options_.reconnect_grace_ns));
   if (server_->clients() == 0) start_lingering();
 }
 
@@ -269,10 +285,14 @@ Task<void> HomeServer::linger(uint64_t generation) {
   leaving_changed_->wake_all();
 }
 
-Task<void> HomeServer::end_unless_back(uint64_t session, Duration grace) {
+/// Each absence has the whole grace: one that came back and went again is not this one's.
+Task<void> HomeServer::end_unless_back(uint64_t session, uint64_t departure, Duration grace) {
   co_await graph_->context().reactor().sleep(grace);
   // Who comes back to the next server finds its handles there.
   if (leaving_ || server_->has_client(session)) co_return;
+  const auto last = departures_.find(session);
+  if (last != departures_.end() && last->second != departure) co_return;
+  if (last != departures_.end()) departures_.erase(last);
   co_await graph_->service().end_session(session);
 }
 

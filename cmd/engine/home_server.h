@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -13,7 +14,7 @@
 #include "cmd/embed/home_graph.h"
 #include "cmd/embed/launch_file.h"
 #include "cmd/engine/leaving.h"
-#include "cmd/engine/member_keeper.h"
+#include "cmd/engine/process_launcher.h"
 #include "fabric/stream_server.h"
 
 namespace cairn::engine_program {
@@ -48,14 +49,16 @@ class HomeServer final : public Leaving {
   HomeServer() = default;
   Task<Result<void>> serve(std::function<void()> ready);
   Task<void> linger(uint64_t generation);
-  Task<void> end_unless_back(uint64_t session, Duration grace);
+  /// @param departure  of the session, which it is about; 0: before this server began
+  Task<void> end_unless_back(uint64_t session, uint64_t departure, Duration grace);
   void on_session(uint64_t session, bool here, bool local);
   Result<void> listen();
   void make_keepers();
-  KeeperOptions keeper_options(uint32_t rank) const;
+  LauncherOptions launcher_options(uint32_t rank) const;
   Task<std::vector<wire::RankResult>> set_running(std::vector<uint32_t> ranks, bool run);
   Task<Result<void>> stop_first();
   Task<Result<void>> start_first();
+  Task<void> finish_removals();
   Task<void> end_rollbacks();
   Task<void> stop_members();
   void start_lingering();
@@ -63,12 +66,14 @@ class HomeServer final : public Leaving {
   ServerOptions options_;
   std::shared_ptr<embed::HomeGraph> graph_;
   std::unique_ptr<embed::AdminServer> admin_;
-  std::vector<std::unique_ptr<MemberKeeper>> keepers_;
+  std::vector<std::unique_ptr<ProcessLauncher>> launchers_;  // of each in keepers_
+  std::vector<std::unique_ptr<embed::MemberKeeper>> keepers_;
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;
   bool first_stopped_ = false;  // the engine of this process
   bool turning_ = false;        // set_running() is at work
+  std::map<uint64_t, uint64_t> departures_;  // of sessions: how often each lost its connections
   bool may_serve_ = true;  // rollbacks that a crash cut have ended
   uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
 };

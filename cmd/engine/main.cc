@@ -132,16 +132,18 @@ int serve_member(MemberOptions options, sigset_t signals) {
 
 /// This process, with all threads that it will have. @returns false after a line on stderr
 bool stay_on_cores(const std::string& text) {
-  if (text.empty()) return true;
   const auto cores = embed::parse_cores(text);
   cpu_set_t set;
   CPU_ZERO(&set);
+  // The process that started this one may have been on some only.
+  for (size_t core = 0; text.empty() && core < CPU_SETSIZE; ++core) CPU_SET(core, &set);
   if (cores) {
     for (uint32_t core = cores->first; core <= cores->last && core < CPU_SETSIZE; ++core) {
       CPU_SET(core, &set);
     }
   }
-  if (cores && sched_setaffinity(0, sizeof set, &set) == 0) return true;
+  const bool done = (text.empty() || cores) && sched_setaffinity(0, sizeof set, &set) == 0;
+  if (done || text.empty()) return true;
   report(Severity::error, "cores " + text + ": this machine has " +
                               std::to_string(sysconf(_SC_NPROCESSORS_CONF)) +
                               " cores; change first_core");

@@ -227,6 +227,11 @@ ConfigOutcome parse_config(std::string_view text, ConfigOptions options) {
   in.read(text, [&](const YAML::Node& top) {
     ServerConfig config{.allow_insecure = options.insecure};
     read_top(in, top, config);
+    if (options.port) config.port = *options.port;
+    for (EngineConfig& engine : config.engines) {
+      if (options.targets) engine.targets = *options.targets;
+      if (options.first_core) engine.first_core = options.first_core;
+    }
     // What fits together is only worth a look where each part is fine.
     if (out.errors.empty()) check_shape(in, config);
     if (out.errors.empty()) out.config = std::move(config);

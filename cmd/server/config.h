@@ -67,7 +67,9 @@ struct ConfigOutcome : tool::Findings {
 };
 
 struct ConfigOptions {
-  bool insecure = false;  // as if the file had transport_config.allow_insecure: true
+  bool insecure = false;              // as if the file had transport_config.allow_insecure: true
+  std::optional<uint16_t> port = {};  // each goes before the file's
+  std::optional<uint32_t> targets = {}, first_core = {};  // of every engine
 };
 /// Reads the text of a file. All errors that can be found are told, not only the first.
 ConfigOutcome parse_config(std::string_view text, ConfigOptions options = {});

@@ -13,6 +13,7 @@ using Reader = tool::YamlReader;
 constexpr const char* kStorage = "engines.storage";
 constexpr const char* kRoles = "engines.storage.bdev_roles";
 constexpr size_t kEnginesMax = 64;
+constexpr uint32_t kCoresMax = 1 << 16;
 
 /// 1 tier: wal,meta,data; 2: wal | meta,data; 3: wal | meta | data. As DAOS chooses.
 void choose_roles(std::vector<TierConfig>& tiers) {
@@ -104,7 +105,13 @@ void check_shape(tool::YamlReader& in, ServerConfig& config) {
     return in.error("engines", "a server needs one at least; see docs/server.md for an example");
   }
   if (config.engines.size() > kEnginesMax) return in.error("engines", "there are at most 64");
-  for (EngineConfig& engine : config.engines) check_tiers(in, engine, config.md_on_ssd());
+  for (EngineConfig& engine : config.engines) {
+    check_tiers(in, engine, config.md_on_ssd());
+    if (engine.first_core && *engine.first_core + engine.targets > kCoresMax) {
+      in.error("engines.first_core",
+               "its last core would be above " + std::to_string(kCoresMax - 1));
+    }
+  }
   const EngineConfig& first = config.engines.front();
   for (const EngineConfig& engine : config.engines) {
     if (engine.targets != first.targets) {

@@ -138,6 +138,9 @@ void add_engine_checks(std::map<std::string, Check>& out) {
   out["engines.first_core"] = [] {
     EXPECT_EQ(good(file_with("", "  first_core: 2\n")).engines[0].first_core, 2u);
     EXPECT_SAYS(bad(file_with("", "  first_core: x\n")), "first_core");
+    EXPECT_SAYS(bad(file_with("", "  first_core: 65536\n")), "first_core");
+    EXPECT_SAYS(parse_config(file_with(""), {.targets = 2, .first_core = 65535}).errors.at(0),
+                "its last core");
   };
   out["engines.fabric_iface"] = [] {
     EXPECT_EQ(good(file_with("", "  fabric_iface: eth1\n")).engines[0].fabric_iface, "eth1");
@@ -165,6 +168,8 @@ void add_engine_checks(std::map<std::string, Check>& out) {
               (std::vector<std::string>{"A=1", "B="}));
     EXPECT_SAYS(bad(file_with("", "  env_vars: [A]\n")), "NAME=value");
     EXPECT_SAYS(bad(file_with("", "  env_vars: ['=A']\n")), "NAME=value");
+    EXPECT_SAYS(bad(file_with("", "  env_vars: [\"A=x\\nlisten y\"]\n")), "list of words");
+    EXPECT_SAYS(bad(file_with("", "  log_file: \"/x\\ny\"\n")), "control characters");
   };
 }
 
@@ -298,6 +303,16 @@ TEST(ServerConfig, Unknown_keys_and_what_is_no_configuration) {
   EXPECT_SAYS(bad("{a: b}: c\n"), "unknown key");
   EXPECT_SAYS(bad(std::string(2 << 20, '#')), "longer than a MiB");
   EXPECT_SAYS(bad("a: &a [*a]\n"), "unknown");
+}
+
+TEST(ServerConfig, The_command_line_goes_before_the_file) {
+  const ConfigOutcome out =
+      parse_config(file_with("port: 7\n"), {.port = 8, .targets = 3, .first_core = 1});
+  ASSERT_TRUE(out.config);
+  EXPECT_EQ(out.config->port, 8u);
+  EXPECT_EQ(out.config->engines[0].targets, 3u);
+  EXPECT_EQ(out.config->engines[0].first_core, 1u);
+  EXPECT_FALSE(parse_config(file_with(""), {.port = 31416}).config) << "the engine's own";
 }
 
 TEST(ServerConfig, All_errors_are_told_at_once) {

@@ -11,11 +11,6 @@
 
 namespace cairn::server {
 
-struct FormatWish {
-  bool wanted = false;  // else: told to go
-  bool wipe = false;
-};
-
 struct FormatDoorOptions {
   Address listen;
   uint32_t engine_count = 1;

@@ -32,15 +32,6 @@ struct StartArguments {
   std::vector<std::string> unused;
 };
 
-/// Options of the command line go before the file.
-void override_config(const StartArguments& a, ServerConfig& config) {
-  if (a.port) config.port = *a.port;
-  for (EngineConfig& engine : config.engines) {
-    if (a.targets) engine.targets = *a.targets;
-    if (a.first_core) engine.first_core = a.first_core;
-  }
-}
-
 std::expected<ServerConfig, tool::Failure> load(const StartArguments& a) {
   const std::string path = a.config.empty() ? kDefaultConfig : a.config;
   std::ifstream file(path);
@@ -51,7 +42,9 @@ std::expected<ServerConfig, tool::Failure> load(const StartArguments& a) {
   }
   std::stringstream text;
   text << file.rdbuf();
-  ConfigOutcome outcome = parse_config(text.str(), {.insecure = a.insecure});
+  ConfigOutcome outcome = parse_config(
+      text.str(),
+      {.insecure = a.insecure, .port = a.port, .targets = a.targets, .first_core = a.first_core});
   for (const std::string& line : outcome.notices) {
     std::fprintf(stderr, "NOTICE: daos_server: %s: %s\n", path.c_str(), line.c_str());
   }
@@ -61,7 +54,6 @@ std::expected<ServerConfig, tool::Failure> load(const StartArguments& a) {
     }
     return tool::refuse(path + ": " + outcome.errors.back());
   }
-  override_config(a, *outcome.config);
   return std::move(*outcome.config);
 }
 
@@ -118,7 +110,7 @@ Outcome network_scan() {
 void add_start(tool::Tool& tool, const std::shared_ptr<StartArguments>& a) {
   tool::Command& command = tool.command("", "start", {}, "Runs the engines of this machine");
   CLI::App& app = *command.app;
-  app.add_option("-p,--port", a->port, "TCP port of the system");
+  app.add_option("-p,--port", a->port, "TCP port of the system")->check(CLI::Range(1, 65535));
   app.add_option("-t,--targets", a->targets, "Targets of each engine")->check(CLI::Range(1, 64));
   app.add_option("-f,--firstcore", a->first_core, "First core of each engine");
   app.add_flag("-i,--insecure", a->insecure, "As transport_config.allow_insecure: true");

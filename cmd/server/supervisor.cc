@@ -99,7 +99,8 @@ Result<bool> Supervisor::format() {
 Result<void> Supervisor::prepare() {
   const ServerConfig& config = options_.config;
   TRY(launch, launch_of(config));
-  TRY(stored, store_launch(config.home(), launch));
+  launch_ = launch;
+  TRY(stored, store_launch(config.home(), launch_));
   launch_path_ = config.home() + "/launch";
   if (config.core_dump_filter) {
     // Children inherit it.
@@ -115,11 +116,10 @@ Result<void> Supervisor::prepare() {
 /// @returns whether there is a child now
 bool Supervisor::launch() {
   const ServerConfig& config = options_.config;
-  std::vector<std::string> words = {"--home",   config.home(), "--stay",   "--insecure",
-                                    "--listen", listen_,       "--launch", launch_path_};
-  const auto launch = embed::read_launch(launch_path_);
-  if (!launch) return false;
-  embed::EngineLaunch first = launch->of(0);
+  std::vector<std::string> words = {"--home",      config.home(), "--stay",
+                                    "--take-over", "--insecure",  "--listen",
+                                    listen_,       "--launch",    launch_path_};
+  const embed::EngineLaunch first = launch_.of(0);
   std::vector<std::string> env = first.env;
   // It is the services' process, too: the more talkative of the two levels.
   const std::string control = log_level(config.control_log_mask);
@@ -214,7 +214,7 @@ Result<void> Supervisor::run() {
            WIFSIGNALED(status)
                ? "the services were ended by signal " + std::to_string(WTERMSIG(status))
                : "the services ended with status " + std::to_string(WEXITSTATUS(status)));
-    if (first && WIFEXITED(status)) {
+    if (first && WIFEXITED(status) && now_ms() - started_ms_ < kWellMs) {
       report(Severity::error,
              "what it has said on the way is the cause; repair that and start again");
       return fail(Errc::io, "server: the services cannot be started");

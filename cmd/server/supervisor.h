@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cmd/embed/launch_file.h"
 #include "cmd/server/config.h"
 
 namespace cairn::server {
@@ -38,6 +39,7 @@ class Supervisor {
 
   SupervisorOptions options_;
   std::string program_, launch_path_;
+  embed::LaunchFile launch_;
   std::string listen_;  // tcp:HOST:PORT of the system
   pid_t child_ = -1;
   int64_t started_ms_ = 0;

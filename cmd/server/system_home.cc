@@ -7,12 +7,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
+#include <optional>
 
 #include "base/report.h"
 #include "cmd/embed/grow_home.h"
 #include "cmd/embed/home_dir.h"
+#include "cmd/embed/local_engine.h"
+#include "cmd/embed/storage_file.h"
 
 namespace cairn::server {
 
@@ -58,8 +64,51 @@ Result<void> make_device_file(const std::string& path, uint64_t bytes) {
   return embed::report_errno(path, "reserve its bdev_size", error);
 }
 
+/// What two paths lead to is one device, whatever they are called.
+using DeviceNumber = std::pair<dev_t, ino_t>;
+std::optional<DeviceNumber> number_of(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  if (S_ISBLK(status.st_mode)) return DeviceNumber{status.st_rdev, 0};
+  return DeviceNumber{status.st_dev, status.st_ino};
+}
+
+/// No device twice, also not one that an engine of the home has had under another name: whatever
+/// else is allowed to be lost, that is not. @param engine_count  that the home has
+Result<void> check_devices(const ServerConfig& config, uint32_t engine_count) {
+  std::map<DeviceNumber, std::string> taken;
+  for (uint32_t rank = 0; rank < config.engines.size(); ++rank) {
+    std::vector<std::string> paths;
+    for (const TierConfig& tier : config.engines[rank].tiers) {
+      paths.insert(paths.end(), tier.bdev_list.begin(), tier.bdev_list.end());
+    }
+    const std::string directory = embed::engine_directory(config.home(), rank);
+    const auto text = rank < engine_count ? embed::read_small_file(directory + "/storage",
+                                                                   embed::kStorageFileBytesMax)
+                                          : std::nullopt;
+    size_t line = 0;
+    auto devices = text ? embed::parse_storage(as_chars(*text), &line)
+                        : Result<std::vector<embed::StorageDevice>>();
+    if (devices) {
+      for (const embed::StorageDevice& device : *devices) paths.push_back(device.path);
+    }
+    const std::string owner = "engine " + std::to_string(rank);
+    for (const std::string& path : paths) {
+      const auto number = number_of(path);
+      if (!number) continue;
+      const auto [found, fresh] = taken.emplace(*number, owner);
+      if (fresh || found->second == owner) continue;
+      report(Severity::error, path + ": is a device of " + found->second + " and of " + owner +
+                                  "; give each its own");
+      return fail(Errc::exists, "server: a device for two engines");
+    }
+  }
+  return {};
+}
+
 /// Directories and files of engines from that rank on.
 Result<void> make_places(const ServerConfig& config, uint32_t first) {
+  TRY(apart, check_devices(config, first));
   for (uint32_t rank = first; rank < config.engines.size(); ++rank) {
     for (const TierConfig& tier : config.engines[rank].tiers) {
       if (tier.kind == TierClass::ram && !config.md_on_ssd()) {
@@ -161,6 +210,26 @@ std::string log_level(std::string_view mask) {
   return "error";
 }
 
+namespace {
+
+/// The process of the first engine starts the others: what is set for it alone is as before.
+void forget_env(const EngineConfig& first, embed::EngineLaunch& launch) {
+  for (const std::string& pair : first.env_vars) {
+    const std::string name = pair.substr(0, pair.find('='));
+    const bool own = std::ranges::any_of(
+        launch.env, [&name](const std::string& each) { return each.starts_with(name + "="); });
+    if (own) continue;
+    const char* const before = std::getenv(name.c_str());
+    if (before != nullptr) {
+      launch.env.push_back(name + "=" + before);
+    } else {
+      launch.unset.push_back(name);
+    }
+  }
+}
+
+}  // namespace
+
 Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
   embed::LaunchFile out;
   out.restart = config.auto_restart;
@@ -173,6 +242,7 @@ Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
     launch.log = engine.log_file.empty() ? config.control_log_file : engine.log_file;
     launch.level = log_level(engine.log_mask);
     launch.env = engine.env_vars;
+    if (rank != 0) forget_env(config.engines.front(), launch);
     if (engine.first_core) {
       launch.cores = std::to_string(*engine.first_core) + "-" +
                      std::to_string(*engine.first_core + engine.targets - 1);

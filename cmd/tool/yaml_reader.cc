@@ -13,6 +13,11 @@ std::string last_part(std::string_view path) {
   return std::string(at == path.npos ? path : path.substr(at + 1));
 }
 
+/// What could be a line of a file, or of a log.
+bool is_plain(std::string_view text) {
+  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+}
+
 /// What does nothing anyway needs no word.
 bool says_nothing(const YAML::Node& value) {
   if (value.IsNull()) return true;
@@ -106,6 +111,10 @@ bool YamlReader::text(const YAML::Node& map, std::string_view path, std::string&
     error(path, "give one word");
     return false;
   }
+  if (!is_plain(found.Scalar())) {
+    error(path, "has control characters");
+    return false;
+  }
   into = found.Scalar();
   return true;
 }
@@ -144,11 +153,11 @@ std::vector<std::string> YamlReader::list(const YAML::Node& map, std::string_vie
   std::vector<std::string> out;
   const YAML::Node found = value(map, path);
   if (!found) return out;
-  if (found.IsScalar()) return {found.Scalar()};
+  if (found.IsScalar() && is_plain(found.Scalar())) return {found.Scalar()};
   bool fine = found.IsSequence();
   if (fine) {
     for (const YAML::Node& item : found) {
-      fine = fine && item.IsScalar();
+      fine = fine && item.IsScalar() && is_plain(item.Scalar());
       if (item.IsScalar()) out.push_back(item.Scalar());
     }
   }

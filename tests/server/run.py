@@ -49,6 +49,7 @@ class Server:
         self.engines, self.targets, self.roles, self.size_gb = engines, targets, roles, size_gb
         self.more = {}          # keys of the file
         self.engine_more = {}   # keys of each engine
+        self.first_more = {}    # and of the first one
         self.process = None
         self.env = dict(os.environ, LC_ALL="C.UTF-8", HOME=str(self.top),
                         CAIRN_RECONNECT_GRACE="30",
@@ -73,7 +74,8 @@ class Server:
                             "fabric_iface_port": self.ports[1 + i],
                             "log_file": str(self.top / f"engine{i}.log"),
                             "storage": [{"class": "ram", "scm_mount": str(self.top / f"scm{i}")},
-                                        tier], **self.engine_more})
+                                        tier], **self.engine_more,
+                            **(self.first_more if i == 0 else {})})
         out = {"provider": "ofi+tcp", "transport_config": {"allow_insecure": True},
                "port": self.ports[0], "control_iface": "lo", "engines": engines, **self.more}
         if self.roles:
@@ -380,6 +382,74 @@ def a_device_that_is_full(make):
     server.admin("pool", "create", "--size", "600M", "tank")
 
 
+def an_extension_that_finds_no_room(make):
+    """It leaves nothing behind, and succeeds when there is room."""
+    server = make(engines=3, size_gb=1).start("--auto-format")
+    server.admin("pool", "create", "--size", "300M", "--ranks", "0", "tank")
+    server.admin("pool", "create", "--size", "800M", "--ranks", "2", "filler")
+    total = json.loads(server.admin("pool", "query", "tank", "--json"))["response"]["tier_stats"]
+    free = lambda: [d["avail_bytes"] for d in json.loads(
+        server.admin("storage", "query", "list-devices", "--json")
+    )["response"]["host_storage_map"]["0"]["storage"]["smd_info"]["devices"]]
+    before = free()
+    for _ in range(2):
+        assert "DER_NOSPACE" in server.refused("pool", "extend", "tank", "--ranks", "1-2")
+        assert free() == before, "space is lost"
+    about = json.loads(server.admin("pool", "query", "tank", "--json"))["response"]
+    assert about["total_targets"] == 1 and about["tier_stats"] == total
+    server.admin("pool", "destroy", "filler")
+    server.admin("pool", "extend", "tank", "--ranks", "1-2")
+    server.user("daos", "cont", "create", "tank", "c", "--type", "POSIX", "--oclass", "SX")
+    put_files(server, "c", 6, "a")
+    check_files(server, "c", 6, "a")
+
+
+def an_engine_is_stopped_while_a_pool_is_made(make):
+    """What was acknowledged is whole."""
+    server = make(targets=4).start("--auto-format")
+    for i in range(6):
+        making = subprocess.Popen(["dmg", *server.dmg(), "pool", "create", "--size", "600M",
+                                   "tank"], env=server.env, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        time.sleep(0.03 * i)
+        server.admin("system", "stop", "--ranks", "0")
+        made = making.wait(timeout=SECONDS_MAX) == 0
+        server.admin("system", "start", "--ranks", "0")
+        pools = json.loads(server.admin("pool", "list", "--json"))["response"]["pools"]
+        assert len(pools or []) == made, f"made: {made}, there: {pools}"
+        if not made:
+            continue
+        server.user("daos", "cont", "create", "tank", "c", "--type", "POSIX", "--oclass", "SX")
+        put_files(server, "c", 8, "a")
+        check_files(server, "c", 8, "a")
+        server.admin("pool", "destroy", "tank", "--recursive")
+
+
+def a_member_that_hangs_is_stopped(make):
+    server = make(engines=2).start("--auto-format")
+    victim = server.engine(1)
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        done = subprocess.run(["dmg", *server.dmg(), "system", "stop", "--ranks", "1"],
+                              env=server.env, capture_output=True, text=True, timeout=100)
+    finally:
+        with contextlib.suppress(OSError):
+            os.kill(victim, signal.SIGCONT)
+    assert done.returncode == 0, done.stderr
+    assert server.states() == ["joined", "stopped"]
+    server.admin("system", "start")
+
+
+def one_device_under_two_names(make):
+    server = make(engines=2)
+    (server.top / "bdev0").write_bytes(b"")
+    os.truncate(server.top / "bdev0", 1 << 30)
+    (server.top / "bdev1").symlink_to(server.top / "bdev0")
+    server.start("--auto-format", wait=False)
+    assert server.process.wait(timeout=SECONDS_MAX) == 1
+    assert "is a device of engine 0 and of engine 1" in server.said(), server.said()
+
+
 def what_engines_are_started_with(make):
     server = make(engines=2)
     server.engine_more = {"env_vars": ["CAIRN_TEST_WORD=blue"], "log_mask": "INFO",
@@ -394,6 +464,16 @@ def what_engines_are_started_with(make):
         assert "127.0.0.1" in (server.top / f"engine{rank}.log").read_text()
     assert server.said().count("nr_xs_helpers") == 1
     server.stop()
+    # What is said of the first engine only is the first one's only.
+    server.engine_more = {}
+    server.first_more = {"env_vars": ["CAIRN_TEST_WORD=red"], "first_core": 0}
+    server.start()
+    environ = lambda rank: pathlib.Path(f"/proc/{server.engine(rank)}/environ").read_bytes()
+    assert b"CAIRN_TEST_WORD=red" in environ(0) and b"CAIRN_TEST_WORD" not in environ(1)
+    assert os.sched_getaffinity(server.engine(0)) == {0}
+    assert len(os.sched_getaffinity(server.engine(1))) == os.cpu_count()
+    server.stop()
+    server.first_more = {}
     server.engine_more = {"first_core": 60_000}
     server.start(wait=False)
     assert server.process.wait(timeout=SECONDS_MAX) == 1
@@ -476,7 +556,9 @@ def programs_find_the_system_by_an_agent(make):
 TESTS = [format_is_asked_for, devices_that_hold_something_are_kept, metadata_without_roles,
          tiers_of_metadata_on_ssd, engines_are_stopped_and_started, whoever_dies_comes_back,
          without_auto_restart_it_stays_away, restarts_keep_their_distance, a_pool_is_extended,
-         a_pool_of_some_ranks, a_device_that_is_full, what_engines_are_started_with,
+         a_pool_of_some_ranks, an_extension_that_finds_no_room,
+         an_engine_is_stopped_while_a_pool_is_made, a_member_that_hangs_is_stopped,
+         one_device_under_two_names, a_device_that_is_full, what_engines_are_started_with,
          configurations_that_do_not_fit, how_dmg_finds_the_system,
          programs_find_the_system_by_an_agent]
 

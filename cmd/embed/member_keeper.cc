@@ -1,17 +1,10 @@
-#include "cmd/engine/member_keeper.h"
-
-#include <signal.h>
-#include <sys/wait.h>
+#include "cmd/embed/member_keeper.h"
 
 #include <algorithm>
 
 #include "base/report.h"
-#include "cmd/embed/home_dir.h"
-#include "cmd/embed/home_lock.h"
-#include "cmd/embed/local_engine.h"
-#include "cmd/embed/server_start.h"
 
-namespace cairn::engine_program {
+namespace cairn::embed {
 
 namespace {
 
@@ -21,72 +14,38 @@ constexpr Duration kPauseMin = 100 * kMillisecond;
 constexpr Duration kPauseMax = 10 * kSecond;
 /// From the start of a process to its open door.
 constexpr Duration kStartPatience = 20 * kSecond;
+/// Between a signal and the next measure.
+constexpr Duration kSignalPatience = 5 * kSecond;
 /// Removals that began while the engine came are looked at once more.
 constexpr Duration kRemovalsAgain = 2 * kSecond;
 
 }  // namespace
 
-MemberKeeper::MemberKeeper(Reactor& reactor, embed::AdminLink& link, embed::RemoteShards& shards,
-                           service::Service& service, KeeperOptions options,
-                           std::function<bool()> may_serve)
+MemberKeeper::MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards,
+                           service::Service& service, Launcher& launcher,
+                           std::function<bool()> may_serve, KeeperOptions options)
     : reactor_(reactor),
       link_(link),
       shards_(shards),
       service_(service),
-      options_(std::move(options)),
+      launcher_(launcher),
       may_serve_(std::move(may_serve)),
-      gate_(reactor) {}
-
-std::string MemberKeeper::directory() const {
-  return embed::engine_directory(options_.home, shards_.rank());
-}
-
-bool MemberKeeper::is_running() const {
-  return embed::HomeLock::holder(directory()).has_value();
-}
+      gate_(reactor),
+      options_(options) {}
 
 void MemberKeeper::start() { reactor_.spawn(run()); }
 
-void MemberKeeper::look_at_child() {
-  int status = 0;
-  if (child_ <= 0 || waitpid(child_, &status, WNOHANG) != child_) return;
-  if (!stopping_) {
-    report(Severity::warning,
-           "engine " + std::to_string(shards_.rank()) + ", process " + std::to_string(child_) +
-               (WIFSIGNALED(status) ? ": ended by signal " + std::to_string(WTERMSIG(status))
-                                    : ": ended with status " +
-                                          std::to_string(WEXITSTATUS(status))));
-  }
-  child_ = -1;
-}
-
-void MemberKeeper::launch() {
-  look_at_child();
-  if (child_ > 0 || is_running()) return;
-  launched_ = reactor_.clock().now();
-  const auto made = embed::make_directory(options_.home + "/engines");
-  const auto own = embed::make_directory(directory());
-  if (!made || !own) return;
-  std::vector<std::string> words = {"--home", options_.home, "--member",
-                                    std::to_string(shards_.rank())};
-  words.insert(words.end(), options_.words.begin(), options_.words.end());
-  const std::string log = options_.log.empty() ? directory() + "/server.log" : options_.log;
-  const auto started =
-      embed::start_program(options_.program, words, {.log = log, .env = options_.env});
-  if (started) child_ = *started;
-}
-
 /// One life of the engine. @returns whether it came to serve
 Task<bool> MemberKeeper::keep() {
-  launch();
+  launched_ = reactor_.clock().now();
+  launcher_.launch();
   const uint32_t rank = shards_.rank();
   const Instant give_up = reactor_.clock().now() + kStartPatience;
-  Result<fabric::HelloReply> met = fail(Errc::unreachable, "engine: not started");
+  Result<void> met = fail(Errc::unreachable, "engine: not started");
   while (may_go_on() && reactor_.clock().now() < give_up) {
     met = co_await link_.meet(rank);
     if (met) break;
-    look_at_child();
-    if (child_ < 0 && !is_running()) co_return false;
+    if (!launcher_.is_starting() && !launcher_.is_running()) co_return false;
     co_await reactor_.sleep(kLookAgain);
   }
   if (!met || !may_go_on()) co_return false;
@@ -97,8 +56,8 @@ Task<bool> MemberKeeper::keep() {
   shards_.come(*joined);
   const auto caught_up = co_await service_.catch_up(shards_);
   if (!caught_up) {
-    report(Severity::warning, "engine " + std::to_string(rank) + ": cannot catch up: " +
-                                  caught_up.error().what());
+    report(Severity::warning,
+           "engine " + std::to_string(rank) + ": cannot catch up: " + caught_up.error().what());
     co_return false;
   }
   while (!may_serve_() && may_go_on()) co_await reactor_.sleep(kLookAgain);
@@ -126,17 +85,16 @@ Task<void> MemberKeeper::run() {
   if (!hold) co_return;
   Duration pause = kPauseMin;
   while (!stopping_) {
-    if (!wanted_) {
+    const bool early = launched_ != 0 && !launcher_.is_running() &&
+                       reactor_.clock().now() < launched_ + options_.restart_pause_ns;
+    if (!wanted_ || early) {
       co_await reactor_.sleep(kLookAgain);
       continue;
     }
-    const Instant earliest = launched_ == 0 ? 0 : launched_ + options_.restart_pause_ns;
-    while (may_go_on() && reactor_.clock().now() < earliest) co_await reactor_.sleep(kLookAgain);
-    if (!may_go_on()) continue;
     const bool served = co_await keep();
     shards_.leave();
     if (!may_go_on()) continue;
-    if (!options_.restart && !is_running()) {
+    if (!options_.restart && is_gone()) {
       report(Severity::error, "engine " + std::to_string(shards_.rank()) +
                                   ": is not started again; dmg system start does that");
       wanted_ = false;
@@ -152,24 +110,39 @@ Task<void> MemberKeeper::run() {
   }
 }
 
-/// Until it has let go of its directory, or the patience is over.
-Task<void> MemberKeeper::ask_to_leave(Duration patience) {
+namespace {
+
+/// Nobody waits for the answer: a process that hangs gives none.
+Task<void> ask_to_leave(AdminLink& link, uint32_t rank) {
   wire::AdminRequest leave;
   leave.verb = wire::AdminVerb::leave;
-  // One that does not hear it ends by itself after its grace.
-  if (is_running()) {
-    [[maybe_unused]] const auto asked = co_await link_.ask(shards_.rank(), leave);
-  }
+  [[maybe_unused]] const auto asked = co_await link.ask(rank, std::move(leave));
+}
+
+}  // namespace
+
+Task<void> MemberKeeper::wait_until_gone(Duration patience) {
   const Instant give_up = reactor_.clock().now() + patience;
-  while (is_running() && reactor_.clock().now() < give_up) co_await reactor_.sleep(kLookAgain);
+  while (!is_gone() && reactor_.clock().now() < give_up) co_await reactor_.sleep(kLookAgain);
+}
+
+/// By a word, by a signal, by force.
+Task<void> MemberKeeper::end_process(Duration patience) {
+  if (launcher_.is_running()) reactor_.spawn(ask_to_leave(link_, shards_.rank()));
+  co_await wait_until_gone(patience);
+  if (is_gone()) co_return;
+  launcher_.terminate();
+  co_await wait_until_gone(kSignalPatience);
+  if (is_gone()) co_return;
+  launcher_.kill();
+  co_await wait_until_gone(kSignalPatience);
 }
 
 Task<Result<void>> MemberKeeper::halt(Duration patience) {
   wanted_ = false;
   shards_.set_stopped(true);
-  co_await ask_to_leave(patience);
-  look_at_child();
-  if (is_running()) co_return fail(Errc::timed_out, "engine: it does not end");
+  co_await end_process(patience);
+  if (!is_gone()) co_return fail(Errc::timed_out, "engine: it does not end");
   co_return Result<void>{};
 }
 
@@ -187,10 +160,8 @@ Task<Result<void>> MemberKeeper::resume(Duration patience) {
 
 Task<void> MemberKeeper::stop(Duration patience) {
   stopping_ = true;
-  co_await ask_to_leave(patience);
-  if (child_ > 0 && is_running()) kill(child_, SIGTERM);
+  co_await end_process(patience);
   co_await gate_.close();
-  look_at_child();
 }
 
-}  // namespace cairn::engine_program
+}  // namespace cairn::embed

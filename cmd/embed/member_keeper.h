@@ -1,0 +1,74 @@
+// MemberKeeper: the home's server as the keeper of one engine in another process: starts it where
+// there is none, joins it, has it catch up, lets it serve, and begins anew when it is gone. Home:
+// the reactor given.
+#pragma once
+
+#include <functional>
+
+#include "cmd/embed/remote_shards.h"
+#include "service/service.h"
+
+namespace cairn::embed {
+
+/// How the engine's process is started and watched: the seam to the operating system.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  /// Starts the engine where none runs. Best effort: keep() looks what has become of it.
+  virtual void launch() = 0;
+  /// Somebody has the engine's directory.
+  virtual bool is_running() = 0;
+  /// The process that launch() started, or one before it, may still come to run.
+  virtual bool is_starting() = 0;
+  /// Asks the process to end that did not hear it from its server.
+  virtual void terminate() = 0;
+  /// Ends one that does not hear that either; what it has acknowledged is in its logs.
+  virtual void kill() = 0;
+};
+
+struct KeeperOptions {
+  bool restart = true;            // when it has died; else it stays away until resume()
+  Duration restart_pause_ns = 0;  // least time from one start to the next
+};
+
+class MemberKeeper {
+ public:
+  /// All are borrowed. @param may_serve  asked until it says yes, before the engine serves
+  MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards, service::Service& service,
+               Launcher& launcher, std::function<bool()> may_serve, KeeperOptions options = {});
+
+  void start();
+  /// Ends the engine and leaves it away. One that does not end in time is killed.
+  /// @error timed_out  another process than ours has its directory
+  Task<Result<void>> halt(Duration patience);
+  /// Starts it again, also after it died and was not to be restarted, and waits until it serves.
+  /// @error unreachable  it does not come
+  Task<Result<void>> resume(Duration patience);
+  /// Asks the engine to end, and waits until it has let go of its directory (or for so long).
+  /// Before destruction; the link must be closed after it.
+  Task<void> stop(Duration patience);
+
+ private:
+  Task<void> run();
+  /// @returns when the engine is gone, or never was there
+  Task<bool> keep();
+  Task<void> finish_removals();
+  Task<void> end_process(Duration patience);
+  Task<void> wait_until_gone(Duration patience);
+  bool is_gone() { return !launcher_.is_running() && !launcher_.is_starting(); }
+  bool may_go_on() const { return wanted_ && !stopping_; }
+
+  Reactor& reactor_;
+  AdminLink& link_;
+  RemoteShards& shards_;
+  service::Service& service_;
+  Launcher& launcher_;
+  const std::function<bool()> may_serve_;
+  Gate gate_;
+  const KeeperOptions options_;
+  bool stopping_ = false;
+  bool wanted_ = true;    // halt() and resume()
+  Instant launched_ = 0;  // the last time; 0: never
+};
+
+}  // namespace cairn::embed
