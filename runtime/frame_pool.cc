@@ -34,9 +34,15 @@ static_assert(sizeof(Free) <= kStepBytes);
 constexpr size_t bytes_of(size_t size) {
   return size == kBlockSize ? kPooledBlockBytes : (size + 1) * kStepBytes;
 }
+/// A call that finds no memory for its frame has nobody to tell: it ends the process.
+void* checked(void* memory) {
+  CHECK(memory != nullptr);
+  return memory;
+}
 void* heap_new(size_t size) {
-  return size == kBlockSize ? ::operator new(kPooledBlockBytes, kBlockAlign)
-                            : ::operator new(bytes_of(size));
+  return checked(size == kBlockSize
+                     ? ::operator new(kPooledBlockBytes, kBlockAlign, std::nothrow)
+                     : ::operator new(bytes_of(size), std::nothrow));
 }
 void heap_delete(size_t size, void* memory) {
   if (size == kBlockSize) return ::operator delete(memory, kBlockAlign);
@@ -168,7 +174,7 @@ FrameHome::Scope::~Scope() { local = before_; }
 
 void* frame_new(size_t bytes) {
   DCHECK(bytes > 0);
-  if (bytes > kFrameBytesPooledMax) return ::operator new(bytes);
+  if (bytes > kFrameBytesPooledMax) return checked(::operator new(bytes, std::nothrow));
   const size_t size = size_of(bytes);
   FrameShelves* here = local;
   if (here == nullptr) here = make_local();

@@ -111,7 +111,8 @@ class System:
             self.process = subprocess.Popen(
                 [os.path.join(prefix, "bin", "daos_server"), "-o", str(self.top / "server.yml"),
                  "start", "--auto-format"], env=env, stdout=log, stderr=log)
-        self.env = dict(env, CAIRN_SERVER=self.server, CAIRN_HOME=str(self.top / "nobodys"))
+        self.env = dict(env, CAIRN_SERVER=self.server, CAIRN_MODE="auto",
+                        CAIRN_HOME=str(self.top / "nobodys"))
         dmg = [os.path.join(prefix, "bin", "dmg"), "-i", "-l", f"localhost:{ports[0]}", "system",
                "query", "--json"]
         give_up = time.monotonic() + 60
