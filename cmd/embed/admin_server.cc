@@ -140,7 +140,7 @@ Task<Result<Bytes>> AdminServer::handle(engine::ControlCall call) {
     co_return fail(Errc::no_perm, "admin: another server has joined since");
   }
   const Inside inside(*this, call.session);
-  CO_TRY(reply, co_await run(call.session, std::move(request)));
+  CO_TRY(reply, co_await run(std::move(request)));
   co_return wire::proto_encode(reply);
 }
 
@@ -172,7 +172,7 @@ Task<Result<AdminReply>> AdminServer::watch(uint64_t session) {
   co_return fail(Errc::shutdown, "admin: the engine ends");
 }
 
-Task<Result<AdminReply>> AdminServer::run(uint64_t session, AdminRequest request) {
+Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
   switch (request.verb) {
     case AdminVerb::serve:
       engine_.engine().set_serving(true);

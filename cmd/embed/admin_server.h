@@ -41,7 +41,7 @@ class AdminServer {
   Task<Result<Bytes>> handle(engine::ControlCall call);
   Task<Result<wire::AdminReply>> join(uint64_t session);
   Task<Result<wire::AdminReply>> watch(uint64_t session);
-  Task<Result<wire::AdminReply>> run(uint64_t session, wire::AdminRequest request);
+  Task<Result<wire::AdminReply>> run(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_pool(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_container(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_handles(wire::AdminRequest request);
