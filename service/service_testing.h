@@ -58,6 +58,7 @@ class MapConfig final : public ConfigStore {
 class FakeHost final : public ShardHost {
  public:
   Task<Result<void>> ready() override {
+    if (slow != nullptr) co_await slow->sleep(kMillisecond);
     if (away) co_return fail(Errc::unreachable, "an engine is away");
     co_return Result<void>{};
   }
@@ -178,6 +179,7 @@ class FakeHost final : public ShardHost {
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
   std::vector<Grant> grants;
+  Reactor* slow = nullptr;  // others move while it gets ready
   std::map<Uuid, Targets> made_on, opened_on, extended_to;
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots

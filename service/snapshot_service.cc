@@ -247,9 +247,11 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
       request.op == wire::Op::snap_create || request.op == wire::Op::snap_rollback;
   for (int tries = 1;; ++tries) {
     CO_TRY(known, cont_handle(request, true));
+    // The handle may be closed while engines are waited for.
+    const Uuid pool = known->pool;
     if (needs_all) {
       CO_TRY(there, co_await host_.ready());
-      CO_TRY(whole, check_whole(known->pool));
+      CO_TRY(whole, check_whole(pool));
     }
     auto reply = co_await change_snapshots(request);
     const bool gone = !reply && reply.error().code() == Errc::unreachable;

@@ -74,6 +74,25 @@ TEST_F(SnapshotServiceTest, Snapshots_are_made_listed_counted_and_destroyed) {
   EXPECT_GT(create()->first, third);
 }
 
+Task<void> take_snapshot(Service& service, uint64_t cont, Errc& into) {
+  const wire::ControlRequest request{.op = wire::Op::snap_create, .cont_handle = cont};
+  const auto done = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  into = done ? Errc::ok : done.error().code();
+}
+
+TEST_F(SnapshotServiceTest, A_handle_may_be_closed_while_engines_are_waited_for) {
+  // Goal: the request ends with an error, and touches nothing that is gone. Method: close the
+  // container while a snapshot waits for engines.
+  Errc ended = Errc::ok;
+  host_.slow = &world_.reactor();
+  world_.reactor().spawn(take_snapshot(*service_, cont_, ended));
+  ASSERT_TRUE(of_cont(wire::Op::cont_close, cont_));
+  world_.run_for(kSecond);
+  host_.slow = nullptr;
+  EXPECT_EQ(ended, Errc::no_handle);
+  EXPECT_TRUE(on_shards().empty());
+}
+
 TEST_F(SnapshotServiceTest, A_failed_shard_fails_the_snapshot_and_nothing_is_left) {
   // Goal: all shards or none. Method: each step fails; a failing clean-up is repeated at the next
   // start.
