@@ -17,13 +17,22 @@ bool is_away(const Result<T>& done) {
 }
 
 std::unexpected<Error> stopped() {
-  return fail(Errc::unreachable, "engine: an administrator has stopped it");
+  return fail(Errc::unreachable, "engine: it is stopped, or starts just now");
+}
+
+/// An engine that catches up has not opened the pool yet: as if it were away.
+template <class T>
+bool is_coming(const Result<T>& done, const ShardHost& host) {
+  return !done && done.error().code() == Errc::nonexistent &&
+         host.engines().front().state != wire::EngineState::joined;
 }
 
 Task<Result<void>> freeze_one(ShardHost& host, Uuid pool, uint32_t container,
                               model::Epoch& newest) {
-  CO_TRY(epoch, co_await host.freeze_container(pool, container));
-  newest = std::max(newest, epoch);
+  const auto epoch = co_await host.freeze_container(pool, container);
+  if (is_coming(epoch, host)) co_return stopped();
+  if (!epoch) co_return fail(epoch.error());
+  newest = std::max(newest, *epoch);
   co_return Result<void>{};
 }
 
@@ -47,6 +56,7 @@ Task<Result<void>> EngineFleet::each(const char* name, After after, Ask ask) {
     if (rank != 0 && at_step_) at_step_(name);
     Result<void> done = stopped();
     if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
+    if (is_coming(done, *engines_[rank])) done = stopped();
     if (done || (after == After::overlook && is_away(done))) continue;
     if (first) first = done;
     if (after != After::go_on) break;

@@ -160,18 +160,32 @@ Task<Result<void>> HomeShards::extend_pool(Uuid pool, service::Targets targets,
   co_return Result<void>{};
 }
 
-/// Those of a pool that came by an extension, or all.
+/// Those of a pool that came by an extension, or all. Nobody sees some of them: what concerns a
+/// pool is done on each of its shards, and would be done on none.
 Task<Result<void>> HomeShards::open_missing(Uuid pool, std::vector<uint32_t> indexes,
                                             uint64_t memory_bytes) {
+  const auto known = pools_.find(pool);
+  std::map<uint32_t, OneShard> opened;
   for (const uint32_t target : indexes) {
-    if (pools_[pool].shards.contains(target)) continue;
-    auto coming = pools_[pool].coming.extract(target);
-    if (!coming.empty()) {
-      pools_[pool].shards.insert(std::move(coming));
+    if (known != pools_.end() &&
+        (known->second.shards.contains(target) || known->second.coming.contains(target))) {
       continue;
     }
-    CO_TRY(opened, co_await open_shard(pool, target, memory_bytes));
-    pools_[pool].shards[target] = std::move(opened);
+    auto one = co_await open_shard(pool, target, memory_bytes);
+    if (!one) {
+      // Why it could not be opened is what counts.
+      for (auto& [other, shard] : opened) {
+        [[maybe_unused]] const auto closed = co_await shard.shard->close();
+      }
+      co_return fail(one.error());
+    }
+    opened[target] = std::move(*one);
+  }
+  OpenPool& open = pools_[pool];
+  open.shards.merge(opened);
+  for (const uint32_t target : indexes) {
+    auto coming = open.coming.extract(target);
+    if (!coming.empty()) open.shards.insert(std::move(coming));
   }
   co_return Result<void>{};
 }
@@ -181,14 +195,7 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
   CO_TRY(indexes, mine(targets));
   const Turn turn = co_await take_turn();
   if (closed_) co_return is_closed();
-  const bool fresh = !pools_.contains(pool);
-  const auto opened = co_await open_missing(pool, std::move(indexes), memory_bytes);
-  if (!opened) {
-    // Why it could not be opened is what counts.
-    if (fresh) [[maybe_unused]]
-      const auto closed = co_await close_shards(pool);
-    co_return opened;
-  }
+  CO_TRY(opened, co_await open_missing(pool, std::move(indexes), memory_bytes));
   serve(pool, targets);
   co_return Result<void>{};
 }
