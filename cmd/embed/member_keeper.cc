@@ -31,7 +31,8 @@ MemberKeeper::MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shar
       launcher_(launcher),
       may_serve_(std::move(may_serve)),
       gate_(reactor),
-      options_(options) {}
+      options_(options),
+      wanted_changed_(reactor) {}
 
 void MemberKeeper::start() { reactor_.spawn(run()); }
 
@@ -85,9 +86,13 @@ Task<void> MemberKeeper::run() {
   if (!hold) co_return;
   Duration pause = kPauseMin;
   while (!stopping_) {
+    if (!wanted_) {
+      co_await wanted_changed_.wait();
+      continue;
+    }
     const bool early = launched_ != 0 && !launcher_.is_running() &&
                        reactor_.clock().now() < launched_ + options_.restart_pause_ns;
-    if (!wanted_ || early) {
+    if (early) {
       co_await reactor_.sleep(kLookAgain);
       continue;
     }
@@ -150,6 +155,7 @@ Task<Result<void>> MemberKeeper::resume(Duration patience) {
   wanted_ = true;
   shards_.set_stopped(false);
   launched_ = 0;
+  wanted_changed_.wake_all();
   const Instant give_up = reactor_.clock().now() + patience;
   while (!shards_.serves() && may_go_on() && reactor_.clock().now() < give_up) {
     co_await reactor_.sleep(kLookAgain);
@@ -160,6 +166,7 @@ Task<Result<void>> MemberKeeper::resume(Duration patience) {
 
 Task<void> MemberKeeper::stop(Duration patience) {
   stopping_ = true;
+  wanted_changed_.wake_all();
   co_await end_process(patience);
   co_await gate_.close();
 }

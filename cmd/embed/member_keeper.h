@@ -66,6 +66,7 @@ class MemberKeeper {
   const std::function<bool()> may_serve_;
   Gate gate_;
   const KeeperOptions options_;
+  WaitList wanted_changed_;  // or stopping_
   bool stopping_ = false;
   bool wanted_ = true;    // halt() and resume()
   Instant launched_ = 0;  // the last time; 0: never
