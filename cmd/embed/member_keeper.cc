@@ -38,8 +38,10 @@ void MemberKeeper::start() { reactor_.spawn(run()); }
 
 /// One life of the engine. @returns whether it came to serve
 Task<bool> MemberKeeper::keep() {
+  // The connection of an engine that dies ends before its process does: without restarts the second
+  // life is only the same process's.
+  if (options_.restart || launched_ == 0) launcher_.launch();
   launched_ = reactor_.clock().now();
-  launcher_.launch();
   const uint32_t rank = shards_.rank();
   const Instant give_up = reactor_.clock().now() + kStartPatience;
   Result<void> met = fail(Errc::unreachable, "engine: not started");

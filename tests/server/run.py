@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 SECONDS_MAX = 60
 
@@ -575,7 +576,9 @@ def run_test(test, bin_dir):
         try:
             test(make)
         except Exception as error:   # every failure is reported, with what the server said
-            print(f"FAILED {test.__name__}: {type(error).__name__}: {error}")
+            where = " < ".join(f"line {f.lineno}" for f in
+                               reversed(traceback.extract_tb(error.__traceback__)[1:]))
+            print(f"FAILED {test.__name__}, {where}: {type(error).__name__}: {error}")
             for server in servers:
                 with contextlib.suppress(OSError):
                     print("  daos_server said:\n" + server.said())
