@@ -138,6 +138,7 @@ void update_many_case(Run& run) {
   run.report(rate, "reference.update.qd16", 7'200);
 }
 
+/// Beside a bare stream of the same bytes, and the disk alone: the lesser of the two is the bound.
 void data_case(Run& run, bool reading) {
   const uint64_t slots = run.smoke ? 8 : 64;
   constexpr size_t kDepth = 8;
@@ -145,9 +146,19 @@ void data_case(Run& run, bool reading) {
   media::AlignedBuffer buffer(kDepth * kMiB);
   for (uint64_t i = 0; i < slots; ++i) ours.transfer(false, i, buffer.data());
   BareEcho bare(reading ? kRequestBytes : kMiB, reading ? kMiB : kReplyBytes);
-  run.compare(
+  RawFile raw(run.directory + "/raw", slots, kMiB);
+  raw.fill(buffer.data());
+  uint64_t slot = 0;
+  const auto disk = [&] {
+    constexpr uint64_t kCount = kDepth * 16;
+    return rate_of(run.seconds, kCount, [&] {
+      raw.transfer({reading, kDepth, kCount}, [&] { return slot++ % slots; }, buffer.data());
+    });
+  };
+  run.compare_all(
       [&] { return ours.transfer_many(reading, slots, kDepth, run.seconds, buffer.data()); },
-      {"unix.stream", [&] { return bare.pipelined(run.seconds, reading ? kDepth : 2); }});
+      {{"unix.stream", [&] { return bare.pipelined(run.seconds, reading ? kDepth : 2); }},
+       {reading ? "raw.read.O_DIRECT" : "raw.write.O_DIRECT.O_DSYNC", disk}});
 }
 
 }  // namespace

@@ -42,6 +42,9 @@ class WireCall final : public fabric::Call {
   void* request() override { return &request_; }
   void* reply() override { return &reply_; }
   Result<void> encode_request(Bytes& out) override { return wire::encode_request(request_, out); }
+  Result<void> encode_message(fabric::Message& out) override {
+    return wire::encode_request(request_, out.head, &out.bulk);
+  }
   uint64_t payload_bytes() const override {
     if (const auto* update = std::get_if<wire::ObjectUpdate>(&request_.body)) {
       return buffer_bytes(update->iods);

@@ -387,21 +387,27 @@ Task<Result<void>> Engine::serve(void* request, void* reply) {
   return state_->serve(*static_cast<wire::Request*>(request), *static_cast<wire::Reply*>(reply));
 }
 
-Task<Bytes> Engine::serve_bytes(Bytes message) { return serve_with_head(std::move(message), 0); }
+Task<Bytes> Engine::serve_bytes(Bytes message) {
+  fabric::Message out = co_await serve_message(std::move(message), 0);
+  const ByteView bulk = out.bulk;
+  out.head.insert(out.head.end(), bulk.begin(), bulk.end());
+  co_return std::move(out.head);
+}
 
-Task<Bytes> Engine::serve_with_head(Bytes message, size_t head_bytes) {
+Task<fabric::Message> Engine::serve_message(Buffer message, size_t head_bytes) {
   auto decoded = wire::decode_request(std::move(message));
-  if (!decoded) co_return Bytes{};  // nobody to answer to
-  Bytes out(head_bytes);
+  if (!decoded) co_return fabric::Message{};  // nobody to answer to
+  fabric::Message out{.head = Bytes(head_bytes)};
   wire::Request& request = (*decoded)->request;
   wire::Reply reply;
   if ((*decoded)->error.code() != Errc::ok) {
     state_->start_reply(request, reply);
-    wire::encode_error(reply.header, (*decoded)->opcode, (*decoded)->error.code(), out);
+    wire::encode_error(reply.header, (*decoded)->opcode, (*decoded)->error.code(), out.head);
     co_return out;
   }
   co_await state_->serve_once(request, reply);
-  wire::encode_reply(request, reply, out);
+  out.bulk = std::move((*decoded)->fetch_room);
+  wire::encode_reply(request, reply, out.head, &out.bulk);
   co_return out;
 }
 

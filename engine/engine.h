@@ -113,7 +113,7 @@ class Engine final : public fabric::Service {
   // fabric::Service
   Task<Result<void>> serve(void* request, void* reply) override;
   Task<Bytes> serve_bytes(Bytes request) override;
-  Task<Bytes> serve_with_head(Bytes request, size_t head_bytes) override;
+  Task<fabric::Message> serve_message(Buffer request, size_t head_bytes) override;
 
  private:
   struct State;

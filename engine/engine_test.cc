@@ -8,6 +8,7 @@
 
 #include "engine/testing.h"
 #include "wire/codec.h"
+#include "wire/limits.h"
 
 namespace cairn::engine {
 namespace {
@@ -457,13 +458,19 @@ TEST(Engine, Replies_leave_room_for_the_transports_head) {
     const wire::Request fetch = client.fetch(room);
     Bytes message;
     ASSERT_TRUE(wire::encode_request(fetch, message).has_value());
-    const Bytes answer = world.run(world.engine.serve_with_head(std::move(message), kHead));
+    const fabric::Message parts =
+        world.run(world.engine.serve_message(std::move(message), kHead));
+    // What is large was not copied behind the head.
+    EXPECT_EQ(parts.bulk.size(), bytes >= wire::kLargeBulkMin ? bytes : 0);
+    Bytes answer = parts.head;
+    const ByteView bulk = parts.bulk;
+    answer.insert(answer.end(), bulk.begin(), bulk.end());
     ASSERT_GT(answer.size(), kHead + bytes);
     wire::Reply reply;
     ASSERT_TRUE(wire::decode_reply(ByteView(answer).subspan(kHead), fetch, reply).has_value());
     EXPECT_EQ(room, value);
   }
-  EXPECT_TRUE(world.run(world.engine.serve_with_head(Bytes(500), kHead)).empty());
+  EXPECT_TRUE(world.run(world.engine.serve_message(Bytes(500), kHead)).head.empty());
 }
 
 TEST(Engine, A_stopped_engine_refuses_with_shutdown) {

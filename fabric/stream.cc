@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kReadBytes = 64u << 10;
 /// Frames up to this size are copied together with their neighbours.
 constexpr size_t kJoinedBytesMax = 64u << 10;
+/// Of a large message that may be on its way in the kernel.
+constexpr size_t kWideBytes = 1u << 20;
 /// The first allocation for a payload; doubled as bytes arrive.
 constexpr size_t kPayloadFirst = 4u << 20;
 
@@ -36,14 +38,22 @@ Result<FrameHead> parse_head(const std::byte* bytes, uint32_t bytes_max) {
   return FrameHead{.kind = static_cast<FrameKind>(kind), .id = f.id.get(), .bytes = f.bytes.get()};
 }
 
-void put_head(Bytes& frame, FrameKind kind, uint64_t id) {
+void put_head(Bytes& frame, size_t bulk_bytes, FrameKind kind, uint64_t id) {
   FrameFormat f{};
   f.magic = kFrameMagic;
   f.kind = static_cast<uint16_t>(kind);
   f.id = id;
-  f.bytes = static_cast<uint32_t>(frame.size() - kFrameHeadBytes);
+  f.bytes = static_cast<uint32_t>(frame.size() - kFrameHeadBytes + bulk_bytes);
   f.checksum = crc32c(view_of(&f, offsetof(FrameFormat, checksum)));
   std::memcpy(frame.data(), &f, sizeof(f));
+}
+
+/// Room for `bytes`, `have` of which stand at the front of `before`.
+Result<Buffer> grown(Buffer before, size_t have, size_t bytes) {
+  Buffer out = Buffer::uninitialised(bytes);
+  if (out.empty()) return fail(Errc::no_memory, "stream: no memory for a message");
+  if (have != 0) std::memcpy(out.data(), before.data(), have);
+  return out;
 }
 
 }  // namespace
@@ -80,15 +90,19 @@ Task<Result<FrameHead>> Stream::read_head() {
   co_return parse_head(at, bytes_max_);
 }
 
-Task<Result<Bytes>> Stream::read_payload(uint32_t bytes) {
-  Bytes out;
+Task<Result<Buffer>> Stream::read_payload(uint32_t bytes) {
+  Buffer out;
   if (bytes == 0) co_return out;
-  out.resize(std::min<size_t>(bytes, kPayloadFirst));
+  CO_TRY(first, grown({}, 0, std::min<size_t>(bytes, kPayloadFirst)));
+  out = std::move(first);
   size_t have = std::min(buffered(), out.size());
   std::memcpy(out.data(), buffer_.get() + begin_, have);
   begin_ += have;
   while (have < bytes) {
-    if (have == out.size()) out.resize(std::min<size_t>(bytes, 2 * out.size()));
+    if (have == out.size()) {
+      CO_TRY(larger, grown(std::move(out), have, std::min<size_t>(bytes, 2 * have)));
+      out = std::move(larger);
+    }
     // The end of a small payload goes through the buffer: more frames may come with it.
     if (out.size() - have < kReadBytes / 2 && out.size() == bytes) {
       CO_TRY(filled, co_await fill(std::min<size_t>(bytes - have, 1)));
@@ -119,12 +133,12 @@ Task<Result<void>> Stream::skip_payload(uint32_t bytes) {
   co_return Result<void>{};
 }
 
-void Stream::post(FrameKind kind, uint64_t id, Bytes frame) {
+void Stream::post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk) {
   CHECK(frame.size() >= kFrameHeadBytes);
   if (broken_) return;
-  put_head(frame, kind, id);
-  unsent_bytes_ += frame.size();
-  queue_.push_back(std::move(frame));
+  put_head(frame, bulk.size(), kind, id);
+  unsent_bytes_ += frame.size() + bulk.size();
+  queue_.push_back({std::move(frame), std::move(bulk)});
   if (!std::exchange(writing_, true)) reactor_.spawn(write());
 }
 
@@ -141,23 +155,26 @@ Task<bool> Stream::send_all(ByteView bytes) {
   co_return !broken_;
 }
 
+/// The next frame, and what came meanwhile as far as copying is cheaper than a transfer of its own.
+Stream::Outgoing Stream::next_outgoing() {
+  Outgoing out = std::move(queue_.front());
+  queue_.pop_front();
+  while (!queue_.empty() && out.bulk.empty() &&
+         out.frame.size() + queue_.front().frame.size() <= kJoinedBytesMax) {
+    Outgoing& next = queue_.front();
+    out.frame.insert(out.frame.end(), next.frame.begin(), next.frame.end());
+    out.bulk = std::move(next.bulk);
+    queue_.pop_front();
+  }
+  return out;
+}
+
 Task<void> Stream::write() {
   const auto self = shared_from_this();
-  Bytes joined;
   while (!queue_.empty() && !broken_) {
-    Bytes frame = std::move(queue_.front());
-    queue_.pop_front();
-    // What came meanwhile goes with it, as far as copying is cheaper than a transfer of its own.
-    if (frame.size() < kJoinedBytesMax && !queue_.empty()) {
-      joined.swap(frame);
-      while (!queue_.empty() && joined.size() + queue_.front().size() <= kJoinedBytesMax) {
-        joined.insert(joined.end(), queue_.front().begin(), queue_.front().end());
-        queue_.pop_front();
-      }
-      joined.swap(frame);
-    }
-    co_await send_all(frame);
-    unsent_bytes_ -= std::min(unsent_bytes_, frame.size());
+    const Outgoing next = next_outgoing();
+    if (co_await send_all(next.frame)) co_await send_all(next.bulk);
+    unsent_bytes_ -= std::min(unsent_bytes_, next.size());
   }
   if (broken_) {
     queue_.clear();
@@ -170,6 +187,8 @@ Task<void> Stream::write() {
 Task<void> Stream::flush() {
   while (writing_) co_await idle_.wait();
 }
+
+void Stream::widen() { socket_.widen(kWideBytes); }
 
 void Stream::stop_reading() { socket_.shutdown_reading(); }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 
+#include "base/buffer.h"
 #include "fabric/stream_format.h"
 #include "runtime/reactor.h"
 #include "runtime/socket.h"
@@ -33,14 +34,14 @@ class Stream : public std::enable_shared_from_this<Stream> {
   /// @error format_invalid, checksum  not a frame of ours   @error record_too_big  over `bytes_max`
   Task<Result<FrameHead>> read_head();
   /// Memory grows as bytes arrive, not with what the head says. @error io
-  Task<Result<Bytes>> read_payload(uint32_t bytes);
+  Task<Result<Buffer>> read_payload(uint32_t bytes);
 
   /// The same, and forgets it.
   Task<Result<void>> skip_payload(uint32_t bytes);
 
-  /// Queues a frame: `frame` holds kFrameHeadBytes of room and the payload. After a failure it is
-  /// dropped.
-  void post(FrameKind kind, uint64_t id, Bytes frame);
+  /// Queues a frame: `frame` holds kFrameHeadBytes of room and the payload, whose end may be in
+  /// `bulk`. After a failure it is dropped.
+  void post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk = {});
   /// Queued and not sent yet.
   size_t unsent_bytes() const { return unsent_bytes_; }
   /// Waits until all that was posted has left, or the connection has failed.
@@ -54,8 +55,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
   /// Waits until nothing is under way on the socket. The reader must have returned.
   Task<void> close();
   const Socket& socket() const { return socket_; }
+  /// For large messages.
+  void widen();
 
  private:
+  struct Outgoing;
+  Outgoing next_outgoing();
   Task<void> write();
   Task<bool> send_all(ByteView bytes);
   /// At least `bytes` (at most the buffer's size) stand in the buffer on return.
@@ -67,7 +72,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
   const uint32_t bytes_max_;
   std::unique_ptr<std::byte[]> buffer_;  // read, not yet taken: [begin_, end_)
   size_t begin_ = 0, end_ = 0;
-  std::deque<Bytes> queue_;
+  struct Outgoing {
+    Bytes frame;
+    Buffer bulk;
+    size_t size() const { return frame.size() + bulk.size(); }
+  };
+  std::deque<Outgoing> queue_;
   size_t unsent_bytes_ = 0;
   bool writing_ = false;
   bool broken_ = false;

@@ -123,6 +123,7 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
     co_await c->stream->close();
     co_return fail(reply.error());
   }
+  if (lane == Lane::bulk) c->stream->widen();
   c->reply = *reply;
   c->greeted = true;
   if (options_.system.is_nil()) options_.system = reply->system;
@@ -170,17 +171,17 @@ Task<Result<void>> StreamTransport::call(Endpoint to, Call& call, Instant deadli
   if (!c->usable()) {
     co_return fail(Errc::timed_out, "fabric: the connection broke before the call");
   }
-  Bytes frame;
-  frame.reserve(kMessageBytes + (lane == Lane::small ? call.payload_bytes() : 0));
-  frame.resize(kFrameHeadBytes);
-  CO_TRY(encoded, call.encode_request(frame));
-  if (frame.size() - kFrameHeadBytes > c->reply.message_bytes_max) {
+  Message message;
+  message.head.reserve(kMessageBytes + (lane == Lane::small ? call.payload_bytes() : 0));
+  message.head.resize(kFrameHeadBytes);
+  CO_TRY(encoded, call.encode_message(message));
+  if (message.head.size() - kFrameHeadBytes + message.bulk.size() > c->reply.message_bytes_max) {
     co_return fail(Errc::record_too_big, "fabric: the engine takes no message of that size");
   }
   const uint64_t id = next_id_++;
   Pending pending{.call = call, .deadline = deadline};
   c->pending.emplace(id, &pending);
-  c->stream->post(FrameKind::call, id, std::move(frame));
+  c->stream->post(FrameKind::call, id, std::move(message.head), std::move(message.bulk));
   if (deadline != kNever) arm(deadline);
   co_await pending.wait();
   c->pending.erase(id);

@@ -120,6 +120,7 @@ Task<bool> StreamServer::greet(Connection& c) {
   const bool stays = is_admin || (fine && hello->purpose == Purpose::calls);
   c.greeted = true;
   if (fine) c.lane = hello->lane;
+  if (c.lane == Lane::bulk) c.stream->widen();
   if (fine) c.takes_busy = hello->takes_busy;
   if (is_admin) {
     enter_admin(c, hello->session);
@@ -252,7 +253,7 @@ void StreamServer::release(Connection& c, uint64_t bytes) {
   released_.wake_all();
 }
 
-Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes message) {
+Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Buffer message) {
   const uint64_t bytes = message.size();
   // A peer that does not take its answers gets no more of them made.
   while (connection->stream->unsent_bytes() > options_.bytes_max) {
@@ -260,11 +261,11 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Bytes mes
   }
   Service& service = connection->admin ? *admin_ : service_;
   const Instant begin = reactor_.clock().now();
-  Bytes frame = co_await service.serve_with_head(std::move(message), kFrameHeadBytes);
+  Message reply = co_await service.serve_message(std::move(message), kFrameHeadBytes);
   const Duration took = reactor_.clock().now() - begin;
   call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
-  if (frame.empty()) frame.resize(kFrameHeadBytes);
-  connection->stream->post(FrameKind::answer, id, std::move(frame));
+  if (reply.head.empty()) reply.head.resize(kFrameHeadBytes);
+  connection->stream->post(FrameKind::answer, id, std::move(reply.head), std::move(reply.bulk));
   release(*connection, bytes);
 }
 

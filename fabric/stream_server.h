@@ -84,7 +84,7 @@ class StreamServer {
   Task<void> admit(Connection& c, uint64_t bytes);
   bool has_too_much_to_do(const Connection& c) const;
   Task<bool> turn_away(Connection& c, FrameHead head);
-  Task<void> answer(ConnectionPtr connection, uint64_t id, Bytes message);
+  Task<void> answer(ConnectionPtr connection, uint64_t id, Buffer message);
   void release(Connection& c, uint64_t bytes);
   void enter_session(Connection& c, uint64_t session);
   void leave_session(const Connection& c);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/result.h"
 #include "runtime/clock.h"
@@ -19,6 +20,12 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
+/// A message in two runs of bytes: a large payload need not be copied behind the rest.
+struct Message {
+  Bytes head;
+  Buffer bulk;
+};
+
 /// The sender's half of a call. Borrowed by the transport until its task ends; after that the
 /// transport touches neither it nor any buffer that it names, however late an answer comes.
 class Call {
@@ -29,6 +36,8 @@ class Call {
   virtual void* reply() = 0;
   /// Appends the request, payload included. @error record_too_big  over the limits of a message
   virtual Result<void> encode_request(Bytes& out) = 0;
+  /// The same; a large payload may go to `out.bulk`.
+  virtual Result<void> encode_message(Message& out) { return encode_request(out.head); }
   /// About how many bytes of payload go and come: large calls have a connection of their own.
   virtual uint64_t payload_bytes() const { return 0; }
   /// Parses an answer into reply() and the caller's buffers.
@@ -52,8 +61,8 @@ class Service {
   /// due.
   virtual Task<Bytes> serve_bytes(Bytes request) = 0;
   /// The same with `head_bytes` in front of the reply that the transport fills itself, so that it
-  /// need not copy. Empty: none is due.
-  virtual Task<Bytes> serve_with_head(Bytes request, size_t head_bytes);
+  /// need not copy. An empty head: none is due.
+  virtual Task<Message> serve_message(Buffer request, size_t head_bytes);
 };
 
 class Transport {

@@ -44,11 +44,14 @@ class Device {
   virtual Task<void> discard(uint64_t offset, uint64_t bytes) = 0;
 };
 
-/// kBlockBytes-aligned memory, zeroed. Movable.
+/// kBlockBytes-aligned memory. Movable.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
+  /// Zeroed.
   explicit AlignedBuffer(size_t bytes);
+  /// With any content, for who overwrites it all.
+  static AlignedBuffer uninitialised(size_t bytes);
   AlignedBuffer(AlignedBuffer&& other) noexcept;
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
   ~AlignedBuffer();

@@ -12,6 +12,8 @@ constexpr Duration kSpin = 30 * kMicrosecond;
 // After this many spins in a row that ended in a sleep anyway, only every kSpinProbe-th idle spins.
 constexpr uint32_t kSpinsFailedMax = 4;
 constexpr uint32_t kSpinProbe = 16;
+// Of the ready queue in one turn.
+constexpr int kRoundsMax = 4;
 
 thread_local const Reactor* turning = nullptr;
 
@@ -105,10 +107,12 @@ bool Reactor::turn() {
   size_t ran = mailbox_->deliver();
   if (io_) ran += io_->reap();
   ran += run_timers();
-  // Only what is ready now: a task that yields for ever must not keep I/O and timers from their
-  // turn.
-  for (size_t left = ready_.size(); left != 0; --left, ++ran) {
-    ready_.take_front().resume();
+  // What is ready now, and what that makes ready: looking at I/O and timers costs as much as a
+  // small call. Not for ever: a task that yields must not keep them from their turn.
+  for (int round = 0; round < kRoundsMax && has_ready(); ++round) {
+    for (size_t left = ready_.size(); left != 0; --left, ++ran) {
+      ready_.take_front().resume();
+    }
   }
   if (ran != 0) {
     work_flowed_ = true;
@@ -159,7 +163,7 @@ bool Reactor::spin() {
       work_flowed_ = true;
       return true;
     }
-    for (int i = 0; i < 8; ++i) relax();
+    relax();  // looking at sockets is a pause of its own
   } while (system_clock().now() < end);
   ++spins_failed_;
   return false;

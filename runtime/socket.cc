@@ -332,14 +332,25 @@ detail::SocketOp Socket::send(const std::byte* data, size_t bytes) {
            .bytes = static_cast<uint32_t>(std::min(bytes, kTransferBytesMax))}};
 }
 
-Result<PeerCredentials> Socket::peer_credentials() const {
+namespace {
+bool is_unix(int fd) {
   int domain = 0;
   socklen_t bytes = sizeof domain;
+  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_UNIX;
+}
+}  // namespace
+
+void Socket::widen(size_t bytes) {
+  const int wanted = static_cast<int>(std::min<size_t>(bytes, INT32_MAX));
+  if (is_unix(fd())) setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
+}
+
+Result<PeerCredentials> Socket::peer_credentials() const {
   ucred found{};
-  if (getsockopt(fd(), SOL_SOCKET, SO_DOMAIN, &domain, &bytes) != 0 || domain != AF_UNIX) {
+  if (!is_unix(fd())) {
     return fail(Errc::not_supported, "socket: only a Unix socket knows its peer's credentials");
   }
-  bytes = sizeof found;
+  socklen_t bytes = sizeof found;
   if (getsockopt(fd(), SOL_SOCKET, SO_PEERCRED, &found, &bytes) != 0) {
     return fail(Errc::io, "socket: the kernel does not tell the peer's credentials");
   }

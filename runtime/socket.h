@@ -110,6 +110,9 @@ class Socket {
   void close() { handle_.close(); }
   bool is_open() const { return handle_.fd() >= 0; }
 
+  /// A Unix socket takes up to `bytes` (as far as the system allows) before a sender must wait for
+  /// the receiver. TCP finds that by itself.
+  void widen(size_t bytes);
   /// @error not_supported  it is not a Unix socket
   Result<PeerCredentials> peer_credentials() const;
 

@@ -121,8 +121,9 @@ bool goes_down_directly(std::span<const IoVec> pieces, uint64_t bytes) {
 
 /// Copies the payload; the rest of its last block is zero and belongs to the piece.
 IoVec copy_payload(Staged& staged, std::span<const IoVec> pieces) {
-  staged.copy = media::AlignedBuffer(round_up(staged.bytes, kDataBlockBytes));
+  staged.copy = media::AlignedBuffer::uninitialised(round_up(staged.bytes, kDataBlockBytes));
   IoVecCursor(pieces).copy_out(staged.copy.span().first(staged.bytes));
+  std::ranges::fill(staged.copy.span().subspan(staged.bytes), std::byte{0});
   return {staged.copy.data(), staged.copy.size()};
 }
 
@@ -201,7 +202,7 @@ Task<Result<void>> read_run(index::Store& store, BlockRun run, ByteSpan into) {
 /// As read_run(), but only [begin, begin + bytes) of the run goes to `into`.
 Task<Result<void>> read_part(index::Store& store, BlockRun run, uint64_t begin,
                              std::vector<IoVec> into) {
-  media::AlignedBuffer bounce(size_t{run.extent.count} * kDataBlockBytes);
+  auto bounce = media::AlignedBuffer::uninitialised(size_t{run.extent.count} * kDataBlockBytes);
   CO_TRY(done, co_await read_run(store, run, bounce.span()));
   uint64_t at = begin;
   for (const IoVec& v : into) {

@@ -3,25 +3,23 @@
 // (fetch buffers: up to kBulkBytesMax). Pure: no clock, no I/O.
 #pragma once
 
-#include <cstdlib>
 #include <memory>
+
+#include "base/buffer.h"
 
 #include "wire/message.h"
 
 namespace cairn::wire {
 
 /// Appends the request as one message; update payload is copied from the iods' buffers.
+/// @param apart  if given, a large payload goes there instead; it belongs behind `out`
 /// @error record_too_big  over the limits of limits.h; nothing was appended
-Result<void> encode_request(const Request& request, Bytes& out);
+Result<void> encode_request(const Request& request, Bytes& out, Buffer* apart = nullptr);
 
 /// A request made from bytes, with what it borrows.
 struct DecodedRequest {
-  Bytes message;
-  struct Free {
-    void operator()(std::byte* room) const { std::free(room); }
-  };
-  // Uninitialised until fetched into. Aligned to 4 KiB where it is as large: devices read into it.
-  std::unique_ptr<std::byte[], Free> fetch_room;
+  Buffer message;
+  Buffer fetch_room;  // of all iods, one behind the other; uninitialised until fetched into
   Opcode opcode = Opcode::control;
   /// Not ok: the header is sound, the rest is not. Answer with it (encode_error), do not serve.
   Error error{Errc::ok, ""};
@@ -30,11 +28,13 @@ struct DecodedRequest {
 /// @error format_invalid  no message of ours: do not answer
 /// @error protocol        a newer format, or flags that this program does not know
 /// @error checksum        damaged on the way
-Result<std::unique_ptr<DecodedRequest>> decode_request(Bytes message);
+Result<std::unique_ptr<DecodedRequest>> decode_request(Buffer message);
 
 /// Appends the reply; fetched pieces are copied from the request's buffers.
 /// A reply over the limits becomes one with record_too_big.
-void encode_reply(const Request& request, const Reply& reply, Bytes& out);
+/// @param apart  if given, a large payload goes there instead; it belongs behind `out`. It may hold
+///               the room that was fetched into, which is kept as it is where that is the payload
+void encode_reply(const Request& request, const Reply& reply, Bytes& out, Buffer* apart = nullptr);
 /// Appends a reply without a body.
 void encode_error(const Header& header, Opcode opcode, Errc code, Bytes& out);
 

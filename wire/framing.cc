@@ -60,13 +60,18 @@ Header header_of(const HeaderFormat& f) {
   return h;
 }
 
+bool all_zero(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
 }  // namespace
 
 Result<void> Framer::finish(MessageKind kind, Opcode opcode, const Header& header, Errc status) {
   const size_t end = out_.size();
   const size_t bulk = bulk_ == 0 ? end : bulk_;
+  const ByteView payload = apart_.empty() ? ByteView(out_).subspan(bulk) : apart_;
   const size_t body_bytes = bulk - begin_ - sizeof(HeaderFormat);
-  if (body_bytes > kBodyBytesMax || end - bulk > kBulkBytesMax) {
+  if (body_bytes > kBodyBytesMax || payload.size() > kBulkBytesMax) {
     abandon();
     return fail(Errc::record_too_big, "wire: too large for one message; split the I/O");
   }
@@ -75,8 +80,9 @@ Result<void> Framer::finish(MessageKind kind, Opcode opcode, const Header& heade
   f.opcode = static_cast<uint16_t>(opcode);
   f.status = static_cast<uint32_t>(status);
   f.bulk_offset = static_cast<uint32_t>(bulk - begin_);
-  f.message_bytes = end - begin_;
-  f.bulk_checksum = crc32c(ByteView(out_).subspan(bulk));
+  f.message_bytes = bulk - begin_ + payload.size();
+  f.padding_bytes = static_cast<uint32_t>(padding_);
+  f.bulk_checksum = apart_.empty() ? crc32c(payload) : apart_checksum_;
   std::byte* const at = out_.data() + begin_;
   std::memcpy(at, &f, sizeof(f));
   f.checksum = crc32c({at + kChecksumFrom, bulk - begin_ - kChecksumFrom});
@@ -103,7 +109,10 @@ Result<Frame> open_frame(ByteView message, MessageKind kind) {
       crc32c(message.subspan(bulk)) != f.bulk_checksum.get()) {
     return fail(Errc::checksum, "wire: a message was damaged on the way");
   }
-  if (f.reserved_a.get() != 0 || f.reserved_b.get() != 0 || f.members_offset.get() != 0 ||
+  const uint64_t padding = f.padding_bytes.get();
+  if (f.reserved_a.get() != 0 || padding >= kBulkAlignment || padding > bulk - sizeof(f) ||
+      (padding != 0 && bulk % kBulkAlignment != 0) ||
+      !all_zero(message.subspan(bulk - padding, padding)) || f.members_offset.get() != 0 ||
       (f.flags.get() & kFlagsBinding & ~kFlagResend) != 0 ||
       (kind == MessageKind::request && f.status.get() != 0)) {
     return fail(Errc::protocol, "wire: a message uses what this version does not know; upgrade it");
@@ -111,7 +120,7 @@ Result<Frame> open_frame(ByteView message, MessageKind kind) {
   return Frame{.header = header_of(f),
                .opcode = f.opcode.get(),
                .status = f.status.get(),
-               .body = message.subspan(sizeof(f), bulk - sizeof(f)),
+               .body = message.subspan(sizeof(f), bulk - padding - sizeof(f)),
                .bulk = message.subspan(bulk)};
 }
 

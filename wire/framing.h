@@ -2,6 +2,7 @@
 #pragma once
 
 #include "wire/header_format.h"
+#include "wire/limits.h"
 #include "wire/message.h"
 
 namespace cairn::wire {
@@ -15,7 +16,19 @@ class Framer {
   explicit Framer(Bytes& out) : out_(out), begin_(out.size()) {
     out_.resize(begin_ + sizeof(HeaderFormat));
   }
-  void begin_bulk() { bulk_ = out_.size(); }
+  /// What follows in `out` is the bulk. `aligned`: at a multiple of kBulkAlignment from the begin.
+  void begin_bulk(bool aligned = false) {
+    const size_t bytes = out_.size() - begin_;
+    padding_ = aligned ? round_up(bytes, kBulkAlignment) - bytes : 0;
+    out_.resize(out_.size() + padding_);
+    bulk_ = out_.size();
+  }
+  /// The bulk is this, and not in `out`; empty: it is in `out`. Borrowed until finish().
+  void set_apart(ByteView bulk, uint32_t checksum) {
+    apart_ = bulk;
+    apart_checksum_ = checksum;
+  }
+  bool has_apart() const { return !apart_.empty(); }
   size_t body_bytes() const { return out_.size() - begin_ - sizeof(HeaderFormat); }
   /// Takes back everything appended.
   void abandon() { out_.resize(begin_); }
@@ -26,6 +39,9 @@ class Framer {
   Bytes& out_;
   size_t begin_;
   size_t bulk_ = 0;
+  size_t padding_ = 0;
+  ByteView apart_;
+  uint32_t apart_checksum_ = 0;
 };
 
 /// A checked message.

@@ -27,15 +27,17 @@
 //      144     2  minor_epoch
 //      146     2  reserved              zero
 //      148     4  status                Errc of a reply; zero in a request
-//      152     4  members_offset        of the member list in the body; 0: none (the only value in
-//      use) 156     4  bulk_offset           176..message_bytes; the body is [176, bulk_offset) 160
-//      8  message_bytes         all of it 168     4  bulk_checksum         CRC32C of bytes
-//      [bulk_offset, message_bytes) 172     4  reserved              zero 176        body
-//      object_format.h, or protobuf for opcode 1
+//      152     4  members_offset        of the member list in the body; 0: none (the only value)
+//      156     4  bulk_offset           176..message_bytes
+//      160     8  message_bytes         all of it
+//      168     4  bulk_checksum         CRC32C of bytes [bulk_offset, message_bytes)
+//      172     4  padding_bytes         0..4095: zeros between body and bulk
+//      176        body                  object_format.h, or protobuf for opcode 1
+//      ...        padding               so that the bulk begins at a multiple of 4,096
 //      ...        bulk                  payload
 //
-// Valid iff: magic, version, both checksums and the offsets fit, reserved fields are zero, and
-// opcode and status are known.
+// Valid iff: magic, version, both checksums and the offsets fit, reserved fields are zero, padding
+// is where the bulk begins at a multiple of 4,096 and nowhere else, opcode and status are known.
 #pragma once
 
 #include <cstddef>
@@ -68,7 +70,7 @@ struct HeaderFormat {
   U32le status;
   U32le members_offset, bulk_offset;
   U64le message_bytes;
-  U32le bulk_checksum, reserved_b;
+  U32le bulk_checksum, padding_bytes;
 };
 static_assert(sizeof(HeaderFormat) == 176);
 static_assert(offsetof(HeaderFormat, checksum) == 4);

@@ -16,6 +16,10 @@ static_assert(model::kIodsMax * sizeof(IodPart) <= kBodyBytesMax);
 /// Payload of one message, and room that one fetch may ask for: a bound on what a peer can make the
 /// other end hold. Larger I/O is split by the layers above, or goes by reference.
 inline constexpr size_t kBulkBytesMax = size_t{256} << 20;
+/// From here on the payload of a request begins at a multiple of kBulkAlignment, so that who
+/// receives the message into aligned memory can hand it to a device; it may travel apart.
+inline constexpr size_t kLargeBulkMin = size_t{32} << 10;
+inline constexpr size_t kBulkAlignment = 4096;
 /// Operations and reads of one transaction: what an engine holds while it decides about one.
 inline constexpr size_t kTransactOpsMax = 65'535;
 inline constexpr size_t kTransactReadsMax = 65'536;

@@ -4,10 +4,15 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/crc32c.h"
+#include "wire/limits.h"
 
 namespace cairn::wire {
 
 namespace {
+
+/// Copied, then summed while it is in the cache.
+constexpr size_t kPartBytes = 16u << 10;
 
 /// Calls `touch(data, bytes)` for each contiguous part of [offset, offset + bytes) of a buffer.
 template <class Touch>
@@ -50,11 +55,31 @@ uint64_t payload_bytes(const model::Iod& iod) {
   return std::min(needed, room);
 }
 
-void put_payload(Bytes& out, const model::Iod& iod, const Pieces& pieces) {
+PayloadOut::PayloadOut(Bytes& out, Buffer* apart, uint64_t bytes) : out_(out), apart_(apart) {
+  if (apart_ != nullptr) *apart_ = Buffer::uninitialised(bytes >= kLargeBulkMin ? bytes : 0);
+  if (apart_ != nullptr && apart_->empty()) apart_ = nullptr;
+  if (apart_ == nullptr) out_.reserve(out_.size() + bytes);
+}
+
+void PayloadOut::put(ByteView bytes) {
+  if (apart_ == nullptr) {
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+    return;
+  }
+  CHECK(bytes.size() <= apart_->size() - put_);
+  while (!bytes.empty()) {
+    const ByteView part = bytes.first(std::min(bytes.size(), kPartBytes));
+    std::byte* const into = apart_->data() + std::exchange(put_, put_ + part.size());
+    std::memcpy(into, part.data(), part.size());
+    checksum_ = crc32c({into, part.size()}, checksum_);
+    bytes = bytes.subspan(part.size());
+  }
+}
+
+void put_payload(PayloadOut& out, const model::Iod& iod, const Pieces& pieces) {
   for (const auto& piece : pieces) {
-    for_parts(iod.buffer, piece, [&out](const std::byte* data, uint64_t bytes) {
-      out.insert(out.end(), data, data + bytes);
-    });
+    for_parts(iod.buffer, piece,
+              [&out](const std::byte* data, uint64_t bytes) { out.put({data, bytes}); });
   }
 }
 

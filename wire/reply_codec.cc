@@ -2,6 +2,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "wire/codec.h"
 #include "wire/cursor.h"
 #include "wire/framing.h"
@@ -33,6 +34,7 @@ struct PutReply {
   Bytes& out;
   Framer& framer;
   const Request& request;
+  Buffer* apart;
 
   void operator()(std::monostate) {}
   void operator()(const Bytes& bytes) { put(out, ByteView(bytes)); }
@@ -55,8 +57,27 @@ struct PutReply {
     for (const model::FetchedIod& iod : fetched.iods) {
       for (const auto& piece : iod.pieces) bytes += piece.bytes;
     }
-    out.reserve(out.size() + bytes);
-    for (size_t i = 0; i < iods.size(); ++i) put_payload(out, iods[i], fetched.iods[i].pieces);
+    if (bytes >= kLargeBulkMin && apart != nullptr && is_front_of(*apart, fetched)) {
+      apart->truncate(bytes);
+      return framer.set_apart(*apart, crc32c(*apart));
+    }
+    const Buffer room = apart == nullptr ? Buffer{} : std::exchange(*apart, Buffer{});
+    PayloadOut payload(out, apart, bytes);
+    for (size_t i = 0; i < iods.size(); ++i) put_payload(payload, iods[i], fetched.iods[i].pieces);
+    framer.set_apart(payload.apart(), payload.checksum());
+  }
+  /// All pieces stand one behind the other from the begin of the room.
+  bool is_front_of(const Buffer& room, const model::Fetched& fetched) const {
+    const model::Iods& iods = iods_of(request);
+    const std::byte* at = room.data();
+    for (size_t i = 0; i < iods.size(); ++i) {
+      const IoVecs& buffer = iods[i].buffer;
+      for (const auto& piece : fetched.iods[i].pieces) {
+        if (buffer.size() != 1 || buffer[0].data + piece.offset != at) return false;
+        at += piece.bytes;
+      }
+    }
+    return true;
   }
   void operator()(const model::Listed& listed) {
     ListedPart part{};
@@ -320,13 +341,17 @@ Result<void> take_reply_body(const Frame& frame, const Request& request, Reply& 
 
 }  // namespace
 
-void encode_reply(const Request& request, const Reply& reply, Bytes& out) {
+void encode_reply(const Request& request, const Reply& reply, Bytes& out, Buffer* apart) {
+  // The room of a fetch; who has no use for it gets nothing of it.
+  Buffer bulk = apart == nullptr ? Buffer{} : std::exchange(*apart, Buffer{});
   if (reply.error.code() != Errc::ok) {
     return encode_error(reply.header, request.opcode(), reply.error.code(), out);
   }
   Framer framer(out);
-  std::visit(PutReply{out, framer, request}, reply.body);
-  if (!framer.finish(MessageKind::reply, request.opcode(), reply.header, Errc::ok)) {
+  std::visit(PutReply{out, framer, request, apart == nullptr ? nullptr : &bulk}, reply.body);
+  if (framer.finish(MessageKind::reply, request.opcode(), reply.header, Errc::ok)) {
+    if (framer.has_apart()) *apart = std::move(bulk);
+  } else {
     encode_error(reply.header, request.opcode(), Errc::record_too_big, out);
   }
 }

@@ -72,7 +72,7 @@ void put_update(Bytes& out, const ObjectUpdate& update) {
   put_object(out, update.object, update.flags);
   put_iods(out, update.dkey, update.iods, true);
 }
-void put_update_bulk(Bytes& out, const ObjectUpdate& update) {
+void put_update_bulk(PayloadOut& out, const ObjectUpdate& update) {
   for (const model::Iod& iod : update.iods) put_payload(out, iod, {{0, payload_bytes(iod)}});
 }
 void put_punch(Bytes& out, const ObjectPunch& punch) {
@@ -115,8 +115,9 @@ bool fits(const ObjectAddress& object) {
   return object.target <= 0xffff && object.rank < kRanksMax;
 }
 
+/// Returns the bytes of all payload.
 /// @error record_too_big   @error nonexistent  a target that no engine has
-Result<void> check_transact(const ObjectTransact& transact) {
+Result<uint64_t> check_transact(const ObjectTransact& transact) {
   if (transact.ops.size() > kTransactOpsMax || transact.reads.size() > kTransactReadsMax) {
     return fail(Errc::record_too_big, "wire: too many operations in one transaction; split it");
   }
@@ -133,13 +134,19 @@ Result<void> check_transact(const ObjectTransact& transact) {
     TRY(sound, check_io(update->iods, [](const auto& iod) { return payload_bytes(iod); },
                         bulk_bytes));
   }
-  return {};
+  return bulk_bytes;
 }
 
 /// Appends the body of one kind of request, and its bulk.
 struct PutBody {
   Bytes& out;
   Framer& framer;
+  Buffer* apart;
+
+  PayloadOut begin_bulk(uint64_t bytes) {
+    framer.begin_bulk(bytes >= kLargeBulkMin);
+    return PayloadOut(out, apart, bytes);
+  }
 
   Result<void> operator()(const Control& control) {
     put(out, ByteView(control.body));
@@ -150,8 +157,9 @@ struct PutBody {
     TRY(sound, check_io(update.iods, [](const auto& iod) { return payload_bytes(iod); },
                         bulk_bytes));
     put_update(out, update);
-    framer.begin_bulk();
-    put_update_bulk(out, update);
+    PayloadOut payload = begin_bulk(bulk_bytes);
+    put_update_bulk(payload, update);
+    framer.set_apart(payload.apart(), payload.checksum());
     return {};
   }
   Result<void> operator()(const ObjectFetch& fetch) {
@@ -222,16 +230,19 @@ struct PutBody {
     return {};
   }
   Result<void> operator()(const ObjectTransact& transact) {
-    TRY(sound, check_transact(transact));
+    TRY(bulk_bytes, check_transact(transact));
     put(out, TransactPart{.read_epoch = transact.read_epoch,
                           .op_count = static_cast<uint32_t>(transact.ops.size()),
                           .read_count = static_cast<uint32_t>(transact.reads.size())});
     for (const TransactOp& op : transact.ops) put_op(out, op);
     for (const TransactRead& read : transact.reads) put_read(out, read);
-    framer.begin_bulk();
+    PayloadOut payload = begin_bulk(bulk_bytes);
     for (const TransactOp& op : transact.ops) {
-      if (const auto* const update = std::get_if<ObjectUpdate>(&op)) put_update_bulk(out, *update);
+      if (const auto* const update = std::get_if<ObjectUpdate>(&op)) {
+        put_update_bulk(payload, *update);
+      }
     }
+    framer.set_apart(payload.apart(), payload.checksum());
     return {};
   }
 };
@@ -348,13 +359,10 @@ Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
   return {};
 }
 
-Result<std::unique_ptr<std::byte[], DecodedRequest::Free>> make_room(uint64_t bytes) {
-  constexpr uint64_t kAlignment = 4096;
-  void* const room = bytes < kAlignment
-                         ? std::malloc(std::max<uint64_t>(bytes, 1))
-                         : std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
-  if (room == nullptr) return fail(Errc::no_memory, "fetch: no memory for what it asks for");
-  return std::unique_ptr<std::byte[], DecodedRequest::Free>(static_cast<std::byte*>(room));
+Result<Buffer> make_room(uint64_t bytes) {
+  Buffer room = Buffer::uninitialised(bytes);
+  if (room.size() != bytes) return fail(Errc::no_memory, "fetch: no memory for what it asks for");
+  return room;
 }
 
 Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
@@ -368,7 +376,7 @@ Result<void> take_fetch(const Frame& frame, DecodedRequest& decoded) {
   TRY(done, in.finish());
   TRY(room, make_room(io.buffer_bytes));
   decoded.fetch_room = std::move(room);
-  share_out(io, decoded.fetch_room.get());
+  share_out(io, decoded.fetch_room.data());
   fetch.dkey = io.dkey;
   fetch.iods = std::move(io.iods);
   decoded.request.body = std::move(fetch);
@@ -573,16 +581,16 @@ Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
 
 }  // namespace
 
-Result<void> encode_request(const Request& request, Bytes& out) {
+Result<void> encode_request(const Request& request, Bytes& out, Buffer* apart) {
   Framer framer(out);
-  if (const auto put_body = std::visit(PutBody{out, framer}, request.body); !put_body) {
+  if (const auto put_body = std::visit(PutBody{out, framer, apart}, request.body); !put_body) {
     framer.abandon();
     return put_body;
   }
   return framer.finish(MessageKind::request, request.opcode(), request.header, Errc::ok);
 }
 
-Result<std::unique_ptr<DecodedRequest>> decode_request(Bytes message) {
+Result<std::unique_ptr<DecodedRequest>> decode_request(Buffer message) {
   auto decoded = std::make_unique<DecodedRequest>();
   decoded->message = std::move(message);
   TRY(frame, open_frame(decoded->message, MessageKind::request));

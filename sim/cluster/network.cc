@@ -198,12 +198,12 @@ void Network::take_request(const ConnectionPtr& c, uint64_t id, Bytes bytes) {
 Task<void> Network::serve(Network& network, ConnectionPtr c, uint64_t id, Bytes bytes) {
   const Door& door = network.doors_[c->server].door;
   fabric::Service& service = c->admin ? *door.admin : *door.calls;
-  Bytes answer = co_await service.serve_with_head(std::move(bytes), 0);
+  Bytes answer = co_await service.serve_bytes(std::move(bytes));
   network.reply(c, id, std::move(answer));
 }
 
 Task<void> Network::serve_copy(fabric::Service& service, Bytes bytes) {
-  [[maybe_unused]] const Bytes answer = co_await service.serve_with_head(std::move(bytes), 0);
+  [[maybe_unused]] const Bytes answer = co_await service.serve_bytes(std::move(bytes));
 }
 
 void Network::reply(const ConnectionPtr& c, uint64_t id, Bytes bytes) {
