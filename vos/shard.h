@@ -55,6 +55,10 @@ struct Differences {
 
 /// Snapshots of one container.
 inline constexpr size_t kSnapshotsMax = 4096;
+/// By which the clocks of clients and engines may differ.
+inline constexpr Duration kClockSkewMax = kSecond;
+/// A lease covers the reads of this long, so that few log writes are made for leases alone.
+inline constexpr Duration kReadLease = kSecond;
 /// A freeze ends by itself after this.
 inline constexpr Duration kFreezeMax = kSecond;
 

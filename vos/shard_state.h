@@ -82,9 +82,9 @@ struct Shard::State {
   uint64_t record_bytes_max = 0;
 
   index::Tree& tree() { return store->tree(); }
-  /// Clocks may differ by a second.
+  /// Clocks may differ by kClockSkewMax, and a shard issues epochs up to its lease after a restart.
   model::Epoch epoch_bound() const {
-    return model::epoch_of_wall_ns(reactor.clock().wall_ns() + kSecond);
+    return model::epoch_of_wall_ns(reactor.clock().wall_ns() + kClockSkewMax + kReadLease);
   }
   /// A caller's epoch must be above the write floor and not beyond the clock's bound: adopting one
   /// from the far future would shut out every write that follows.

@@ -291,6 +291,7 @@ Task<Result<model::Epoch>> run_transaction(Transaction& tx) {
   // A punch of what is not there is a change, too: what others decide must not come before it.
   if (tx.changes.empty() && origin.session == 0) {
     tx.mark_reads();
+    cover_read(state, tx.epoch);
     CO_TRY(settled, co_await state.settle());
     co_return tx.epoch;
   }

@@ -313,6 +313,27 @@ TEST_F(TransactionTest, AReadAtAFutureEpochOfAnotherShard_IsHeldUpAgainstACrash)
   EXPECT_GT(*written, asked);
 }
 
+TEST_F(TransactionTest, TheEpochOfOneThatOnlyReads_IsHeldUpAgainstACrash) {
+  // Goal: store.md rule 23: what comes after a crash does not come before what was read, whatever
+  // the clock says. Method: epochs that run ahead of the clock, by what others said; the transaction
+  // draws one above all that is in the log.
+  put("d", "a", "v");
+  for (int i = 1; i < 4; ++i) {
+    model::Epoch epoch = *run(rig_.shard->max_epoch(object_)) + (uint64_t{1'400'000'000} << 4);
+    ASSERT_TRUE(read(epoch, "d", "a"));
+    TxBuilder tx;
+    tx.read(object_, ReadLevel::akey, epoch, "d", "a");
+    const auto seen = transact(tx);
+    ASSERT_TRUE(seen);
+    rig_.next_era();
+    ASSERT_TRUE(rig_.start(false)->has_value());
+    const auto later = run(put_single(*rig_.shard, object_, "d", "b", "v"));
+    ASSERT_TRUE(later);
+    EXPECT_GT(*later, seen->epoch);
+    rig_.world.run_for(3 * kSecond);
+  }
+}
+
 TEST_F(TransactionTest, AResend_IsAnsweredAndNotDoneAgain) {
   rig_.shard->open_session(7);
   TxBuilder tx;

@@ -8,9 +8,6 @@ namespace cairn::vos {
 
 namespace {
 
-/// A lease covers the reads of this long, so that few log writes are made for leases alone.
-constexpr model::Epoch kLeaseEpochs = kSecond << 4;  // epochs count sixteenths of a nanosecond
-
 /// A moment, for transactions that others decide.
 constexpr int kWaitsMax = 10;
 constexpr Duration kWait = kMillisecond;
@@ -113,6 +110,14 @@ Result<std::optional<KeyRange>> range_of(const TxRead& read) {
   return range;
 }
 
+void cover_read(Shard::State& state, model::Epoch epoch) {
+  if (epoch <= state.lease) return;
+  // Not from `epoch` on: leases of shards that hear of each other would run ahead of all clocks.
+  const uint64_t wall_ns = state.reactor.clock().wall_ns();
+  state.lease = std::max(epoch, model::epoch_of_wall_ns(wall_ns + kReadLease));
+  state.commit({0, 0, state.next_epoch(), 0, 0}, {});
+}
+
 Task<Result<model::Epoch>> read_epoch(Shard::State& state, model::Epoch asked) {
   // What is committed is in the log, so an epoch up to the newest one needs no lease.
   if (asked == 0) co_return std::max<model::Epoch>(state.newest, 1);
@@ -121,10 +126,7 @@ Task<Result<model::Epoch>> read_epoch(Shard::State& state, model::Epoch asked) {
     co_return fail(Errc::invalid, "the epoch is further in the future than clocks may differ");
   }
   state.hlc.advance(asked);
-  if (asked > state.lease) {
-    state.lease = asked + kLeaseEpochs;
-    state.commit({0, 0, state.next_epoch(), 0, 0}, {});
-  }
+  cover_read(state, asked);
   CO_TRY(settled, co_await state.settle());
   co_return asked;
 }

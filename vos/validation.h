@@ -34,6 +34,10 @@ Result<void> check_unread(Shard::State& state, std::span<const KeyRange> ranges,
 /// @error invalid  beyond the clocks' bound
 Result<void> check_dated(Shard::State& state, std::span<const KeyRange> ranges, model::Epoch epoch);
 
+/// Before an epoch is told to a reader that no log record has: from now on, also after a crash, no
+/// change gets an epoch at or below it. Counts once the store has settled.
+void cover_read(Shard::State& state, model::Epoch epoch);
+
 /// The epoch at which a transaction reads: `asked`, or for 0 the newest one. From now on, also
 /// after a crash, no change gets an epoch at or below it.
 /// @error invalid  beyond the clocks' bound   @error io  the shard has stopped
