@@ -345,12 +345,13 @@ Result<wire::HandleRef> Engine::add_handle(const HandleSpec& spec) {
   return handle;
 }
 
-Result<void> Engine::restore_handle(const HandleSpec& spec, wire::HandleRef handle) {
+Task<Result<void>> Engine::restore_handle(HandleSpec spec, wire::HandleRef handle) {
+  co_await state_->handles.make_room(handle);
   const PoolShards found = state_->shards_of(spec.pool);
-  TRY(restored, state_->handles.restore(spec, found, handle));
+  CO_TRY(restored, state_->handles.restore(spec, found, handle));
   // What the shards know of the session from their logs stays.
   open_session(spec, found);
-  return {};
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Engine::retain_handles(
@@ -360,9 +361,10 @@ Task<Result<void>> Engine::retain_handles(
   const auto closing = state_->handles.close_others(std::move(refs));
   Result<void> first;
   for (const auto& [spec, handle] : handles) {
-    const auto restored = restore_handle(spec, handle);
+    const auto restored = co_await restore_handle(spec, handle);
     if (first && !restored) first = restored;
   }
+  state_->handles.note_all_heard();
   co_await state_->handles.wait_until_left(closing);
   co_return first;
 }

@@ -28,6 +28,9 @@ struct EngineOptions {
   uint32_t rank = 0;
   uint64_t incarnation = 0;
   uint32_t target_count = 1;  // requests for another target get nonexistent
+  /// Handles are given out by another engine, and this one may hear of them late: requests with one
+  /// that it has not heard of get `unreachable`, so that their senders wait and ask again.
+  bool hears_of_handles = false;
 };
 
 /// What a handle gives access to, on every target of the engine. `session` is the client's: its
@@ -94,7 +97,7 @@ class Engine final : public fabric::Service {
   /// Where the pool has no shard here, requests get no_handle, and nobody else gets the reference.
   /// @error exists   another handle has that index
   /// @error invalid  no engine gives out such a reference
-  Result<void> restore_handle(const HandleSpec& spec, wire::HandleRef handle);
+  Task<Result<void>> restore_handle(HandleSpec spec, wire::HandleRef handle);
   /// Requests that come later get no_handle; returns when those inside have ended.
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove_handle(wire::HandleRef handle);

@@ -16,7 +16,7 @@ struct Engine::State {
       : reactor(reactor),
         options(options),
         gate(reactor),
-        handles(reactor),
+        handles(reactor, options.hears_of_handles),
         resends(reactor),
         decider(reactor, options.rank),
         peers_left(reactor) {}

@@ -11,12 +11,20 @@ bool same_right(const HandleSpec& a, const HandleSpec& b) {
          a.session == b.session;
 }
 
+/// As numbers on a circle.
+bool is_newer(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) > 0; }
+
+/// Between the clocks of two engines.
+constexpr uint32_t kSkewTicks = 512;  // two seconds
+
 }  // namespace
 
-HandleSlot& HandleTable::add_slot() {
-  HandleSlot& slot = slots_.emplace_back();
-  slot.generation = static_cast<uint32_t>(random_.next());
-  return slot;
+/// Generations ascend in each place, also over a restart: they are times, or the next number where
+/// a place is given away faster than time goes. They wrap after seven months; who compares those of
+/// more than half of that apart is wrong.
+uint32_t HandleTable::tick() const {
+  constexpr int kTickBits = 22;  // 4.2 ms
+  return static_cast<uint32_t>(clock_.wall_ns() >> kTickBits);
 }
 
 Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, PoolShards shards) {
@@ -25,12 +33,15 @@ Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, PoolShards shar
   // right.
   while (index < slots_.size() && (slots_[index].open || slots_[index].inside != 0)) ++index;
   if (index == kHandlesMax) return fail(Errc::overload, "engine: too many open handles");
-  if (index == slots_.size()) add_slot();
+  if (index == slots_.size()) slots_.emplace_back();
   HandleSlot& slot = slots_[index];
   slot.spec = spec;
   slot.shards = std::move(shards);
   slot.open = true;
-  if (++slot.generation == 0) slot.generation = 1;  // 0 means "no handle"
+  const uint32_t now = tick();
+  const bool unused = slot.generation == 0;
+  slot.generation = unused || is_newer(now, slot.generation + 1) ? now : slot.generation + 1;
+  if (slot.generation == 0) slot.generation = 1;  // 0 means "no handle"
   ++count_;
   return wire::HandleRef{.index = static_cast<uint32_t>(index), .generation = slot.generation};
 }
@@ -40,7 +51,7 @@ Result<void> HandleTable::restore(const HandleSpec& spec, PoolShards shards,
   if (handle.generation == 0 || handle.index >= kHandlesMax) {
     return fail(Errc::invalid, "engine: not a reference to a handle");
   }
-  while (handle.index >= slots_.size()) add_slot();
+  while (handle.index >= slots_.size()) slots_.emplace_back();
   HandleSlot& slot = slots_[handle.index];
   if (slot.open && slot.generation == handle.generation && same_right(slot.spec, spec)) {
     // The pool may have come since.
@@ -57,6 +68,24 @@ Result<void> HandleTable::restore(const HandleSpec& spec, PoolShards shards,
   return {};
 }
 
+Task<void> HandleTable::make_room(wire::HandleRef handle) {
+  while (handle.index < slots_.size()) {
+    HandleSlot& slot = slots_[handle.index];
+    if (slot.generation == handle.generation) break;
+    if (slot.open && is_newer(handle.generation, slot.generation)) close(slot);
+    if (slot.open || slot.inside == 0) break;
+    co_await left_.wait();
+  }
+}
+
+/// Newer than what had its place here, and than the time when all were heard of.
+bool HandleTable::may_be_heard_of(wire::HandleRef handle) const {
+  if (!hears_ || handle.generation == 0 || handle.index >= kHandlesMax) return false;
+  const bool known = handle.index < slots_.size() && slots_[handle.index].generation != 0;
+  if (known && !is_newer(handle.generation, slots_[handle.index].generation)) return false;
+  return all_heard_ == 0 || is_newer(handle.generation, all_heard_ - kSkewTicks);
+}
+
 HandleSlot* HandleTable::find(wire::HandleRef handle) {
   if (handle.index >= slots_.size()) return nullptr;
   HandleSlot& slot = slots_[handle.index];
@@ -66,9 +95,16 @@ HandleSlot* HandleTable::find(wire::HandleRef handle) {
 Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t session,
                                           uint32_t target) {
   HandleSlot* const slot = find(handle);
-  if (slot == nullptr || slot->shards.empty() ||
-      (slot->spec.session != 0 && slot->spec.session != session)) {
+  if (slot == nullptr && may_be_heard_of(handle)) {
+    return fail(Errc::unreachable,
+                "engine: it has not heard of the handle yet; it is cut off from the services");
+  }
+  if (slot == nullptr || (slot->spec.session != 0 && slot->spec.session != session)) {
     return fail(Errc::no_handle, "engine: the container handle is closed or was evicted");
+  }
+  if (slot->shards.empty()) {
+    return hears_ ? fail(Errc::unreachable, "engine: it does not serve the pool now")
+                  : fail(Errc::no_handle, "engine: the handle's pool could not be opened");
   }
   if (target >= slot->shards.size() || slot->shards[target] == nullptr) {
     return fail(Errc::nonexistent, "engine: the pool has no shard on that target");

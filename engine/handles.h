@@ -25,7 +25,9 @@ struct HandleSlot {
 
 class HandleTable {
  public:
-  explicit HandleTable(Reactor& reactor) : random_(reactor.random()), left_(reactor) {}
+  /// @param hears  of handles that another table has given out, perhaps late
+  HandleTable(Reactor& reactor, bool hears)
+      : clock_(reactor.clock()), hears_(hears), left_(reactor) {}
 
   /// An operation under a handle; keeps its slot and its shard.
   class [[nodiscard]] Use {
@@ -60,7 +62,13 @@ class HandleTable {
   /// Opens exactly that handle. Without shards it only takes the place. Open already: fine.
   /// @error exists  the slot is taken   @error invalid  not a reference that a table gives out
   Result<void> restore(const HandleSpec& spec, PoolShards shards, wire::HandleRef handle);
+  /// An older handle that another table has given its place away of is closed and waited for.
+  Task<void> make_room(wire::HandleRef handle);
+  /// This table has heard of all handles that there are now.
+  void note_all_heard() { all_heard_ = tick(); }
   /// @error no_handle    unknown, closed, or another session's
+  /// @error unreachable  a table that hears of handles has not heard of it yet, or its pool is not
+  ///                     served now
   /// @error nonexistent  the pool has no shard on that target
   Result<Use> use(wire::HandleRef handle, uint64_t session, uint32_t target);
   /// @error no_handle  unknown or closed before
@@ -85,10 +93,14 @@ class HandleTable {
  private:
   HandleSlot& add_slot();
   HandleSlot* find(wire::HandleRef handle);
+  uint32_t tick() const;
+  bool may_be_heard_of(wire::HandleRef handle) const;
   void close(HandleSlot& slot);
   Task<void> wait_until_left(size_t index, uint32_t generation);
 
-  Random& random_;
+  Clock& clock_;
+  const bool hears_;
+  uint32_t all_heard_ = 0;        // when, as generations go; 0: never
   std::deque<HandleSlot> slots_;  // addresses stay
   WaitList left_;
   size_t count_ = 0;

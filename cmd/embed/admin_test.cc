@@ -138,7 +138,7 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   EXPECT_EQ(engine_->engine().handle_count(), 2u);
   ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}})));
   EXPECT_EQ(engine_->engine().handle_count(), 1u);
-  EXPECT_EQ(run(shards.share(grant, {.index = 6, .generation = 8})).error().code(), Errc::exists);
+  EXPECT_EQ(run(shards.share(grant, {.index = 6, .generation = 6})).error().code(), Errc::exists);
 
   const auto newest = run(shards.freeze_container(pool_, 1));
   ASSERT_TRUE(newest);

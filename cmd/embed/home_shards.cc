@@ -354,11 +354,11 @@ Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {
 }
 
 Task<Result<void>> HomeShards::share(service::Grant grant, wire::HandleRef handle) {
-  co_return engine_.restore_handle(spec_of(grant), handle);
+  return engine_.restore_handle(spec_of(grant), handle);
 }
 
 Task<Result<void>> HomeShards::restore(service::Grant grant, wire::HandleRef handle) {
-  co_return engine_.restore_handle(spec_of(grant), handle);
+  return engine_.restore_handle(spec_of(grant), handle);
 }
 
 Task<Result<void>> HomeShards::retain(

@@ -67,7 +67,8 @@ void LocalEngine::make(Reactor& reactor, EngineParts parts) {
       reactor, engine::EngineOptions{.system = parts.file.uuid,
                                      .rank = parts.rank,
                                      .incarnation = incarnation_,
-                                     .target_count = parts.file.target_count});
+                                     .target_count = parts.file.target_count,
+                                     .hears_of_handles = parts.rank != 0});
   shards_ = std::make_unique<HomeShards>(reactor, *engine_, *storage_,
                                          HomeShardsOptions{.rank = parts.rank,
                                                            .target_count = parts.file.target_count,

@@ -16,14 +16,6 @@ constexpr uint64_t kPoolBytes = 128ull << 20;
 constexpr uint64_t kMemoryBytes = 8ull << 20;
 constexpr size_t kReadersAtOnce = 8;
 
-/// What README.md tells of; null: nothing.
-const char* known_flaw(std::string_view what, Errc code) {
-  if (code == Errc::invalid) return "an epoch beyond the clocks' bound";
-  if (code == Errc::no_handle) return "a handle that an engine does not know";
-  if (code == Errc::exists && what == "open a container") return "a handle whose place is taken";
-  return nullptr;
-}
-
 bool is_expected(Errc code) {
   switch (code) {
     case Errc::timed_out:
@@ -180,13 +172,20 @@ void ClientProcess::ended(const char* what, const Error& error) {
   report(Severity::info, std::to_string(now() / kMillisecond) + " ms, " + name() + ": " + what +
                              ": " + error.what());
   const Errc code = error.code();
-  if (const char* const flaw = known_flaw(what, code); flaw != nullptr) {
-    ++scope_.known[flaw];
+  if (code == Errc::no_handle && run_->cont != nullptr) {
+    reactor().spawn(ask_about_handle(what, run_->cont));
   } else if (!is_expected(code)) {
     book_.problem(std::string(what) + " ended with an error that nothing explains: " +
                   error.what() + " (" + std::to_string(static_cast<int>(code)) + ")");
   }
   if (code == Errc::no_handle || code == Errc::unknown) renew();
+}
+
+/// After no_handle: the services have ended the session, or an engine does not know what they know.
+Task<void> ClientProcess::ask_about_handle(std::string what, client::ContainerPtr cont) {
+  if ((co_await cont->query()).has_value()) {
+    book_.problem(what + ": an engine does not know a handle that the services know");
+  }
 }
 
 Task<void> ClientProcess::do_something() {

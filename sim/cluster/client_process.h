@@ -40,8 +40,6 @@ struct Scope {
   uint64_t next_container = 1;
   std::map<std::string, uint64_t> done;  // operations that ended well, by kind
   uint64_t ended = 0, failed = 0;
-  /// Flaws of the product that are known and told in README.md: how often each was met.
-  std::map<std::string, uint64_t> known;
 };
 
 inline constexpr const char* kPoolLabel = "tank";
@@ -107,6 +105,7 @@ class ClientProcess final : public Process {
   Task<void> read_and_change(std::vector<size_t> registers, std::vector<Value> values);
   Task<void> look_at_group(size_t group);
   void ended(const char* what, const Error& error);
+  Task<void> ask_about_handle(std::string what, client::ContainerPtr cont);
   void well(const char* what) { ++scope_.done[what], ++scope_.ended; }
 
   // Of the services: client_services.cc.

@@ -219,7 +219,6 @@ ClusterReport Cluster::run() {
                        .faults = faults_->counts(),
                        .network = network_.counts(),
                        .done = scope_.done,
-                       .known = scope_.known,
                        .longest_recovery = longest_recovery_};
   return report;
 }

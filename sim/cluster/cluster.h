@@ -30,7 +30,6 @@ struct ClusterReport {
   std::array<uint64_t, kFaults> faults{};
   NetworkCounts network;
   std::map<std::string, uint64_t> done;   // operations by kind
-  std::map<std::string, uint64_t> known;  // flaws that README.md tells of, and how often met
   Duration longest_recovery = 0;          // from the end of all faults until everything works
 };
 

@@ -6,8 +6,7 @@ namespace cairn::sim {
 
 namespace {
 
-/// Clocks may differ by a second (vos/shard_state.h). A shard that was just opened may be ahead by
-/// its read lease, which is as long: what is left is for the wrong clocks.
+/// Either way: clocks may differ by a second (vos/shard.h).
 constexpr uint64_t kSkewMax = 450 * kMillisecond;
 
 }  // namespace

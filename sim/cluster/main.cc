@@ -24,7 +24,6 @@ void add(Totals& totals, const sim::ClusterReport& report) {
   sum.unknown += report.unknown;
   for (size_t i = 0; i < sim::kFaults; ++i) sum.faults[i] += report.faults[i];
   for (const auto& [name, count] : report.done) sum.done[name] += count;
-  for (const auto& [name, count] : report.known) sum.known[name] += count;
   sum.longest_recovery = std::max(sum.longest_recovery, report.longest_recovery);
   sum.network.messages += report.network.messages;
   sum.network.overtaken += report.network.overtaken;
@@ -79,9 +78,6 @@ int run(uint64_t seed, uint64_t step, double hours_wanted, sim::ClusterOptions o
       "%.2f cluster-hours in %.0f s (%.0f in an hour), %.1f operations a second\n",
       hours(totals.simulated), took, hours(totals.simulated) / took * 3'600,
       static_cast<double>(totals.sum.operations) * kSecond / static_cast<double>(totals.simulated));
-  for (const auto& [name, count] : totals.sum.known) {
-    std::printf("known flaw: %s, %" PRIu64 " times\n", name.c_str(), count);
-  }
   if (!marks) return 0;
   print_marks(totals.sum);
   const auto missing = sim::missing_marks(totals.sum);
