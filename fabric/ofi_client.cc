@@ -413,7 +413,7 @@ bool OfiTransport::take_waiting(Connection& c, Flight& flight, const OfiHead& he
 }
 
 Result<void> OfiTransport::parse(Pending* pending, ByteView reply) {
-  if (pending == nullptr) return {};
+  if (pending == nullptr || pending->over) return {};
   if (reply.empty()) return fail(Errc::timed_out, "fabric: the engine gave no answer");
   return pending->call.decode_reply(reply);
 }

@@ -1,5 +1,7 @@
 #include "fabric/ofi_server.h"
 
+#include <map>
+
 #include "base/report.h"
 #include "fabric/ofi_door.h"
 #include "fabric/stream.h"
@@ -26,12 +28,17 @@ struct OfiPort::Link {
   OfiEndpoint::Peer peer = 0;
   uint64_t number = 0, clients_number = 0;
   bool ring = false;  // the client wants bells
-  bool gone = false;
+  bool ended = false;
+  bool door_over = false;                       // its reader has returned
+  bool watching = false;                        // its transfers
+  std::map<uint64_t, Instant> transfers;        // under way: when each began
   uint32_t held = 0;                            // calls and writes whose tasks have not ended
   uint64_t answer_bytes = 0;                    // that have not left
   std::unordered_map<uint64_t, Bytes> waiting;  // answers without room, by id
   WaitList changed;
 
+  /// Nothing is to be sent to the client any more.
+  bool gone() const { return ended || door->broken(); }
   OfiHead head(OfiKind kind, uint64_t id) const {
     return {.kind = kind, .connection = clients_number, .id = id};
   }
@@ -108,33 +115,36 @@ Task<void> OfiPort::serve(std::shared_ptr<Stream> door, Bytes opening, OfiCalls&
     links_.emplace(link->number, link);
   }
   link->door->post(FrameKind::ofi, 0, encode_ofi_open(reply, kFrameHeadBytes));
-  if (entered) {
-    co_await follow(*link);
-  } else {
-    co_await link->door->flush();
-  }
+  if (!entered) co_await link->door->flush();
+  reactor_.spawn(read_door(link));
+  while (entered && !link->door_over && !calls.stopping()) co_await link->changed.wait();
+  if (entered && calls.stopping()) co_await drain(*link);
+  link->door->shutdown();
+  while (!link->door_over) co_await link->changed.wait();
   links_.erase(link->number);
-  link->gone = true;
+  link->ended = true;
   link->changed.wake_all();
   if (link->peer != 0) link->endpoint->remove_peer(link->peer);
   while (link->held != 0) co_await link->changed.wait();
   if (link->own) co_await link->own->close();
 }
 
-/// Until the door ends; when the engine stops, until the last answers have left.
-Task<void> OfiPort::follow(Link& link) {
+Task<void> OfiPort::read_door(LinkPtr link) {
   for (;;) {
-    const auto head = co_await link.door->read_head();
+    const auto head = co_await link->door->read_head();
     if (!head) break;
     if (head->kind != FrameKind::bell || head->bytes != 0) {
-      link.calls.note_malformed();
+      link->calls.note_malformed();
       break;
     }
-    link.endpoint->wake();
+    if (link->endpoint != nullptr) link->endpoint->wake();
   }
-  if (link.calls.stopping()) co_await drain(link);
+  link->door->shutdown();
+  link->door_over = true;
+  link->changed.wake_all();
 }
 
+/// When the engine stops: until the last answers have left.
 Task<void> OfiPort::drain(Link& link) {
   while (!link.door->broken() && (link.held != 0 || link.endpoint->is_busy_with(link.peer))) {
     co_await reactor_.sleep(kDrainLook);
@@ -195,9 +205,11 @@ Task<void> OfiPort::answer(LinkPtr link, OfiHead head, Bytes body) {
 Task<void> OfiPort::serve_call(Link& link, OfiHead head, Bytes body) {
   const uint64_t bytes = head.body_bytes;
   co_await link.calls.admit(bytes);
-  if (head.kind == OfiKind::far_call && !link.gone) {
+  if (head.kind == OfiKind::far_call && !link.gone()) {
+    const uint64_t transfer = begin_transfer(link);
     auto read = co_await link.endpoint->read(
         link.peer, {.address = head.body_address, .key = head.body_key}, head.body_bytes);
+    link.transfers.erase(transfer);
     if (!read) {
       link.calls.release(bytes);
       // There is no such memory, or the client is on its way out.
@@ -207,16 +219,16 @@ Task<void> OfiPort::serve_call(Link& link, OfiHead head, Bytes body) {
     body = std::move(*read);
   }
   // A peer that does not take its answers gets no more of them made.
-  while (!link.gone && link.answer_bytes > options_.answer_bytes_max) {
+  while (!link.gone() && link.answer_bytes > options_.answer_bytes_max) {
     co_await link.changed.wait();
   }
-  if (link.gone) {
+  if (link.gone()) {
     link.calls.release(bytes);
     co_return;
   }
   Bytes reply = co_await link.calls.serve(std::move(body), kOfiHeadBytes);
   link.calls.release(bytes);
-  if (!link.gone) co_await give(link, head, std::move(reply));
+  if (!link.gone()) co_await give(link, head, std::move(reply));
 }
 
 /// With the message, into the room that the client made, or when it has made some.
@@ -242,21 +254,22 @@ Task<void> OfiPort::give(Link& link, OfiHead head, Bytes reply) {
 }
 
 /// Completion before reply: the client is told when all of it stands in its memory.
-Task<bool> OfiPort::write_far(Link& link, const OfiHead& head, Bytes reply) {
+Task<void> OfiPort::write_far(Link& link, OfiHead head, Bytes reply) {
   const size_t bytes = reply.size() - kOfiHeadBytes;
+  const uint64_t transfer = begin_transfer(link);
   const auto written =
       co_await link.endpoint->write(link.peer, {.address = head.room_address, .key = head.room_key},
                                     std::move(reply), kOfiHeadBytes);
+  link.transfers.erase(transfer);
   link.answer_bytes -= bytes;
   link.changed.wake_all();
   if (!written) {
     link.door->shutdown();
-    co_return false;
+    co_return;
   }
   OfiHead out = link.head(OfiKind::written, head.id);
   out.body_bytes = static_cast<uint32_t>(bytes);
-  if (!link.gone) link.endpoint->send(link.peer, encode_ofi_head(out));
-  co_return true;
+  if (!link.gone()) link.endpoint->send(link.peer, encode_ofi_head(out));
 }
 
 bool OfiPort::take_waiting(const LinkPtr& link, const OfiHead& head) {
@@ -283,7 +296,42 @@ Task<void> OfiPort::write_answer(LinkPtr link, OfiHead head, Bytes reply) {
   link->changed.wake_all();
 }
 
+uint64_t OfiPort::begin_transfer(Link& link) {
+  link.transfers.emplace(++last_transfer_, reactor_.clock().now());
+  if (!std::exchange(link.watching, true)) reactor_.spawn(watch_transfers(link.number));
+  return last_transfer_;
+}
+
+/// Not every provider says that there is no such memory, or that nobody is there. Runs only while
+/// there are transfers.
+Task<void> OfiPort::watch_transfers(uint64_t number) {
+  const std::weak_ptr<bool> alive = alive_;
+  Reactor& reactor = reactor_;
+  const Duration limit = options_.transfer_ns_max;
+  for (;;) {
+    co_await reactor.sleep(limit / 4);
+    if (alive.expired()) co_return;
+    const auto found = links_.find(number);
+    if (found == links_.end()) co_return;
+    Link& link = *found->second;
+    if (link.transfers.empty()) {
+      link.watching = false;
+      co_return;
+    }
+    if (reactor.clock().now() - link.transfers.begin()->second >= limit) {
+      report(Severity::warning,
+             to_string(options_.address) + ": a client's memory does not answer; it is given up");
+      link.door->shutdown();
+    }
+  }
+}
+
+void OfiPort::stop() {
+  for (const auto& [number, link] : links_) link->changed.wake_all();
+}
+
 Task<void> OfiPort::close() {
+  alive_.reset();
   if (shared_) co_await shared_->close();
 }
 

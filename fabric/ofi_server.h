@@ -42,6 +42,7 @@ struct OfiPortOptions {
   uint32_t calls_max = 1024;  // of one client, under way or waiting
   uint32_t message_bytes_max = 0;
   uint64_t answer_bytes_max = 0;  // of answers of one client that have not left
+  Duration transfer_ns_max = 0;   // of remote memory access: then the client is given up
 };
 
 class OfiPort {
@@ -57,6 +58,8 @@ class OfiPort {
   /// One client, from its opening to the end of its door; then nothing is under way for it.
   Task<void> serve(std::shared_ptr<Stream> door, Bytes opening, OfiCalls& calls);
   size_t links() const { return links_.size(); }
+  /// The engine is stopping: clients go when their answers have left.
+  void stop();
   /// With no clients left. Before destruction.
   Task<void> close();
 
@@ -67,7 +70,7 @@ class OfiPort {
       : reactor_(reactor), options_(std::move(options)) {}
   OfiEndpoint::Handler handler();
   Result<void> let_in(Link& link, const OfiOpen& opening);
-  Task<void> follow(Link& link);
+  Task<void> read_door(LinkPtr link);
   Task<void> drain(Link& link);
   void on_message(ByteView message);
   bool take(const LinkPtr& link, const OfiHead& head, ByteView body);
@@ -77,12 +80,17 @@ class OfiPort {
   Task<void> serve_call(Link& link, OfiHead head, Bytes body);
   Task<void> give(Link& link, OfiHead head, Bytes reply);
   Task<void> write_answer(LinkPtr link, OfiHead head, Bytes reply);
-  Task<bool> write_far(Link& link, const OfiHead& head, Bytes reply);
+  Task<void> write_far(Link& link, OfiHead head, Bytes reply);
+  uint64_t begin_transfer(Link& link);
+  Task<void> watch_transfers(uint64_t number);
 
   Reactor& reactor_;
   OfiPortOptions options_;
   std::unique_ptr<OfiEndpoint> shared_;          // of all clients; shared memory: none
   std::unordered_map<uint64_t, LinkPtr> links_;  // by their numbers
+  uint64_t last_transfer_ = 0;
+  /// Watchers that outlast this object in the reactor's timers look here first.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace cairn::fabric

@@ -46,6 +46,7 @@ struct StreamServer::Connection {
   uint32_t calls = 0;       // under way
   uint64_t bytes = 0;       // of their messages
   OfiPort* port = nullptr;  // it is a door of this one
+  bool in_door = false;     // and OfiPort has it
   WaitList left;            // a call has ended
 };
 
@@ -94,7 +95,8 @@ Result<Address> StreamServer::listen_ofi(const Address& at) {
   TRY(port, OfiPort::open(reactor_, {.address = at,
                                      .calls_max = options_.calls_max,
                                      .message_bytes_max = options_.message_bytes_max,
-                                     .answer_bytes_max = options_.bytes_max}));
+                                     .answer_bytes_max = options_.bytes_max,
+                                     .transfer_ns_max = options_.transfer_ns_max}));
   auto listener = Listener::open(reactor_, door_address(at));
   if (listener) port->set_port(listener->address().port);
   // From here close() is to close it.
@@ -256,6 +258,7 @@ Task<void> StreamServer::serve_door(Connection& c, FrameHead head) {
   auto opening = co_await c.stream->read_payload(head.bytes);
   if (!opening) co_return;
   DoorCalls calls(*this, c);
+  c.in_door = true;
   co_await c.port->serve(c.stream, std::move(*opening), calls);
 }
 
@@ -391,8 +394,12 @@ Task<void> StreamServer::close(Duration patience) {
     if (each.listener) each.listener->shutdown();
   }
   for (const ConnectionPtr& c : connections_) {
-    // Readers wait for bytes that nobody takes any more; answers still go out.
-    c->stream->stop_reading();
+    // Readers wait for bytes that nobody takes any more; answers still go out. A door's bells are
+    // about those.
+    if (!c->in_door) c->stream->stop_reading();
+  }
+  for (const Entrance& each : entrances_) {
+    if (each.port) each.port->stop();
   }
   released_.wake_all();
   if (!connections_.empty()) reactor_.spawn(lose_patience(patience));

@@ -38,6 +38,7 @@ struct StreamServerOptions {
   uint32_t total_calls_max = 16'384;              // on all; a connection without any has one more
   uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
   Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
+  Duration transfer_ns_max = 120 * kSecond;       // libfabric: of one access to a peer's memory
 };
 
 /// For tests and metrics.
