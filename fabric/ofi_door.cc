@@ -35,6 +35,10 @@ void remove_dead_door(const Address& engine) {
   ::close(fd);
 }
 
+void remove_door(const Address& engine) {
+  if (engine.provider == kShmProvider) ::unlink(door_address(engine).host.c_str());
+}
+
 std::string local_host(const Socket& socket) {
   sockaddr_storage name{};
   socklen_t bytes = sizeof(name);

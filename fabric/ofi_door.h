@@ -19,6 +19,8 @@ inline constexpr uint32_t kDoorBytesMax = 4096;
 Address door_address(const Address& engine);
 /// Removes the socket of an engine in shared memory that is dead. One that lives keeps it.
 void remove_dead_door(const Address& engine);
+/// The same at the engine's own end.
+void remove_door(const Address& engine);
 /// Where this end of a connection is, numeric; empty for a Unix socket.
 std::string local_host(const Socket& socket);
 /// In kOfiProviders.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "fabric/ofi_format.h"
 #include "fabric/ofi_provider.h"
 #include "fabric/ofi_shm.h"
 #include "runtime/io.h"
@@ -28,11 +29,6 @@ struct fid_ep;
 struct fid_mr;
 
 namespace cairn::fabric {
-
-/// The longest message, head included: what the providers send without asking first.
-inline constexpr uint32_t kOfiMessageBytesMax = 16u << 10;
-/// The longest name of an endpoint.
-inline constexpr size_t kOfiNameBytesMax = 256;
 
 /// Memory of a peer, as it was told of.
 struct OfiRemote {

@@ -44,7 +44,7 @@
 //   busy      instead of an answer: nothing was done
 //
 // Valid iff: magic and checksum fit, the kind is known, what the kind has no use for is zero, the
-// message is as long as the kind says, far bodies are longer than nothing.
+// message is as long as the kind says and at most 16 KiB, far bodies are longer than nothing.
 #pragma once
 
 #include <cstddef>
@@ -56,6 +56,10 @@ namespace cairn::fabric {
 
 inline constexpr uint32_t kOfiMagic = 0x4F4E5243;  // "CRNO"
 inline constexpr uint16_t kOfiVersion = 1;
+/// The longest message, head included: what the providers send without asking first.
+inline constexpr uint32_t kOfiMessageBytesMax = 16u << 10;
+/// The longest name of an endpoint.
+inline constexpr size_t kOfiNameBytesMax = 256;
 inline constexpr uint16_t kOfiRing = 1;
 
 enum class OfiKind : uint16_t {

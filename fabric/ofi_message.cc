@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "base/crc32c.h"
-#include "fabric/ofi_endpoint.h"
 
 namespace cairn::fabric {
 

@@ -47,6 +47,9 @@ struct OfiPort::Link {
 Result<std::unique_ptr<OfiPort>> OfiPort::open(Reactor& reactor, OfiPortOptions options) {
   std::unique_ptr<OfiPort> out(new OfiPort(reactor, std::move(options)));
   const Address& at = out->options_.address;
+  if (at.host == "0.0.0.0" || at.host == "::") {
+    return fail(Errc::invalid, "ofi: give the address of one interface, not that of all");
+  }
   if (at.provider != kShmProvider) {
     TRY(endpoint, OfiEndpoint::open(
                       reactor, {.address = at, .local_host = at.host, .receives = kSharedReceives},
@@ -331,6 +334,7 @@ void OfiPort::stop() {
 }
 
 Task<void> OfiPort::close() {
+  if (open_) remove_door(options_.address);
   alive_.reset();
   if (shared_) co_await shared_->close();
 }

@@ -47,13 +47,16 @@ struct OfiPortOptions {
 
 class OfiPort {
  public:
-  /// @error not_supported  as OfiEndpoint::open()
+  /// @error invalid  the address of all interfaces   @error not_supported  as OfiEndpoint::open()
   static Result<std::unique_ptr<OfiPort>> open(Reactor& reactor, OfiPortOptions options);
   ~OfiPort();
 
   const Address& address() const { return options_.address; }
-  /// The door's port was free to choose.
-  void set_port(uint16_t port) { options_.address.port = port; }
+  /// The door is open. @param port  which was free to choose
+  void set_open(uint16_t port) {
+    options_.address.port = port;
+    open_ = true;
+  }
 
   /// One client, from its opening to the end of its door; then nothing is under way for it.
   Task<void> serve(std::shared_ptr<Stream> door, Bytes opening, OfiCalls& calls);
@@ -88,6 +91,7 @@ class OfiPort {
   OfiPortOptions options_;
   std::unique_ptr<OfiEndpoint> shared_;          // of all clients; shared memory: none
   std::unordered_map<uint64_t, LinkPtr> links_;  // by their numbers
+  bool open_ = false;  // the door is this one's
   uint64_t last_transfer_ = 0;
   /// Watchers that outlast this object in the reactor's timers look here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

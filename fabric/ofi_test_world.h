@@ -139,10 +139,7 @@ struct Server {
     EXPECT_TRUE(taken) << (taken ? "" : taken.error().what());
     if (taken) address = *taken;
   }
-  Task<void> stop(Duration patience) {
-    co_await server->close(patience);
-    ::unlink(address.provider == kShmProvider ? door_address(address).host.c_str() : "");
-  }
+  Task<void> stop(Duration patience) { return server->close(patience); }
   World& world;
   Echo echo{world.reactor};
   std::unique_ptr<StreamServer> server;

@@ -29,6 +29,12 @@ bool same_token(const Token& a, const Token& b) {
 
 }  // namespace
 
+std::vector<Address> ways_in(const Address& taken) {
+  if (taken.kind == Address::Kind::unix_path) return {};
+  if (taken.kind == Address::Kind::tcp || taken.provider == kShmProvider) return {taken};
+  return {taken, door_address(taken)};
+}
+
 struct StreamServer::Connection {
   Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
       : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)),
@@ -98,7 +104,7 @@ Result<Address> StreamServer::listen_ofi(const Address& at) {
                                      .answer_bytes_max = options_.bytes_max,
                                      .transfer_ns_max = options_.transfer_ns_max}));
   auto listener = Listener::open(reactor_, door_address(at));
-  if (listener) port->set_port(listener->address().port);
+  if (listener) port->set_open(listener->address().port);
   // From here close() is to close it.
   entrances_.push_back(
       {listener ? std::make_unique<Listener>(std::move(*listener)) : nullptr, std::move(port)});

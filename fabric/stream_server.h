@@ -46,6 +46,10 @@ struct StreamServerCounts {
   uint64_t connections = 0, refused = 0, calls = 0, malformed = 0, busy = 0;
 };
 
+/// How clients may reach what listen() has taken; a Unix socket is for those who know the home. The
+/// door of a network of libfabric takes calls of streams, too.
+std::vector<Address> ways_in(const Address& taken);
+
 class StreamServer {
  public:
   struct Hooks {
