@@ -33,7 +33,7 @@ struct OfiDoor {
   Address address;  // of the engine, as it was given, numeric
 };
 /// Connects to where an engine at an address of libfabric is met: a TCP port, or a Unix socket with
-/// shared memory. @error as connect_to()
+/// shared memory. @error no_perm  another user's engine has the name   @error as connect_to()
 Task<Result<OfiDoor>> connect_door(Reactor& reactor, Address address, Duration timeout);
 
 class OfiTransport final : public ConnectingTransport {

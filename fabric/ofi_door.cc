@@ -63,6 +63,14 @@ void ring_bell(Stream& stream) {
 
 Task<Result<OfiDoor>> connect_door(Reactor& reactor, Address address, Duration timeout) {
   CO_TRY(socket, co_await connect_to(reactor, door_address(address), timeout));
+  if (address.provider == kShmProvider) {
+    // The directory is everybody's: whoever came first has the name.
+    CO_TRY(engine, socket.peer_credentials());
+    if (engine.uid != geteuid() && engine.uid != 0) {
+      co_return fail(Errc::no_perm,
+                     "ofi: an engine of another user has this name in shared memory");
+    }
+  }
   co_return OfiDoor{.socket = std::move(socket), .address = std::move(address)};
 }
 

@@ -153,7 +153,8 @@ Result<std::unique_ptr<OfiEndpoint>> OfiEndpoint::open(Reactor& reactor, OfiEndp
 Result<void> OfiEndpoint::build(OfiEndpointOptions options) {
   const bool shm = options.address.provider == kShmProvider;
   if (shm) sweep_shm_regions();
-  TRY(choice, choose_provider(options.address, shm ? fresh_shm_name() : options.local_host));
+  TRY(choice, choose_provider(options.address,
+                              shm ? fresh_shm_name(reactor_.random()) : options.local_host));
   choice_ = std::move(choice);
   fi_info* const info = choice_.info.get();
   Parts& p = *parts_;

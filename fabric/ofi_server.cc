@@ -59,7 +59,7 @@ Result<std::unique_ptr<OfiPort>> OfiPort::open(Reactor& reactor, OfiPortOptions 
   }
   remove_dead_door(at);
   // Whether it works is to be known now, not when the first client comes.
-  TRY(choice, choose_provider(at, fresh_shm_name()));
+  TRY(choice, choose_provider(at, fresh_shm_name(reactor.random())));
   return out;
 }
 

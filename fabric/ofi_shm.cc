@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <string_view>
@@ -53,9 +52,8 @@ std::string own_prefix() {
 
 }  // namespace
 
-std::string fresh_shm_name() {
-  static std::atomic<uint32_t> made = 0;
-  return own_prefix() + std::to_string(getpid()) + "." + std::to_string(++made);
+std::string fresh_shm_name(Random& random) {
+  return own_prefix() + std::to_string(getpid()) + "." + std::to_string(random.next());
 }
 
 void sweep_shm_regions() {
@@ -94,7 +92,8 @@ Result<void> ShmGuard::watch(ByteView name, uint32_t library_version) {
   const int fd = shm_open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
   if (fd < 0) return fail(Errc::nonexistent, "ofi: the peer's region in shared memory is gone");
   struct stat status;
-  const bool fits = fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) >= kHeadBytes;
+  const bool fits = fstat(fd, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0) &&
+                    static_cast<size_t>(status.st_size) >= kHeadBytes;
   void* const memory =
       fits ? mmap(nullptr, kHeadBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
   close(fd);

@@ -9,11 +9,12 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "runtime/random.h"
 
 namespace cairn::fabric {
 
-/// A name for a region of this process, which no living process has.
-std::string fresh_shm_name();
+/// A name for a region of this process, which nobody can guess: the directory is everybody's.
+std::string fresh_shm_name(Random& random);
 /// Removes regions that processes of this user left behind when they were killed.
 void sweep_shm_regions();
 
@@ -26,7 +27,8 @@ class ShmGuard {
 
   /// Watches the region of an endpoint of this name (as its fi_getname() says). Once for each end.
   /// @param library_version  as fi_version() says: the place of the lock is known for 1.17
-  /// @error not_supported  another version   @error nonexistent  there is no such region of ours
+  /// @error not_supported  another version   @error nonexistent  there is no such region of this
+  /// user or root
   Result<void> watch(ByteView name, uint32_t library_version);
   /// No lock is held at this moment, so the library may be entered.
   bool free() const;
