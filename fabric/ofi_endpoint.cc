@@ -15,9 +15,12 @@ namespace cairn::fabric {
 
 namespace {
 
-/// How long the library is asked without a pause after it had something, where it has no
-/// descriptor; then the first pause, doubled up to the last one.
-constexpr Duration kSpin = 30 * kMicrosecond;
+/// How long the library is asked without a pause after it had something: about a round trip. After
+/// so many such spins in a row for nothing only every kSpinProbe-th time.
+constexpr Duration kSpin = 60 * kMicrosecond;
+constexpr uint32_t kSpinsFailedMax = 4;
+constexpr uint32_t kSpinProbe = 16;
+/// Then, where it has no descriptor, the first pause, doubled up to the last one.
 constexpr Duration kPauseMin = 50 * kMicrosecond;
 constexpr Duration kPauseMax = kMillisecond;
 /// Where it has one, it tells of everything but of the making of connections.
@@ -459,6 +462,8 @@ Task<void> OfiEndpoint::progress() {
   const auto hold = gate_.enter();
   Duration pause = kPauseMin;
   Instant spin_until = 0;
+  uint32_t spins_failed = 0;
+  bool spinning = false;
   while (!closing_) {
     size_t moved = 0;
     for (int i = 0; i < kPollsAtOnce && may_enter() && !closing_; ++i) {
@@ -469,16 +474,22 @@ Task<void> OfiEndpoint::progress() {
     if (!unsent_.empty() || !unposted_.empty()) moved += flush();
     const Instant now = reactor_.clock().now();
     if (moved != 0) {
-      spin_until = now + kSpin;
+      if (spinning) spins_failed = 0;
+      const bool pays = spins_failed < kSpinsFailedMax || spins_failed % kSpinProbe == 0;
+      spin_until = pays ? now + kSpin : 0;
+      if (!pays) ++spins_failed;
+      spinning = false;
       pause = kPauseMin;
       co_await reactor_.yield();
       continue;
     }
+    if (now < spin_until) {
+      spinning = true;
+      co_await reactor_.yield();
+      continue;
+    }
+    if (std::exchange(spinning, false)) ++spins_failed;
     if (attention_ != 0 || !operations_.empty() || now < looked_until_) {
-      if (needs_bell() && now < spin_until) {
-        co_await reactor_.yield();
-        continue;
-      }
       if (!std::exchange(ticking_, true)) {
         reactor_.spawn(tick(needs_bell() ? pause : kPauseWithFd));
         pause = std::min(pause * 2, kPauseMax);
