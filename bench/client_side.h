@@ -11,8 +11,9 @@ namespace cairn::bench {
 inline constexpr const char* kPoolLabel = "bench";
 inline constexpr const char* kContLabel = "bench";
 
-/// Who works on the home: this process, or a server that others could share.
-enum class Server { none, on_demand };
+/// Who works on the home: this process, a server that others could share, or one that is reached
+/// over tcp;ofi_rxm.
+enum class Server { none, on_demand, libfabric };
 
 class ClientSide {
  public:

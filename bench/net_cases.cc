@@ -12,6 +12,7 @@
 
 #include "bench/client_values.h"
 #include "bench/harness.h"
+#include "bench/libfabric_echo.h"
 #include "bench/peers.h"
 #include "media/device.h"
 
@@ -109,6 +110,19 @@ void fetch_case(Run& run) {
                [&] { return rate_of(run.seconds, 1, [&] { bare.round_trip(); }); }});
 }
 
+/// Over tcp;ofi_rxm, beside the same provider without us.
+void libfabric_fetch_case(Run& run) {
+  LibfabricEcho bare(kRequestBytes);
+  ClientValues ours(run.directory, 64, 64, Server::libfabric);
+  const uint64_t keys = run.smoke ? 1'000 : 100'000;
+  uint64_t filled = 0;
+  while (filled < keys) (void)ours.update_many(0, [&] { return filled++ % keys; });
+  SeededRandom random(1);
+  run.compare([&] { return rate_of(run.seconds, 1, [&] { ours.fetch(random.below(keys)); }); },
+              {"libfabric.echo",
+               [&] { return rate_of(run.seconds, 1, [&] { bare.round_trip(); }); }});
+}
+
 /// One in flight beside a bare round trip and then a bare durable write.
 void update_case(Run& run) {
   ClientValues ours(run.directory, 64, 1, Server::on_demand);
@@ -139,10 +153,10 @@ void update_many_case(Run& run) {
 }
 
 /// Beside a bare stream of the same bytes, and the disk alone: the lesser of the two is the bound.
-void data_case(Run& run, bool reading) {
+void data_case(Run& run, bool reading, Server server = Server::on_demand) {
   const uint64_t slots = run.smoke ? 8 : 64;
   constexpr size_t kDepth = 8;
-  ClientArray ours(run.directory, Server::on_demand);
+  ClientArray ours(run.directory, server);
   media::AlignedBuffer buffer(kDepth * kMiB);
   for (uint64_t i = 0; i < slots; ++i) ours.transfer(false, i, buffer.data());
   BareEcho bare(reading ? kRequestBytes : kMiB, reading ? kMiB : kReplyBytes);
@@ -169,6 +183,11 @@ void add_net_cases(std::vector<Case>& cases) {
   cases.push_back({"net.update.64B.qd16", "op/s", update_many_case});
   cases.push_back({"net.read.1MiB.qd8", "MiB/s", [](Run& run) { data_case(run, true); }});
   cases.push_back({"net.write.1MiB.qd8", "MiB/s", [](Run& run) { data_case(run, false); }});
+  cases.push_back({"net.libfabric.fetch.64B.qd1", "op/s", libfabric_fetch_case});
+  cases.push_back({"net.libfabric.read.1MiB.qd8", "MiB/s",
+                   [](Run& run) { data_case(run, true, Server::libfabric); }});
+  cases.push_back({"net.libfabric.write.1MiB.qd8", "MiB/s",
+                   [](Run& run) { data_case(run, false, Server::libfabric); }});
 }
 
 }  // namespace cairn::bench

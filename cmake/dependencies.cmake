@@ -4,6 +4,8 @@ find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(UUID REQUIRED IMPORTED_TARGET uuid)
+# Headers only: the library is opened when it is used.
+find_path(LIBFABRIC_INCLUDE NAMES rdma/fabric.h REQUIRED)
 # Static: the tools of an installed tree then run where the package is not.
 find_path(YAML_CPP_INCLUDE NAMES yaml-cpp/yaml.h REQUIRED)
 find_library(YAML_CPP_LIBRARY NAMES libyaml-cpp.a REQUIRED)

@@ -29,7 +29,7 @@ Result<FrameHead> parse_head(const std::byte* bytes, uint32_t bytes_max) {
   }
   const uint16_t kind = f.kind.get();
   if (kind < static_cast<uint16_t>(FrameKind::hello) ||
-      kind > static_cast<uint16_t>(FrameKind::busy) || f.flags.get() != 0) {
+      kind > static_cast<uint16_t>(FrameKind::bell) || f.flags.get() != 0) {
     return fail(Errc::format_invalid, "stream: a frame uses what this version does not know");
   }
   if (f.bytes.get() > bytes_max) {

@@ -16,6 +16,8 @@
 //                           call was no message, or the engine is stopping; nothing was done.
 //                           busy, instead of an answer: U32le, milliseconds after which asking
 //                           again may help; nothing was done.
+//                           ofi, after the hellos: the connection is the door of one by libfabric
+//                           (ofi_format.h), and only bells, which have no payload, follow.
 //
 // Hello, client to engine:
 //        0     2  version           1
@@ -57,7 +59,8 @@ inline constexpr uint32_t kFrameMagic = 0x464E5243;  // "CRNF"
 inline constexpr uint16_t kStreamVersion = 1;
 inline constexpr uint32_t kAnyRank = 0xFFFFFFFF;
 
-enum class FrameKind : uint16_t { hello = 1, call = 2, answer = 3, busy = 4 };
+/// `ofi` and `bell`: ofi_format.h.
+enum class FrameKind : uint16_t { hello = 1, call = 2, answer = 3, busy = 4, ofi = 5, bell = 6 };
 inline constexpr uint64_t kFeatureBusy = 1;
 /// Large messages have a connection of their own, so that small ones do not wait behind them.
 enum class Lane : uint16_t { small = 0, bulk = 1 };

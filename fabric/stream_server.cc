@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fabric/ofi_door.h"
 #include "fabric/stream.h"
 
 namespace cairn::fabric {
@@ -28,6 +29,12 @@ bool same_token(const Token& a, const Token& b) {
 
 }  // namespace
 
+std::vector<Address> ways_in(const Address& taken) {
+  if (taken.kind == Address::Kind::unix_path) return {};
+  if (taken.kind == Address::Kind::tcp || taken.provider == kShmProvider) return {taken};
+  return {taken, door_address(taken)};
+}
+
 struct StreamServer::Connection {
   Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
       : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)),
@@ -40,11 +47,39 @@ struct StreamServer::Connection {
   bool greeted = false;
   bool takes_busy = false;
   Lane lane = Lane::small;
-  uint64_t session = 0;  // 0: none, or not for calls
-  bool admin = false;    // of the system's own
-  uint32_t calls = 0;    // under way
-  uint64_t bytes = 0;    // of their messages
-  WaitList left;         // a call has ended
+  uint64_t session = 0;     // 0: none, or not for calls
+  bool admin = false;       // of the system's own
+  uint32_t calls = 0;       // under way
+  uint64_t bytes = 0;       // of their messages
+  OfiPort* port = nullptr;  // it is a door of this one
+  bool in_door = false;     // and OfiPort has it
+  WaitList left;            // a call has ended
+};
+
+/// The calls that come by libfabric are those of a door's connection.
+class StreamServer::DoorCalls final : public OfiCalls {
+ public:
+  DoorCalls(StreamServer& server, Connection& connection)
+      : server_(server), connection_(connection) {}
+  uint32_t turn_away() override {
+    return server_.has_too_much_to_do(connection_) ? server_.retry_ms() : 0;
+  }
+  Task<void> admit(uint64_t bytes) override { return server_.admit(connection_, bytes); }
+  void release(uint64_t bytes) override { server_.release(connection_, bytes); }
+  Task<Bytes> serve(Bytes message, size_t head_bytes) override {
+    ++server_.counts_.calls;
+    Message reply = co_await server_.serve_message(connection_, std::move(message), head_bytes);
+    // One region of memory is written to the client.
+    const ByteView bulk = reply.bulk;
+    reply.head.insert(reply.head.end(), bulk.begin(), bulk.end());
+    co_return std::move(reply.head);
+  }
+  bool stopping() const override { return server_.stopping_; }
+  void note_malformed() override { ++server_.counts_.malformed; }
+
+ private:
+  StreamServer& server_;
+  Connection& connection_;
 };
 
 StreamServer::StreamServer(Reactor& reactor, Service& service, StreamServerOptions options,
@@ -59,13 +94,30 @@ StreamServer::StreamServer(Reactor& reactor, Service& service, StreamServerOptio
 StreamServer::~StreamServer() { CHECK(connections_.empty()); }
 
 Result<Address> StreamServer::listen(const Address& at) {
+  if (at.kind == Address::Kind::ofi) return listen_ofi(at);
   TRY(listener, Listener::open(reactor_, at));
-  listeners_.push_back(std::make_unique<Listener>(std::move(listener)));
-  reactor_.spawn(accept_all(*listeners_.back()));
-  return listeners_.back()->address();
+  entrances_.push_back({std::make_unique<Listener>(std::move(listener)), nullptr});
+  reactor_.spawn(accept_all(*entrances_.back().listener, nullptr));
+  return entrances_.back().listener->address();
 }
 
-Task<void> StreamServer::accept_all(Listener& listener) {
+Result<Address> StreamServer::listen_ofi(const Address& at) {
+  TRY(port, OfiPort::open(reactor_, {.address = at,
+                                     .calls_max = options_.calls_max,
+                                     .message_bytes_max = options_.message_bytes_max,
+                                     .answer_bytes_max = options_.bytes_max,
+                                     .transfer_ns_max = options_.transfer_ns_max}));
+  auto listener = Listener::open(reactor_, door_address(at));
+  if (listener) port->set_open(listener->address().port);
+  // From here close() is to close it.
+  entrances_.push_back(
+      {listener ? std::make_unique<Listener>(std::move(*listener)) : nullptr, std::move(port)});
+  if (!listener) return fail(listener.error());
+  reactor_.spawn(accept_all(*entrances_.back().listener, entrances_.back().port.get()));
+  return entrances_.back().port->address();
+}
+
+Task<void> StreamServer::accept_all(Listener& listener, OfiPort* port) {
   const auto hold = gate_.enter();
   if (!hold) co_return;
   while (!stopping_) {
@@ -79,6 +131,7 @@ Task<void> StreamServer::accept_all(Listener& listener) {
     ++counts_.connections;
     const auto connection =
         std::make_shared<Connection>(reactor_, std::move(*socket), options_.message_bytes_max);
+    connection->port = port;
     connections_.push_back(connection);
     reactor_.spawn(serve(connection));
     if (!std::exchange(watching_, true)) reactor_.spawn(watch_hellos());
@@ -135,8 +188,8 @@ Task<bool> StreamServer::greet(Connection& c) {
   if (stays) co_return true;
   if (!fine) ++counts_.refused;
   co_await c.stream->flush();
-  const bool leaves = fine && (hello->purpose == Purpose::leave ||
-                               hello->purpose == Purpose::leave_if_idle);
+  const bool leaves =
+      fine && (hello->purpose == Purpose::leave || hello->purpose == Purpose::leave_if_idle);
   if (leaves && hooks_.leave) hooks_.leave();
   co_return false;
 }
@@ -184,6 +237,10 @@ Task<void> StreamServer::serve_calls(Connection& c) {
       }
       break;
     }
+    if (head->kind == FrameKind::ofi && c.port != nullptr && c.calls == 0) {
+      co_await serve_door(c, *head);
+      break;
+    }
     if (head->kind != FrameKind::call) {
       ++counts_.malformed;
       break;
@@ -204,6 +261,18 @@ Task<void> StreamServer::serve_calls(Connection& c) {
   if (!stopping_) c.stream->shutdown();
 }
 
+Task<void> StreamServer::serve_door(Connection& c, FrameHead head) {
+  if (head.bytes > kDoorBytesMax) {
+    ++counts_.malformed;
+    co_return;
+  }
+  auto opening = co_await c.stream->read_payload(head.bytes);
+  if (!opening) co_return;
+  DoorCalls calls(*this, c);
+  c.in_door = true;
+  co_await c.port->serve(c.stream, std::move(*opening).take_bytes(), calls);
+}
+
 bool StreamServer::has_too_much_to_do(const Connection& c) const {
   return c.takes_busy && !c.admin && c.calls != 0 && calls_ >= options_.total_calls_max;
 }
@@ -212,9 +281,7 @@ bool StreamServer::has_too_much_to_do(const Connection& c) const {
 Task<bool> StreamServer::turn_away(Connection& c, FrameHead head) {
   if (!co_await c.stream->skip_payload(head.bytes)) co_return false;
   if (c.stream->unsent_bytes() > options_.bytes_max) co_await c.stream->flush();
-  ++counts_.busy;
-  const U32le wait =
-      static_cast<uint32_t>(std::clamp(call_ns_, kRetryMin, kRetryMax) / kMillisecond);
+  const U32le wait = retry_ms();
   Bytes frame(kFrameHeadBytes);
   const ByteView bytes = view_of(&wait, sizeof(wait));
   frame.insert(frame.end(), bytes.begin(), bytes.end());
@@ -222,10 +289,15 @@ Task<bool> StreamServer::turn_away(Connection& c, FrameHead head) {
   co_return !c.stream->broken();
 }
 
+/// What a peer that is turned away is told.
+uint32_t StreamServer::retry_ms() {
+  ++counts_.busy;
+  return static_cast<uint32_t>(std::clamp(call_ns_, kRetryMin, kRetryMax) / kMillisecond);
+}
+
 /// Until the connection may have one more call under way. One alone may always go.
 Task<void> StreamServer::admit(Connection& c, uint64_t bytes) {
-  const uint32_t calls_max =
-      c.lane == Lane::bulk ? options_.bulk_calls_max : options_.calls_max;
+  const uint32_t calls_max = c.lane == Lane::bulk ? options_.bulk_calls_max : options_.calls_max;
   const auto full = [&] {
     return c.calls >= calls_max || (c.calls != 0 && c.bytes + bytes > options_.bytes_max) ||
            (bytes_ != 0 && bytes_ + bytes > options_.total_bytes_max) ||
@@ -259,14 +331,19 @@ Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Buffer me
   while (connection->stream->unsent_bytes() > options_.bytes_max) {
     co_await connection->stream->flush();
   }
-  Service& service = connection->admin ? *admin_ : service_;
-  const Instant begin = reactor_.clock().now();
-  Message reply = co_await service.serve_message(std::move(message), kFrameHeadBytes);
-  const Duration took = reactor_.clock().now() - begin;
-  call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
+  Message reply = co_await serve_message(*connection, std::move(message), kFrameHeadBytes);
   if (reply.head.empty()) reply.head.resize(kFrameHeadBytes);
   connection->stream->post(FrameKind::answer, id, std::move(reply.head), std::move(reply.bulk));
   release(*connection, bytes);
+}
+
+Task<Message> StreamServer::serve_message(Connection& c, Buffer message, size_t head_bytes) {
+  Service& service = c.admin ? *admin_ : service_;
+  const Instant begin = reactor_.clock().now();
+  Message reply = co_await service.serve_message(std::move(message), head_bytes);
+  const Duration took = reactor_.clock().now() - begin;
+  call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
+  co_return reply;
 }
 
 void StreamServer::enter_session(Connection& c, uint64_t session) {
@@ -324,16 +401,25 @@ Task<void> StreamServer::lose_patience(Duration patience) {
 
 Task<void> StreamServer::close(Duration patience) {
   stopping_ = true;
-  for (const auto& listener : listeners_) listener->shutdown();
+  for (const Entrance& each : entrances_) {
+    if (each.listener) each.listener->shutdown();
+  }
   for (const ConnectionPtr& c : connections_) {
-    // Readers wait for bytes that nobody takes any more; answers still go out.
-    c->stream->stop_reading();
+    // Readers wait for bytes that nobody takes any more; answers still go out. A door's bells are
+    // about those.
+    if (!c->in_door) c->stream->stop_reading();
+  }
+  for (const Entrance& each : entrances_) {
+    if (each.port) each.port->stop();
   }
   released_.wake_all();
   if (!connections_.empty()) reactor_.spawn(lose_patience(patience));
   co_await gate_.close();
+  for (const Entrance& each : entrances_) {
+    if (each.port) co_await each.port->close();
+  }
   alive_.reset();
-  listeners_.clear();
+  entrances_.clear();
 }
 
 }  // namespace cairn::fabric

@@ -2,6 +2,8 @@
 // message to the Service and sends what it answers. Bounds what peers can make it hold: calls and
 // bytes for each connection, and bytes in all; over them it stops reading, so that the peer's sends
 // wait. Over the calls in all it says so (FrameKind::busy), and when to ask again.
+// At an address of libfabric it is the door: clients are greeted and bounded as all others, their
+// calls come by OfiPort.
 // Home: the reactor given. Peers are hostile until proven otherwise: what is no frame ends the
 // connection.
 #pragma once
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "fabric/hello.h"
+#include "fabric/ofi_server.h"
 #include "fabric/transport.h"
 #include "runtime/reactor.h"
 #include "runtime/socket.h"
@@ -35,12 +38,17 @@ struct StreamServerOptions {
   uint32_t total_calls_max = 16'384;              // on all; a connection without any has one more
   uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
   Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
+  Duration transfer_ns_max = 120 * kSecond;       // libfabric: of one access to a peer's memory
 };
 
 /// For tests and metrics.
 struct StreamServerCounts {
   uint64_t connections = 0, refused = 0, calls = 0, malformed = 0, busy = 0;
 };
+
+/// How clients may reach what listen() has taken; a Unix socket is for those who know the home. The
+/// door of a network of libfabric takes calls of streams, too.
+std::vector<Address> ways_in(const Address& taken);
 
 class StreamServer {
  public:
@@ -61,7 +69,8 @@ class StreamServer {
   /// Who serves the system's own (borrowed). Without it they are refused.
   void set_admin(Service& admin) { admin_ = &admin; }
   /// Accepts there from now on. @returns the address with the real port
-  /// @error busy  the address is in use   @error others as Listener::open()
+  /// @error busy  the address is in use   @error not_supported  libfabric, or its provider, is
+  /// missing or cannot do it   @error others as Listener::open()
   Result<Address> listen(const Address& at);
   /// Sessions with a connection for calls.
   size_t clients() const { return sessions_.size(); }
@@ -75,8 +84,14 @@ class StreamServer {
 
  private:
   struct Connection;
+  class DoorCalls;
   using ConnectionPtr = std::shared_ptr<Connection>;
-  Task<void> accept_all(Listener& listener);
+  struct Entrance {
+    std::unique_ptr<Listener> listener;
+    std::unique_ptr<OfiPort> port;  // of libfabric, behind it
+  };
+  Result<Address> listen_ofi(const Address& at);
+  Task<void> accept_all(Listener& listener, OfiPort* port);
   Task<void> serve(ConnectionPtr connection);
   Task<void> serve_calls(Connection& c);
   Task<bool> greet(Connection& c);
@@ -84,6 +99,9 @@ class StreamServer {
   Task<void> admit(Connection& c, uint64_t bytes);
   bool has_too_much_to_do(const Connection& c) const;
   Task<bool> turn_away(Connection& c, FrameHead head);
+  uint32_t retry_ms();
+  Task<Message> serve_message(Connection& c, Buffer message, size_t head_bytes);
+  Task<void> serve_door(Connection& c, FrameHead head);
   Task<void> answer(ConnectionPtr connection, uint64_t id, Buffer message);
   void release(Connection& c, uint64_t bytes);
   void enter_session(Connection& c, uint64_t session);
@@ -100,7 +118,7 @@ class StreamServer {
   Hooks hooks_;
   StreamServerCounts counts_;
   Gate gate_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<Entrance> entrances_;
   std::vector<ConnectionPtr> connections_;
   std::map<uint64_t, size_t> sessions_;  // with their number of connections
   std::map<uint64_t, size_t> admins_;    // the same, of the system's own

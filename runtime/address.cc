@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kUnix = "unix:";
 constexpr std::string_view kTcp = "tcp:";
+constexpr std::string_view kOfi = "ofi+";
+constexpr std::string_view kOfiHost = "://";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -90,6 +92,38 @@ Result<Address> parse_tcp(std::string_view text) {
   return Address{.kind = Address::Kind::tcp, .host = std::move(host), .port = port};
 }
 
+Result<Address> parse_shm(std::string_view name) {
+  const auto fits = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+  };
+  if (name.empty() || name.size() > kShmNameBytesMax || !std::ranges::all_of(name, fits)) {
+    return fail(Errc::invalid,
+                "address: a name in shared memory has 1 to 32 letters, digits, - or _: "
+                "ofi+shm://NAME");
+  }
+  return Address{.kind = Address::Kind::ofi,
+                 .host = std::string(name),
+                 .port = 0,
+                 .provider = std::string(kShmProvider)};
+}
+
+Result<Address> parse_ofi(std::string_view text) {
+  const size_t end = text.find(kOfiHost);
+  const std::string_view provider = text.substr(0, end);
+  if (end == std::string_view::npos ||
+      std::ranges::find(kOfiProviders, provider) == std::end(kOfiProviders)) {
+    return fail(Errc::invalid,
+                "address: write ofi+PROVIDER://HOST:PORT, with a provider of tcp;ofi_rxm, "
+                "verbs;ofi_rxm, cxi, efa, or ofi+shm://NAME");
+  }
+  const std::string_view rest = text.substr(end + kOfiHost.size());
+  if (provider == kShmProvider) return parse_shm(rest);
+  TRY(address, parse_tcp(rest));
+  address.kind = Address::Kind::ofi;
+  address.provider = provider;
+  return address;
+}
+
 Error look_up_error(int code) {
   switch (code) {
     case EAI_NONAME:
@@ -109,20 +143,26 @@ Error look_up_error(int code) {
 Result<Address> parse_address(std::string_view text) {
   if (text.starts_with(kUnix)) return parse_unix(text.substr(kUnix.size()));
   if (text.starts_with(kTcp)) return parse_tcp(text.substr(kTcp.size()));
-  return fail(Errc::invalid, "address: write unix:/PATH or tcp:HOST:PORT");
+  if (text.starts_with(kOfi)) return parse_ofi(text.substr(kOfi.size()));
+  return fail(Errc::invalid,
+              "address: write unix:/PATH, tcp:HOST:PORT or ofi+PROVIDER://HOST:PORT");
 }
 
 std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_path) return std::string(kUnix) + address.host;
   const bool brackets = address.host.find(':') != std::string::npos;
   std::string text(kTcp);
+  if (address.kind == Address::Kind::ofi) {
+    text = std::string(kOfi) + address.provider + std::string(kOfiHost);
+    if (address.provider == kShmProvider) return text + address.host;
+  }
   text += brackets ? "[" + address.host + "]" : address.host;
   return text + ":" + std::to_string(address.port);
 }
 
 bool is_numeric(const Address& address) {
-  return address.kind == Address::Kind::unix_path || is_ip(AF_INET, address.host) ||
-         is_ip(AF_INET6, address.host);
+  return address.kind == Address::Kind::unix_path || address.provider == kShmProvider ||
+         is_ip(AF_INET, address.host) || is_ip(AF_INET6, address.host);
 }
 
 Result<std::vector<Address>> resolve_blocking(const Address& address) {
@@ -143,7 +183,9 @@ Result<std::vector<Address>> resolve_blocking(const Address& address) {
       bits = &reinterpret_cast<const sockaddr_in6*>(at->ai_addr)->sin6_addr;
     }
     if (bits == nullptr || inet_ntop(at->ai_family, bits, text, sizeof text) == nullptr) continue;
-    found.push_back({.kind = Address::Kind::tcp, .host = text, .port = address.port});
+    Address numeric = address;
+    numeric.host = text;
+    found.push_back(std::move(numeric));
   }
   if (found.empty()) return fail(look_up_error(EAI_NONAME));
   return found;

@@ -22,7 +22,8 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   testing::FuzzSeeds seeds;
   for (const char* text :
        {"unix:/run/cairn/agent.sock", "unix:@abstract", "tcp:127.0.0.1:7077", "tcp:[::1]:0",
-        "tcp:[::ffff:1.2.3.4]:65535", "tcp:host-3.example:80", "tcp:1.2.3:4", "tcp:::1:2"}) {
+        "tcp:[::ffff:1.2.3.4]:65535", "ofi+tcp;ofi_rxm://1.2.3.4:5", "ofi+shm://name",
+        "tcp:host-3.example:80", "tcp:1.2.3:4", "tcp:::1:2"}) {
     seeds.push_back(testing::seed_of(std::string_view(text)));
   }
   return seeds;

@@ -6,7 +6,7 @@ namespace cairn {
 namespace {
 
 TEST(Address, What_people_write_is_read_and_printed_back) {
-  // Goal: both kinds, every form of a host. Method: parse, look, print.
+  // Goal: all kinds, every form of a host. Method: parse, look, print.
   const auto path = parse_address("unix:/run/cairn/a b.sock");
   ASSERT_TRUE(path.has_value());
   EXPECT_EQ(path->kind, Address::Kind::unix_path);
@@ -18,12 +18,21 @@ TEST(Address, What_people_write_is_read_and_printed_back) {
   EXPECT_EQ(six->port, 65535);
   EXPECT_TRUE(is_numeric(*six));
   for (const char* text : {"unix:/x", "tcp:127.0.0.1:0", "tcp:[::]:1", "tcp:host:80",
-                           "tcp:a-1.b_2.example:7077", "tcp:[::ffff:1.2.3.4]:9"}) {
+                           "tcp:a-1.b_2.example:7077", "tcp:[::ffff:1.2.3.4]:9",
+                           "ofi+tcp;ofi_rxm://127.0.0.1:0", "ofi+verbs;ofi_rxm://[fe80::1]:31416",
+                           "ofi+cxi://host:1", "ofi+efa://10.0.0.1:2", "ofi+shm://Engine-0_a"}) {
     const auto address = parse_address(text);
     ASSERT_TRUE(address.has_value()) << text;
     EXPECT_EQ(to_string(*address), text);
   }
   EXPECT_FALSE(is_numeric(*parse_address("tcp:host:80")));
+  EXPECT_FALSE(is_numeric(*parse_address("ofi+cxi://host:80")));
+  EXPECT_TRUE(is_numeric(*parse_address("ofi+shm://host")));
+  const auto ofi = parse_address("ofi+tcp;ofi_rxm://10.0.0.7:7077");
+  EXPECT_EQ(ofi->kind, Address::Kind::ofi);
+  EXPECT_EQ(ofi->provider, "tcp;ofi_rxm");
+  EXPECT_EQ(ofi->host, "10.0.0.7");
+  EXPECT_EQ(ofi->port, 7077);
 }
 
 TEST(Address, What_is_no_address_is_refused) {
@@ -60,6 +69,15 @@ TEST(Address, What_is_no_address_is_refused) {
                                       "tcp:[host]:80"sv,
                                       "tcp:[1.2.3.4]:80"sv,
                                       "tcp:[fe80::1%eth0]:80"sv,
+                                      "ofi+tcp;ofi_rxm:127.0.0.1:1"sv,
+                                      "ofi+tcp://127.0.0.1:1"sv,
+                                      "ofi+://127.0.0.1:1"sv,
+                                      "ofi+sockets://127.0.0.1:1"sv,
+                                      "ofi+cxi://127.0.0.1"sv,
+                                      "ofi+shm://"sv,
+                                      "ofi+shm://a/b"sv,
+                                      "ofi+shm://a:1"sv,
+                                      "ofi+shm://abcdefghijklmnopqrstuvwxyz1234567"sv,
                                       "tcp:[:80"sv,
                                       "tcp:ho st:80"sv,
                                       "tcp:-host:80"sv,
@@ -76,7 +94,8 @@ TEST(Address, What_is_no_address_is_refused) {
 
 TEST(Address, A_numeric_address_resolves_to_itself_and_a_name_to_numbers) {
   // Goal: the look-up. Method: localhost, which every machine knows; no name server is asked.
-  for (const char* text : {"unix:/x", "tcp:127.0.0.1:80", "tcp:[::1]:80"}) {
+  for (const char* text :
+       {"unix:/x", "tcp:127.0.0.1:80", "tcp:[::1]:80", "ofi+cxi://127.0.0.1:80", "ofi+shm://x"}) {
     const auto found = resolve_blocking(*parse_address(text));
     ASSERT_TRUE(found.has_value());
     EXPECT_EQ(*found, std::vector<Address>{*parse_address(text)});

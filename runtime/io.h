@@ -25,6 +25,7 @@ struct IoRequest {
     send,
     accept,
     connect,
+    readable,
   };
   Op op = Op::read;
   int fd = -1;
@@ -32,7 +33,7 @@ struct IoRequest {
   std::byte* data = nullptr;
   uint32_t bytes = 0;
   uint64_t offset = 0;
-  /// Bytes transferred, a new descriptor (accept), 0 (connect), or -errno.
+  /// Bytes transferred, a new descriptor (accept), 0 (connect, readable), or -errno.
   int64_t result = 0;
   void (*done)(IoRequest&) = nullptr;
   void* owner = nullptr;
@@ -59,6 +60,9 @@ inline bool is_socket_op(IoRequest::Op op) { return op >= IoRequest::Op::recv; }
 /// queue is full is not such: it gives -EAGAIN or waits, so Unix sockets are connected by a plain
 /// call on a non-blocking descriptor.
 ///
+/// readable waits until any descriptor that can be polled has something to read, and takes nothing.
+/// It counts as a recv of that descriptor.
+///
 /// The destructor waits for what is under way: shut sockets down before.
 /// Home: the thread that drives the reactor, except where a member says "any thread".
 class IoBackend {
@@ -71,6 +75,8 @@ class IoBackend {
   virtual size_t reap() = 0;
   /// Starts everything submitted so far.
   virtual void kick() = 0;
+  /// Ends a readable that may be waiting, with -ECANCELED, at the next reap(). Home thread.
+  virtual void cancel(IoRequest& request) = 0;
   /// Requests taken and not yet given back by reap().
   virtual size_t in_flight() const = 0;
   /// Blocks until a request finished, wake() was called, or `max` passed (kNever: no limit). May

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -121,6 +122,48 @@ TEST_P(IoSocket, A_transfer_ends_with_what_goes_now) {
   ASSERT_TRUE(finish(out));
   EXPECT_GT(out.request.result, 0);
   EXPECT_LT(out.request.result, static_cast<int64_t>(much.size()));
+  EXPECT_EQ(io->in_flight(), 0u);
+}
+
+TEST_P(IoSocket, A_descriptor_that_stands_for_others_tells_of_each_of_their_news) {
+  // Goal: readable, also on an epoll, which is edge-triggered for whoever waits on it; and its end.
+  // Method: an epoll of a pipe; news before and after the wait begins, twice; cancel.
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  keep(ends[0]);
+  keep(ends[1]);
+  const int group = keep(epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(epoll_ctl(group, EPOLL_CTL_ADD, ends[0], &event), 0);
+  char c = 'x';
+  for (int i = 0; i < 3; ++i) {
+    Job job(Op::readable, group);
+    if (i == 1) {
+      ASSERT_EQ(write(ends[1], &c, 1), 1);
+    }
+    io->submit(job.request);
+    io->kick();
+    io->reap();
+    if (i != 1) {
+      EXPECT_FALSE(job.ended);
+      ASSERT_EQ(write(ends[1], &c, 1), 1);
+    }
+    for (int waits = 0; waits < 100 && !job.ended; ++waits) {
+      if (io->reap() == 0) io->wait(kSecond);
+    }
+    EXPECT_TRUE(job.ended);
+    EXPECT_EQ(job.request.result, 0);
+    ASSERT_EQ(read(ends[0], &c, 1), 1);
+  }
+  Job waiting(Op::readable, group);
+  io->submit(waiting.request);
+  io->reap();
+  EXPECT_FALSE(waiting.ended);
+  io->cancel(waiting.request);
+  io->reap();
+  EXPECT_TRUE(waiting.ended);
+  EXPECT_EQ(waiting.request.result, -ECANCELED);
   EXPECT_EQ(io->in_flight(), 0u);
 }
 

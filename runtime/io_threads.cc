@@ -47,6 +47,7 @@ int64_t attempt(const IoRequest& r) {
     case Op::send:
     case Op::accept:
     case Op::connect:
+    case Op::readable:
       CHECK(!"sockets are not for the threads");
   }
   return rc < 0 ? -errno : rc;
@@ -84,6 +85,14 @@ class ThreadBackend final : public IoBackend {
       state_->queue.push_back(&request);
     }
     state_->work.notify_one();
+  }
+
+  void cancel(IoRequest& request) override {
+    CHECK(request.op == IoRequest::Op::readable);
+    if (request.fd < 0 || !sockets_.unpark(request)) return;
+    request.result = -ECANCELED;
+    std::lock_guard lock(state_->mutex);
+    state_->add_done(request);
   }
 
   void kick() override {}

@@ -112,6 +112,14 @@ class UringBackend final : public IoBackend {
     backlog_.store(head_ != nullptr || staged_ != 0, std::memory_order_relaxed);
   }
 
+  void cancel(IoRequest& request) override {
+    CHECK(request.op == IoRequest::Op::readable);
+    if (request.fd < 0 || !sockets_.unpark(request)) return;
+    request.result = -ECANCELED;
+    ended_.push_back(&request);
+    any_ended_.store(true, std::memory_order_relaxed);
+  }
+
   size_t in_flight() const override { return in_flight_; }
 
   size_t reap() override {
@@ -282,6 +290,7 @@ class UringBackend final : public IoBackend {
       case Op::send:
       case Op::accept:
       case Op::connect:
+      case Op::readable:
         CHECK(!"sockets are not for the ring");
     }
   }

@@ -158,6 +158,9 @@ Result<SocketName> tcp_name(const Address& address) {
 }
 
 Result<SocketName> name_of(const Address& address) {
+  if (address.kind == Address::Kind::ofi) {
+    return fail(Errc::invalid, "socket: an address of libfabric is none of a socket");
+  }
   return address.kind == Address::Kind::tcp ? tcp_name(address) : unix_name(address.host);
 }
 

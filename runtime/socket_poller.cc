@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,7 +20,9 @@ constexpr int kEventsMax = 64;  // in one system call
 // An accept or a connect that must wait; no errno of theirs that ends one.
 constexpr int64_t kMustWait = INT64_MIN;
 
-bool is_in(const IoRequest& r) { return r.op == Op::recv || r.op == Op::accept; }
+bool is_in(const IoRequest& r) {
+  return r.op == Op::recv || r.op == Op::accept || r.op == Op::readable;
+}
 // Needs O_NONBLOCK: there is no flag for the one call.
 bool needs_nonblocking(const IoRequest& r) { return r.op == Op::accept || r.op == Op::connect; }
 
@@ -51,6 +54,13 @@ int64_t attempt_once(IoRequest& r) {
       if (r.moved == 0) return begin_connect(r);
       const int64_t outcome = connect_outcome(r.fd);
       return outcome == -EAGAIN ? kMustWait : outcome;
+    }
+    case Op::readable: {
+      pollfd look{r.fd, POLLIN, 0};
+      rc = poll(&look, 1, 0);
+      if (rc == 0) return kMustWait;
+      if (rc > 0) return 0;
+      break;
     }
     default:
       CHECK(!"not an operation of sockets");
@@ -123,7 +133,10 @@ int SocketPoller::park(Socket& socket, IoRequest& request) {
   // Errors and hang-ups are reported in any case. News that came since the attempt are reported
   // when the interest is new; else they wait in the epoll already.
   const uint32_t wanted = is_in(request) ? EPOLLIN | EPOLLRDHUP : EPOLLOUT;
-  const int rc = set_interest(socket, request.fd, socket.interest | wanted | EPOLLET);
+  const uint32_t interest = socket.interest | wanted | EPOLLET;
+  // A descriptor that stands for others tells of an edge only to who asks after it: ask each time.
+  const int rc = request.op == Op::readable ? tell_epoll(socket, request.fd, interest)
+                                            : set_interest(socket, request.fd, interest);
   if (rc != 0) return rc;
   place = &request;
   ++parked_;
@@ -131,7 +144,10 @@ int SocketPoller::park(Socket& socket, IoRequest& request) {
 }
 
 int SocketPoller::set_interest(Socket& socket, int fd, uint32_t interest) {
-  if (interest == socket.interest) return 0;
+  return interest == socket.interest ? 0 : tell_epoll(socket, fd, interest);
+}
+
+int SocketPoller::tell_epoll(Socket& socket, int fd, uint32_t interest) {
   if (epoll_fd_ < 0) return -EMFILE;
   epoll_event event{};
   event.events = interest;
@@ -172,6 +188,14 @@ void SocketPoller::retry(Socket& socket, IoRequest*& parked, std::vector<IoReque
   ended.push_back(parked);
   parked = nullptr;
   --parked_;
+}
+
+bool SocketPoller::unpark(IoRequest& request) {
+  Socket& socket = socket_of(request.fd);
+  if (socket.in != &request) return false;
+  socket.in = nullptr;
+  --parked_;
+  return true;
 }
 
 void SocketPoller::forget(int fd) {

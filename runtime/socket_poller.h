@@ -24,6 +24,8 @@ class SocketPoller {
   void poll(std::vector<IoRequest*>& ended);
   /// There may be something for poll(); it costs a system call.
   bool wants_poll() const { return parked_ != 0 || events_.load(std::memory_order_relaxed); }
+  /// Takes a parked readable back. False: it is not parked.
+  bool unpark(IoRequest& request);
   /// The socket will be closed; nothing is parked on it.
   void forget(int fd);
 
@@ -35,7 +37,7 @@ class SocketPoller {
 
  private:
   struct Socket {
-    IoRequest* in = nullptr;   // a parked recv or accept
+    IoRequest* in = nullptr;   // a parked recv, accept or readable
     IoRequest* out = nullptr;  // a parked send or connect
     uint32_t interest = 0;     // what epoll reports; 0: it does not know the socket
     bool nonblocking = false;
@@ -51,6 +53,7 @@ class SocketPoller {
   /// Returns 0 or -errno.
   int park(Socket& socket, IoRequest& request);
   int set_interest(Socket& socket, int fd, uint32_t interest);
+  int tell_epoll(Socket& socket, int fd, uint32_t interest);
   void take_event(int fd, uint32_t event, std::vector<IoRequest*>& ended);
   void retry(Socket& socket, IoRequest*& parked, std::vector<IoRequest*>& ended);
 

@@ -315,8 +315,8 @@ TEST_F(TransactionTest, AReadAtAFutureEpochOfAnotherShard_IsHeldUpAgainstACrash)
 
 TEST_F(TransactionTest, TheEpochOfOneThatOnlyReads_IsHeldUpAgainstACrash) {
   // Goal: store.md rule 23: what comes after a crash does not come before what was read, whatever
-  // the clock says. Method: epochs that run ahead of the clock, by what others said; the transaction
-  // draws one above all that is in the log.
+  // the clock says. Method: epochs that run ahead of the clock, by what others said; the
+  // transaction draws one above all that is in the log.
   put("d", "a", "v");
   for (int i = 1; i < 4; ++i) {
     model::Epoch epoch = *run(rig_.shard->max_epoch(object_)) + (uint64_t{1'400'000'000} << 4);

@@ -178,7 +178,8 @@ void add_server_commands(Tool& tool) {
                              "targets of each engine, in the same way");
   up_command.app->add_option("--listen", up_arguments->listen,
                              "tcp:HOST:PORT for clients of other machines, which need the home's "
-                             "token; may be given several times");
+                             "token, or ofi+PROVIDER://HOST:PORT, by libfabric; may be given "
+                             "several times");
   up_command.run = [up_arguments] { return up(*up_arguments); };
   tool.command("", "down", {}, "Stops the server of the home; what is under way ends first").run =
       down;

@@ -7,6 +7,8 @@
 #include "base/report.h"
 #include "client/system.h"
 #include "cmd/embed/admin_link.h"
+#include "fabric/ofi_client.h"
+#include "fabric/stream_client.h"
 #include "runtime/io.h"
 #include "wire/control.h"
 
@@ -63,12 +65,9 @@ ClientGraph::ClientGraph()
     : reactor_(
           std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend())) {}
 
-Result<void> ClientGraph::start(fabric::StreamTransport::Connector connector,
-                                const fabric::Token& token) {
+Result<void> ClientGraph::start(const MakeTransport& make) {
   const uint64_t session = fresh_session();
-  transport_ = std::make_unique<fabric::StreamTransport>(
-      *reactor_, fabric::StreamClientOptions{.session = session, .token = token},
-      std::move(connector));
+  transport_ = make(*reactor_, session);
   client::RpcOptions options = client::served_rpc_options();
   options.session = session;
   options.reconnect_grace_ns = reconnect_grace(options.reconnect_grace_ns);
@@ -81,12 +80,13 @@ Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, 
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
   graph->door_ = std::make_unique<HomeDoor>(*graph->reactor_, home, start);
   HomeDoor& door = *graph->door_;
-  Reactor& reactor = *graph->reactor_;
-  TRY(started, graph->start(
-                   [&door, &reactor](fabric::Endpoint to) {
-                     return to.rank == 0 ? door.enter() : enter_engine(reactor, door, to.rank);
-                   },
-                   {}));
+  TRY(started, graph->start([&door](Reactor& reactor, uint64_t session) {
+    return std::make_unique<fabric::StreamTransport>(
+        reactor, fabric::StreamClientOptions{.session = session},
+        [&door, &reactor](fabric::Endpoint to) {
+          return to.rank == 0 ? door.enter() : enter_engine(reactor, door, to.rank);
+        });
+  }));
   return graph;
 }
 
@@ -106,23 +106,59 @@ Task<Result<Socket>> connect_to_any(Reactor& reactor, std::vector<Address> addre
   co_return socket;
 }
 
+Task<Result<fabric::OfiDoor>> connect_to_any_door(Reactor& reactor,
+                                                  std::vector<Address> addresses) {
+  Result<fabric::OfiDoor> door =
+      fail(Errc::unreachable, "home: the engine listens at no address of this provider");
+  for (const Address& address : addresses) {
+    door = co_await fabric::connect_door(reactor, address, kConnectPatience);
+    if (door) break;
+  }
+  if (!door && door.error().code() == Errc::timed_out) {
+    co_return fail(Errc::unreachable, "home: its server does not answer");
+  }
+  co_return door;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<ClientGraph>> ClientGraph::open_at(std::vector<Address> addresses,
                                                           const fabric::Token& token) {
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
-  ClientGraph& self = *graph;
-  TRY(started, graph->start(
-                   [&self, list = std::move(addresses)](fabric::Endpoint to) {
-                     return to.rank == 0 ? connect_to_any(*self.reactor_, list)
-                                         : self.connect_to_engine(to.rank, list);
-                   },
-                   token));
+  const bool ofi = !addresses.empty() && addresses.front().kind == Address::Kind::ofi;
+  TRY(started, graph->start(ofi ? graph->by_libfabric(std::move(addresses), token)
+                                : graph->by_sockets(std::move(addresses), token)));
   return graph;
 }
 
-/// Where an engine is may have changed since the last time: the service is asked each time.
-Task<Result<Socket>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers) {
+ClientGraph::MakeTransport ClientGraph::by_sockets(std::vector<Address> servers,
+                                                   const fabric::Token& token) {
+  return [this, servers = std::move(servers), token](Reactor& reactor, uint64_t session) {
+    return std::make_unique<fabric::StreamTransport>(
+        reactor, fabric::StreamClientOptions{.session = session, .token = token},
+        [this, servers](fabric::Endpoint to) {
+          return to.rank == 0 ? connect_to_any(*reactor_, servers)
+                              : connect_to_engine(to.rank, servers);
+        });
+  };
+}
+
+ClientGraph::MakeTransport ClientGraph::by_libfabric(std::vector<Address> servers,
+                                                     const fabric::Token& token) {
+  return [this, servers = std::move(servers), token](Reactor& reactor, uint64_t session) {
+    return std::make_unique<fabric::OfiTransport>(
+        reactor, fabric::OfiClientOptions{.session = session, .token = token},
+        [this, servers](fabric::Endpoint to) {
+          return to.rank == 0 ? connect_to_any_door(*reactor_, servers)
+                              : connect_to_door(to.rank, servers);
+        });
+  };
+}
+
+/// Where an engine is may have changed since the last time: the service is asked each time. Only
+/// what is of the servers' own kind.
+Task<Result<std::vector<Address>>> ClientGraph::addresses_of(uint32_t rank,
+                                                             std::vector<Address> servers) {
   wire::ControlRequest request;
   request.op = wire::Op::system_query;
   CO_TRY(bytes, co_await rpc_->control(kEngine, wire::proto_encode(request)));
@@ -132,16 +168,30 @@ Task<Result<Socket>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<A
     if (engine.rank != rank || engine.state == wire::EngineState::away) continue;
     for (const std::string& text : engine.addresses) {
       const auto address = parse_address(text);
-      if (!address || address->kind != Address::Kind::tcp) continue;
-      for (const Address& server : servers) addresses.push_back(reachable(*address, server));
+      if (!address) continue;
+      for (const Address& server : servers) {
+        if (address->kind != server.kind || address->provider != server.provider) continue;
+        addresses.push_back(reachable(*address, server));
+      }
     }
   }
+  co_return addresses;
+}
+
+Task<Result<Socket>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers) {
+  CO_TRY(addresses, co_await addresses_of(rank, std::move(servers)));
   co_return co_await connect_to_any(*reactor_, std::move(addresses));
+}
+
+Task<Result<fabric::OfiDoor>> ClientGraph::connect_to_door(uint32_t rank,
+                                                           std::vector<Address> servers) {
+  CO_TRY(addresses, co_await addresses_of(rank, std::move(servers)));
+  co_return co_await connect_to_any_door(*reactor_, std::move(addresses));
 }
 
 Task<Result<void>> ClientGraph::meet() {
   for (int i = 0;; ++i) {
-    const auto reply = co_await transport_->meet(kEngine);
+    const auto reply = co_await transport_->reach(kEngine);
     if (reply) co_return Result<void>{};
     const Errc code = reply.error().code();
     const bool leaving = code == Errc::unreachable || code == Errc::shutdown;

@@ -3,6 +3,7 @@
 // they need each other.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,8 +11,13 @@
 #include "client/home.h"
 #include "client/rpc.h"
 #include "cmd/embed/home_door.h"
-#include "fabric/stream_client.h"
+#include "fabric/hello.h"
+#include "fabric/transport.h"
 #include "runtime/context.h"
+
+namespace cairn::fabric {
+struct OfiDoor;
+}
 
 namespace cairn::embed {
 
@@ -19,8 +25,9 @@ class ClientGraph {
  public:
   /// Connects, and starts the server if `start` and there is none. @error as HomeDoor::enter()
   static Result<std::shared_ptr<ClientGraph>> open(const std::string& home, bool start);
-  /// Connects over TCP, to the first of the addresses that answers. @error unreachable, no_perm,
-  /// timed_out
+  /// Connects over TCP, or by libfabric if the addresses are of that kind, to the first that
+  /// answers. @error unreachable, no_perm, timed_out; not_supported: libfabric or its provider is
+  /// missing, here or there
   static Result<std::shared_ptr<ClientGraph>> open_at(std::vector<Address> addresses,
                                                       const fabric::Token& token);
   ~ClientGraph();
@@ -32,13 +39,20 @@ class ClientGraph {
 
  private:
   ClientGraph();
-  Result<void> start(fabric::StreamTransport::Connector connector, const fabric::Token& token);
+  using MakeTransport =
+      std::function<std::unique_ptr<fabric::ConnectingTransport>(Reactor& reactor,
+                                                                 uint64_t session)>;
+  Result<void> start(const MakeTransport& make);
+  MakeTransport by_sockets(std::vector<Address> servers, const fabric::Token& token);
+  MakeTransport by_libfabric(std::vector<Address> servers, const fabric::Token& token);
   Task<Result<void>> meet();
+  Task<Result<std::vector<Address>>> addresses_of(uint32_t rank, std::vector<Address> servers);
   Task<Result<Socket>> connect_to_engine(uint32_t rank, std::vector<Address> servers);
+  Task<Result<fabric::OfiDoor>> connect_to_door(uint32_t rank, std::vector<Address> servers);
 
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<HomeDoor> door_;
-  std::unique_ptr<fabric::StreamTransport> transport_;
+  std::unique_ptr<fabric::ConnectingTransport> transport_;
   std::unique_ptr<client::Rpc> rpc_;
   std::unique_ptr<Context> context_;
 };

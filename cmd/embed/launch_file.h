@@ -4,7 +4,7 @@
 //   cairn launch 1
 //   restart no | restart SECONDS   engines that died: never, or so long after their last start
 //   engine RANK                    the lines below are about this one
-//   listen tcp:HOST:PORT
+//   listen tcp:HOST:PORT           or ofi+PROVIDER://HOST:PORT
 //   log PATH
 //   level LEVEL                    CAIRN_LOG of the engine
 //   cores FIRST-LAST
@@ -27,7 +27,7 @@ namespace cairn::embed {
 inline constexpr size_t kLaunchFileBytesMax = 256 * 1024;
 
 struct EngineLaunch {
-  std::vector<std::string> listen;  // tcp:HOST:PORT
+  std::vector<std::string> listen;  // as --listen
   std::string log;                  // empty: server.log of the engine's directory
   std::string level;                // empty: as the server's
   std::string cores;                // "FIRST-LAST"; empty: all

@@ -52,13 +52,17 @@ std::string from_environment(const char* name) {
   return text != nullptr ? text : "";
 }
 
-/// CAIRN_SERVER=tcp:HOST:PORT; the token is in the file CAIRN_TOKEN, else in CAIRN_HOME/token.
+/// CAIRN_SERVER=tcp:HOST:PORT or an address of libfabric; the token is in the file CAIRN_TOKEN,
+/// else in CAIRN_HOME/token.
 Result<std::unique_ptr<System>> connect_server(const std::string& server,
                                                const std::string& home) {
   const auto address = parse_address(server);
-  if (!address || address->kind != Address::Kind::tcp || address->port == 0) {
-    report(Severity::error, "CAIRN_SERVER: '" + server + "': " +
-                                (address ? "give tcp:HOST:PORT" : address.error().what()));
+  const bool no_port = address && address->port == 0 && address->provider != kShmProvider;
+  if (!address || address->kind == Address::Kind::unix_path || no_port) {
+    report(Severity::error,
+           "CAIRN_SERVER: '" + server + "': " +
+               (address ? "give tcp:HOST:PORT or ofi+PROVIDER://HOST:PORT, with a port"
+                        : address.error().what()));
     return fail(Errc::invalid, "home: CAIRN_SERVER is malformed");
   }
   std::string file = from_environment("CAIRN_TOKEN");
@@ -81,8 +85,10 @@ Result<std::unique_ptr<System>> connect_server(const std::string& server,
   auto graph = embed::ClientGraph::open_at(std::move(*addresses), token);
   if (!graph) {
     const bool stranger = graph.error().code() == Errc::no_perm;
+    const bool unable = graph.error().code() == Errc::not_supported;
     report(Severity::error, server + ": cannot connect: " + graph.error().what() +
-                                (stranger ? "; its home has another token than " + file +
+                                (unable     ? std::string()
+                                 : stranger ? "; its home has another token than " + file +
                                                 ", or that is not there: copy it, or name it with "
                                                 "CAIRN_TOKEN"
                                           : "; is it up (cairn up --listen " + server + ")?"));

@@ -101,7 +101,7 @@ Result<void> HomeServer::listen() {
       report(Severity::error, to_string(at) + ": cannot listen there: " + taken.error().what());
       return fail(taken.error());
     }
-    if (taken->kind == Address::Kind::tcp) told.push_back(to_string(*taken));
+    for (const Address& way : fabric::ways_in(*taken)) told.push_back(to_string(way));
     report(Severity::info, "serving " + graph_->path() + " at " + to_string(*taken));
   }
   graph_->shards().set_addresses(std::move(told));
@@ -117,6 +117,7 @@ LauncherOptions HomeServer::launcher_options(uint32_t rank) const {
   if (options_.launch_path.empty()) {
     for (Address at : options_.listen) {
       at.port = 0;
+      if (at.provider == kShmProvider) at.host += "-" + std::to_string(rank);
       out.words.insert(out.words.end(), {"--listen", to_string(at)});
     }
     return out;

@@ -154,9 +154,10 @@ bool stay_on_cores(const std::string& text) {
 bool parse_listen(const std::vector<std::string>& texts, std::vector<Address>& into) {
   for (const std::string& text : texts) {
     const auto address = parse_address(text);
-    if (!address || address->kind != Address::Kind::tcp || !is_numeric(*address)) {
+    if (!address || address->kind == Address::Kind::unix_path || !is_numeric(*address)) {
       report(Severity::error, "--listen " + text + ": " +
-                                  (address ? "give tcp:HOST:PORT with a numeric host"
+                                  (address ? "give tcp:HOST:PORT with a numeric host, or "
+                                             "ofi+PROVIDER://HOST:PORT"
                                            : address.error().what()));
       return false;
     }
@@ -183,7 +184,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> listen;
   app.add_option("--listen", listen,
                  "tcp:HOST:PORT for clients of other machines (numeric host), beside HOME/socket; "
-                 "they need the file HOME/token");
+                 "they need the file HOME/token; or ofi+PROVIDER://HOST:PORT, by libfabric");
   app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_LINGER");

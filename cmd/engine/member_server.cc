@@ -107,7 +107,7 @@ Result<void> MemberServer::listen() {
       report(Severity::error, to_string(at) + ": cannot listen there: " + taken.error().what());
       return fail(taken.error());
     }
-    if (taken->kind == Address::Kind::tcp) told.push_back(to_string(*taken));
+    for (const Address& way : fabric::ways_in(*taken)) told.push_back(to_string(way));
     report(Severity::info, "engine " + std::to_string(options_.rank) + " of " + options_.home +
                                " at " + to_string(*taken));
   }

@@ -17,14 +17,21 @@ using Reader = tool::YamlReader;
 constexpr uint64_t kGB = 1'000'000'000;
 constexpr uint32_t kTargetsMax = 64;
 
+/// Two are TCP of our own, the others libfabric's.
+constexpr std::string_view kProviders[] = {
+    "ofi+tcp", "ofi+sockets", "ofi+tcp;ofi_rxm", "ofi+shm", "ofi+verbs;ofi_rxm", "ofi+cxi",
+    "ofi+efa"};
+
 bool is_provider(std::string_view text) {
-  return text == "ofi+tcp" || text == "ofi+tcp;ofi_rxm" || text == "ofi+sockets";
+  return std::ranges::find(kProviders, text) != std::end(kProviders);
 }
 
 void read_provider(Reader& in, const YAML::Node& map, std::string_view path, std::string& into) {
   in.text(map, path, into);
   if (!into.empty() && !is_provider(into)) {
-    in.error(path, "'" + into + "' is not supported yet; give ofi+tcp");
+    in.error(path, "'" + into +
+                       "' is not supported; give ofi+tcp, ofi+tcp;ofi_rxm, ofi+shm, "
+                       "ofi+verbs;ofi_rxm, ofi+cxi or ofi+efa");
   }
 }
 
@@ -126,8 +133,7 @@ void read_engine(Reader& in, const YAML::Node& node, EngineConfig& engine) {
   if (in.number(node, "engines.first_core", number, 0, 65'535)) {
     engine.first_core = static_cast<uint32_t>(number);
   }
-  std::string provider;
-  read_provider(in, node, "engines.provider", provider);
+  read_provider(in, node, "engines.provider", engine.provider);
   in.text(node, "engines.log_file", engine.log_file);
   read_mask(in, node, "engines.log_mask", engine.log_mask);
   engine.env_vars = in.list(node, "engines.env_vars");

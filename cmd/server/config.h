@@ -37,6 +37,7 @@ struct EngineConfig {
   std::optional<uint32_t> first_core;  // targets run on this core and those that follow
   std::string log_file;                // empty: into the server's log
   std::string log_mask = "ERR";
+  std::string provider;               // of the file, where the engine has none
   std::vector<std::string> env_vars;  // NAME=value
   std::vector<TierConfig> tiers;
 };

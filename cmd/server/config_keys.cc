@@ -26,7 +26,9 @@ constexpr auto kRules = std::to_array<KeyRule>({
     {"transport_config.key", noted, "certificates are not supported yet"},
     {"fault_path", noted, "all engines of one host are one fault domain"},
     {"fault_cb", refused, "give fault_path; no program is run for it"},
-    {"provider", honoured, "ofi+tcp, with or without ;ofi_rxm; no other yet"},
+    {"provider", honoured,
+     "ofi+tcp: TCP of our own; by libfabric: ofi+tcp;ofi_rxm, ofi+shm, and untested "
+     "ofi+verbs;ofi_rxm, ofi+cxi, ofi+efa"},
     {"fabric_auth_key", noted, "TCP has no key"},
     {"crt_timeout", noted, "CAIRN_RECONNECT_GRACE of a client says how long it waits"},
     {"disable_srx", noted, "there are no receive queues to share"},

@@ -94,6 +94,9 @@ std::map<std::string, Check> honoured_checks() {
   };
   out["provider"] = [] {
     EXPECT_EQ(good(file_with("provider: ofi+tcp;ofi_rxm\n")).provider, "ofi+tcp;ofi_rxm");
+    for (const char* each : {"ofi+sockets", "ofi+shm", "ofi+verbs;ofi_rxm", "ofi+cxi", "ofi+efa"}) {
+      EXPECT_EQ(good(file_with(std::string("provider: ") + each + "\n")).provider, each);
+    }
     EXPECT_SAYS(bad(file_with("provider: ofi+verbs\n")), "ofi+tcp");
     EXPECT_SAYS(bad(file_with("provider: ''\n")), "say which");
   };
@@ -152,7 +155,7 @@ void add_engine_checks(std::map<std::string, Check>& out) {
     EXPECT_SAYS(bad("engines: [{targets: 1}]\n"), "give a port");
   };
   out["engines.provider"] = [] {
-    good(file_with("", "  provider: ofi+tcp\n"));
+    EXPECT_EQ(good(file_with("", "  provider: ofi+shm\n")).engines[0].provider, "ofi+shm");
     EXPECT_SAYS(bad(file_with("", "  provider: ucx+dc_x\n")), "engines.provider");
   };
   out["engines.log_mask"] = [] {

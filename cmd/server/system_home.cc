@@ -228,6 +228,16 @@ void forget_env(const EngineConfig& first, embed::EngineLaunch& launch) {
   }
 }
 
+/// Where an engine listens. In shared memory its port is its name, and TCP is for the others.
+std::vector<std::string> listen_of(const std::string& provider, const std::string& at,
+                                   uint16_t port) {
+  if (provider == "ofi+tcp" || provider == "ofi+sockets") return {"tcp:" + at};
+  if (provider == "ofi+shm") {
+    return {"tcp:" + at, "ofi+shm://engine-" + std::to_string(port)};
+  }
+  return {provider + "://" + at};
+}
+
 }  // namespace
 
 Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
@@ -238,7 +248,9 @@ Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
     const EngineConfig& engine = config.engines[rank];
     TRY(address, address_of(engine.fabric_iface));
     embed::EngineLaunch& launch = out.engines[rank];
-    launch.listen = {"tcp:" + address + ":" + std::to_string(engine.fabric_iface_port)};
+    launch.listen = listen_of(engine.provider.empty() ? config.provider : engine.provider,
+                              address + ":" + std::to_string(engine.fabric_iface_port),
+                              engine.fabric_iface_port);
     launch.log = engine.log_file.empty() ? config.control_log_file : engine.log_file;
     launch.level = log_level(engine.log_mask);
     launch.env = engine.env_vars;

@@ -2,12 +2,13 @@
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
   run.py --build DIR --make-pool PROGRAM [--targets N] [--engines N]
-         [--served [--kill SECONDS] | --tcp] [PROGRAM.c ...]
+         [--served [--kill SECONDS] | --tcp [--provider P]] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
 while they run, so many seconds after it began to serve, which they must not notice; of several
 engines one after the other.
---tcp: daos_server runs the engines, and the programs reach them over TCP.
+--tcp: daos_server runs the engines, and the programs reach them over TCP. --provider: by this one
+of libfabric instead.
 --targets: the homes have that many targets. --engines: that many engines, each of so many targets.
 """
 import argparse
@@ -89,7 +90,7 @@ def run_and_kill(command, env, seconds):
 class System:
     """Engines that daos_server runs, reached over TCP only."""
 
-    def __init__(self, folder, prefix, engines, targets, env):
+    def __init__(self, folder, prefix, engines, targets, env, provider):
         self.top = pathlib.Path(folder)
         self.top.mkdir()
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(1 + engines)]
@@ -97,7 +98,11 @@ class System:
         for each in sockets:
             each.close()
         self.server = f"tcp:127.0.0.1:{ports[0]}"
-        config = {"provider": "ofi+tcp", "transport_config": {"allow_insecure": True},
+        if provider == "ofi+shm":
+            self.server = f"ofi+shm://engine-{ports[1]}"
+        elif provider != "ofi+tcp":
+            self.server = f"{provider}://127.0.0.1:{ports[1]}"
+        config = {"provider": provider, "transport_config": {"allow_insecure": True},
                   "port": ports[0], "control_iface": "lo",
                   "control_metadata": {"path": str(self.top / "config")},
                   "engines": [{"targets": targets, "fabric_iface": "lo",
@@ -139,6 +144,8 @@ def main():
     parser.add_argument("--make-pool", required=True)
     parser.add_argument("--served", action="store_true")
     parser.add_argument("--tcp", action="store_true")
+    # A comma stands for the semicolon, at which CMake would cut.
+    parser.add_argument("--provider", default="ofi+tcp", type=lambda name: name.replace(",", ";"))
     parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("--targets", type=int, default=1)
     parser.add_argument("--engines", type=int, default=1)
@@ -165,7 +172,8 @@ def main():
                 env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")
             cairn = os.path.join(prefix, "bin", "cairn")
             if options.tcp:
-                system = System(env["CAIRN_HOME"], prefix, options.engines, options.targets, env)
+                system = System(env["CAIRN_HOME"], prefix, options.engines, options.targets, env,
+                                options.provider)
                 env = system.env
             elif options.targets != 1 or options.engines != 1:
                 subprocess.run([cairn, "init", "--targets", str(options.targets), "--engines",
