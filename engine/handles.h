@@ -79,14 +79,14 @@ class HandleTable {
   /// Closes all that `pick` wants and waits for those inside.
   template <class Pick>
   Task<void> remove_if(Pick pick) {
-    std::vector<size_t> closing;
+    std::vector<wire::HandleRef> closing;
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (slots_[i].inside == 0 && !slots_[i].open) continue;
       if (!pick(slots_[i].spec)) continue;
       close(slots_[i]);
-      closing.push_back(i);
+      closing.push_back({static_cast<uint32_t>(i), slots_[i].generation});
     }
-    for (const size_t i : closing) co_await wait_until_left(i, slots_[i].generation);
+    co_await wait_until_left(std::move(closing));
   }
   size_t count() const { return count_; }
 

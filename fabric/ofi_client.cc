@@ -13,6 +13,8 @@ namespace cairn::fabric {
 namespace {
 
 constexpr uint32_t kReceives = 64;
+constexpr int kLastLooks = 5;
+constexpr Duration kLastLook = kMillisecond;
 /// What an answer has beside the payload: heads and checksums.
 constexpr uint64_t kRoomBeside = 4096;
 constexpr uint64_t kRoomShare = 16;
@@ -26,34 +28,9 @@ uint64_t fresh_number(Reactor& reactor) {
 
 }  // namespace
 
-/// A call under way; on the frame of call().
-struct OfiTransport::Pending {
-  Call& call;
-  Instant deadline = kNever;
-  bool over = false;
-  Result<void> outcome = {};
-  std::coroutine_handle<> waiter = nullptr;
-
-  void end(Reactor& reactor, Result<void> how) {
-    if (std::exchange(over, true)) return;
-    outcome = how;
-    if (waiter) reactor.schedule(std::exchange(waiter, nullptr));
-  }
-  /// `co_await pending.wait()`: until end().
-  auto wait() {
-    struct Awaiter {
-      Pending& pending;
-      bool await_ready() const noexcept { return pending.over; }
-      void await_suspend(std::coroutine_handle<> h) { pending.waiter = h; }
-      void await_resume() const noexcept {}
-    };
-    return Awaiter{*this};
-  }
-};
-
 /// What the engine was told of and has not answered. It stays when its caller has gone.
 struct OfiTransport::Flight {
-  Pending* pending = nullptr;   // null: its time was over
+  PendingCall* pending = nullptr;   // null: its time was over
   std::shared_ptr<Bytes> body;  // head and body of a far call
   OfiEndpoint::Region body_region;
   std::shared_ptr<std::byte[]> room;
@@ -99,7 +76,11 @@ struct OfiTransport::Peer {
 };
 
 OfiTransport::OfiTransport(Reactor& reactor, OfiClientOptions options, Connector connector)
-    : reactor_(reactor), options_(options), connector_(std::move(connector)), gate_(reactor) {}
+    : reactor_(reactor),
+      options_(options),
+      connector_(std::move(connector)),
+      gate_(reactor),
+      deadlines_(reactor, [this](Instant now) { return expire(now); }) {}
 
 OfiTransport::~OfiTransport() = default;
 
@@ -241,10 +222,18 @@ Task<void> OfiTransport::watch_hello(std::weak_ptr<Connection> connection) {
 /// The door says nothing but that there is news, until it ends.
 Task<void> OfiTransport::read_door(ConnectionPtr c) {
   const auto hold = gate_.enter();
+  bool in_order = false;
   while (hold) {
     const auto head = co_await c->stream->read_head();
+    in_order = !head && head.error().code() == Errc::shutdown;
     if (!head || head->kind != FrameKind::bell || head->bytes != 0) break;
     c->port->endpoint->wake();
+  }
+  // An engine that stops lets its last answers out before it closes the door: they may be in the
+  // queue that nobody has asked yet.
+  for (int i = 0; i < kLastLooks && in_order && !closing_ && !c->flights.empty(); ++i) {
+    c->port->endpoint->wake();
+    co_await reactor_.sleep(kLastLook);
   }
   c->stream->shutdown();
   c->open = false;
@@ -278,9 +267,9 @@ Task<void> OfiTransport::leave_port(ConnectionPtr c) {
 Task<Result<void>> OfiTransport::call(Endpoint to, Call& call, Instant deadline) {
   CO_TRY(hold, gate_.enter());
   CO_TRY(c, co_await connection(to));
-  Pending pending{.call = call, .deadline = deadline};
+  PendingCall pending{.call = call, .deadline = deadline};
   pending_.push_back(&pending);
-  if (deadline != kNever) arm(deadline);
+  deadlines_.arm(deadline);
   if (co_await wait_for_room(*c, pending)) {
     const uint64_t id = next_id_++;
     const auto launched = launch(*c, pending, id);
@@ -297,7 +286,7 @@ Task<Result<void>> OfiTransport::call(Endpoint to, Call& call, Instant deadline)
 }
 
 /// False: the call has ended.
-Task<bool> OfiTransport::wait_for_room(Connection& c, Pending& pending) {
+Task<bool> OfiTransport::wait_for_room(Connection& c, PendingCall& pending) {
   while (!pending.over && c.usable() && c.flights.size() >= c.flights_max()) {
     co_await c.room.wait();
   }
@@ -307,7 +296,7 @@ Task<bool> OfiTransport::wait_for_room(Connection& c, Pending& pending) {
   co_return !pending.over;
 }
 
-Result<void> OfiTransport::launch(Connection& c, Pending& pending, uint64_t id) {
+Result<void> OfiTransport::launch(Connection& c, PendingCall& pending, uint64_t id) {
   OfiEndpoint& endpoint = *c.port->endpoint;
   const uint64_t payload = pending.call.payload_bytes();
   auto message = std::make_shared<Bytes>(kOfiHeadBytes);
@@ -412,7 +401,7 @@ bool OfiTransport::take_waiting(Connection& c, Flight& flight, const OfiHead& he
   return true;
 }
 
-Result<void> OfiTransport::parse(Pending* pending, ByteView reply) {
+Result<void> OfiTransport::parse(PendingCall* pending, ByteView reply) {
   if (pending == nullptr || pending->over) return {};
   if (reply.empty()) return fail(Errc::timed_out, "fabric: the engine gave no answer");
   return pending->call.decode_reply(reply);
@@ -426,39 +415,15 @@ void OfiTransport::end_flight(Connection& c, uint64_t id, Result<void> outcome) 
   c.room.wake_all();
 }
 
-/// Makes sure that somebody looks at `deadline`. A watcher sleeps until the earliest one it knew.
-void OfiTransport::arm(Instant deadline) {
-  if (watched_until_ != kNever && watched_until_ <= deadline) return;
-  watched_until_ = deadline;
-  reactor_.spawn(watch(deadline));
-}
-
-Task<void> OfiTransport::watch(Instant until) {
-  const std::weak_ptr<bool> alive = alive_;
-  Reactor& reactor = reactor_;
-  const Instant now = reactor.clock().now();
-  if (until > now) co_await reactor.sleep(until - now);
-  if (alive.expired()) co_return;
-  if (watched_until_ != until) co_return;  // one that looks earlier took over
-  watched_until_ = kNever;
-  expire();
-}
-
-void OfiTransport::expire() {
-  const Instant now = reactor_.clock().now();
+Instant OfiTransport::expire(Instant now) {
   Instant next = kNever;
-  for (Pending* const each : pending_) {
-    if (each->over || each->deadline == kNever) continue;
-    if (each->deadline <= now) {
-      each->end(reactor_, fail(Errc::timed_out, "fabric: no answer in time"));
-    } else {
-      next = std::min(next, each->deadline);
-    }
+  for (PendingCall* const each : pending_) {
+    if (each->waits_at(reactor_, now)) next = std::min(next, each->deadline);
   }
   for (const auto& each : peers_) {
     if (each->connection) each->connection->room.wake_all();
   }
-  if (next != kNever) arm(next);
+  return next;
 }
 
 Task<Result<void>> OfiTransport::reach(Endpoint to) {
@@ -472,7 +437,7 @@ Task<void> OfiTransport::close() {
     if (each->connection) each->connection->stream->shutdown();
   }
   co_await gate_.close();
-  alive_.reset();
+  deadlines_.stop();
 }
 
 }  // namespace cairn::fabric

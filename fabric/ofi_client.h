@@ -12,7 +12,7 @@
 
 #include "fabric/hello.h"
 #include "fabric/ofi_message.h"
-#include "fabric/transport.h"
+#include "fabric/pending_call.h"
 #include "runtime/reactor.h"
 #include "runtime/socket.h"
 
@@ -52,7 +52,6 @@ class OfiTransport final : public ConnectingTransport {
   Task<void> close() override;
 
  private:
-  struct Pending;
   struct Flight;
   struct Port;
   struct Connection;
@@ -66,16 +65,14 @@ class OfiTransport final : public ConnectingTransport {
   Task<void> read_door(ConnectionPtr c);
   Task<void> leave_port(ConnectionPtr c);
   Task<void> watch_hello(std::weak_ptr<Connection> connection);
-  Task<bool> wait_for_room(Connection& c, Pending& pending);
-  Result<void> launch(Connection& c, Pending& pending, uint64_t id);
+  Task<bool> wait_for_room(Connection& c, PendingCall& pending);
+  Result<void> launch(Connection& c, PendingCall& pending, uint64_t id);
   void on_message(Port& port, ByteView message);
   bool take(Connection& c, const OfiHead& head, ByteView body);
   bool take_waiting(Connection& c, Flight& flight, const OfiHead& head);
   void end_flight(Connection& c, uint64_t id, Result<void> outcome);
-  Result<void> parse(Pending* pending, ByteView reply);
-  Task<void> watch(Instant until);
-  void arm(Instant deadline);
-  void expire();
+  Result<void> parse(PendingCall* pending, ByteView reply);
+  Instant expire(Instant now);
   Peer& peer(Endpoint at);
 
   Reactor& reactor_;
@@ -83,14 +80,12 @@ class OfiTransport final : public ConnectingTransport {
   Connector connector_;
   Gate gate_;
   std::vector<std::unique_ptr<Peer>> peers_;
-  std::vector<Pending*> pending_;           // on the frames of call()
+  std::vector<PendingCall*> pending_;           // on the frames of call()
   std::vector<std::weak_ptr<Port>> ports_;  // of networks: shared by their connections
   uint64_t next_id_ = 1;
   uint64_t connects_ = 0;
-  Instant watched_until_ = kNever;  // the earliest instant at which a watcher will look
   bool closing_ = false;
-  /// Watchers that outlast this object in the reactor's timers look here first.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  DeadlineWatch deadlines_;
 };
 
 }  // namespace cairn::fabric

@@ -58,7 +58,8 @@ uint16_t provider_index(std::string_view provider) {
 }
 
 void ring_bell(Stream& stream) {
-  if (stream.unsent_bytes() == 0) stream.post(FrameKind::bell, 0, Bytes(kFrameHeadBytes));
+  // One that the kernel has may have been heard already.
+  if (stream.nothing_queued()) stream.post(FrameKind::bell, 0, Bytes(kFrameHeadBytes));
 }
 
 Task<Result<OfiDoor>> connect_door(Reactor& reactor, Address address, Duration timeout) {

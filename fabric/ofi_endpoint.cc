@@ -278,6 +278,11 @@ void OfiEndpoint::remove_peer(Peer peer) {
   }
 }
 
+uint64_t OfiEndpoint::sending_bytes(Peer peer) const {
+  const auto found = sending_.find(peer);
+  return found == sending_.end() ? 0 : found->second;
+}
+
 bool OfiEndpoint::is_busy_with(Peer peer) const {
   return std::ranges::any_of(operations_, [peer](const Operation& op) { return op.peer == peer; });
 }
@@ -298,6 +303,7 @@ void OfiEndpoint::send(Peer to, Bytes message) {
   op.self = std::prev(operations_.end());
   op.peer = to;
   op.memory = std::move(message);
+  sending_[to] += op.memory.size();
   start(op);
 }
 
@@ -335,7 +341,10 @@ Task<Result<void>> OfiEndpoint::write(Peer to, OfiRemote at, Bytes memory, size_
 }
 
 void OfiEndpoint::start(Operation& op) {
-  const int rc = closing_ ? FI_ECANCELED : attempt(op);
+  // A task that was on its way when its peer left.
+  const bool left = !peers_.contains(op.peer) ||
+                    std::ranges::find(departing_, op.peer) != departing_.end();
+  const int rc = closing_ ? FI_ECANCELED : left ? FI_ECONNRESET : attempt(op);
   if (rc == FI_EAGAIN) {
     unsent_.push_back(&op);
   } else if (rc != 0) {
@@ -395,6 +404,11 @@ void OfiEndpoint::end(Operation& op, int error) {
   op.tell(reactor_, error);
   close_fid(op.local);
   const Peer peer = op.peer;
+  if (op.kind == Operation::Kind::send) {
+    const auto sent = sending_.find(peer);
+    sent->second -= op.memory.size();
+    if (sent->second == 0) sending_.erase(sent);
+  }
   operations_.erase(op.self);
   const auto gone = std::ranges::find(departing_, peer);
   if (gone == departing_.end() || has_posted(peer)) return;

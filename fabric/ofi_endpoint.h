@@ -117,6 +117,8 @@ class OfiEndpoint {
   Task<void> close();
   /// Something is under way with this peer.
   bool is_busy_with(Peer peer) const;
+  /// Of messages that it has not taken yet.
+  uint64_t sending_bytes(Peer peer) const;
 
  private:
   struct Operation;
@@ -157,6 +159,7 @@ class OfiEndpoint {
   std::deque<Operation*> unsent_;     // the library had no room for them
   std::vector<Operation*> unposted_;  // of receives_, the same
   std::map<Peer, uint64_t> peers_;    // as the library numbers them
+  std::map<Peer, uint64_t> sending_;  // bytes of messages, while there are any
   Peer last_peer_ = 0;
   std::vector<Peer> departing_;  // removed, with operations under way
   std::vector<std::shared_ptr<void>> kept_;

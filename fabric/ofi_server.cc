@@ -187,6 +187,7 @@ bool OfiPort::take_call(const LinkPtr& link, const OfiHead& head, ByteView body)
     return false;
   }
   if (const uint32_t wait_ms = link->calls.turn_away(); wait_ms != 0) {
+    if (takes_no_answers(*link)) return false;
     OfiHead reply = link->head(OfiKind::busy, head.id);
     reply.wait_ms = wait_ms;
     link->endpoint->send(link->peer, encode_ofi_head(reply));
@@ -196,6 +197,11 @@ bool OfiPort::take_call(const LinkPtr& link, const OfiHead& head, ByteView body)
   link->endpoint->hold_attention();
   reactor_.spawn(answer(link, head, Bytes(body.begin(), body.end())));
   return true;
+}
+
+/// Small ones, that is: large ones are written when it has made room.
+bool OfiPort::takes_no_answers(const Link& link) const {
+  return link.endpoint->sending_bytes(link.peer) > options_.answer_bytes_max;
 }
 
 Task<void> OfiPort::answer(LinkPtr link, OfiHead head, Bytes body) {
@@ -225,6 +231,7 @@ Task<void> OfiPort::serve_call(Link& link, OfiHead head, Bytes body) {
   while (!link.gone() && link.answer_bytes > options_.answer_bytes_max) {
     co_await link.changed.wait();
   }
+  while (!link.gone() && takes_no_answers(link)) co_await reactor_.sleep(kDrainLook);
   if (link.gone()) {
     link.calls.release(bytes);
     co_return;
@@ -252,7 +259,12 @@ Task<void> OfiPort::give(Link& link, OfiHead head, Bytes reply) {
   }
   OfiHead out = link.head(OfiKind::waits, head.id);
   out.body_bytes = static_cast<uint32_t>(bytes);
-  link.waiting.insert_or_assign(head.id, std::move(reply));
+  if (!link.waiting.try_emplace(head.id, std::move(reply)).second) {
+    link.answer_bytes -= bytes;  // two calls by one name
+    link.calls.note_malformed();
+    link.door->shutdown();
+    co_return;
+  }
   link.endpoint->send(link.peer, encode_ofi_head(out));
 }
 

@@ -79,6 +79,7 @@ class OfiPort {
   bool take(const LinkPtr& link, const OfiHead& head, ByteView body);
   bool take_call(const LinkPtr& link, const OfiHead& head, ByteView body);
   bool take_waiting(const LinkPtr& link, const OfiHead& head);
+  bool takes_no_answers(const Link& link) const;
   Task<void> answer(LinkPtr link, OfiHead head, Bytes body);
   Task<void> serve_call(Link& link, OfiHead head, Bytes body);
   Task<void> give(Link& link, OfiHead head, Bytes reply);

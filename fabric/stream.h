@@ -44,6 +44,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk = {});
   /// Queued and not sent yet.
   size_t unsent_bytes() const { return unsent_bytes_; }
+  /// Nothing waits for its turn to be handed to the kernel.
+  bool nothing_queued() const { return queue_.empty(); }
   /// Waits until all that was posted has left, or the connection has failed.
   Task<void> flush();
 

@@ -14,38 +14,13 @@ namespace {
 constexpr size_t kMessageBytes = 512;
 }  // namespace
 
-/// A call under way; on the frame of call(). Gone from its connection when that returns.
-struct StreamTransport::Pending {
-  Call& call;
-  Instant deadline = kNever;
-  bool over = false;
-  Result<void> outcome = {};
-  std::coroutine_handle<> waiter = nullptr;
-
-  void end(Reactor& reactor, Result<void> how) {
-    if (std::exchange(over, true)) return;
-    outcome = how;
-    if (waiter) reactor.schedule(std::exchange(waiter, nullptr));
-  }
-  /// `co_await pending.wait()`: until end().
-  auto wait() {
-    struct Awaiter {
-      Pending& pending;
-      bool await_ready() const noexcept { return pending.over; }
-      void await_suspend(std::coroutine_handle<> h) { pending.waiter = h; }
-      void await_resume() const noexcept {}
-    };
-    return Awaiter{*this};
-  }
-};
-
 struct StreamTransport::Connection {
   Connection(Reactor& reactor, Socket socket, uint32_t bytes_max)
       : stream(std::make_shared<Stream>(reactor, std::move(socket), bytes_max)) {}
   std::shared_ptr<Stream> stream;
   HelloReply reply;
   bool greeted = false;
-  std::unordered_map<uint64_t, Pending*> pending;  // by id
+  std::unordered_map<uint64_t, PendingCall*> pending;  // by id
 
   bool usable() const { return greeted && !stream->broken(); }
   void fail_all(Reactor& reactor, Error error) {
@@ -67,7 +42,11 @@ struct StreamTransport::Peer {
 };
 
 StreamTransport::StreamTransport(Reactor& reactor, StreamClientOptions options, Connector connector)
-    : reactor_(reactor), options_(options), connector_(std::move(connector)), gate_(reactor) {}
+    : reactor_(reactor),
+      options_(options),
+      connector_(std::move(connector)),
+      gate_(reactor),
+      deadlines_(reactor, [this](Instant now) { return expire(now); }) {}
 
 StreamTransport::~StreamTransport() = default;
 
@@ -148,16 +127,15 @@ Task<void> StreamTransport::read_answers(ConnectionPtr c) {
     if (!payload || (busy && payload->size() != sizeof(U32le))) break;
     const auto found = c->pending.find(head->id);
     if (found == c->pending.end()) continue;  // it came too late
-    Pending& call = *found->second;
+    PendingCall& call = *found->second;
     c->pending.erase(found);
     if (busy) {
       call.call.retry_after(load_le32(payload->data()) * kMillisecond);
       call.end(reactor_, fail(Errc::overload, "fabric: the engine has too much to do"));
       continue;
     }
-    call.end(reactor_, payload->empty()
-                           ? fail(Errc::timed_out, "fabric: the engine gave no answer")
-                           : call.call.decode_reply(*payload));
+    call.end(reactor_, payload->empty() ? fail(Errc::timed_out, "fabric: the engine gave no answer")
+                                        : call.call.decode_reply(*payload));
   }
   c->stream->shutdown();
   c->fail_all(reactor_, {Errc::timed_out, "fabric: the connection broke; the outcome is unknown"});
@@ -179,50 +157,26 @@ Task<Result<void>> StreamTransport::call(Endpoint to, Call& call, Instant deadli
     co_return fail(Errc::record_too_big, "fabric: the engine takes no message of that size");
   }
   const uint64_t id = next_id_++;
-  Pending pending{.call = call, .deadline = deadline};
+  PendingCall pending{.call = call, .deadline = deadline};
   c->pending.emplace(id, &pending);
   c->stream->post(FrameKind::call, id, std::move(message.head), std::move(message.bulk));
-  if (deadline != kNever) arm(deadline);
+  deadlines_.arm(deadline);
   co_await pending.wait();
   c->pending.erase(id);
   co_return pending.outcome;
 }
 
-/// Makes sure that somebody looks at `deadline`. A watcher sleeps until the earliest one it knew.
-void StreamTransport::arm(Instant deadline) {
-  if (watched_until_ != kNever && watched_until_ <= deadline) return;
-  watched_until_ = deadline;
-  reactor_.spawn(watch(deadline));
-}
-
-Task<void> StreamTransport::watch(Instant until) {
-  const std::weak_ptr<bool> alive = alive_;
-  Reactor& reactor = reactor_;
-  const Instant now = reactor.clock().now();
-  if (until > now) co_await reactor.sleep(until - now);
-  if (alive.expired()) co_return;
-  if (watched_until_ != until) co_return;  // one that looks earlier took over
-  watched_until_ = kNever;
-  expire();
-}
-
-void StreamTransport::expire() {
-  const Instant now = reactor_.clock().now();
+Instant StreamTransport::expire(Instant now) {
   Instant next = kNever;
   for (const auto& each : peers_) {
     for (const auto& lane : each->lanes) {
       if (!lane.connection) continue;
       for (const auto& [id, call] : lane.connection->pending) {
-        if (call->over || call->deadline == kNever) continue;
-        if (call->deadline <= now) {
-          call->end(reactor_, fail(Errc::timed_out, "fabric: no answer in time"));
-        } else {
-          next = std::min(next, call->deadline);
-        }
+        if (call->waits_at(reactor_, now)) next = std::min(next, call->deadline);
       }
     }
   }
-  if (next != kNever) arm(next);
+  return next;
 }
 
 Task<Result<HelloReply>> StreamTransport::meet(Endpoint to) {
@@ -243,7 +197,7 @@ Task<void> StreamTransport::close() {
     }
   }
   co_await gate_.close();
-  alive_.reset();
+  deadlines_.stop();
 }
 
 }  // namespace cairn::fabric

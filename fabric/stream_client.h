@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "fabric/hello.h"
-#include "fabric/transport.h"
+#include "fabric/pending_call.h"
 #include "runtime/reactor.h"
 #include "runtime/socket.h"
 
@@ -46,17 +46,14 @@ class StreamTransport final : public ConnectingTransport {
   Task<void> close() override;
 
  private:
-  struct Pending;
   struct Connection;
   struct Peer;
   using ConnectionPtr = std::shared_ptr<Connection>;
   Task<Result<ConnectionPtr>> connection(Endpoint to, Lane lane);
   Task<Result<ConnectionPtr>> connect(Endpoint to, Lane lane);
   Task<void> read_answers(ConnectionPtr c);
-  Task<void> watch(Instant until);
   Task<void> watch_hello(std::weak_ptr<Connection> connection);
-  void arm(Instant deadline);
-  void expire();
+  Instant expire(Instant now);
   Peer& peer(Endpoint at);
 
   Reactor& reactor_;
@@ -66,10 +63,8 @@ class StreamTransport final : public ConnectingTransport {
   std::vector<std::unique_ptr<Peer>> peers_;
   uint64_t next_id_ = 1;
   uint64_t connects_ = 0;
-  Instant watched_until_ = kNever;  // the earliest instant at which a watcher will look
   bool closing_ = false;
-  /// Watchers that outlast this object in the reactor's timers look here first.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  DeadlineWatch deadlines_;
 };
 
 }  // namespace cairn::fabric

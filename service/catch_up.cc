@@ -86,10 +86,19 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
   }
   // Who opens a handle from here on tells this engine, too.
   std::vector<std::pair<Grant, wire::HandleRef>> handles;
+  std::vector<std::pair<uint64_t, wire::HandleRef>> told;
   for (const auto& [id, handle] : cont_handles_) {
-    if (!handle.evicted) handles.emplace_back(grant_of(handle), handle.io);
+    if (handle.evicted) continue;
+    handles.emplace_back(grant_of(handle), handle.io);
+    told.emplace_back(id, handle.io);
   }
-  co_return co_await engine.retain(std::move(handles));
+  CO_TRY(retained, co_await engine.retain(std::move(handles)));
+  // What was closed meanwhile may have been opened there after it was told to close it.
+  for (const auto& [id, io] : told) {
+    const auto found = cont_handles_.find(id);
+    if (found == cont_handles_.end() || found->second.evicted) co_await engine.revoke(io);
+  }
+  co_return Result<void>{};
 }
 
 Task<void> Service::finish_removals() {

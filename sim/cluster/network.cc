@@ -5,30 +5,6 @@
 
 namespace cairn::sim {
 
-/// A call under way; on the frame of call(). Gone from its connection when that returns.
-struct SimTransport::Pending {
-  fabric::Call& call;
-  Instant deadline = kNever;
-  bool over = false;
-  Result<void> outcome = {};
-  std::coroutine_handle<> waiter = nullptr;
-
-  void end(Reactor& reactor, Result<void> how) {
-    if (std::exchange(over, true)) return;
-    outcome = how;
-    if (waiter) reactor.schedule(std::exchange(waiter, nullptr));
-  }
-  auto wait() {
-    struct Awaiter {
-      Pending& pending;
-      bool await_ready() const noexcept { return pending.over; }
-      void await_suspend(std::coroutine_handle<> h) { pending.waiter = h; }
-      void await_resume() const noexcept {}
-    };
-    return Awaiter{*this};
-  }
-};
-
 struct Network::Connection {
   NodeId client = 0, server = 0;
   uint64_t session = 0;
@@ -37,7 +13,7 @@ struct Network::Connection {
   bool client_up = true;
   bool server_up = false;
   Process* process = nullptr;                          // the client's, while its end is up
-  std::map<uint64_t, SimTransport::Pending*> pending;  // the same
+  std::map<uint64_t, fabric::PendingCall*> pending;  // the same
   uint32_t calls = 0;                                  // at the server
   Instant requests_until = 0, replies_until = 0;       // of those that keep their order
 };
@@ -233,7 +209,7 @@ void Network::take_reply(const ConnectionPtr& c, uint64_t id, const Bytes& bytes
     ++counts_.late_answers;
     return;
   }
-  SimTransport::Pending& call = *found->second;
+  fabric::PendingCall& call = *found->second;
   c->pending.erase(found);
   call.end(c->process->reactor(), bytes.empty()
                                       ? fail(Errc::timed_out, "network: the engine gave no answer")
@@ -369,7 +345,7 @@ Task<Result<void>> SimTransport::call(fabric::Endpoint to, fabric::Call& call, I
   Bytes bytes;
   CO_TRY(encoded, call.encode_request(bytes));
   const uint64_t id = network_.next_id_++;
-  Pending pending{.call = call, .deadline = deadline};
+  fabric::PendingCall pending{.call = call, .deadline = deadline};
   c->pending.emplace(id, &pending);
   network_.request(c, id, std::move(bytes));
   if (deadline != kNever) arm(deadline);

@@ -18,8 +18,8 @@
 #include <memory>
 #include <vector>
 
+#include "fabric/pending_call.h"
 #include "fabric/stream_format.h"
-#include "fabric/transport.h"
 #include "sim/cluster/stage.h"
 
 namespace cairn::sim {
@@ -147,7 +147,6 @@ class SimTransport final : public fabric::ConnectingTransport {
 
  private:
   friend class Network;
-  struct Pending;
   struct Peer;
   Task<Result<Network::ConnectionPtr>> connection(fabric::Endpoint to);
   void arm(Instant deadline);
