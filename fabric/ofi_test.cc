@@ -332,6 +332,32 @@ TEST_P(OfiTest, What_fits_no_kind_costs_its_sender_the_door_and_nothing_else) {
   EXPECT_TRUE(world_.run_until([&] { return server_->server->connections() == 1; }));
 }
 
+Task<void> write_to(OfiEndpoint& endpoint, OfiEndpoint::Peer peer, Errc& outcome) {
+  const auto done =
+      co_await endpoint.write(peer, {.address = 4096, .key = 1}, Bytes(100'000), kOfiHeadBytes);
+  outcome = done ? Errc::ok : done.error().code();
+}
+
+TEST_P(OfiTest, An_operation_on_a_peer_that_has_left_ends_with_an_error) {
+  // Goal: a task that was on its way when its peer left harms nobody. Method: the peer goes first.
+  start_server();
+  start_client();
+  Stranger stranger(world_);
+  bool in = false;
+  world_.run(stranger.come(address_, in));
+  stranger.endpoint->remove_peer(stranger.peer);
+  stranger.endpoint->send(stranger.peer, Bytes(100));
+  EXPECT_EQ(stranger.endpoint->sending_bytes(stranger.peer), 0u);
+  Errc outcome = Errc::ok;
+  world_.run(write_to(*stranger.endpoint, stranger.peer, outcome));
+  EXPECT_EQ(outcome, Errc::io);
+  stranger.stream->shutdown();
+  EXPECT_TRUE(world_.run_until([&] { return stranger.ended; }));
+  world_.run(stranger.endpoint->close());
+  world_.run(stranger.stream->close());
+  EXPECT_EQ(client_->ask_now("alive").answer, "alive!") << client_->what;
+}
+
 TEST_P(OfiTest, Random_changes_of_good_messages_never_hurt) {
   // Goal: as above, wider. Method: calls with flipped bytes, with and without a right checksum, cut
   // anywhere, from one endpoint after the other.

@@ -12,9 +12,7 @@ class CatchUpTest : public ServiceTest {
     return done && *done;
   }
   void finish_removals() { world_.run(then_true(service_->finish_removals())); }
-  void end_rollbacks(bool give_up) {
-    world_.run(then_true(service_->end_rollbacks(give_up)));
-  }
+  void end_rollbacks(bool give_up) { world_.run(then_true(service_->end_rollbacks(give_up))); }
   static Task<bool> then_true(Task<void> task) {
     co_await std::move(task);
     co_return true;
@@ -97,6 +95,28 @@ TEST_F(CatchUpTest, An_engine_that_comes_gets_pools_and_handles_and_loses_snapsh
   ASSERT_TRUE(of_cont(wire::Op::cont_close, cont->handle));
   ASSERT_TRUE(catch_up(late));
   EXPECT_TRUE(late.retained.empty());
+}
+
+Task<void> close(Service& service, uint64_t handle) {
+  const wire::ControlRequest request{.op = wire::Op::cont_close, .cont_handle = handle};
+  const auto bytes = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  EXPECT_TRUE(bytes.has_value());
+}
+
+TEST_F(CatchUpTest, A_handle_that_is_closed_while_an_engine_comes_is_closed_there) {
+  // Goal: nobody keeps a right on that engine. Method: the closing reaches it before it has made
+  // the handle, which it makes all the same.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  const auto stays = open_cont(handle, "c"), goes = open_cont(handle, "c");
+  ASSERT_TRUE(stays && goes);
+  FakeHost late;
+  late.pools = host_.pools;
+  const uint64_t closing = goes->handle;
+  late.at_retain = [this, closing] { return close(*service_, closing); };
+  ASSERT_TRUE(catch_up(late));
+  EXPECT_EQ(late.retained.size(), 2u);
+  EXPECT_EQ(late.revoked, std::vector<uint32_t>{goes->io_index});
 }
 
 TEST_F(CatchUpTest, An_engine_that_cannot_open_a_pool_makes_it_refuse_new_users) {

@@ -165,6 +165,7 @@ class FakeHost final : public ShardHost {
   }
   Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) override {
     retained = std::move(handles);
+    if (at_retain) co_await at_retain();
     co_return Result<void>{};
   }
   Task<void> end_session(uint64_t session) override {
@@ -178,6 +179,7 @@ class FakeHost final : public ShardHost {
 
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
+  std::function<Task<void>()> at_retain;  // while it makes the handles
   std::vector<Grant> grants;
   Reactor* slow = nullptr;  // others move while it gets ready
   std::map<Uuid, Targets> made_on, opened_on, extended_to;
