@@ -39,11 +39,10 @@ class Buffer {
   static Buffer uninitialised(size_t bytes) {
     Buffer out;
     if (bytes == 0) return out;
-    out.data_ =
-        bytes >= kLargeBlockMin ? large_block_new(bytes)
-        : bytes >= kAlignment
-            ? static_cast<std::byte*>(std::aligned_alloc(kAlignment, round_up(bytes, kAlignment)))
-            : static_cast<std::byte*>(std::malloc(bytes));
+    out.data_ = bytes >= kLargeBlockMin ? large_block_new(bytes)
+                : bytes >= kIoAlignment ? static_cast<std::byte*>(std::aligned_alloc(
+                                              kIoAlignment, round_up(bytes, kIoAlignment)))
+                                        : static_cast<std::byte*>(std::malloc(bytes));
     if (out.data_ != nullptr) out.size_ = out.room_ = bytes;
     return out;
   }
@@ -63,7 +62,6 @@ class Buffer {
   operator ByteView() const { return {data_, size_}; }
 
  private:
-  static constexpr size_t kAlignment = 4096;
   void free() {
     if (room_ >= kLargeBlockMin) {
       large_block_delete(data_, room_);

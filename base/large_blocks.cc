@@ -19,7 +19,6 @@
 namespace cairn {
 namespace {
 
-constexpr size_t kPageBytes = 4096;
 constexpr size_t kKeptBytesMax = 8u << 20;  // of one
 constexpr size_t kClasses =
     static_cast<size_t>(std::countr_zero(kKeptBytesMax / kLargeBlockMin)) + 1;
@@ -34,7 +33,7 @@ constinit std::atomic<size_t> idle_bytes{0};
 
 /// What is mapped for `bytes`: a power of two where blocks are kept.
 size_t mapped_bytes(size_t bytes) {
-  return bytes > kKeptBytesMax ? round_up(bytes, kPageBytes) : std::bit_ceil(bytes);
+  return bytes > kKeptBytesMax ? round_up(bytes, kIoAlignment) : std::bit_ceil(bytes);
 }
 
 Class* class_of(size_t mapped) {
@@ -72,7 +71,7 @@ bool keep(Class& in, std::byte* block, size_t mapped) {
 std::byte* large_block_new(size_t bytes) {
   CHECK(bytes >= kLargeBlockMin);
 #if defined(CAIRN_LARGE_BLOCKS_IN_HEAP)
-  return static_cast<std::byte*>(std::aligned_alloc(kPageBytes, round_up(bytes, kPageBytes)));
+  return static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, round_up(bytes, kIoAlignment)));
 #endif
   const size_t mapped = mapped_bytes(bytes);
   if (Class* const from = class_of(mapped)) {

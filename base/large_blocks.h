@@ -8,12 +8,15 @@
 
 namespace cairn {
 
+/// What devices want of a buffer.
+inline constexpr size_t kIoAlignment = 4096;
 /// From here on a buffer is a large block.
 inline constexpr size_t kLargeBlockMin = 128u << 10;
 /// Kept for later, all sizes and threads together.
 inline constexpr size_t kLargeBlocksIdleMax = 16u << 20;
 
-/// At least `bytes` (>= kLargeBlockMin), aligned to 4 KiB, with any content. nullptr: no memory.
+/// At least `bytes` (>= kLargeBlockMin), aligned to kIoAlignment, with any content. nullptr: no
+/// memory.
 std::byte* large_block_new(size_t bytes);
 /// Gives back what large_block_new(bytes) returned.
 void large_block_delete(std::byte* block, size_t bytes);

@@ -391,9 +391,7 @@ Task<Result<void>> Engine::serve(void* request, void* reply) {
 
 Task<Bytes> Engine::serve_bytes(Bytes message) {
   fabric::Message out = co_await serve_message(std::move(message), 0);
-  const ByteView bulk = out.bulk;
-  out.head.insert(out.head.end(), bulk.begin(), bulk.end());
-  co_return std::move(out.head);
+  co_return std::move(out).joined();
 }
 
 Task<fabric::Message> Engine::serve_message(Buffer message, size_t head_bytes) {

@@ -441,13 +441,10 @@ TEST(Engine, Replies_leave_room_for_the_transports_head) {
     const wire::Request fetch = client.fetch(room);
     Bytes message;
     ASSERT_TRUE(wire::encode_request(fetch, message).has_value());
-    const fabric::Message parts =
-        world.run(world.engine.serve_message(std::move(message), kHead));
+    fabric::Message parts = world.run(world.engine.serve_message(std::move(message), kHead));
     // What is large was not copied behind the head.
     EXPECT_EQ(parts.bulk.size(), bytes >= wire::kLargeBulkMin ? bytes : 0);
-    Bytes answer = parts.head;
-    const ByteView bulk = parts.bulk;
-    answer.insert(answer.end(), bulk.begin(), bulk.end());
+    const Bytes answer = std::move(parts).joined();
     ASSERT_GT(answer.size(), kHead + bytes);
     wire::Reply reply;
     ASSERT_TRUE(wire::decode_reply(ByteView(answer).subspan(kHead), fetch, reply).has_value());

@@ -113,6 +113,14 @@ Task<Result<HelloReply>> greet(Stream& stream, Hello hello) {
   co_return decode_hello_reply(payload);
 }
 
+Task<Result<HelloReply>> enter(Stream& stream, Hello hello) {
+  CO_TRY(reply, co_await greet(stream, hello));
+  if (reply.status != Errc::ok) {
+    co_return fail(reply.status, "fabric: the engine refuses the connection");
+  }
+  co_return reply;
+}
+
 Task<Result<HelloReply>> greet_once(Reactor& reactor, Socket socket, Hello hello) {
   const auto stream =
       std::make_shared<Stream>(reactor, std::move(socket), uint32_t{sizeof(HelloReplyFormat)});

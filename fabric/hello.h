@@ -50,7 +50,9 @@ class Stream;
 /// Says `hello` as the client and waits for what the engine says of itself.
 /// @error unreachable  closed without a word: it is leaving   @error others as decode_hello_reply()
 Task<Result<HelloReply>> greet(Stream& stream, Hello hello);
-/// The same on a fresh connection that carries no calls, and closes it.
+/// The same, to stay: a refusal is an error, with the engine's status.
+Task<Result<HelloReply>> enter(Stream& stream, Hello hello);
+/// greet() on a fresh connection that carries no calls, and closes it.
 Task<Result<HelloReply>> greet_once(Reactor& reactor, Socket socket, Hello hello);
 
 }  // namespace cairn::fabric

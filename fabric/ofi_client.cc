@@ -6,6 +6,7 @@
 
 #include "fabric/ofi_door.h"
 #include "fabric/ofi_endpoint.h"
+#include "fabric/shared_connection.h"
 #include "fabric/stream.h"
 
 namespace cairn::fabric {
@@ -30,8 +31,8 @@ uint64_t fresh_number(Reactor& reactor) {
 
 /// What the engine was told of and has not answered. It stays when its caller has gone.
 struct OfiTransport::Flight {
-  PendingCall* pending = nullptr;   // null: its time was over
-  std::shared_ptr<Bytes> body;  // head and body of a far call
+  PendingCall* pending = nullptr;  // null: its time was over
+  std::shared_ptr<Bytes> body;     // head and body of a far call
   OfiEndpoint::Region body_region;
   std::shared_ptr<std::byte[]> room;
   uint32_t room_bytes = 0;
@@ -67,12 +68,9 @@ struct OfiTransport::Connection {
 };
 
 struct OfiTransport::Peer {
-  Peer(Reactor& reactor, Endpoint at) : at(at), changed(reactor) {}
+  Peer(Reactor& reactor, Endpoint at) : at(at), connection(reactor) {}
   const Endpoint at;
-  ConnectionPtr connection;
-  bool connecting = false;
-  Result<void> outcome = {};  // of the last attempt
-  WaitList changed;
+  SharedConnection<Connection> connection;
 };
 
 OfiTransport::OfiTransport(Reactor& reactor, OfiClientOptions options, Connector connector)
@@ -91,26 +89,8 @@ OfiTransport::Peer& OfiTransport::peer(Endpoint at) {
   return *peers_.emplace_back(std::make_unique<Peer>(reactor_, at));
 }
 
-/// One attempt serves all who wait for it.
 Task<Result<OfiTransport::ConnectionPtr>> OfiTransport::connection(Endpoint to) {
-  Peer& p = peer(to);
-  if (p.connection && p.connection->usable()) co_return p.connection;
-  if (p.connecting) {
-    while (p.connecting) co_await p.changed.wait();
-    if (!p.outcome) co_return fail(p.outcome.error());
-    co_return p.connection;
-  }
-  p.connecting = true;
-  auto made = co_await connect(to);
-  p.connecting = false;
-  p.outcome = {};
-  if (made) {
-    p.connection = *made;
-  } else {
-    p.outcome = fail(made.error());
-  }
-  p.changed.wake_all();
-  co_return made;
+  return peer(to).connection.get([this, to] { return connect(to); });
 }
 
 Task<Result<OfiTransport::ConnectionPtr>> OfiTransport::connect(Endpoint to) {
@@ -118,16 +98,13 @@ Task<Result<OfiTransport::ConnectionPtr>> OfiTransport::connect(Endpoint to) {
   ++connects_;
   const auto c = std::make_shared<Connection>(reactor_, std::move(door.socket), kDoorBytesMax);
   reactor_.spawn(watch_hello(c));
-  auto reply = co_await greet(*c->stream, {.purpose = Purpose::calls,
+  auto reply = co_await enter(*c->stream, {.purpose = Purpose::calls,
                                            .system = options_.system,
                                            .rank = to.rank,
                                            .process = static_cast<uint32_t>(getpid()),
                                            .session = options_.session,
                                            .token = options_.token,
                                            .takes_busy = true});
-  if (reply && reply->status != Errc::ok) {
-    reply = fail(reply->status, "fabric: the engine refuses the connection");
-  }
   Result<void> opened = reply ? Result<void>{} : fail(reply.error());
   if (opened) c->reply = *reply;
   if (opened) opened = co_await open(c, door.address);
@@ -421,7 +398,7 @@ Instant OfiTransport::expire(Instant now) {
     if (each->waits_at(reactor_, now)) next = std::min(next, each->deadline);
   }
   for (const auto& each : peers_) {
-    if (each->connection) each->connection->room.wake_all();
+    if (each->connection.last()) each->connection.last()->room.wake_all();
   }
   return next;
 }
@@ -434,7 +411,7 @@ Task<Result<void>> OfiTransport::reach(Endpoint to) {
 Task<void> OfiTransport::close() {
   closing_ = true;
   for (const auto& each : peers_) {
-    if (each->connection) each->connection->stream->shutdown();
+    if (each->connection.last()) each->connection.last()->stream->shutdown();
   }
   co_await gate_.close();
   deadlines_.stop();

@@ -297,11 +297,16 @@ void OfiEndpoint::leave(Peer peer) {
   if (!choice_.shm && !shared) fi_av_remove(parts_->av, &address, 1, 0);
 }
 
-void OfiEndpoint::send(Peer to, Bytes message) {
-  CHECK(message.size() <= kOfiMessageBytesMax);
+OfiEndpoint::Operation& OfiEndpoint::add(Peer peer) {
   Operation& op = operations_.emplace_back();
   op.self = std::prev(operations_.end());
-  op.peer = to;
+  op.peer = peer;
+  return op;
+}
+
+void OfiEndpoint::send(Peer to, Bytes message) {
+  CHECK(message.size() <= kOfiMessageBytesMax);
+  Operation& op = add(to);
   op.memory = std::move(message);
   sending_[to] += op.memory.size();
   start(op);
@@ -309,10 +314,8 @@ void OfiEndpoint::send(Peer to, Bytes message) {
 
 Task<Result<Bytes>> OfiEndpoint::read(Peer from, OfiRemote at, uint32_t bytes) {
   Wait wait;
-  Operation& op = operations_.emplace_back();
-  op.self = std::prev(operations_.end());
+  Operation& op = add(from);
   op.kind = Operation::Kind::read;
-  op.peer = from;
   op.at = at;
   op.memory.resize(bytes);
   op.wait = &wait;
@@ -325,10 +328,8 @@ Task<Result<Bytes>> OfiEndpoint::read(Peer from, OfiRemote at, uint32_t bytes) {
 
 Task<Result<void>> OfiEndpoint::write(Peer to, OfiRemote at, Bytes memory, size_t offset) {
   Wait wait;
-  Operation& op = operations_.emplace_back();
-  op.self = std::prev(operations_.end());
+  Operation& op = add(to);
   op.kind = Operation::Kind::write;
-  op.peer = to;
   op.at = at;
   op.memory = std::move(memory);
   op.begin = offset;

@@ -137,6 +137,7 @@ class OfiEndpoint {
   size_t flush();
   bool may_enter() const;
   bool arm();
+  Operation& add(Peer peer);
   void start(Operation& op);
   int attempt(Operation& op);
   int attempt_rma(Operation& op);

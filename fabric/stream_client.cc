@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/endian.h"
+#include "fabric/shared_connection.h"
 #include "fabric/stream.h"
 
 namespace cairn::fabric {
@@ -30,15 +31,10 @@ struct StreamTransport::Connection {
 };
 
 struct StreamTransport::Peer {
-  Peer(Reactor& reactor, Endpoint at) : at(at), changed(reactor) {}
+  using Shared = SharedConnection<Connection>;
+  Peer(Reactor& reactor, Endpoint at) : at(at), lanes{Shared(reactor), Shared(reactor)} {}
   const Endpoint at;
-  struct LaneState {
-    ConnectionPtr connection;
-    bool connecting = false;
-    Result<void> outcome = {};  // of the last attempt
-  };
-  std::array<LaneState, kLanes> lanes;
-  WaitList changed;
+  std::array<Shared, kLanes> lanes;
 };
 
 StreamTransport::StreamTransport(Reactor& reactor, StreamClientOptions options, Connector connector)
@@ -57,27 +53,9 @@ StreamTransport::Peer& StreamTransport::peer(Endpoint at) {
   return *peers_.emplace_back(std::make_unique<Peer>(reactor_, at));
 }
 
-/// One attempt serves all who wait for it.
 Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connection(Endpoint to, Lane lane) {
-  Peer& p = peer(to);
-  auto& state = p.lanes[static_cast<size_t>(lane)];
-  if (state.connection && state.connection->usable()) co_return state.connection;
-  if (state.connecting) {
-    while (state.connecting) co_await p.changed.wait();
-    if (!state.outcome) co_return fail(state.outcome.error());
-    co_return state.connection;
-  }
-  state.connecting = true;
-  auto made = co_await connect(to, lane);
-  state.connecting = false;
-  state.outcome = {};
-  if (made) {
-    state.connection = *made;
-  } else {
-    state.outcome = fail(made.error());
-  }
-  p.changed.wake_all();
-  co_return made;
+  return peer(to).lanes[static_cast<size_t>(lane)].get(
+      [this, to, lane] { return connect(to, lane); });
 }
 
 Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint to, Lane lane) {
@@ -86,7 +64,7 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
   const auto c =
       std::make_shared<Connection>(reactor_, std::move(socket), options_.message_bytes_max);
   reactor_.spawn(watch_hello(c));
-  auto reply = co_await greet(*c->stream, {.lane = lane,
+  auto reply = co_await enter(*c->stream, {.lane = lane,
                                            .purpose = options_.purpose,
                                            .system = options_.system,
                                            .rank = to.rank,
@@ -94,9 +72,6 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
                                            .session = options_.session,
                                            .token = options_.token,
                                            .takes_busy = true});
-  if (reply && reply->status != Errc::ok) {
-    reply = fail(reply->status, "fabric: the engine refuses the connection");
-  }
   if (reply && closing_) reply = fail(Errc::shutdown, "fabric: closing");
   if (!reply) {
     co_await c->stream->close();
@@ -170,8 +145,8 @@ Instant StreamTransport::expire(Instant now) {
   Instant next = kNever;
   for (const auto& each : peers_) {
     for (const auto& lane : each->lanes) {
-      if (!lane.connection) continue;
-      for (const auto& [id, call] : lane.connection->pending) {
+      if (!lane.last()) continue;
+      for (const auto& [id, call] : lane.last()->pending) {
         if (call->waits_at(reactor_, now)) next = std::min(next, call->deadline);
       }
     }
@@ -193,7 +168,7 @@ Task<void> StreamTransport::close() {
   closing_ = true;
   for (const auto& each : peers_) {
     for (const auto& lane : each->lanes) {
-      if (lane.connection) lane.connection->stream->shutdown();
+      if (lane.last()) lane.last()->stream->shutdown();
     }
   }
   co_await gate_.close();

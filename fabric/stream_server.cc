@@ -70,9 +70,7 @@ class StreamServer::DoorCalls final : public OfiCalls {
     ++server_.counts_.calls;
     Message reply = co_await server_.serve_message(connection_, std::move(message), head_bytes);
     // One region of memory is written to the client.
-    const ByteView bulk = reply.bulk;
-    reply.head.insert(reply.head.end(), bulk.begin(), bulk.end());
-    co_return std::move(reply.head);
+    co_return std::move(reply).joined();
   }
   bool stopping() const override { return server_.stopping_; }
   void note_malformed() override { ++server_.counts_.malformed; }

@@ -13,53 +13,11 @@
 #include "fabric/stream.h"
 #include "fabric/stream_client.h"
 #include "fabric/stream_server.h"
+#include "fabric/testing.h"
 #include "runtime/io.h"
 
 namespace cairn::fabric {
 namespace {
-
-/// Text in, text out.
-struct TextCall final : Call {
-  std::string question, answer;
-  Duration wait = 0;
-  void retry_after(Duration w) override { wait = w; }
-  void* request() override { return nullptr; }
-  void* reply() override { return nullptr; }
-  uint64_t payload_bytes() const override { return question.size(); }
-  Result<void> encode_request(Bytes& out) override {
-    const ByteView bytes = as_bytes(question);
-    out.insert(out.end(), bytes.begin(), bytes.end());
-    return {};
-  }
-  Result<void> decode_reply(ByteView bytes) override {
-    answer = as_chars(bytes);
-    return {};
-  }
-};
-
-/// Answers with what it got and "!"; "hang" waits until it is let go, "mute" gets no answer, "big"
-/// gets a megabyte.
-struct Echo final : Service {
-  explicit Echo(Reactor& reactor) : reactor(reactor), go(reactor) {}
-  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
-  Task<Bytes> serve_bytes(Bytes request) override {
-    ++served;
-    std::string text(as_chars(request));
-    if (text == "hang") {
-      ++hanging;
-      while (!let_go) co_await go.wait();
-    }
-    if (text == "mute") co_return Bytes{};
-    if (text == "big") text.assign(1u << 20, 'b');
-    text += "!";
-    const ByteView bytes = as_bytes(text);
-    co_return Bytes(bytes.begin(), bytes.end());
-  }
-  Reactor& reactor;
-  WaitList go;
-  bool let_go = false;
-  int served = 0, hanging = 0;
-};
 
 class StreamTest : public ::testing::Test {
  protected:

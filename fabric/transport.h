@@ -24,6 +24,13 @@ struct Endpoint {
 struct Message {
   Bytes head;
   Buffer bulk;
+
+  /// In one run: the bulk is copied.
+  Bytes joined() && {
+    const ByteView end = bulk;
+    head.insert(head.end(), end.begin(), end.end());
+    return std::move(head);
+  }
 };
 
 /// The sender's half of a call. Borrowed by the transport until its task ends; after that the

@@ -46,8 +46,8 @@ Duration reconnect_grace(Duration usual) {
 
 /// An engine that is away is started by the home's server, if there is one.
 Task<Result<Socket>> enter_engine(Reactor& reactor, HomeDoor& door, uint32_t rank) {
-  auto socket = co_await connect_to(reactor, {.host = engine_socket(door.home(), rank)},
-                                    kConnectPatience);
+  auto socket =
+      co_await connect_to(reactor, {.host = engine_socket(door.home(), rank)}, kConnectPatience);
   if (socket || socket.error().code() != Errc::unreachable) co_return socket;
   CO_TRY(server, co_await door.enter());
   co_return fail(Errc::unreachable, "home: one of its engines is away");
@@ -62,8 +62,7 @@ Address reachable(Address engine, const Address& server) {
 }  // namespace
 
 ClientGraph::ClientGraph()
-    : reactor_(
-          std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend())) {}
+    : reactor_(std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend())) {}
 
 Result<void> ClientGraph::start(const MakeTransport& make) {
   const uint64_t session = fresh_session();
@@ -93,31 +92,20 @@ Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, 
 namespace {
 
 /// By value: the caller's list may be gone before the task ends.
-Task<Result<Socket>> connect_to_any(Reactor& reactor, std::vector<Address> addresses) {
-  Result<Socket> socket = fail(Errc::unreachable, "home: no address");
+template <class Connected>
+Task<Result<Connected>> connect_to_any(Reactor& reactor, std::vector<Address> addresses,
+                                       ConnectBy<Connected> connect) {
+  Result<Connected> made =
+      fail(Errc::unreachable, "home: the engine listens at no address of this kind");
   for (const Address& address : addresses) {
-    socket = co_await connect_to(reactor, address, kConnectPatience);
-    if (socket) break;
+    made = co_await connect(reactor, address, kConnectPatience);
+    if (made) break;
   }
   // Whatever kept it from connecting: nothing was done, and the next attempt may do better.
-  if (!socket && socket.error().code() == Errc::timed_out) {
+  if (!made && made.error().code() == Errc::timed_out) {
     co_return fail(Errc::unreachable, "home: its server does not answer");
   }
-  co_return socket;
-}
-
-Task<Result<fabric::OfiDoor>> connect_to_any_door(Reactor& reactor,
-                                                  std::vector<Address> addresses) {
-  Result<fabric::OfiDoor> door =
-      fail(Errc::unreachable, "home: the engine listens at no address of this provider");
-  for (const Address& address : addresses) {
-    door = co_await fabric::connect_door(reactor, address, kConnectPatience);
-    if (door) break;
-  }
-  if (!door && door.error().code() == Errc::timed_out) {
-    co_return fail(Errc::unreachable, "home: its server does not answer");
-  }
-  co_return door;
+  co_return made;
 }
 
 }  // namespace
@@ -126,32 +114,25 @@ Result<std::shared_ptr<ClientGraph>> ClientGraph::open_at(std::vector<Address> a
                                                           const fabric::Token& token) {
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
   const bool ofi = !addresses.empty() && addresses.front().kind == Address::Kind::ofi;
-  TRY(started, graph->start(ofi ? graph->by_libfabric(std::move(addresses), token)
-                                : graph->by_sockets(std::move(addresses), token)));
+  const auto make = ofi ? graph->make<fabric::OfiTransport, fabric::OfiClientOptions>(
+                              std::move(addresses), token, fabric::connect_door)
+                        : graph->make<fabric::StreamTransport, fabric::StreamClientOptions>(
+                              std::move(addresses), token, connect_to);
+  TRY(started, graph->start(make));
   return graph;
 }
 
-ClientGraph::MakeTransport ClientGraph::by_sockets(std::vector<Address> servers,
-                                                   const fabric::Token& token) {
-  return [this, servers = std::move(servers), token](Reactor& reactor, uint64_t session) {
-    return std::make_unique<fabric::StreamTransport>(
-        reactor, fabric::StreamClientOptions{.session = session, .token = token},
-        [this, servers](fabric::Endpoint to) {
-          return to.rank == 0 ? connect_to_any(*reactor_, servers)
-                              : connect_to_engine(to.rank, servers);
-        });
-  };
-}
-
-ClientGraph::MakeTransport ClientGraph::by_libfabric(std::vector<Address> servers,
-                                                     const fabric::Token& token) {
-  return [this, servers = std::move(servers), token](Reactor& reactor, uint64_t session) {
-    return std::make_unique<fabric::OfiTransport>(
-        reactor, fabric::OfiClientOptions{.session = session, .token = token},
-        [this, servers](fabric::Endpoint to) {
-          return to.rank == 0 ? connect_to_any_door(*reactor_, servers)
-                              : connect_to_door(to.rank, servers);
-        });
+template <class Transport, class Options, class Connected>
+ClientGraph::MakeTransport ClientGraph::make(std::vector<Address> servers,
+                                             const fabric::Token& token,
+                                             ConnectBy<Connected> connect) {
+  return [this, servers = std::move(servers), token, connect](Reactor& reactor, uint64_t session) {
+    return std::make_unique<Transport>(reactor, Options{.session = session, .token = token},
+                                       [this, servers, connect](fabric::Endpoint to) {
+                                         return to.rank == 0
+                                                    ? connect_to_any(*reactor_, servers, connect)
+                                                    : connect_to_engine(to.rank, servers, connect);
+                                       });
   };
 }
 
@@ -178,15 +159,11 @@ Task<Result<std::vector<Address>>> ClientGraph::addresses_of(uint32_t rank,
   co_return addresses;
 }
 
-Task<Result<Socket>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers) {
+template <class Connected>
+Task<Result<Connected>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers,
+                                                       ConnectBy<Connected> connect) {
   CO_TRY(addresses, co_await addresses_of(rank, std::move(servers)));
-  co_return co_await connect_to_any(*reactor_, std::move(addresses));
-}
-
-Task<Result<fabric::OfiDoor>> ClientGraph::connect_to_door(uint32_t rank,
-                                                           std::vector<Address> servers) {
-  CO_TRY(addresses, co_await addresses_of(rank, std::move(servers)));
-  co_return co_await connect_to_any_door(*reactor_, std::move(addresses));
+  co_return co_await connect_to_any(*reactor_, std::move(addresses), connect);
 }
 
 Task<Result<void>> ClientGraph::meet() {

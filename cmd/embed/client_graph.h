@@ -15,11 +15,11 @@
 #include "fabric/transport.h"
 #include "runtime/context.h"
 
-namespace cairn::fabric {
-struct OfiDoor;
-}
-
 namespace cairn::embed {
+
+/// Connects to one address of a server. @error as connect_to()
+template <class Connected>
+using ConnectBy = Task<Result<Connected>> (*)(Reactor& reactor, Address address, Duration timeout);
 
 class ClientGraph {
  public:
@@ -43,12 +43,14 @@ class ClientGraph {
       std::function<std::unique_ptr<fabric::ConnectingTransport>(Reactor& reactor,
                                                                  uint64_t session)>;
   Result<void> start(const MakeTransport& make);
-  MakeTransport by_sockets(std::vector<Address> servers, const fabric::Token& token);
-  MakeTransport by_libfabric(std::vector<Address> servers, const fabric::Token& token);
+  template <class Transport, class Options, class Connected>
+  MakeTransport make(std::vector<Address> servers, const fabric::Token& token,
+                     ConnectBy<Connected> connect);
   Task<Result<void>> meet();
   Task<Result<std::vector<Address>>> addresses_of(uint32_t rank, std::vector<Address> servers);
-  Task<Result<Socket>> connect_to_engine(uint32_t rank, std::vector<Address> servers);
-  Task<Result<fabric::OfiDoor>> connect_to_door(uint32_t rank, std::vector<Address> servers);
+  template <class Connected>
+  Task<Result<Connected>> connect_to_engine(uint32_t rank, std::vector<Address> servers,
+                                            ConnectBy<Connected> connect);
 
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<HomeDoor> door_;
