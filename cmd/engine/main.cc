@@ -134,12 +134,7 @@ int serve_member(MemberOptions options, sigset_t signals) {
 /// The engines of a machine whose services are elsewhere.
 int serve_machine(MachineOptions options, sigset_t signals) {
   auto server = MachineServer::open(std::move(options));
-  if (!server) {
-    if (server.error().code() == Errc::busy) {
-      report(Severity::error, "another server has the engines of this machine already");
-    }
-    return 1;
-  }
+  if (!server) return 1;
   const Signals guard(signals, **server);
   const auto done = (*server)->run([&] {
     std::printf("serving the engines of %s, process %d\n", (*server)->home().c_str(), getpid());
