@@ -16,6 +16,7 @@
 #include "cmd/embed/server_start.h"
 #include "cmd/engine/home_server.h"
 #include "cmd/engine/member_server.h"
+#include "runtime/file_limit.h"
 
 namespace cairn::engine_program {
 namespace {
@@ -214,6 +215,7 @@ int main(int argc, char** argv) {
     listen.insert(listen.end(), own.listen.begin(), own.listen.end());
     if (!stay_on_cores(own.cores)) return 1;
   }
+  (void)raise_file_limit();  // a descriptor for each connection
   if (!parse_listen(listen, options.listen)) {
     if (background) say({embed::StartOutcome::failed, Errc::invalid});
     return 1;
