@@ -17,6 +17,7 @@
 #include "cmd/engine/home_server.h"
 #include "cmd/engine/machine_server.h"
 #include "cmd/engine/member_server.h"
+#include "runtime/file_limit.h"
 
 namespace cairn::engine_program {
 namespace {
@@ -252,6 +253,7 @@ int main(int argc, char** argv) {
                           .insecure = options.insecure},
                          Signals::block());
   }
+  (void)raise_file_limit();  // a descriptor for each connection
   if (!parse_listen(a.listen, options.listen)) {
     if (a.background) say({embed::StartOutcome::failed, Errc::invalid});
     return 1;
