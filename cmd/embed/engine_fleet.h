@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "runtime/reactor.h"
@@ -35,12 +36,15 @@ class EngineFleet final : public service::ShardHost {
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
-  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) override;
   Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
-  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container,
+                                                 uint64_t holds_over) override;
+  Task<Result<model::Epoch>> hold_container(Uuid pool, uint32_t container, model::Epoch epoch,
+                                            uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                              service::Origin origin) override;
+                              model::Epoch at) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
@@ -61,6 +65,8 @@ class EngineFleet final : public service::ShardHost {
   };
   template <class Ask>
   Task<Result<void>> each(const char* name, After after, Ask ask);
+  struct Hold;
+  Task<void> give_up_late(std::shared_ptr<Hold> hold);
   /// Those that have not been stopped.
   std::vector<service::ShardHost*> running() const;
 

@@ -49,12 +49,15 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
-  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) override;
   Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
-  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container,
+                                                 uint64_t holds_over) override;
+  Task<Result<model::Epoch>> hold_container(Uuid pool, uint32_t container, model::Epoch epoch,
+                                            uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                              service::Origin origin) override;
+                              model::Epoch at) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
