@@ -3,6 +3,7 @@
 
 #include "vos/epoch_view.h"
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -26,15 +27,23 @@ Key key_of(ByteView bytes) {
 template <class Step>
 Task<Result<void>> run_steps(Shard::State& state, ContNumber container, model::Epoch epoch,
                              Step step) {
+  Patience patience;
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
     if (state.closures.of(container, Access::read(epoch)) != nullptr) {
       CO_TRY(open, co_await wait_open(state, container, Access::read(epoch)));
     }
-    Result<bool> more = step();
-    if (!more && more.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state.store->load_absent());
+    if (!check_free_to_read(state, container, epoch)) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(state, patience));
       continue;
     }
+    Result<bool> more = step();
+    if (!more && more.error().code() == Errc::page_absent) {
+      CO_TRY(loaded, co_await state.store->load_absent(attempt));
+      continue;
+    }
+    attempt.release();
     if (!more) co_return fail(more.error());
     if (!*more) break;
     co_await state.reactor.yield();
