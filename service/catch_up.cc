@@ -85,7 +85,8 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
     if (pool.record.state != State::ready || in_work(pool.uuid)) continue;
     CO_TRY(caught_up, co_await catch_up_pool(engine, std::move(pool)));
   }
-  // Who opens a handle from here on tells this engine, too.
+  // Who opens a handle from here on tells this engine, too, perhaps before it hears of these.
+  const uint64_t as_of_ns = reactor_.clock().wall_ns();
   std::vector<std::pair<Grant, wire::HandleRef>> handles;
   std::vector<std::pair<uint64_t, wire::HandleRef>> told;
   for (const auto& [id, handle] : cont_handles_) {
@@ -93,7 +94,7 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
     handles.emplace_back(grant_of(handle), handle.io);
     told.emplace_back(id, handle.io);
   }
-  CO_TRY(retained, co_await engine.retain(std::move(handles)));
+  CO_TRY(retained, co_await engine.retain(std::move(handles), as_of_ns));
   // What was closed meanwhile may have been opened there after it was told to close it.
   for (const auto& [id, io] : told) {
     const auto found = cont_handles_.find(id);

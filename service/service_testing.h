@@ -179,7 +179,8 @@ class FakeHost final : public ShardHost {
     restored.emplace_back(grant, handle);
     co_return Result<void>{};
   }
-  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) override {
+  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
+                            uint64_t) override {
     retained = std::move(handles);
     if (at_retain) co_await at_retain();
     co_return Result<void>{};

@@ -138,7 +138,9 @@ class ShardHost {
   virtual Task<Result<void>> restore(Grant grant, wire::HandleRef handle) = 0;
   /// Makes these the handles that there are; others are closed, and those inside waited for.
   /// @error exists  an operation under way keeps the place of one; try again
-  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) = 0;
+  /// @param as_of_ns  wall time of the list: those that were granted later stay
+  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
+                                    uint64_t as_of_ns) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;
   /// Forgets what is kept for resends of the session, whose handles are revoked.

@@ -268,7 +268,7 @@ Task<Result<AdminReply>> AdminServer::run_handles(AdminRequest request) {
     for (const wire::AdminHandle& handle : request.handles) {
       handles.emplace_back(grant_of(handle), ref_of(handle));
     }
-    co_return co_await plain(shards.retain(std::move(handles)));
+    co_return co_await plain(shards.retain(std::move(handles), request.number));
   }
   if (request.handles.size() != 1) co_return fail(Errc::invalid, "admin: not one handle");
   const wire::AdminHandle& handle = request.handles.front();

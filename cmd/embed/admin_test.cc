@@ -20,6 +20,8 @@ constexpr uint32_t kRank = 1;
 constexpr service::ShardSizes kSizes = {.wal_bytes = 32u << 20, .meta_bytes = 64u << 20,
                                         .data_bytes = 16u << 20};
 
+constexpr uint64_t kNewer = uint64_t{100} << 22;  // a wall time after generations below 100
+
 class AdminTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -140,7 +142,7 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   ASSERT_TRUE(run(shards.share(grant, {.index = 4, .generation = 5})));
   ASSERT_TRUE(run(shards.share(grant, {.index = 6, .generation = 7})));
   EXPECT_EQ(engine_->engine().handle_count(), 2u);
-  ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}})));
+  ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}}, kNewer)));
   EXPECT_EQ(engine_->engine().handle_count(), 1u);
   EXPECT_EQ(run(shards.share(grant, {.index = 6, .generation = 6})).error().code(), Errc::exists);
 

@@ -327,9 +327,11 @@ Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef ha
 }
 
 Task<Result<void>> EngineFleet::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   return each("engine.retain", After::overlook,
-              [handles = std::move(handles)](ShardHost& host) { return host.retain(handles); });
+              [handles = std::move(handles), as_of_ns](ShardHost& host) {
+                return host.retain(handles, as_of_ns);
+              });
 }
 
 /// The one that gave the reference out comes last: it may give it out again.

@@ -387,10 +387,10 @@ Task<Result<void>> HomeShards::restore(service::Grant grant, wire::HandleRef han
 }
 
 Task<Result<void>> HomeShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   std::vector<std::pair<engine::HandleSpec, wire::HandleRef>> specs;
   for (const auto& [grant, handle] : handles) specs.emplace_back(spec_of(grant), handle);
-  return engine_.retain_handles(std::move(specs));
+  return engine_.retain_handles(std::move(specs), as_of_ns);
 }
 
 Task<void> HomeShards::end_session(uint64_t session) {

@@ -201,8 +201,9 @@ Task<Result<void>> RemoteShards::restore(service::Grant grant, wire::HandleRef h
 }
 
 Task<Result<void>> RemoteShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   AdminRequest request;
+  request.number = as_of_ns;
   request.verb = AdminVerb::retain_handles;
   for (const auto& [grant, handle] : handles) request.handles.push_back(handle_of(grant, handle));
   return command(std::move(request));
