@@ -1,6 +1,4 @@
 // dmg system query|stop|start|list-pools.
-#include <unistd.h>
-
 #include <cctype>
 #include <charconv>
 #include <cstdio>
@@ -11,17 +9,12 @@
 
 #include "cmd/dmg/dmg.h"
 #include "cmd/dmg/rank_set.h"
+#include "cmd/embed/home_lock.h"
 #include "cmd/tool/format.h"
 
 namespace cairn::tool {
 
 namespace {
-
-std::string host_name() {
-  char name[256] = "localhost";
-  if (gethostname(name, sizeof name - 1) != 0) return "localhost";
-  return name;
-}
 
 struct QueryArguments {
   std::string ranks, states;
@@ -70,7 +63,7 @@ bool wanted(const QueryArguments& a, const client::EngineInfo& engine) {
 
 /// A machine is one.
 std::string domain_of(const client::EngineInfo& engine) {
-  return "/" + (engine.host.empty() ? host_name() : engine.host);
+  return "/" + (engine.host.empty() ? embed::host_name() : engine.host);
 }
 
 Json member_json(const client::EngineInfo& engine, const std::string& address) {

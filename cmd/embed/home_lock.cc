@@ -55,11 +55,6 @@ struct flock whole_file(short type) {
   return out;
 }
 
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
-}
-
 std::string boot_id() {
   const auto text = read_small_file("/proc/sys/kernel/random/boot_id", 64);
   if (!text) return "unknown";
@@ -94,6 +89,11 @@ HomeLock::~HomeLock() {
   struct flock whole = whole_file(F_UNLCK);
   fcntl(fd_, F_OFD_SETLK, &whole);
   ::close(fd_);
+}
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
 bool signal_holder(const HomeHolder& holder, int which) {

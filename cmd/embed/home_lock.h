@@ -37,6 +37,9 @@ class HomeLock {
   int pid_ = 0;   // of the process that took it: a forked copy lets go of nothing
 };
 
+/// Of this machine; "unknown" where it has none.
+std::string host_name();
+
 /// Sends the signal to the process that holds a lock, if it is on this machine. @returns whether it
 /// was sent
 bool signal_holder(const HomeHolder& holder, int which);

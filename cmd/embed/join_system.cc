@@ -1,7 +1,5 @@
 #include "cmd/embed/join_system.h"
 
-#include <unistd.h>
-
 #include "base/report.h"
 #include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
@@ -18,12 +16,6 @@
 namespace cairn::embed {
 
 namespace {
-
-std::string host_name() {
-  char name[256] = "localhost";
-  if (gethostname(name, sizeof name - 1) != 0) return "localhost";
-  return name;
-}
 
 Task<Result<wire::ControlReply>> ask_once(Reactor& reactor, const JoinOptions& options,
                                           wire::Machine machine) {
