@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/limits.h"
+
 namespace cairn::embed {
 
 namespace {
@@ -44,8 +46,8 @@ vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& bl
 Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) const {
   std::vector<uint32_t> out;
   for (const model::TargetId& target : targets) {
-    if (target.rank >= options_.engine_count || target.index >= options_.target_count) {
-      return fail(Errc::nonexistent, "pool: it has a target that no engine here has");
+    if (target.rank >= model::kEnginesMax || target.index >= options_.target_count) {
+      return fail(Errc::nonexistent, "pool: it has a target that no engine has");
     }
     if (target.rank != options_.rank) continue;
     out.push_back(target.index);
@@ -195,7 +197,13 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
   CO_TRY(indexes, mine(targets));
   const Turn turn = co_await take_turn();
   if (closed_) co_return is_closed();
+  const bool none = indexes.empty();
   CO_TRY(opened, co_await open_missing(pool, std::move(indexes), memory_bytes));
+  OpenPool& open = pools_[pool];
+  if (none && open.shards.empty() && open.coming.empty() && !options_.read_only) {
+    // What a crash has left of an extension that came to nothing.
+    CO_TRY(emptied, co_await storage_.remove(pool));
+  }
   serve(pool, targets);
   co_return Result<void>{};
 }

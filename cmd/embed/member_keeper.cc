@@ -101,7 +101,7 @@ Task<void> MemberKeeper::run() {
     const bool served = co_await keep();
     shards_.leave();
     if (!may_go_on()) continue;
-    if (!options_.restart && is_gone()) {
+    if (!options_.restart && is_gone() && !launcher_.is_silent()) {
       report(Severity::error, "engine " + std::to_string(shards_.rank()) +
                                   ": is not started again; dmg system start does that");
       wanted_ = false;
@@ -112,8 +112,10 @@ Task<void> MemberKeeper::run() {
       pause = kPauseMin;
       continue;
     }
-    co_await reactor_.sleep(pause);
-    pause = std::min(pause * 2, kPauseMax);
+    const Instant until = reactor_.clock().now() + pause;
+    hurry_ = false;
+    while (!hurry_ && reactor_.clock().now() < until) co_await reactor_.sleep(kPauseMin);
+    pause = hurry_ ? kPauseMin : std::min(pause * 2, kPauseMax);
   }
 }
 
@@ -148,16 +150,26 @@ Task<void> MemberKeeper::end_process(Duration patience) {
 Task<Result<void>> MemberKeeper::halt(Duration patience) {
   wanted_ = false;
   shards_.set_stopped(true);
+  if (launcher_.is_silent()) {
+    launcher_.terminate();  // in place of what it was to do before
+    co_return fail(Errc::unreachable,
+                   "engine: its machine is silent; it is ended when that is back");
+  }
   co_await end_process(patience);
   if (!is_gone()) co_return fail(Errc::timed_out, "engine: it does not end");
   co_return Result<void>{};
 }
 
-Task<Result<void>> MemberKeeper::resume(Duration patience) {
+void MemberKeeper::revive() {
   wanted_ = true;
   shards_.set_stopped(false);
   launched_ = 0;
+  hurry_ = true;
   wanted_changed_.wake_all();
+}
+
+Task<Result<void>> MemberKeeper::resume(Duration patience) {
+  revive();
   const Instant give_up = reactor_.clock().now() + patience;
   while (!shards_.serves() && may_go_on() && reactor_.clock().now() < give_up) {
     co_await reactor_.sleep(kLookAgain);
@@ -166,8 +178,14 @@ Task<Result<void>> MemberKeeper::resume(Duration patience) {
   co_return Result<void>{};
 }
 
+Task<void> MemberKeeper::detach() {
+  stopping_ = hurry_ = true;
+  wanted_changed_.wake_all();
+  co_await gate_.close();
+}
+
 Task<void> MemberKeeper::stop(Duration patience) {
-  stopping_ = true;
+  stopping_ = hurry_ = true;
   wanted_changed_.wake_all();
   co_await end_process(patience);
   co_await gate_.close();

@@ -20,6 +20,9 @@ class Launcher {
   virtual bool is_running() = 0;
   /// The process that launch() started, or one before it, may still come to run.
   virtual bool is_starting() = 0;
+  /// Nobody can tell, for now, whether it runs or starts: the two above say no, and what is to be
+  /// done is done when somebody can.
+  virtual bool is_silent() { return false; }
   /// Asks the process to end that did not hear it from its server.
   virtual void terminate() = 0;
   /// Ends one that does not hear that either; what it has acknowledged is in its logs.
@@ -39,14 +42,20 @@ class MemberKeeper {
 
   void start();
   /// Ends the engine and leaves it away. One that does not end in time is killed.
-  /// @error timed_out  another process than ours has its directory
+  /// @error timed_out  it does not end even so   @error unreachable  its machine is silent: it is
+  /// ended when that is back
   Task<Result<void>> halt(Duration patience);
   /// Starts it again, also after it died and was not to be restarted, and waits until it serves.
   /// @error unreachable  it does not come
   Task<Result<void>> resume(Duration patience);
+  /// As resume(), without waiting.
+  void revive();
   /// Asks the engine to end, and waits until it has let go of its directory (or for so long).
   /// Before destruction; the link must be closed after it.
   Task<void> stop(Duration patience);
+  /// Lets the engine be: it serves on, and waits for the next server. Before destruction, after the
+  /// link was closed.
+  Task<void> detach();
 
  private:
   Task<void> run();
@@ -68,6 +77,7 @@ class MemberKeeper {
   const KeeperOptions options_;
   WaitList wanted_changed_;  // or stopping_
   bool stopping_ = false;
+  bool hurry_ = false;    // ends a pause between two lives
   bool wanted_ = true;    // halt() and resume()
   Instant launched_ = 0;  // the last time; 0: never
 };

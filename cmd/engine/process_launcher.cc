@@ -11,6 +11,18 @@
 
 namespace cairn::engine_program {
 
+LauncherOptions launcher_of(const embed::LaunchFile& launch, const std::string& path,
+                            uint32_t rank) {
+  const embed::EngineLaunch engine = launch.of(rank);
+  LauncherOptions out{.rank = rank,
+                      .words = {"--launch", path},
+                      .env = engine.env,
+                      .unset = engine.unset,
+                      .log = engine.log};
+  if (!engine.level.empty()) out.env.push_back("CAIRN_LOG=" + engine.level);
+  return out;
+}
+
 ProcessLauncher::~ProcessLauncher() {
   ends_ = true;
   look_at_child();
@@ -57,14 +69,17 @@ bool ProcessLauncher::is_starting() {
   return child_ > 0;
 }
 
-void ProcessLauncher::terminate() {
+void ProcessLauncher::signal(int which) {
   ends_ = true;
-  if (is_starting()) ::kill(child_, SIGTERM);
+  if (is_starting()) {
+    ::kill(child_, which);
+  } else if (const auto holder = embed::HomeLock::holder(directory())) {
+    embed::signal_holder(*holder, which);
+  }
 }
 
-void ProcessLauncher::kill() {
-  ends_ = true;
-  if (is_starting()) ::kill(child_, SIGKILL);
-}
+void ProcessLauncher::terminate() { signal(SIGTERM); }
+
+void ProcessLauncher::kill() { signal(SIGKILL); }
 
 }  // namespace cairn::engine_program

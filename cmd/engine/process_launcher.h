@@ -1,5 +1,5 @@
 // ProcessLauncher: the process of another engine of the home, as this process's child. One that an
-// earlier server has left behind is nobody's child, and is left alone.
+// earlier server has left behind is nobody's child; it is found by the lock of its directory.
 #pragma once
 
 #include <sys/types.h>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cmd/embed/launch_file.h"
 #include "cmd/embed/member_keeper.h"
 
 namespace cairn::engine_program {
@@ -20,6 +21,10 @@ struct LauncherOptions {
   std::vector<std::string> unset;  // NAME
   std::string log;                 // empty: server.log in its directory
 };
+
+/// What the file `launch` says about an engine.
+LauncherOptions launcher_of(const embed::LaunchFile& launch, const std::string& path,
+                            uint32_t rank);
 
 class ProcessLauncher final : public embed::Launcher {
  public:
@@ -35,6 +40,7 @@ class ProcessLauncher final : public embed::Launcher {
  private:
   std::string directory() const;
   void look_at_child();
+  void signal(int which);
 
   const LauncherOptions options_;
   pid_t child_ = -1;
