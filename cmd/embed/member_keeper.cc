@@ -22,14 +22,12 @@ constexpr Duration kRemovalsAgain = 2 * kSecond;
 }  // namespace
 
 MemberKeeper::MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards,
-                           service::Service& service, Launcher& launcher,
-                           std::function<bool()> may_serve, KeeperOptions options)
+                           service::Service& service, Launcher& launcher, KeeperOptions options)
     : reactor_(reactor),
       link_(link),
       shards_(shards),
       service_(service),
       launcher_(launcher),
-      may_serve_(std::move(may_serve)),
       gate_(reactor),
       options_(options),
       wanted_changed_(reactor) {}
@@ -63,7 +61,6 @@ Task<bool> MemberKeeper::keep() {
            "engine " + std::to_string(rank) + ": cannot catch up: " + caught_up.error().what());
     co_return false;
   }
-  while (!may_serve_() && may_go_on()) co_await reactor_.sleep(kLookAgain);
   wire::AdminRequest serve;
   serve.verb = wire::AdminVerb::serve;
   serve.incarnation = joined->incarnation;

@@ -36,9 +36,9 @@ struct KeeperOptions {
 
 class MemberKeeper {
  public:
-  /// All are borrowed. @param may_serve  asked until it says yes, before the engine serves
+  /// All are borrowed.
   MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards, service::Service& service,
-               Launcher& launcher, std::function<bool()> may_serve, KeeperOptions options = {});
+               Launcher& launcher, KeeperOptions options = {});
 
   void start();
   /// Ends the engine and leaves it away. One that does not end in time is killed.
@@ -72,7 +72,6 @@ class MemberKeeper {
   RemoteShards& shards_;
   service::Service& service_;
   Launcher& launcher_;
-  const std::function<bool()> may_serve_;
   Gate gate_;
   const KeeperOptions options_;
   WaitList wanted_changed_;  // or stopping_
