@@ -131,6 +131,10 @@ double ClientProcesses::cpu_seconds() const {
   return sum;
 }
 
+void ClientProcesses::pin_all(unsigned processor) {
+  for (const auto& each : all_) pin(each->id(), processor);
+}
+
 namespace {
 
 daos_oclass_id_t class_of(const FetchWork& work) { return work.all_targets ? OC_SX : OC_S1; }

@@ -60,6 +60,7 @@ class ClientProcesses {
   /// What making their work took each, in seconds.
   const std::vector<double>& ready_seconds() const { return ready_seconds_; }
   double cpu_seconds() const;
+  void pin_all(unsigned processor);
 
  private:
   std::vector<std::unique_ptr<ClientProcess>> all_;

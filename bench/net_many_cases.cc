@@ -50,6 +50,10 @@ void beside_stream_case(Run& run, bool reading) {
   ClientProcesses small(1, [&](size_t) { return make_fetches(work); });
   ClientProcess large([&] { return make_stream(run.directory, reading); });
   (void)large.wait_ready();
+  // The engine has a processor of its own, the clients share another one.
+  for (const pid_t engine : served.engines()) pin(engine, 0);
+  pin(large.id(), 1);
+  small.pin_all(1);
   double mib = 0, seconds = 0;
   std::vector<double> medians;
   const auto beside = [&] {

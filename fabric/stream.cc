@@ -167,7 +167,8 @@ void Stream::post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk) {
   put_head(frame, bulk.size(), kind, id);
   unsent_bytes_ += frame.size() + bulk.size();
   queue_.push_back({std::move(frame), std::move(bulk)});
-  if (!std::exchange(writing_, true)) reactor_.spawn(write());
+  if (std::exchange(writing_, true)) return;
+  hurries_ ? reactor_.spawn_urgent(write()) : reactor_.spawn(write());
 }
 
 Task<bool> Stream::send_all(ByteView bytes) {
@@ -217,6 +218,11 @@ Task<void> Stream::flush() {
 }
 
 void Stream::widen() { socket_.widen(kWideBytes); }
+
+void Stream::hurry() {
+  hurries_ = true;
+  socket_.set_urgent();
+}
 
 void Stream::stop_reading() { socket_.shutdown_reading(); }
 

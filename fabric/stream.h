@@ -59,6 +59,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   const Socket& socket() const { return socket_; }
   /// For large messages.
   void widen();
+  /// For small ones: they need not wait for what takes long.
+  void hurry();
   /// Of memory for what is received: some kilobytes while the peer says little or nothing.
   size_t buffer_bytes() const;
 
@@ -88,6 +90,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::deque<Outgoing> queue_;
   size_t unsent_bytes_ = 0;
   bool writing_ = false;
+  bool hurries_ = false;
   bool broken_ = false;
   WaitList idle_;  // the writer has stopped
 };

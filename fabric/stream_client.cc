@@ -77,7 +77,7 @@ Task<Result<StreamTransport::ConnectionPtr>> StreamTransport::connect(Endpoint t
     co_await c->stream->close();
     co_return fail(reply.error());
   }
-  if (lane == Lane::bulk) c->stream->widen();
+  lane == Lane::bulk ? c->stream->widen() : c->stream->hurry();
   c->reply = *reply;
   c->greeted = true;
   if (options_.system.is_nil()) options_.system = reply->system;

@@ -178,7 +178,7 @@ Task<bool> StreamServer::greet(Connection& c) {
   const bool stays = is_admin || (fine && hello->purpose == Purpose::calls);
   c.greeted = true;
   if (fine) c.lane = hello->lane;
-  if (c.lane == Lane::bulk) c.stream->widen();
+  c.lane == Lane::bulk ? c.stream->widen() : c.stream->hurry();
   if (fine) c.takes_busy = hello->takes_busy;
   if (is_admin) {
     enter_admin(c, hello->session);
@@ -262,7 +262,9 @@ Task<void> StreamServer::serve_calls(Connection& c) {
       break;
     }
     ++counts_.calls;
-    reactor_.spawn(answer(self, head->id, std::move(*message)));
+    auto answered = answer(self, head->id, std::move(*message));
+    c.lane == Lane::bulk ? reactor_.spawn(std::move(answered))
+                         : reactor_.spawn_urgent(std::move(answered));
   }
   if (!stopping_) c.stream->shutdown();
 }

@@ -435,6 +435,51 @@ TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
   run_until([&] { return server_->connections() == 0; });
 }
 
+/// Large calls take a millisecond of the processor; a small one comes while the first is served.
+struct BusyService final : Service {
+  explicit BusyService(Clock& clock) : clock(clock) {}
+  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
+  Task<Bytes> serve_bytes(Bytes request) override {
+    seen.emplace_back(as_chars(request));
+    if (seen.back() != "large") co_return request;
+    if (seen.size() == 1) put(small, frame(FrameKind::call, 1, as_bytes("small")));
+    for (const Instant end = clock.now() + kMillisecond; clock.now() < end;) {
+    }
+    co_return request;
+  }
+  Clock& clock;
+  int small = -1;  // a connection
+  std::vector<std::string> seen;
+};
+
+TEST_F(StreamTest, A_small_call_goes_before_large_ones_that_came_earlier) {
+  // Goal: it waits for one step of what takes long, not for all. Method: eight large calls at once
+  // on their own lane, and what was served after which.
+  constexpr uint64_t kLarge = 8;
+  BusyService busy(reactor_.clock());
+  server_ =
+      std::make_unique<StreamServer>(reactor_, busy, StreamServerOptions{}, StreamServer::Hooks{});
+  ASSERT_TRUE(server_->listen(address_));
+  const int large = raw();
+  busy.small = raw();
+  put(busy.small, frame(FrameKind::hello, 0, encode_hello({})));
+  put(large, frame(FrameKind::hello, 0, encode_hello({.lane = Lane::bulk})));
+  run_until([&] { return server_->connections() == 2; });
+  run_for(5 * kMillisecond);
+  Bytes all;
+  for (uint64_t id = 0; id < kLarge; ++id) {
+    const Bytes one = frame(FrameKind::call, id, as_bytes("large"));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  put(large, all);
+  run_until([&] { return busy.seen.size() == kLarge + 1; });
+  EXPECT_EQ(std::ranges::find(busy.seen, "small") - busy.seen.begin(), 1);
+  ::close(large);
+  ::close(busy.small);
+  run_until([&] { return server_->connections() == 0; });
+  run(stop_server(0));
+}
+
 TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
   // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
   start_server({.bytes_max = 4u << 20});

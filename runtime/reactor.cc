@@ -1,6 +1,9 @@
 #include "runtime/reactor.h"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/mailbox.h"
 
@@ -14,15 +17,28 @@ constexpr uint32_t kSpinsFailedMax = 4;
 constexpr uint32_t kSpinProbe = 16;
 // Of the ready queue in one turn.
 constexpr int kRoundsMax = 4;
+// Urgent ones in a row while others are ready.
+constexpr uint32_t kUrgentMax = 16;
+// Others that are ready wait no longer for a look at I/O: half of what a large transfer takes.
+constexpr Duration kUnlookedMax = 50 * kMicrosecond;
+
+// A yield that took so long gave the processor to somebody who computes and does not give it back:
+constexpr Duration kYieldMax = 600 * kMicrosecond;
+// then none for so many times that long, which bounds what is lost.
+constexpr Duration kYieldPauses = 20;
 
 thread_local const Reactor* turning = nullptr;
+// For all threads of the process.
+std::atomic<Instant> no_yield_before{0};
 
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
+/// Lets others run who wait for this processor: one of them may be about to answer. Nobody does: a
+/// pause. Not beside those who compute, whom it would cost a time slice each time.
+void let_others_run(Instant now) {
+  if (now < no_yield_before.load(std::memory_order_relaxed)) return;
+  sched_yield();
+  const Instant back = system_clock().now();
+  if (back - now <= kYieldMax) return;
+  no_yield_before.store(back + kYieldPauses * (back - now), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -78,6 +94,7 @@ Reactor::Reactor(Clock& clock, Random& random, std::unique_ptr<IoBackend> io)
 Reactor::~Reactor() {
   io_.reset();  // the kernel may write into frames until their I/O has ended
   ready_.clear();
+  urgent_.clear();
   timers_.clear();
   while (spawned_ != nullptr) spawned_->frame.destroy();
   CHECK(live_tasks_ == 0);
@@ -86,10 +103,22 @@ Reactor::~Reactor() {
 void Reactor::spawn(Task<void> task) { schedule(run_spawned(*this, std::move(task)).frame); }
 
 void Reactor::spawn_first(Task<void> task) {
-  ready_.push_front(run_spawned(*this, std::move(task)).frame);
+  urgent_.push_front(run_spawned(*this, std::move(task)).frame);
+}
+
+void Reactor::spawn_urgent(Task<void> task) {
+  schedule_urgent(run_spawned(*this, std::move(task)).frame);
 }
 
 void Reactor::schedule(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+
+void Reactor::schedule_urgent(std::coroutine_handle<> handle) { urgent_.push_back(handle); }
+
+void Reactor::run_next() {
+  const bool urgent = !urgent_.empty() && (urgent_run_ < kUrgentMax || ready_.empty());
+  urgent_run_ = urgent ? urgent_run_ + 1 : 0;
+  (urgent ? urgent_ : ready_).take_front().resume();
+}
 
 void Reactor::post(std::move_only_function<void()> fn) { mailbox_->post(std::move(fn)); }
 
@@ -105,13 +134,16 @@ bool Reactor::turn() {
   const Reactor* const outer = std::exchange(turning, this);
   const FrameHome::Scope frames(frames_);
   size_t ran = mailbox_->deliver();
-  if (io_) ran += io_->reap();
+  // What is ready goes first where a look was just made: it costs as much as a small call's answer.
+  if (io_ && (!has_ready() || clock_.now() - looked_ >= kUnlookedMax)) ran += look();
   ran += run_timers();
   // What is ready now, and what that makes ready: looking at I/O and timers costs as much as a
   // small call. Not for ever: a task that yields must not keep them from their turn.
   for (int round = 0; round < kRoundsMax && has_ready(); ++round) {
-    for (size_t left = ready_.size(); left != 0; --left, ++ran) {
-      ready_.take_front().resume();
+    for (size_t left = ready_.size() + urgent_.size(); left != 0; --left, ++ran) {
+      run_next();
+      // A small call that has come meanwhile need not wait until all large ones have had theirs.
+      if (io_ && has_ready() && clock_.now() - looked_ >= kUnlookedMax) look();
     }
   }
   if (ran != 0) {
@@ -120,6 +152,13 @@ bool Reactor::turn() {
   }
   turning = outer;
   return ran != 0;
+}
+
+/// Takes I/O that has ended. With a backend.
+size_t Reactor::look() {
+  const size_t ended = io_->reap();
+  looked_ = clock_.now();
+  return ended;
 }
 
 size_t Reactor::run_timers() {
@@ -155,16 +194,18 @@ bool Reactor::spin() {
     return false;
   }
   const Instant timer = next_timer();
-  const Instant end = system_clock().now() + kSpin;
+  Instant now = system_clock().now();
+  const Instant end = now + kSpin;
   do {
-    if (mailbox_->has_mail() || (io_ && io_->reap() != 0) ||
+    let_others_run(now);
+    if (mailbox_->has_mail() || (io_ && look() != 0) ||
         (timer != kNever && clock_.now() >= timer)) {
       spins_failed_ = 0;
       work_flowed_ = true;
       return true;
     }
-    relax();  // looking at sockets is a pause of its own
-  } while (system_clock().now() < end);
+    now = system_clock().now();
+  } while (now < end);
   ++spins_failed_;
   return false;
 }

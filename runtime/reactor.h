@@ -42,11 +42,16 @@ class Reactor {
   void spawn_first(Task<void> task);
   /// Puts a suspended coroutine at the end of the ready queue.
   void schedule(std::coroutine_handle<> handle);
+  /// The same for what somebody waits for and what takes little time: it goes before the ready
+  /// queue, in order of arrival, but not all the time: after some such, one that waits there runs.
+  void schedule_urgent(std::coroutine_handle<> handle);
+  void spawn_urgent(Task<void> task);
   /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
   void post(std::move_only_function<void()> fn);
 
   /// One turn: mailbox, I/O completions, due timers, then every coroutine that was ready at its
-  /// start. I/O that they asked for is under way on return. Returns true if anything ran.
+  /// start. I/O that they asked for is under way on return. Returns true if anything ran. Where
+  /// they take long, it looks at I/O in between.
   bool turn();
   /// Nothing was ready: waits for I/O, a post or the next timer, at most `max`. Spins some tens of
   /// microseconds first while work was flowing, then sleeps in the kernel: an idle process uses no
@@ -54,7 +59,7 @@ class Reactor {
   void idle(Duration max);
   /// The next timer's instant, or kNever. Simulation advances its clock to it.
   Instant next_timer() const;
-  bool has_ready() const { return !ready_.empty(); }
+  bool has_ready() const { return !ready_.empty() || !urgent_.empty(); }
   /// A post waits for the next turn. Any thread.
   bool has_mail() const;
   /// Something will move without outside help: a ready coroutine, a timer, I/O in flight, mail.
@@ -98,6 +103,8 @@ class Reactor {
   };
   void add_timer(Instant at, std::coroutine_handle<> handle);
   size_t run_timers();
+  size_t look();
+  void run_next();
   /// Returns true if it found something to do.
   bool spin();
   /// The sleeping half of idle(): touches nothing of the home thread's, so that a Context may take
@@ -111,7 +118,9 @@ class Reactor {
   std::unique_ptr<IoBackend> io_;
   std::unique_ptr<Mailbox> mailbox_;
   FrameHome frames_;  // of whoever drives
-  ReadyQueue ready_;
+  ReadyQueue ready_, urgent_;
+  uint32_t urgent_run_ = 0;    // since one of `ready_` had its turn
+  Instant looked_ = 0;         // at I/O, last
   std::vector<Timer> timers_;  // a heap by (at, order)
   uint64_t timer_order_ = 0;
   size_t live_tasks_ = 0;

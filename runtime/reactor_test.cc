@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -44,6 +45,31 @@ Task<void> note_around_yield(Bench& bench, int value) {
   bench.seen.push_back(value);
   co_await bench.reactor.yield();
   bench.seen.push_back(value + 10);
+}
+
+TEST(Reactor, Urgent_tasks_go_first_but_not_for_ever) {
+  // Goal: what somebody waits for does not stand behind long work, and cannot keep that from its
+  // turn. Method: three tasks, then forty urgent ones, then one that is to be the very first.
+  Bench bench;
+  for (int i = 1; i <= 3; ++i) bench.reactor.spawn(note(bench, i));
+  for (int i = 0; i < 40; ++i) bench.reactor.spawn_urgent(note(bench, 100 + i));
+  bench.reactor.spawn_first(note(bench, 0));
+  EXPECT_TRUE(bench.reactor.has_ready());
+  bench.settle();
+  ASSERT_EQ(bench.seen.size(), 44u);
+  EXPECT_EQ(bench.seen[0], 0);
+  EXPECT_EQ(bench.seen[1], 100);
+  std::vector<int> urgent;
+  size_t in_a_row = 0, most = 0;
+  for (const int value : bench.seen) {
+    in_a_row = value == 0 || value >= 100 ? in_a_row + 1 : 0;
+    most = std::max(most, in_a_row);
+    if (value >= 100) urgent.push_back(value);
+  }
+  EXPECT_TRUE(std::ranges::is_sorted(urgent));
+  EXPECT_LE(most, 16u);
+  EXPECT_GT(most, 8u) << "they do go first";
+  EXPECT_FALSE(bench.reactor.has_ready());
 }
 
 TEST(Reactor, Ready_tasks_run_in_order_and_a_yield_goes_to_the_end) {

@@ -20,7 +20,7 @@ namespace cairn {
 namespace detail {
 
 SocketHandle::SocketHandle(SocketHandle&& other) noexcept
-    : reactor_(other.reactor_), fd_(std::exchange(other.fd_, -1)) {
+    : reactor_(other.reactor_), fd_(std::exchange(other.fd_, -1)), urgent_(other.urgent_) {
   CHECK(!other.in_busy_);
   CHECK(!other.out_busy_);
 }
@@ -32,6 +32,7 @@ SocketHandle& SocketHandle::operator=(SocketHandle&& other) noexcept {
   close();
   reactor_ = other.reactor_;
   fd_ = std::exchange(other.fd_, -1);
+  urgent_ = other.urgent_;
   return *this;
 }
 
@@ -70,7 +71,8 @@ void SocketOp::await_suspend(std::coroutine_handle<> handle) {
   request_.done = [](IoRequest& request) {
     SocketOp& op = *static_cast<SocketOp*>(request.owner);
     op.busy() = false;
-    op.socket_.reactor().schedule(op.handle_);
+    Reactor& reactor = op.socket_.reactor();
+    op.socket_.urgent_ ? reactor.schedule_urgent(op.handle_) : reactor.schedule(op.handle_);
   };
   socket_.reactor().io()->submit(request_);
 }

@@ -41,6 +41,7 @@ class SocketHandle {
 
   Reactor& reactor() const { return *reactor_; }
   int fd() const { return fd_; }
+  void set_urgent() { urgent_ = true; }
   void shutdown();
   void shutdown_reading();
   void close();
@@ -49,6 +50,7 @@ class SocketHandle {
   friend class SocketOp;
   Reactor* reactor_;
   int fd_;
+  bool urgent_ = false;    // who waits for it goes before others
   bool in_busy_ = false;   // a recv or accept is under way
   bool out_busy_ = false;  // a send or connect is
 };
@@ -113,6 +115,8 @@ class Socket {
   /// A Unix socket takes up to `bytes` (as far as the system allows) before a sender must wait for
   /// the receiver. TCP finds that by itself.
   void widen(size_t bytes);
+  /// From now on who waits for it goes before others that are ready (Reactor::schedule_urgent()).
+  void set_urgent() { handle_.set_urgent(); }
   /// What has come and was not taken: as much as the next recv can give at once.
   size_t received_bytes() const;
   /// @error not_supported  it is not a Unix socket
