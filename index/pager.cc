@@ -285,6 +285,14 @@ Result<Frame*> Pager::get(PageRef ref) {
   return slot;
 }
 
+Frame* Pager::find(PageRef ref) {
+  Slot* slot = state_->find(ref.page_number());
+  if (slot == nullptr || slot->ref != ref || slot->dropped) [[unlikely]]
+    return nullptr;
+  slot->referenced = true;
+  return slot;
+}
+
 Frame* Pager::writable(Frame* frame) {
   State& s = *state_;
   Slot* old = slot_of(frame);
