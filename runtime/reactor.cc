@@ -101,9 +101,12 @@ bool Reactor::pending() const {
 
 bool Reactor::on_home() const { return turning == this; }
 
+Reactor::Visit::Visit(Reactor& reactor)
+    : outer_(std::exchange(turning, &reactor)), frames_(reactor.frames_) {}
+Reactor::Visit::~Visit() { turning = outer_; }
+
 bool Reactor::turn() {
-  const Reactor* const outer = std::exchange(turning, this);
-  const FrameHome::Scope frames(frames_);
+  const Visit visit(*this);
   size_t ran = mailbox_->deliver();
   if (io_) ran += io_->reap();
   ran += run_timers();
@@ -118,7 +121,6 @@ bool Reactor::turn() {
     work_flowed_ = true;
     if (io_) io_->kick();
   }
-  turning = outer;
   return ran != 0;
 }
 
