@@ -51,16 +51,11 @@ Result<Frame*> Tree::root_frame() {
 }
 
 Frame* Tree::child_or_null(const Node& parent, uint32_t slot) {
-  Frame* const frame = pager_.find(parent.child(slot));
-  if (frame == nullptr) [[unlikely]]
-    return nullptr;
   // The search jumps through the slots; asking for their lines together hides all misses but one.
   // Branches are warm anyway.
   const uint32_t level = parent.level() - 1;
-  for (size_t at = 0; level == 0 && at < kFetchedBytes; at += 64) {
-    __builtin_prefetch(frame->data + at);
-  }
-  return is_of_level(*frame, level) ? frame : nullptr;
+  Frame* const frame = pager_.find(parent.child(slot), level == 0 ? kFetchedBytes : 0);
+  return frame != nullptr && is_of_level(*frame, level) ? frame : nullptr;
 }
 
 Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
