@@ -102,6 +102,8 @@ Task<Result<void>> Decider::prepare_away(WideTransaction& tx, size_t index, vos:
 /// The first one's turn, then that of all others.
 Task<Result<void>> Decider::prepare_all(WideTransaction& tx, vos::TxId id) {
   CO_TRY(first, co_await prepare_part(tx.parts.front(), id));
+  // The first one waited where it had to; from here on others would wait for what it holds.
+  for (size_t i = 1; i < tx.parts.size(); ++i) tx.parts[i].request.may_wait = false;
   std::vector<Task<Result<void>>> others;
   for (size_t i = 1; i < tx.parts.size(); ++i) others.push_back(prepare_part(tx.parts[i], id));
   for (size_t i = 0; i < tx.away.size(); ++i) others.push_back(prepare_away(tx, i, id));
@@ -363,6 +365,7 @@ Task<Result<PeerReply>> Decider::serve_prepare(PeerRequest request, PoolShards s
   std::vector<Task<Result<void>>> parts;
   for (WideTransaction::Part& part : cut.tx.parts) {
     part.request.epoch = request.epoch;
+    part.request.may_wait = false;
     parts.push_back(prepare_part(part, request.id));
   }
   Result<void> done = co_await run_all(reactor_, std::move(parts), kPartsAtOnceMax);

@@ -120,6 +120,22 @@ class DecideEnginesTest : public testing::Test {
     for (const auto& op : after.ops) EXPECT_EQ(std::get<wire::ObjectUpdate>(op).iods.size(), 1u);
     return reply;
   }
+  /// A transaction over all engines, in the background.
+  Task<void> put_later(Errc& into) {
+    std::string value = "later";
+    wire::Request r;
+    r.header = {.handle = handles_[0], .session = kSession, .sequence = 9, .acknowledged_below = 1};
+    wire::ObjectTransact body;
+    for (uint32_t rank = 0; rank < kEngines; ++rank) {
+      body.ops.push_back(wire::ObjectUpdate{
+          .object = at(rank), .dkey = as_bytes("d"), .iods = single_value(value)});
+    }
+    r.body = std::move(body);
+    wire::Reply reply;
+    EXPECT_TRUE(co_await engines_[0]->serve(&r, &reply));
+    into = reply.error.code();
+  }
+  Task<void> pause() { co_await world_.reactor.sleep(200 * kMillisecond); }
   size_t unresolved() const {
     size_t count = 0;
     for (const auto& shard : shards_) count += shard->unresolved().size();
@@ -237,6 +253,52 @@ TEST_F(DecideEnginesTest, A_prepare_that_an_abort_overtook_does_nothing) {
   EXPECT_EQ(unresolved(), 0u);
   request.pool = {};
   EXPECT_EQ(world_.run(engines_[1]->serve_peer(request)).error().code(), Errc::unreachable);
+}
+
+TEST_F(DecideEnginesTest, An_engine_that_does_not_serve_yet_prepares_nothing) {
+  // Goal: what it has missed of a rollback comes before anything new. Method: it comes back, and
+  // has not caught up.
+  ASSERT_EQ(put_all("one", 1).error.code(), Errc::ok);
+  engines_[2]->set_serving(false);
+  EXPECT_EQ(put_all("two", 2).error.code(), Errc::unreachable);
+  engines_[2]->set_serving(true);
+  EXPECT_EQ(get_all(), all("one"));
+  EXPECT_EQ(put_all("two", 2).error.code(), Errc::ok);
+  EXPECT_EQ(get_all(), all("two"));
+}
+
+Task<void> hold(vos::Shard& shard, model::Epoch snapshot, model::Epoch& into) {
+  const auto held = co_await shard.hold_container(1, snapshot, 1);
+  EXPECT_TRUE(held);
+  if (held) into = *held;
+}
+
+TEST_F(DecideEnginesTest, A_transaction_beside_a_rollback_is_undone_everywhere_or_nowhere) {
+  // Goal: as it says (found by simulated clusters). Method: all shards hold, one goes back, and a
+  // transaction comes before the others have; they go back one after the other.
+  ASSERT_EQ(put_all("old", 1).error.code(), Errc::ok);
+  model::Epoch snapshot = 0;
+  for (auto& shard : shards_) {
+    snapshot = std::max(snapshot, *world_.run(shard->freeze_container(1)) + 1);
+  }
+  for (auto& shard : shards_) ASSERT_TRUE(world_.run(shard->add_snapshot(1, snapshot)));
+  ASSERT_EQ(put_all("newer", 2).error.code(), Errc::ok);
+  model::Epoch back = 0;
+  for (auto& shard : shards_) {
+    model::Epoch answered = 0;
+    world_.run_void(hold(*shard, snapshot, answered));
+    back = std::max(back, answered + 1);
+  }
+  ASSERT_TRUE(world_.run(shards_[0]->rollback(1, snapshot, back)));
+  Errc late = Errc::again;
+  world_.reactor.spawn(put_later(late));
+  world_.run_void(pause());
+  EXPECT_EQ(late, Errc::again) << "it waits for the others";
+  ASSERT_TRUE(world_.run(shards_[2]->rollback(1, snapshot, back)));
+  ASSERT_TRUE(world_.run(shards_[1]->rollback(1, snapshot, back)));
+  while (late == Errc::again) world_.run_void(pause());
+  EXPECT_EQ(late, Errc::ok);
+  EXPECT_EQ(get_all(), all("later"));
 }
 
 }  // namespace

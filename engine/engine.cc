@@ -355,10 +355,10 @@ Task<Result<void>> Engine::restore_handle(HandleSpec spec, wire::HandleRef handl
 }
 
 Task<Result<void>> Engine::retain_handles(
-    std::vector<std::pair<HandleSpec, wire::HandleRef>> handles) {
+    std::vector<std::pair<HandleSpec, wire::HandleRef>> handles, uint64_t as_of_ns) {
   std::vector<wire::HandleRef> refs;
   for (const auto& [spec, handle] : handles) refs.push_back(handle);
-  const auto closing = state_->handles.close_others(std::move(refs));
+  const auto closing = state_->handles.close_others(std::move(refs), as_of_ns);
   Result<void> first;
   for (const auto& [spec, handle] : handles) {
     const auto restored = co_await restore_handle(spec, handle);

@@ -103,7 +103,10 @@ class Engine final : public fabric::Service {
   Task<Result<void>> remove_handle(wire::HandleRef handle);
   /// Makes these the handles that there are, as restore_handle() does; others are removed, at once,
   /// and those inside waited for. @error exists  as restore_handle(): the rest was done
-  Task<Result<void>> retain_handles(std::vector<std::pair<HandleSpec, wire::HandleRef>> handles);
+  /// @param as_of_ns  wall time of the list, where handles are given out: those given out since are
+  ///                  not in it and stay
+  Task<Result<void>> retain_handles(std::vector<std::pair<HandleSpec, wire::HandleRef>> handles,
+                                    uint64_t as_of_ns);
   /// Removes every handle of the container. For its destruction.
   Task<void> evict_container(Uuid pool, vos::ContNumber container);
   size_t handle_count() const;

@@ -69,7 +69,11 @@ Task<void> Engine::State::watch(std::weak_ptr<State*> alive, Reactor& reactor, U
 
 Task<Result<PeerReply>> Engine::State::serve_peer(Gate::Hold, PeerRequest request) {
   const PoolShards found = shards_of(request.pool);
-  if (found.empty()) co_return fail(Errc::unreachable, "engine: it does not serve that pool");
+  // Before it serves, a rollback that it has missed may still have to be done.
+  const bool too_early = request.verb == PeerVerb::prepare && !serving;
+  if (found.empty() || too_early) {
+    co_return fail(Errc::unreachable, "engine: it does not serve that pool yet");
+  }
   const PeerUse use(*this, request.pool);
   co_return co_await decider.serve(request, found);
 }

@@ -22,9 +22,9 @@ constexpr uint32_t kSkewTicks = 512;  // two seconds
 /// Generations ascend in each place, also over a restart: they are times, or the next number where
 /// a place is given away faster than time goes. They wrap after seven months; who compares those of
 /// more than half of that apart is wrong.
-uint32_t HandleTable::tick() const {
+uint32_t HandleTable::tick_of(uint64_t wall_ns) {
   constexpr int kTickBits = 22;  // 4.2 ms
-  return static_cast<uint32_t>(clock_.wall_ns() >> kTickBits);
+  return static_cast<uint32_t>(wall_ns >> kTickBits);
 }
 
 Result<wire::HandleRef> HandleTable::add(const HandleSpec& spec, PoolShards shards) {
@@ -133,12 +133,14 @@ Task<Result<void>> HandleTable::remove(wire::HandleRef handle) {
   co_return Result<void>{};
 }
 
-std::vector<wire::HandleRef> HandleTable::close_others(std::vector<wire::HandleRef> kept) {
+std::vector<wire::HandleRef> HandleTable::close_others(std::vector<wire::HandleRef> kept,
+                                                       uint64_t as_of_ns) {
+  const uint32_t as_of = tick_of(as_of_ns);
   const auto key = [](wire::HandleRef h) { return uint64_t{h.index} << 32 | h.generation; };
   std::ranges::sort(kept, {}, key);
   std::vector<wire::HandleRef> closing;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].open) continue;
+    if (!slots_[i].open || !is_newer(as_of, slots_[i].generation)) continue;
     const wire::HandleRef handle{static_cast<uint32_t>(i), slots_[i].generation};
     if (std::ranges::binary_search(kept, key(handle), {}, key)) continue;
     close(slots_[i]);

@@ -74,7 +74,8 @@ class HandleTable {
   /// @error no_handle  unknown or closed before
   Task<Result<void>> remove(wire::HandleRef handle);
   /// Closes all that are not among these. @returns what wait_until_left() needs
-  std::vector<wire::HandleRef> close_others(std::vector<wire::HandleRef> kept);
+  /// @param as_of_ns  wall time of the list: newer ones stay
+  std::vector<wire::HandleRef> close_others(std::vector<wire::HandleRef> kept, uint64_t as_of_ns);
   Task<void> wait_until_left(std::vector<wire::HandleRef> closed);
   /// Closes all that `pick` wants and waits for those inside.
   template <class Pick>
@@ -93,7 +94,8 @@ class HandleTable {
  private:
   HandleSlot& add_slot();
   HandleSlot* find(wire::HandleRef handle);
-  uint32_t tick() const;
+  static uint32_t tick_of(uint64_t wall_ns);
+  uint32_t tick() const { return tick_of(clock_.wall_ns()); }
   bool may_be_heard_of(wire::HandleRef handle) const;
   void close(HandleSlot& slot);
   Task<void> wait_until_left(size_t index, uint32_t generation);

@@ -35,7 +35,8 @@ Task<Result<std::vector<Service::HeldCont>>> Service::load_conts(Uuid pool) {
   co_return out;
 }
 
-/// Snapshots that it should not have go. It has all that it should: none is made without it.
+/// Snapshots that it should not have go. It has all that it should: none is made without it. What
+/// it has missed of a rollback it does.
 Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
   const auto opened =
       co_await engine.open_pool(pool.uuid, targets_of(pool.record), pool.record.memory_bytes);
@@ -84,7 +85,8 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
     if (pool.record.state != State::ready || in_work(pool.uuid)) continue;
     CO_TRY(caught_up, co_await catch_up_pool(engine, std::move(pool)));
   }
-  // Who opens a handle from here on tells this engine, too.
+  // Who opens a handle from here on tells this engine, too, perhaps before it hears of these.
+  const uint64_t as_of_ns = reactor_.clock().wall_ns();
   std::vector<std::pair<Grant, wire::HandleRef>> handles;
   std::vector<std::pair<uint64_t, wire::HandleRef>> told;
   for (const auto& [id, handle] : cont_handles_) {
@@ -92,7 +94,7 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
     handles.emplace_back(grant_of(handle), handle.io);
     told.emplace_back(id, handle.io);
   }
-  CO_TRY(retained, co_await engine.retain(std::move(handles)));
+  CO_TRY(retained, co_await engine.retain(std::move(handles), as_of_ns));
   // What was closed meanwhile may have been opened there after it was told to close it.
   for (const auto& [id, io] : told) {
     const auto found = cont_handles_.find(id);
@@ -101,9 +103,22 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
   co_return Result<void>{};
 }
 
+/// What is decided and was not done everywhere, for want of an engine.
+Task<void> Service::end_rollbacks() {
+  const auto wanted = std::exchange(unended_, {});
+  for (const auto& [pool, uuid] : wanted) {
+    const SnapLock alone = co_await lock_snapshots(uuid);
+    const auto cont = co_await load_cont(pool, uuid);
+    if (!cont || cont->record.rollback.epoch == 0) continue;
+    if (!co_await finish_rollback(host_, pool, *cont)) continue;
+    if (!co_await end_rollback(pool, uuid)) unended_.insert({pool, uuid});
+  }
+}
+
 Task<void> Service::finish_removals() {
   const auto hold = gate_.enter();
   if (!hold || options_.read_only) co_return;
+  co_await end_rollbacks();
   const auto pools = co_await load_pools();
   if (!pools) co_return;
   for (const HeldPool& pool : *pools) {
@@ -119,23 +134,6 @@ Task<void> Service::finish_removals() {
       [[maybe_unused]] const auto done =
           co_await finish_cont_destroy(pool.uuid, cont.uuid, cont.record);
     }
-  }
-}
-
-Task<void> Service::end_rollbacks(bool give_up) {
-  const auto hold = gate_.enter();
-  if (!hold) co_return;
-  const auto wanted = std::exchange(unended_, {});
-  for (const auto& [pool, uuid] : wanted) {
-    const auto cont = co_await load_cont(pool, uuid);
-    if (!cont) continue;
-    [[maybe_unused]] const auto ended = co_await start_rollback(pool, *cont);
-    if (!give_up || unended_.erase({pool, uuid}) == 0) continue;
-    report(Severity::error, "container " + to_string(uuid) + ": a rollback cannot be ended, an "
-                            "engine is away; roll back again");
-    // Whoever writes from now on must not lose it at the next start.
-    const Request nobody;
-    [[maybe_unused]] const auto dropped = co_await end_rollback(nobody, pool, uuid);
   }
 }
 

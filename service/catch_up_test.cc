@@ -12,7 +12,6 @@ class CatchUpTest : public ServiceTest {
     return done && *done;
   }
   void finish_removals() { world_.run(then_true(service_->finish_removals())); }
-  void end_rollbacks(bool give_up) { world_.run(then_true(service_->end_rollbacks(give_up))); }
   static Task<bool> then_true(Task<void> task) {
     co_await std::move(task);
     co_return true;
@@ -139,47 +138,127 @@ TEST_F(CatchUpTest, A_handle_that_an_engine_refuses_is_not_there) {
   EXPECT_EQ(host_.shared.size(), 1u);
 }
 
-TEST_F(CatchUpTest, A_rollback_that_a_crash_cut_waits_for_the_engines) {
-  // Goal: it is ended before anybody may write, or given up aloud. Method: a note of one under way,
-  // an engine that is away at the start.
-  options_.targets = {{0, 0}, {1, 0}};
-  options_.keep_handles = true;
-  restart();
-  const uint64_t handle = pool();
-  ASSERT_TRUE(create_cont(handle, "c"));
-  const auto cont = open_cont(handle, "c");
-  ASSERT_TRUE(cont);
-  const auto snap = of_cont(wire::Op::snap_create, cont->handle);
-  ASSERT_TRUE(snap);
-  const auto note = [&](model::Epoch epoch) {
-    for (auto& [key, entry] : config_.entries) {
-      if (key.find("/conts/") == std::string::npos) continue;
-      auto record = parse_record<ContRecord>(entry.value);
-      ASSERT_TRUE(record);
-      record->rollback = {.epoch = epoch, .session = 77, .sequence = 9};
-      entry.value = wire::proto_encode(*record);
+/// A container with a snapshot, on two engines.
+class RollbackTest : public CatchUpTest {
+ protected:
+  void SetUp() override {
+    CatchUpTest::SetUp();
+    options_.targets = {{0, 0}, {1, 0}};
+    options_.keep_handles = true;
+    restart();
+    const uint64_t handle = pool();
+    ASSERT_TRUE(create_cont(handle, "c"));
+    const auto cont = open_cont(handle, "c");
+    ASSERT_TRUE(cont);
+    cont_ = cont->handle;
+    const auto snap = of_cont(wire::Op::snap_create, cont_);
+    ASSERT_TRUE(snap);
+    epoch_ = snap->first;
+  }
+  Errc roll_back(uint64_t sequence) {
+    return code(call_as({.session = 77, .sequence = sequence},
+                        {.op = wire::Op::snap_rollback, .cont_handle = cont_, .epoch = epoch_}));
+  }
+  /// Is one noted as under way?
+  bool noted() {
+    for (const auto& [key, entry] : config_.entries) {
+      const auto record = parse_record<ContRecord>(entry.value);
+      if (key.find("/conts/") == std::string::npos || !record) continue;
+      if (record->rollback.epoch != 0) return true;
     }
-  };
-  note(snap->first);
-  host_.away = true;
-  restart();
-  EXPECT_TRUE(service_->has_rollbacks());
-  end_rollbacks(false);
-  EXPECT_TRUE(service_->has_rollbacks());
-  host_.away = false;
-  end_rollbacks(false);
-  EXPECT_FALSE(service_->has_rollbacks());
-  EXPECT_EQ(host_.rolled_back.size(), 1u);
+    return false;
+  }
+  uint64_t cont_ = 0;
+  model::Epoch epoch_ = 0;
+};
 
-  note(snap->first);
-  host_.away = true;
-  restart();
-  end_rollbacks(true);
-  EXPECT_FALSE(service_->has_rollbacks());
-  host_.away = false;
-  restart();
-  EXPECT_FALSE(service_->has_rollbacks());
+TEST_F(RollbackTest, What_cannot_be_held_everywhere_is_held_nowhere) {
+  // Goal: a rollback that is not decided leaves nothing, wherever it stops. Method: transactions in
+  // the way, once and always; an engine that is away; a record that cannot be written.
+  host_.fail_holds = 1;
+  EXPECT_EQ(roll_back(1), Errc::ok);
   EXPECT_EQ(host_.rolled_back.size(), 1u);
+  host_.fail_holds = 1000;
+  EXPECT_EQ(roll_back(2), Errc::busy);
+  EXPECT_TRUE(host_.holding.empty());
+  host_.fail_holds = 0;
+  host_.away = true;
+  EXPECT_EQ(roll_back(3), Errc::unreachable);
+  host_.away = false;
+  config_.commits_left = 1;  // the first one of it, which takes the note
+  config_.fail_commits = true;
+  EXPECT_EQ(roll_back(4), Errc::no_space);
+  config_.fail_commits = false;
+  config_.commits_left = 0;
+  EXPECT_TRUE(host_.holding.empty());
+  EXPECT_FALSE(noted());
+  EXPECT_EQ(host_.rolled_back.size(), 1u);
+}
+
+TEST_F(RollbackTest, What_is_decided_is_done_by_an_engine_before_it_serves) {
+  // Goal: never undone on some engines alone, and once on each. Method: the engines go between
+  // the note and its execution; one comes back and catches up; then all are asked.
+  options_.at_step = [this](const char* name) {
+    if (std::string_view(name) == "snap.rollback.noted") host_.away = true;
+  };
+  stop();
+  start();
+  EXPECT_EQ(roll_back(5), Errc::unreachable);
+  EXPECT_TRUE(noted());
+  EXPECT_EQ(host_.holding.size(), 1u) << "what engines hold they hold until they are told";
+  options_.at_step = {};
+  restart();
+  EXPECT_TRUE(noted());
+  FakeHost late = host_;
+  late.away = false;
+  ASSERT_TRUE(catch_up(late));
+  EXPECT_EQ(late.rolled_back.size(), 1u);
+  EXPECT_TRUE(late.holding.empty());
+  finish_removals();
+  EXPECT_TRUE(noted()) << "another one is still away";
+  host_.away = false;
+  finish_removals();
+  EXPECT_FALSE(noted());
+  EXPECT_EQ(host_.rolled_back, late.rolled_back);
+  EXPECT_EQ(host_.ats, late.ats);
+  EXPECT_EQ(roll_back(5), Errc::ok) << "the same request, answered";
+  EXPECT_EQ(host_.rolled_back.size(), 1u);
+}
+
+TEST_F(RollbackTest, Another_change_of_snapshots_ends_what_is_decided_first) {
+  // Goal: no snapshot comes or goes under a rollback; the same request is not done twice. Method:
+  // shards that fail after the decision; then each change.
+  host_.fail_rollback = true;
+  EXPECT_EQ(roll_back(5), Errc::no_space);
+  EXPECT_TRUE(noted());
+  EXPECT_EQ(code(of_cont(wire::Op::snap_create, cont_)), Errc::no_space);
+  EXPECT_EQ(code(call({.op = wire::Op::snap_destroy, .cont_handle = cont_, .epoch = epoch_})),
+            Errc::no_space);
+  EXPECT_EQ(roll_back(5), Errc::no_space);
+  host_.fail_rollback = false;
+  EXPECT_EQ(roll_back(5), Errc::ok);
+  EXPECT_EQ(host_.rolled_back.size(), 1u);
+  EXPECT_FALSE(noted());
+  EXPECT_EQ(roll_back(6), Errc::ok);
+  EXPECT_EQ(host_.rolled_back.size(), 2u);
+}
+
+TEST_F(RollbackTest, What_an_engine_holds_for_a_service_that_died_is_let_go) {
+  // Goal: writes go on. Method: die before the decision; the engine has outlived it.
+  options_.at_step = [this](const char* name) {
+    if (std::string_view(name) == "snap.rollback.held") config_.fail_commits = true;
+  };
+  stop();
+  start();
+  FakeHost before = host_;
+  before.holding = {1};
+  EXPECT_EQ(roll_back(5), Errc::no_space);
+  config_.fail_commits = false;
+  options_.at_step = {};
+  ASSERT_TRUE(catch_up(before));
+  EXPECT_TRUE(before.holding.empty());
+  EXPECT_TRUE(before.rolled_back.empty());
+  EXPECT_GT(before.holds_refused, 0u);
 }
 
 }  // namespace

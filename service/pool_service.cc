@@ -353,7 +353,6 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
   }
   hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
   if (cont.record.state == State::ready) {
-    CO_TRY(rolled_back, co_await start_rollback(pool, cont));
     co_return co_await start_snapshots(host_, pool, std::move(cont));
   }
   co_return Result<void>{};

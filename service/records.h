@@ -31,13 +31,14 @@ struct PoolRecord {
   }
 };
 
-/// A rollback that goes over several targets, of which some may have done it.
+/// A rollback that is decided and that some targets may not have done yet.
 struct RollbackIntent {
   static constexpr bool is_proto_message = true;
   uint64_t epoch = 0;  // of the snapshot; 0: none is under way
   uint64_t session = 0, sequence = 0;
+  uint64_t at = 0;     // when it happens, which names it
   static void fields(auto& f, auto& self) {
-    f(1, self.epoch), f(2, self.session), f(3, self.sequence);
+    f(1, self.epoch), f(2, self.session), f(3, self.sequence), f(4, self.at);
   }
 };
 

@@ -73,14 +73,9 @@ class Service {
   /// has missed, gives it the handles. Then it may serve.
   /// @error unreachable  it has gone again   Others: it, or the ConfigStore, cannot be used
   Task<Result<void>> catch_up(ShardHost& engine);
-  /// Ends removals of pools and containers that some engine was away for. What fails is tried the
-  /// next time.
+  /// Ends removals of pools and containers, and rollbacks, that some engine was away for. What
+  /// fails is tried the next time.
   Task<void> finish_removals();
-  /// Rollbacks that a crash cut and that need engines which are away: nobody may write before
-  /// end_rollbacks().
-  bool has_rollbacks() const { return !unended_.empty(); }
-  /// @param give_up  those that cannot be ended stay as they are, and are reported
-  Task<void> end_rollbacks(bool give_up);
 
   /// Every pool in the ConfigStore, for `check`.
   Task<Result<std::vector<Uuid>>> pools();
@@ -236,9 +231,12 @@ class Service {
   Task<Result<Reply>> snap_list(ContHandle handle);
   Task<Result<Reply>> snap_destroy(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_rollback(const Request& request, ContHandle handle);
-  Task<Result<void>> begin_rollback(const Request& request, ContHandle handle);
-  Task<Result<void>> end_rollback(const Request& request, Uuid pool, Uuid cont);
-  Task<Result<void>> start_rollback(Uuid pool, HeldCont cont);
+  Task<Result<model::Epoch>> try_hold(Uuid pool, uint32_t container, model::Epoch epoch);
+  Task<Result<model::Epoch>> hold_on_shards(Uuid pool, uint32_t container, model::Epoch epoch);
+  Task<Result<void>> decide_rollback(const Request& request, ContHandle handle, model::Epoch at);
+  Task<Result<void>> finish_rollback(ShardHost& host, Uuid pool, HeldCont cont);
+  Task<Result<void>> end_rollback(Uuid pool, Uuid cont);
+  Task<Result<bool>> resume_rollback(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
   Task<Result<void>> start_snapshots(ShardHost& host, Uuid pool, HeldCont cont);
@@ -248,6 +246,7 @@ class Service {
   Task<Result<std::vector<HeldCont>>> load_conts(Uuid pool);
   Task<Result<void>> catch_up_pool(ShardHost& engine, HeldPool pool);
   Task<Result<void>> wait_until_made(HeldPool& pool);
+  Task<void> end_rollbacks();
   bool in_work(const Uuid& pool_or_cont) const {
     return going_.contains(pool_or_cont) || making_.contains(pool_or_cont);
   }
@@ -279,7 +278,7 @@ class Service {
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created
   std::map<Uuid, MachineRecord> machines_;
-  std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: rollbacks
+  std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: decided rollbacks
   std::set<Uuid> snapping_;                           // containers whose snapshots change
   WaitList snapped_;                                  // snapping_ lost one
   std::map<std::pair<Uuid, Uuid>, OidRange> oids_;    // handed out by this process

@@ -17,8 +17,10 @@ class MapConfig final : public ConfigStore {
  public:
   Task<Result<std::optional<ConfigEntry>>> get(std::string key) override {
     const auto found = entries.find(key);
-    if (found == entries.end()) co_return std::optional<ConfigEntry>();
-    co_return std::optional<ConfigEntry>(found->second);
+    std::optional<ConfigEntry> entry;
+    if (found != entries.end()) entry = found->second;
+    if (slow_reads != nullptr) co_await slow_reads->sleep(kMillisecond);
+    co_return entry;
   }
   Task<Result<std::vector<ConfigEntry>>> range(std::string prefix) override {
     std::vector<ConfigEntry> out;
@@ -51,7 +53,8 @@ class MapConfig final : public ConfigStore {
   bool fail_commits = false;
   int commits_left = 0;  // after so many all fail; 0: no limit
   std::function<void()> on_commit;
-  Reactor* slow = nullptr;  // others move between a commit and its answer
+  Reactor* slow = nullptr;        // others move between a commit and its answer
+  Reactor* slow_reads = nullptr;  // and between a look and its answer
 };
 
 /// Engines that remember what they were told.
@@ -124,21 +127,37 @@ class FakeHost final : public ShardHost {
     held[container].erase(epoch);
     co_return Result<void>{};
   }
-  Task<void> unfreeze_container(Uuid, uint32_t container) override {
+  Task<void> unfreeze_container(Uuid, uint32_t container, uint64_t holds_over) override {
     frozen.erase(container);
+    holding.erase(container);
+    holds_refused = std::max(holds_refused, holds_over);
     co_return;
   }
-  Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch,
-                              Origin origin) override {
+  Task<Result<model::Epoch>> hold_container(Uuid, uint32_t container, model::Epoch,
+                                            uint64_t number) override {
     if (away) co_return fail(Errc::unreachable, "an engine is away");
-    const bool fresh =
-        origin.session == 0 || origins.insert({origin.session, origin.sequence}).second;
-    if (fresh) rolled_back.emplace_back(container, epoch);
+    EXPECT_GT(number, holds_refused);
+    holding.insert(container);  // on a shard of two
+    if (fail_holds > 0) {
+      --fail_holds;
+      co_return fail(Errc::busy, "transactions wait for their outcome");
+    }
+    co_return newest;
+  }
+  Task<Result<void>> rollback(Uuid, uint32_t container, model::Epoch epoch,
+                              model::Epoch at) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    if (fail_rollback) co_return fail(Errc::no_space, "full");
+    EXPECT_GT(at, newest);
+    holding.erase(container);
+    if (ats.insert(at).second) rolled_back.emplace_back(container, epoch);
     co_return Result<void>{};
   }
-  Task<Result<HeldSnapshots>> snapshots(Uuid, uint32_t container) override {
+  Task<Result<HeldSnapshots>> snapshots(Uuid, uint32_t container, uint64_t holds_over) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
     const std::vector<model::Epoch> epochs(held[container].begin(), held[container].end());
-    co_return HeldSnapshots{epochs, epochs};
+    holds_refused = std::max(holds_refused, holds_over);
+    co_return HeldSnapshots{epochs, epochs, holding.contains(container)};
   }
   Task<Result<ShardSpace>> space(Uuid) override { co_return ShardSpace{.data_total = 7}; }
   std::vector<wire::EngineInfo> engines() const override {
@@ -163,7 +182,8 @@ class FakeHost final : public ShardHost {
     restored.emplace_back(grant, handle);
     co_return Result<void>{};
   }
-  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) override {
+  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
+                            uint64_t) override {
     retained = std::move(handles);
     if (at_retain) co_await at_retain();
     co_return Result<void>{};
@@ -191,7 +211,11 @@ class FakeHost final : public ShardHost {
   bool fail_share = false, away = false;
   int fail_adds = 0;
   std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
-  std::set<std::pair<uint64_t, uint64_t>> origins;  // of rollbacks: session and sequence
+  std::set<model::Epoch> ats;  // of rollbacks
+  std::set<uint32_t> holding;  // for one
+  uint64_t holds_refused = 0;
+  bool fail_rollback = false;
+  int fail_holds = 0;
   std::vector<std::pair<Grant, wire::HandleRef>> shared, restored, retained;
   std::vector<uint64_t> sessions_ended;
 };

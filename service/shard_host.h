@@ -28,6 +28,7 @@ using Targets = std::vector<model::TargetId>;
 struct HeldSnapshots {
   std::vector<model::Epoch> any;  // at least one shard holds it
   std::vector<model::Epoch> all;  // every shard does
+  bool held = false;              // for a rollback, on at least one
 };
 
 struct ShardSpace {
@@ -89,7 +90,9 @@ class ShardHost {
   /// First step of a snapshot: on every shard of the pool, new writes of the container wait until
   /// add_snapshot() or until the shard gives up waiting for it. @returns the newest epoch issued
   virtual Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) = 0;
-  virtual Task<void> unfreeze_container(Uuid pool, uint32_t container) = 0;
+  /// Ends a freeze or a hold, as far as engines can be asked.
+  /// @param holds_over  holds with this number or a lower one come too late from now on
+  virtual Task<void> unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) = 0;
   /// Second step: the snapshot is durable on every shard, later writes get epochs above it, the
   /// freeze ends. On error some shards may hold it: remove_snapshot().
   /// @error timed_out  a freeze has ended before   @error no_space  too many snapshots
@@ -97,14 +100,24 @@ class ShardHost {
   /// What only it needed is freed in the background. Idempotent; durable when it completes.
   virtual Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container,
                                              model::Epoch epoch) = 0;
-  virtual Task<Result<HeldSnapshots>> snapshots(Uuid pool, uint32_t container) = 0;
-  /// Makes the container what it was at that snapshot, its newest one; operations on it wait
-  /// meanwhile, shard after shard. Durable when it completes; a shard that has begun ends it at the
-  /// next open after a crash, but others may not have begun. Of one origin it happens
-  /// once, also if a crash came between (no session: each time).
-  /// @error nonexistent, busy (a newer one exists), unknown (the session was forgotten)
+  /// @param holds_over  as unfreeze_container(); what is held stays so
+  virtual Task<Result<HeldSnapshots>> snapshots(Uuid pool, uint32_t container,
+                                                uint64_t holds_over) = 0;
+  /// First step of a rollback to that snapshot, the container's newest one: on every shard of the
+  /// pool, transactions have ended and new writes wait, until rollback() or unfreeze_container(),
+  /// however long that takes; a restart of an engine ends it. After an error some shards may hold.
+  /// @param number  above that of every hold before   @returns the newest epoch issued
+  /// @error nonexistent, busy (a newer one exists, or transactions wait for their outcome, or it
+  /// has come too late)
+  virtual Task<Result<model::Epoch>> hold_container(Uuid pool, uint32_t container,
+                                                    model::Epoch epoch, uint64_t number) = 0;
+  /// Second step, when it is decided: makes the container what it was at that snapshot; operations
+  /// on it wait meanwhile, on each shard until it is done there. Durable when it completes; a shard
+  /// that has begun ends it at the next open after a crash. Of one `at` it happens once. On error
+  /// all other engines have done it.
+  /// @param at  above what hold_container() answered   @error nonexistent, busy, io
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                                      Origin origin) = 0;
+                                      model::Epoch at) = 0;
   /// Sums over the shards. @error nonexistent  not served   @error unreachable
   virtual Task<Result<ShardSpace>> space(Uuid pool) = 0;
   /// All engines, by rank.
@@ -126,7 +139,9 @@ class ShardHost {
   virtual Task<Result<void>> restore(Grant grant, wire::HandleRef handle) = 0;
   /// Makes these the handles that there are; others are closed, and those inside waited for.
   /// @error exists  an operation under way keeps the place of one; try again
-  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles) = 0;
+  /// @param as_of_ns  wall time of the list: those that were granted later stay
+  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
+                                    uint64_t as_of_ns) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;
   /// Forgets what is kept for resends of the session, whose handles are revoked.

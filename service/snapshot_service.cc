@@ -1,6 +1,7 @@
 // Snapshots: a record per snapshot; the shards hold it before the record is committed, and lose it
 // after the record is gone. So a crash leaves at most snapshots on shards that no record knows;
-// start_snapshots() removes them.
+// start_snapshots() removes them. A rollback is decided by a note in the container's record, made
+// when all shards hold the container (docs/decisions/0015-rollback-over-shards.md).
 #include <algorithm>
 
 #include "base/report.h"
@@ -10,6 +11,8 @@ namespace cairn::service {
 namespace {
 
 constexpr int kSnapTriesMax = 3;
+/// Between two attempts to hold a container.
+constexpr Duration kHoldPause = 300 * kMillisecond;
 
 }  // namespace
 
@@ -45,7 +48,7 @@ Task<void> Service::drop_from_shards(ShardHost& host, Uuid pool, uint32_t contai
 Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t container) {
   const auto newest = co_await host_.freeze_container(pool, container);
   if (!newest) {
-    co_await host_.unfreeze_container(pool, container);
+    co_await host_.unfreeze_container(pool, container, 0);
     co_return fail(newest.error());
   }
   step("snap.create.frozen");
@@ -53,7 +56,7 @@ Task<Result<model::Epoch>> Service::try_snap_on_shards(Uuid pool, uint32_t conta
   const model::Epoch epoch = next_epoch();
   const auto added = co_await host_.add_snapshot(pool, container, epoch);
   if (!added) {
-    co_await host_.unfreeze_container(pool, container);
+    co_await host_.unfreeze_container(pool, container, 0);
     co_await drop_from_shards(host_, pool, container, epoch);
     co_return fail(added.error());
   }
@@ -121,15 +124,36 @@ Task<Result<Service::Reply>> Service::snap_set_table(const Request& request, Con
   co_return Reply{};
 }
 
-/// Over several targets a crash may come between two of them. The note makes start() end it.
-Task<Result<void>> Service::begin_rollback(const Request& request, ContHandle handle) {
-  CO_TRY(pool, co_await load_pool(handle.pool));
-  if (targets_of(pool.record).size() == 1) co_return Result<void>{};
+/// Nothing is written in the container any more, on any shard. @returns the epoch of the rollback
+Task<Result<model::Epoch>> Service::try_hold(Uuid pool, uint32_t container, model::Epoch epoch) {
+  const auto newest = co_await host_.hold_container(pool, container, epoch, next_epoch());
+  if (!newest) {
+    co_await host_.unfreeze_container(pool, container, next_epoch());
+    co_return fail(newest.error());
+  }
+  hlc_.advance(*newest);
+  co_return next_epoch();
+}
+
+/// Transactions that were in the way are over soon.
+Task<Result<model::Epoch>> Service::hold_on_shards(Uuid pool, uint32_t container,
+                                                   model::Epoch epoch) {
+  for (int tries = 1;; ++tries) {
+    const auto at = co_await try_hold(pool, container, epoch);
+    if (at || at.error().code() != Errc::busy || tries == kSnapTriesMax) co_return at;
+    co_await reactor_.sleep(kHoldPause);
+  }
+}
+
+/// From its commit on the rollback happens, whoever dies.
+Task<Result<void>> Service::decide_rollback(const Request& request, ContHandle handle,
+                                            model::Epoch at) {
   for (int i = 0; i < kTriesMax; ++i) {
     CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
     cont.record.rollback = {.epoch = request.epoch,
                             .session = request.origin.session,
-                            .sequence = request.origin.sequence};
+                            .sequence = request.origin.sequence,
+                            .at = at};
     ConfigTxn txn;
     txn.expect(cont_key(handle.pool, handle.cont), cont.modified);
     txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(cont.record));
@@ -140,47 +164,45 @@ Task<Result<void>> Service::begin_rollback(const Request& request, ContHandle ha
   co_return fail(Errc::busy, "container: too many others change it; try again");
 }
 
-/// Takes the note back and, with the same commit, keeps the answer.
-Task<Result<void>> Service::end_rollback(const Request& request, Uuid pool, Uuid uuid) {
+/// Takes the note back and, with the same commit, keeps the answer of the request.
+Task<Result<void>> Service::end_rollback(Uuid pool, Uuid uuid) {
   for (int i = 0; i < kTriesMax; ++i) {
     CO_TRY(cont, co_await load_cont(pool, uuid));
-    ConfigTxn txn;
-    if (cont.record.rollback.epoch != 0) {
-      cont.record.rollback = {};
-      txn.expect(cont_key(pool, uuid), cont.modified);
-      txn.put(cont_key(pool, uuid), wire::proto_encode(cont.record));
+    const RollbackIntent intent = std::exchange(cont.record.rollback, {});
+    if (intent.epoch == 0) co_return Result<void>{};
+    Request request;
+    // What has ended takes no answers any more.
+    if (!ended_.contains(intent.session)) {
+      request.origin = {.session = intent.session, .sequence = intent.sequence};
     }
+    ConfigTxn txn;
+    txn.expect(cont_key(pool, uuid), cont.modified);
+    txn.put(cont_key(pool, uuid), wire::proto_encode(cont.record));
     const auto done = co_await commit_done(request, std::move(txn), {});
     if (done || done.error().code() != Errc::again) co_return done;
   }
   co_return fail(Errc::busy, "container: too many others change it; try again");
 }
 
-/// Ends a rollback that a crash cut, as the same request: where it was done it is not done again,
-/// for an engine that lived on has served others since. A resend of the request is answered, not
-/// executed.
-Task<Result<void>> Service::start_rollback(Uuid pool, HeldCont cont) {
+/// Ends what is decided, on all engines: on those that have done it nothing happens, so others'
+/// writes since then stay. An engine that is away does it before it serves, so nobody else need
+/// wait for it, but the note stays until then.
+Task<Result<void>> Service::finish_rollback(ShardHost& host, Uuid pool, HeldCont cont) {
   const RollbackIntent intent = cont.record.rollback;
-  if (intent.epoch == 0 || options_.read_only) co_return Result<void>{};
-  const Origin origin{.session = intent.session, .sequence = intent.sequence, .resend = true};
-  const auto done = co_await host_.rollback(pool, cont.record.number, intent.epoch, origin);
-  if (!done && done.error().code() == Errc::unreachable) {
-    unended_.insert({pool, cont.uuid});
-    co_return Result<void>{};
+  // A note of an earlier version names none.
+  const model::Epoch at = intent.at != 0 ? intent.at : next_epoch();
+  const auto done = co_await host.rollback(pool, cont.record.number, intent.epoch, at);
+  if (done) co_return done;
+  unended_.insert({pool, cont.uuid});
+  if (done.error().code() != Errc::unreachable) {
+    report(Severity::error, "container " + to_string(cont.uuid) +
+                                ": a rollback cannot be ended: " + done.error().what());
   }
-  if (!done) {
-    report(Severity::error, "container " + to_string(cont.uuid) + ": a rollback cannot be ended, " +
-                                "some targets have done it: " + done.error().what());
-    co_return Result<void>{};
-  }
-  Request request;
-  request.origin = {.session = intent.session, .sequence = intent.sequence};
-  co_return co_await end_rollback(request, pool, cont.uuid);
+  co_return done;
 }
 
 /// Object id tables are objects of the container: those made after the snapshot go with the
-/// rollback, so none counts as whole from before it on. The shards' log decides: a resend after a
-/// crash passes them without effect.
+/// rollback, so none counts as whole from before it on.
 Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, ContHandle handle) {
   const model::Epoch epoch = request.epoch;
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
@@ -200,19 +222,35 @@ Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, Cont
   const Request undecided;  // an answer goes with the last commit
   CO_TRY(prepared, co_await commit_in_cont(undecided, handle, std::move(txn), {}));
   step("snap.rollback.tables");
-  CO_TRY(begun, co_await begin_rollback(request, handle));
-  step("snap.rollback.noted");
-  const auto done = co_await host_.rollback(handle.pool, cont.record.number, epoch,
-                                            keeps() ? request.origin : Origin{});
-  if (!done) {
-    // Whoever writes from now on must not lose it at the next start. What some targets have done
-    // stays; another rollback ends it.
-    CO_TRY(dropped, co_await end_rollback(undecided, handle.pool, handle.cont));
-    co_return fail(done.error());
+  CO_TRY(at, co_await hold_on_shards(handle.pool, cont.record.number, epoch));
+  step("snap.rollback.held");
+  const auto decided = co_await decide_rollback(request, handle, at);
+  if (!decided) {
+    // After an I/O error the note may be there: then nothing may be written before.
+    if (decided.error().code() != Errc::io) {
+      co_await host_.unfreeze_container(handle.pool, cont.record.number, next_epoch());
+    }
+    co_return fail(decided.error());
   }
+  step("snap.rollback.noted");
+  CO_TRY(noted, co_await load_cont(handle.pool, handle.cont));
+  CO_TRY(done, co_await finish_rollback(host_, handle.pool, std::move(noted)));
   step("snap.rollback.shards");
-  CO_TRY(noted, co_await end_rollback(request, handle.pool, handle.cont));
+  CO_TRY(ended, co_await end_rollback(handle.pool, handle.cont));
   co_return Reply{};
+}
+
+/// Of an earlier request, or of this one, which could not reach all engines then.
+/// @returns whether it is this one, and done
+Task<Result<bool>> Service::resume_rollback(const Request& request, ContHandle handle) {
+  CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+  const RollbackIntent intent = cont.record.rollback;
+  if (intent.epoch == 0) co_return false;
+  CO_TRY(done, co_await finish_rollback(host_, handle.pool, std::move(cont)));
+  CO_TRY(ended, co_await end_rollback(handle.pool, handle.cont));
+  const Origin& origin = request.origin;
+  const bool same = origin.session == intent.session && origin.sequence == intent.sequence;
+  co_return same&& origin.sequence != 0 && request.op == wire::Op::snap_rollback;
 }
 
 Task<Result<Service::Reply>> Service::change_snapshots(const Request& request) {
@@ -223,6 +261,8 @@ Task<Result<Service::Reply>> Service::change_snapshots(const Request& request) {
   if (going_.contains(handle.cont)) {
     co_return fail(Errc::nonexistent, "container: is being destroyed");
   }
+  CO_TRY(resumed, co_await resume_rollback(request, handle));
+  if (resumed) co_return Reply{};
   switch (request.op) {
     case wire::Op::snap_create:
       co_return co_await snap_create(request, handle);
@@ -237,7 +277,7 @@ Task<Result<Service::Reply>> Service::change_snapshots(const Request& request) {
 
 /// What needs every engine waits for those that are away, without the lock that they need to catch
 /// up. One that goes in between has it begun anew: a snapshot that was not made is dropped, and of
-/// one origin a rollback happens once.
+/// one origin a rollback happens once, and goes on where it is decided.
 Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request) {
   if (request.op == wire::Op::snap_list) {
     CO_TRY(known, cont_handle(request, false));
@@ -259,15 +299,28 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
   }
 }
 
-/// Removes from the shards what no record knows.
+/// Brings the shards to what the records say: does a rollback that is decided, ends a hold of one
+/// that is not, removes snapshots that no record knows.
 Task<Result<void>> Service::start_snapshots(ShardHost& host, Uuid pool, HeldCont cont) {
+  if (cont.record.rollback.epoch != 0 && !options_.read_only) {
+    const bool all = &host == &host_;
+    const auto done = co_await finish_rollback(host, pool, cont);
+    if (!done && done.error().code() == Errc::unreachable && !all) co_return done;
+    if (done && !all) unended_.insert({pool, cont.uuid});
+    if (done && all) {
+      CO_TRY(ended, co_await end_rollback(pool, cont.uuid));
+    }
+  }
   CO_TRY(known, co_await load_snapshots(pool, cont.uuid));
   if (!known.empty()) hlc_.advance(known.back().epoch);
-  const auto held = co_await host.snapshots(pool, cont.record.number);
+  const auto held = co_await host.snapshots(pool, cont.record.number, next_epoch());
   if (!held) {
     report(Severity::warning, "container " + to_string(cont.uuid) + ": its snapshots cannot be "
                               "read: " + held.error().what());
     co_return Result<void>{};
+  }
+  if (held->held && cont.record.rollback.epoch == 0) {
+    co_await host.unfreeze_container(pool, cont.record.number, next_epoch());
   }
   for (const model::Epoch epoch : held->any) {
     if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) != known.end()) continue;

@@ -147,9 +147,8 @@ TEST_F(SnapshotServiceTest, A_rollback_goes_to_the_newest_snapshot_only) {
 }
 
 TEST_F(SnapshotServiceTest, A_rollback_over_targets_is_ended_after_a_crash) {
-  // Goal: what some targets may have done, all do at the next start, as the same request; on one
-  // target the shard's log is enough. Method: crash after the note, with a pool of two targets, of
-  // which none has done it, and then all.
+  // Goal: what some targets may have done, all do at the next start, as the same rollback. Method:
+  // crash after the note, with a pool of two targets, of which none has done it, and then all.
   options_.targets = {{0, 0}, {0, 1}};
   restart();
   ASSERT_TRUE(create_pool("two", 2 * kPoolBytes));
@@ -175,6 +174,7 @@ TEST_F(SnapshotServiceTest, A_rollback_over_targets_is_ended_after_a_crash) {
   start();  // it was ended: no note is left
   EXPECT_TRUE(host_.rolled_back.empty());
   stop();
+  host_.ats.clear();
   options_.at_step = {};
   config_.entries = *entries;
   start();

@@ -170,7 +170,7 @@ Result<Slice> plan_slot(Shard::State& state, const Snapshots::Work& work, size_t
   const Key own = snapshot_key(work.container, work.snapshot.epoch);
   if (restores) {
     Bytes value;
-    put_snapshot(value, state.newest, SnapshotState::alive);
+    put_snapshot(value, work.snapshot.stamp, SnapshotState::alive);
     s.batch.put(own, value);
   } else {
     s.batch.erase(own);
@@ -276,7 +276,8 @@ Task<Result<void>> work_on_snapshot(Shard::State& state, Snapshots::Work work) {
     const media::Lsn at = commit(state, slice);
     finished = slice.finished;
     if (finished && restores) {
-      state.snapshots.set(work.container, {work.snapshot.epoch, SnapshotState::alive});
+      state.snapshots.set(work.container,
+                          {work.snapshot.epoch, SnapshotState::alive, work.snapshot.stamp});
     } else if (finished) {
       state.snapshots.erase(work.container, work.snapshot.epoch);
     }

@@ -247,7 +247,8 @@ Result<void> Fetch::plan() {
 /// long way, from the start.
 Result<bool> Fetch::done_at_once() {
   if (request.transactional) return false;
-  if (state.closures.of(request.object.container, Closures::Access::read) != nullptr) return false;
+  const Access access = Access::read(request.epoch);
+  if (state.closures.of(request.object.container, access) != nullptr) return false;
   const auto planned = plan();
   if (!planned) {
     const Errc code = planned.error().code();
@@ -265,11 +266,13 @@ Task<Result<void>> run_fetch(Fetch& fetch) {
     CO_TRY(epoch, co_await read_epoch(state, fetch.request.epoch));
     fetch.tx_epoch = epoch;
   }
+  const ContNumber container = fetch.request.object.container;
+  const Access access =
+      Access::read(fetch.request.transactional ? fetch.tx_epoch : fetch.request.epoch);
   Patience patience;
   for (;;) {
-    const ContNumber container = fetch.request.object.container;
-    if (state.closures.of(container, Closures::Access::read) != nullptr) {
-      CO_TRY(open, co_await wait_open(state, container, Closures::Access::read));
+    if (state.closures.of(container, access) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, access));
     }
     auto planned = fetch.plan();
     if (planned) break;

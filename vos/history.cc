@@ -80,15 +80,14 @@ void EndedVersions::raise_all(model::Epoch epoch) {
   newest_ = std::max(newest_, epoch);
 }
 
-std::shared_ptr<Closure> Closures::find(ContNumber container, Access access) {
+std::shared_ptr<Closure> Closures::find(ContNumber container, const Access& access) {
   const auto found = closed_.find(container);
   if (found == closed_.end()) return nullptr;
   if (found->second->over) {
     closed_.erase(found);
     return nullptr;
   }
-  if (access == Access::read && !found->second->rollback) return nullptr;
-  return found->second;
+  return found->second->stops(access) ? found->second : nullptr;
 }
 
 void Closures::set(ContNumber container, std::shared_ptr<Closure> closure) {
@@ -106,10 +105,10 @@ void Closures::end(ContNumber container) {
 
 void Closures::wake_all() {
   for (auto& [container, closure] : closed_) {
-    if (closure->rollback) {
+    if (closure->kind == Closure::Kind::frozen) {
+      if (!closure->over) closure->end();
+    } else {
       closure->moved.wake_all();
-    } else if (!closure->over) {
-      closure->end();
     }
   }
 }

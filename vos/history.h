@@ -16,6 +16,7 @@ namespace cairn::vos {
 struct Snapshot {
   model::Epoch epoch = 0;
   SnapshotState state = SnapshotState::alive;
+  model::Epoch stamp = 0;  // of its record: when it was made, or went back to last
 };
 
 /// The snapshots of all containers, as their records say.
@@ -81,15 +82,32 @@ class EndedVersions {
   model::Epoch newest_ = 0;
 };
 
-/// A container that is closed for a while: frozen (writes wait), or rolled back (all wait).
-/// Shared with the timer that ends a freeze, which may outlive the shard.
+/// What somebody wants of a container.
+struct Access {
+  bool writes = false;
+  model::Epoch epoch = model::kEpochMax;  // of a read; kEpochMax: what is there now
+  static constexpr Access read(model::Epoch epoch) { return {.writes = false, .epoch = epoch}; }
+};
+inline constexpr Access kWrite{.writes = true};
+
+/// A container that is closed for a while. Shared with the timers that end it or have others look
+/// again, which may outlive the shard.
 struct Closure {
-  explicit Closure(Reactor& reactor) : moved(reactor) {}
+  enum class Kind : uint8_t {
+    frozen,    // for a snapshot: writes wait
+    held,      // for a rollback that is not decided here: writes wait, and reads at later epochs
+    rollback,  // goes back: all wait
+  };
+  Closure(Reactor& reactor, Kind k) : moved(reactor), kind(k) {}
   WaitList moved;
   bool over = false;
-  bool rollback = false;
-  model::Epoch answered = 0;
+  const Kind kind;
+  model::Epoch answered = 0;  // the newest one issued
 
+  bool stops(const Access& access) const {
+    if (access.writes || kind == Kind::rollback) return true;
+    return kind == Kind::held && access.epoch != model::kEpochMax && access.epoch > answered;
+  }
   void end() {
     over = true;
     moved.wake_all();
@@ -98,16 +116,15 @@ struct Closure {
 
 class Closures {
  public:
-  enum class Access : uint8_t { read, write };
   /// Null: go on. Else wait for `moved` and ask again.
-  std::shared_ptr<Closure> of(ContNumber container, Access access) {
+  std::shared_ptr<Closure> of(ContNumber container, const Access& access) {
     if (closed_.empty()) [[likely]] return nullptr;
     return find(container, access);
   }
-  std::shared_ptr<Closure> find(ContNumber container, Access access);
+  std::shared_ptr<Closure> find(ContNumber container, const Access& access);
   void set(ContNumber container, std::shared_ptr<Closure> closure);
   void end(ContNumber container);
-  /// The shard closes: frozen writes go on, who waits for a rollback looks again.
+  /// The shard closes: frozen writes go on, all others look again.
   void wake_all();
 
  private:

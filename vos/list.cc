@@ -301,14 +301,15 @@ Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
     CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
     listing.tx_epoch = listing.out.epoch = of_transaction;
   }
+  const Access access = Access::read(request.transactional ? listing.tx_epoch : epoch);
   const bool keys = request.what != model::ListRequest::What::recxs;
   const auto pin = state_->store->pin_reads();
   Patience patience;
   index::Store::Attempt attempt(*state_->store);
   while (!listing.finished) {
     // Extents are few a call: a missing page starts the step again. Keys go on where they are.
-    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
-      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    if (state_->closures.of(object.container, access) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, access));
     }
     const model::Listed before = keys ? model::Listed{} : listing.out;
     const Bytes position = listing.out.position;

@@ -208,8 +208,11 @@ Result<bool> Merge::plan() {
 Task<Result<bool>> plan_loaded(Merge& merge) {
   Shard::State& state = merge.state;
   for (;;) {
-    if (state.closures.of(merge.container, Closures::Access::write) != nullptr) {
-      CO_TRY(open, co_await wait_open(state, merge.container, Closures::Access::write));
+    const auto closure = state.closures.of(merge.container, kWrite);
+    // It may go back, and nobody waits for this.
+    if (closure != nullptr && closure->kind == Closure::Kind::held) co_return false;
+    if (closure != nullptr) {
+      CO_TRY(open, co_await wait_open(state, merge.container, kWrite));
     }
     auto planned = merge.plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;

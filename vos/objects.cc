@@ -3,6 +3,7 @@
 
 #include "vos/epoch_view.h"
 #include "vos/plan.h"
+#include "vos/validation.h"
 
 namespace cairn::vos {
 
@@ -24,16 +25,25 @@ Key key_of(ByteView bytes) {
 /// Waits for pages, and lets others in between steps.
 /// @param step  Result<bool>(): false at the end
 template <class Step>
-Task<Result<void>> run_steps(Shard::State& state, ContNumber container, Step step) {
+Task<Result<void>> run_steps(Shard::State& state, ContNumber container, model::Epoch epoch,
+                             Step step) {
+  Patience patience;
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
-    if (state.closures.of(container, Closures::Access::read) != nullptr) {
-      CO_TRY(open, co_await wait_open(state, container, Closures::Access::read));
+    if (state.closures.of(container, Access::read(epoch)) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, Access::read(epoch)));
+    }
+    if (!check_free_to_read(state, container, epoch)) {
+      attempt.release();
+      CO_TRY(waited, co_await wait_for_others(state, patience));
+      continue;
     }
     Result<bool> more = step();
     if (!more && more.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state.store->load_absent());
+      CO_TRY(loaded, co_await state.store->load_absent(attempt));
       continue;
     }
+    attempt.release();
     if (!more) co_return fail(more.error());
     if (!*more) break;
     co_await state.reactor.yield();
@@ -276,7 +286,7 @@ Task<Result<ListedObjects>> Shard::list_objects(ContNumber container, model::Epo
   CO_TRY(start, start_of(container, position, kAfterObject));
   ObjectListing listing{*state_, container, epoch, count_max, start, {}};
   listing.out.position = position;
-  CO_TRY(done, co_await run_steps(*state_, container, [&] { return listing.step(); }));
+  CO_TRY(done, co_await run_steps(*state_, container, epoch, [&] { return listing.step(); }));
   co_return std::move(listing.out);
 }
 
@@ -290,7 +300,7 @@ Task<Result<Differences>> Shard::diff_snapshots(ContNumber container, model::Epo
   Comparison comparison{*state_, container, older, newer, count_max, start, {}, {}};
   comparison.out.position = position;
   const auto pin = state_->store->pin_reads();
-  CO_TRY(done, co_await run_steps(*state_, container, [&] { return comparison.step(); }));
+  CO_TRY(done, co_await run_steps(*state_, container, newer, [&] { return comparison.step(); }));
   CO_TRY(named, co_await read_names(comparison));
   co_return std::move(comparison.out);
 }

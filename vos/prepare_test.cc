@@ -103,6 +103,54 @@ TEST_F(PrepareTest, APreparedOne_IsPassedByAndStandsInTheWay) {
   expect_all_space_returns();
 }
 
+Task<void> hold_and_note(Shard& shard, model::Epoch snapshot, uint64_t number, Errc& into) {
+  const auto held = co_await shard.hold_container(1, snapshot, number);
+  into = held ? Errc::ok : held.error().code();
+}
+
+TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
+  // Goal: no transaction over shards is undone here and not there: when all of them hold, none is
+  // under way (docs/decisions/0015-rollback-over-shards.md). Method: one that is committed while a
+  // hold waits, one that nobody ends; new ones, with changes and with reads alone.
+  const auto before = put("d", "a", "old");
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
+  const model::Epoch snapshot = *before + 100;
+  ASSERT_TRUE(run(rig_.shard->add_snapshot(1, snapshot)));
+  TxBuilder tx, later, reads;
+  tx.put(object_, "d", "a", "new");
+  must_prepare(1, tx);
+  Errc held = Errc::again;
+  rig_.world.reactor().spawn(hold_and_note(*rig_.shard, snapshot, 1, held));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(held, Errc::again);
+  later.put(object_, "e", "a", "new");
+  later.request.may_wait = false;
+  EXPECT_EQ(prepare(2, later).error().code(), Errc::in_progress);
+  reads.read(object_, TxRead::Level::dkey, *before, "d");
+  reads.request.epoch = rig_.shard->draw_epoch() + 1000;
+  reads.request.may_wait = false;
+  EXPECT_EQ(prepare(3, reads).error().code(), Errc::in_progress);
+  ASSERT_TRUE(commit(1));
+  rig_.world.run_for(100 * kMillisecond);
+  EXPECT_EQ(held, Errc::ok);
+  EXPECT_EQ(prepare(2, later).error().code(), Errc::in_progress);
+  rig_.shard->unfreeze_container(1);
+  EXPECT_EQ(get("d", "a"), "new");
+  must_prepare(2, later);
+  EXPECT_EQ(run(rig_.shard->hold_container(1, snapshot, 2)).error().code(), Errc::busy);
+  EXPECT_FALSE(rig_.shard->is_held(1));
+  ASSERT_TRUE(abort(2));
+  const auto answered = run(rig_.shard->hold_container(1, snapshot, 3));
+  ASSERT_TRUE(answered);
+  ASSERT_TRUE(run(rig_.shard->rollback(1, snapshot, *answered + 1)));
+  EXPECT_EQ(get("d", "a"), "old");
+  TxBuilder stale;
+  stale.read(object_, TxRead::Level::dkey, *answered, "d");
+  stale.put(object_, "d", "a", "of what is gone");
+  EXPECT_EQ(run(rig_.shard->transact(stale.request)).error().code(), Errc::tx_restart);
+}
+
 TEST_F(PrepareTest, AnAbortedOne_LeavesNothing) {
   ASSERT_TRUE(put("d", "a", "old"));
   TxBuilder tx;

@@ -192,8 +192,8 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
     const ContNumber container = punch.request.object.container;
-    if (state.closures.of(container, Closures::Access::write) != nullptr) {
-      CO_TRY(open, co_await wait_open(state, container, Closures::Access::write));
+    if (state.closures.of(container, kWrite) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, kWrite));
     }
     auto planned = punch.plan();
     if (planned) break;

@@ -210,11 +210,12 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
     CO_TRY(of_transaction, co_await read_epoch(*state_, epoch));
     query.tx_epoch = of_transaction;
   }
+  const Access access = Access::read(request.transactional ? query.tx_epoch : epoch);
   Patience patience;
   index::Store::Attempt attempt(*state_->store);
   for (;;) {
-    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
-      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    if (state_->closures.of(object.container, access) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, access));
     }
     auto done = query.run();
     if (!done && done.error().code() == Errc::in_progress) {
@@ -239,8 +240,8 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
   OldStamps old{*state_, object.container, prefix, epoch, prefix};
   index::Store::Attempt attempt(*state_->store);
   for (;;) {
-    if (state_->closures.of(object.container, Closures::Access::read) != nullptr) {
-      CO_TRY(open, co_await wait_open(*state_, object.container, Closures::Access::read));
+    if (state_->closures.of(object.container, Access::read(epoch)) != nullptr) {
+      CO_TRY(open, co_await wait_open(*state_, object.container, Access::read(epoch)));
     }
     if (!check_free_to_read(*state_, range, epoch)) {
       attempt.release();

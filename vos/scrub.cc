@@ -42,6 +42,24 @@ Result<Record> parse_record(ByteView key, ByteView value) {
   return record;
 }
 
+/// Where its checksums are that stand apart: beside it, also while it stands aside.
+Key apart_key(const Record& record, uint64_t chunk) {
+  const uint64_t end = record.key.kind == Kind::extent ? record.key.position : 0;
+  const Key key = checksums_key(record.prefix, end, chunk);
+  if (record.key.range != Range::pending) return key;
+  return pending_key(key, record.key.epoch, record.key.minor);
+}
+
+/// Takes the checksums of one record that stands apart. @error checksum
+Result<void> add_checksums(BlockData& data, const std::optional<Bytes>& found) {
+  if (!found) return fail(Errc::checksum, "data: its checksum record is missing");
+  TRY(value, parse_value(Kind::checksums, *found));
+  for (size_t i = 0; i + 4 <= value.inlined.size(); i += 4) {
+    data.crcs.push_back(load_le32(value.inlined.data() + i));
+  }
+  return {};
+}
+
 /// The records (of an extent) or bytes (of another value) that the payload bytes [from, to) are.
 model::Recx part_of(const Record& record, uint64_t from, uint64_t to) {
   if (record.key.kind != Kind::extent) return {from, to - from};
@@ -109,6 +127,7 @@ struct Scrub::State {
   Result<void> check_entry(ByteView key, ByteView value);
   Result<void> check_pending(ByteView key, const Record& record);
   Task<Result<BlockData>> find_checksums(Record record);
+  Result<BlockData> newest_data(const Record& record);
   Task<std::vector<uint64_t>> bad_blocks(BlockData data);
   Task<Result<bool>> is_newest(Bytes key, Bytes value);
   Task<Result<std::optional<Loss>>> look_again(Bytes key, Bytes value);
@@ -183,16 +202,11 @@ Result<void> Scrub::State::check_pending(ByteView key, const Record& record) {
 Task<Result<BlockData>> Scrub::State::find_checksums(Record record) {
   CO_TRY(data, parse_data(record.value));
   if (!record.value.checksums_apart) co_return data;
-  const uint64_t end = record.key.kind == Kind::extent ? record.key.position : 0;
   const uint64_t blocks = data.block_count();
   for (uint64_t chunk = 0; chunk * kChecksumsPerRecord < blocks; ++chunk) {
-    const Key key = checksums_key(record.prefix, end, chunk);
+    const Key key = apart_key(record, chunk);
     CO_TRY(found, co_await sweep.get(Bytes(key.view().begin(), key.view().end())));
-    if (!found) co_return fail(Errc::checksum, "data: its checksum record is missing");
-    CO_TRY(value, parse_value(Kind::checksums, *found));
-    for (size_t i = 0; i + 4 <= value.inlined.size(); i += 4) {
-      data.crcs.push_back(load_le32(value.inlined.data() + i));
-    }
+    CO_TRY(added, add_checksums(data, found));
   }
   if (data.crcs.size() != blocks) {
     co_return fail(Errc::checksum, "data: its checksum records do not fit it");
@@ -236,21 +250,34 @@ Task<Result<bool>> Scrub::State::is_newest(Bytes key, Bytes value) {
   }
 }
 
+/// The same in the newest state. @error checksum, page_absent
+Result<BlockData> Scrub::State::newest_data(const Record& record) {
+  TRY(data, parse_data(record.value));
+  if (!record.value.checksums_apart) return data;
+  const uint64_t blocks = data.block_count();
+  for (uint64_t chunk = 0; chunk * kChecksumsPerRecord < blocks; ++chunk) {
+    TRY(found, shard.tree().get(apart_key(record, chunk)));
+    std::optional<Bytes> bytes;
+    if (found) bytes.emplace(found->begin(), found->end());
+    TRY(added, add_checksums(data, bytes));
+  }
+  if (data.crcs.size() != blocks) {
+    return fail(Errc::checksum, "data: its checksum records do not fit it");
+  }
+  return data;
+}
+
 /// The same record once more, from the newest state and with its blocks kept from being used again.
 Task<Result<std::optional<Loss>>> Scrub::State::look_again(Bytes key, Bytes value) {
   CO_TRY(newest, co_await is_newest(key, value));
   if (!newest) co_return std::nullopt;
   const auto record = parse_record(key, value);
   if (!record) co_return loss_of_record(key, record.error().what());
-  const KeyPath path(
-      {record->key.container, record->key.oid, static_cast<uint32_t>(record->key.shard)});
   for (;;) {
     CO_TRY(still, co_await is_newest(key, value));
     if (!still) co_return std::nullopt;
     const auto pin = shard.store->pin_reads();
-    Look look(shard, path);
-    const uint64_t end = record->key.kind == Kind::extent ? record->key.position : 0;
-    auto data = look.block_data(record->prefix, end, record->value);
+    auto data = newest_data(*record);
     if (!data && data.error().code() == Errc::page_absent) {
       auto loaded = co_await shard.store->load_absent();
       if (loaded) continue;
@@ -317,9 +344,6 @@ Task<Result<uint64_t>> Scrub::State::look_at_leaf(Bytes low) {
     if (sound) sound = check_history(*record);
     if (sound) sound = check_pending(key, *record);
     if (sound && (!record->has_value || record->value.form != Form::data)) continue;
-    // Its checksums take their places with it.
-    const bool waits = sound && record->key.range == Range::pending;
-    if (waits && record->value.checksums_apart) continue;
     CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), sound));
     bytes += read;
   }

@@ -113,11 +113,10 @@ Result<bool> Reader::step() {
     TRY(epoch, parse_snapshot_key(key));
     TRY(snapshot_state, parse_snapshot(cursor.value()));
     const ContNumber container = load_be32(key.data());
-    state.snapshots.set(container, {epoch, snapshot_state});
+    state.snapshots.set(container, {epoch, snapshot_state, epoch_of(cursor.value())});
     if (snapshot_state == SnapshotState::restoring) {
-      auto closure = std::make_shared<Closure>(state.reactor);
-      closure->rollback = true;
-      state.closures.set(container, std::move(closure));
+      state.closures.set(container,
+                         std::make_shared<Closure>(state.reactor, Closure::Kind::rollback));
     }
   } else {
     const ContNumber container = load_be32(key.data());
@@ -362,7 +361,7 @@ Task<Result<void>> Shard::destroy_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
   unfreeze_container(container);
-  CO_TRY(open, co_await wait_open(*state_, container, Closures::Access::write));
+  CO_TRY(open, co_await wait_open(*state_, container, kWrite));
   index::Store::Attempt attempt(*state_->store);
   for (size_t slice = kDestroySlice;;) {
     CO_TRY(admitted, co_await state_->store->admit());

@@ -191,6 +191,7 @@ class Shard {
   /// kFreezeMax. Freezing again begins anew. Plain reads go on.
   /// @returns the newest epoch issued: what is written later is above it
   Task<Result<model::Epoch>> freeze_container(ContNumber container);
+  /// Ends a freeze or a hold.
   void unfreeze_container(ContNumber container);
   /// What is visible now stays readable at `epoch`, which must be above every answer; later writes
   /// are above it. Ends the freeze. Durable on return. Adding it again is fine.
@@ -209,13 +210,34 @@ class Shard {
   /// @error nonexistent  one of them is not there   @error invalid  `older` is not below `newer`
   Task<Result<Differences>> diff_snapshots(ContNumber container, model::Epoch older,
                                            model::Epoch newer, Bytes position, uint32_t count_max);
+
+  // A rollback that spans shards: every shard holds the container, somebody decides, every shard
+  // goes back. Nothing is written between the two, so that what several shards have done together
+  // is undone on all of them or on none (docs/decisions/0015-rollback-over-shards.md).
+
+  /// Makes new writes of the container wait, and reads at epochs above the answer, until rollback()
+  /// or unfreeze_container(), however long that takes, and waits until its transactions are over;
+  /// prepare() is refused where it must not wait. Operations that have waited for some seconds get
+  /// `unreachable`. A restart ends it. Again is fine.
+  /// @param epoch   of the snapshot
+  /// @param number  above that of every hold before it
+  /// @returns the newest epoch issued
+  /// @error nonexistent  no such snapshot   @error busy  not held: a newer snapshot exists, or
+  /// transactions wait for their outcome for too long, or it was ended meanwhile or comes too late
+  Task<Result<model::Epoch>> hold_container(ContNumber container, model::Epoch epoch,
+                                            uint64_t number);
+  bool is_held(ContNumber container) const;
+  /// Holds with this number or a lower one that come from now on come too late.
+  void refuse_holds(uint64_t number);
   /// Makes the container what it was at the snapshot, which stays. In slices; operations on the
   /// container wait meanwhile, and an open after a crash ends what was begun. Newest epochs of
-  /// objects go back, too. Durable on return. `origin` as in an update: a resend waits for the
-  /// first one and changes nothing, also after a restart.
+  /// objects go back, too. Durable on return, and open again.
+  /// @param at  names it: above every answer of hold_container(); one that was begun before is
+  ///            waited for and changes nothing, also after a restart. 0: another one
   /// @error nonexistent  no such snapshot   @error busy  a newer snapshot exists: remove it first;
-  /// or transactions wait for their outcome: resolve them   @error unknown  a forgotten session
-  Task<Result<void>> rollback(ContNumber container, model::Epoch epoch, Origin origin = {});
+  /// or transactions wait for their outcome: resolve them   @error io, no_space, no_memory  with
+  /// `at`: the container is held until another call
+  Task<Result<void>> rollback(ContNumber container, model::Epoch epoch, model::Epoch at = 0);
 
   /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
   /// reclaim); the shard does so on its own where many were written. Durable on return.

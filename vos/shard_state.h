@@ -55,6 +55,7 @@ struct Shard::State {
   Snapshots snapshots;
   EndedVersions ended;
   Closures closures;
+  uint64_t holds_over = 0;  // a hold with this number or a lower one comes too late
   WaitList background_moved;
   Unresolved unresolved;
   WaitList unresolved_moved;
@@ -139,7 +140,8 @@ void end_once(Shard::State& state, Origin origin, const Result<model::Epoch>& ou
 /// Waits until the container may be looked at, or written to. Costs nothing where it is; good until
 /// the caller waits for something else.
 /// @error io, shutdown  a rollback stopped half-way
-Task<Result<void>> wait_open(Shard::State& state, ContNumber container, Closures::Access access);
+/// @error unreachable   nobody says how a rollback over several shards was decided: ask again
+Task<Result<void>> wait_open(Shard::State& state, ContNumber container, Access access);
 
 /// What the shard does on its own, in slices, whenever there is something to do and until it
 /// closes: removes what markers cover, empties the slots of snapshots that were given up, rolls

@@ -5,7 +5,12 @@ namespace cairn::vos {
 
 namespace {
 
-using Access = Closures::Access;
+/// An operation that meets a held container waits for so long, and its sender asks again.
+constexpr Duration kHeldWaitMax = 5 * kSecond;
+constexpr Duration kHeldLook = kSecond;
+/// A hold waits for so long until the container's transactions are over, and looks so often.
+constexpr Duration kDrainMax = 2 * kSecond;
+constexpr Duration kDrainLook = kMillisecond;
 
 /// Ends a freeze that nobody ended. Must not know the shard, which may be gone by then.
 Task<void> end_later(Reactor& reactor, std::shared_ptr<Closure> closure) {
@@ -13,12 +18,32 @@ Task<void> end_later(Reactor& reactor, std::shared_ptr<Closure> closure) {
   if (!closure->over) closure->end();
 }
 
+/// Whoever waits for a held container looks now and then how long that has been.
+Task<void> look_again(Reactor& reactor, std::weak_ptr<Closure> held) {
+  for (;;) {
+    co_await reactor.sleep(kHeldLook);
+    const auto closure = held.lock();
+    if (closure == nullptr || closure->over) co_return;
+    closure->moved.wake_all();
+  }
+}
+
+std::shared_ptr<Closure> hold(Shard::State& state, ContNumber container, model::Epoch answered) {
+  auto closure = std::make_shared<Closure>(state.reactor, Closure::Kind::held);
+  closure->answered = answered;
+  state.closures.set(container, closure);
+  state.reactor.spawn(look_again(state.reactor, closure));
+  return closure;
+}
+
 Result<void> check_addition(Shard::State& state, ContNumber container, model::Epoch epoch) {
-  const auto closure = state.closures.find(container, Access::write);
+  const auto closure = state.closures.find(container, kWrite);
   if (closure == nullptr) {
     return fail(Errc::timed_out, "snapshot: the container is not frozen any more; begin again");
   }
-  if (closure->rollback) return fail(Errc::busy, "snapshot: the container is being rolled back");
+  if (closure->kind != Closure::Kind::frozen) {
+    return fail(Errc::busy, "snapshot: the container is being rolled back");
+  }
   if (epoch <= closure->answered) {
     return fail(Errc::invalid, "snapshot: its epoch is not above what the shard answered");
   }
@@ -39,9 +64,9 @@ struct Written {
   media::Lsn at = 0;
   model::Epoch epoch = 0;
 };
-/// Writes what a snapshot is from now on. A new one is checked in the step of its commit.
-Task<Result<Written>> write_snapshot(Shard::State& state, ContNumber container, Snapshot snapshot,
-                                     Origin origin = {}) {
+/// Writes what a snapshot is from now on. A new one is checked in the step of its commit, and gets
+/// its stamp there.
+Task<Result<Written>> write_snapshot(Shard::State& state, ContNumber container, Snapshot snapshot) {
   Bytes value;
   index::Batch batch;
   for (;;) {
@@ -52,14 +77,15 @@ Task<Result<Written>> write_snapshot(Shard::State& state, ContNumber container, 
       state.hlc.advance(snapshot.epoch);
     }
     const model::Epoch epoch = state.next_epoch();
+    if (snapshot.state != SnapshotState::restoring) snapshot.stamp = epoch;
     batch.clear();
-    put_snapshot(value, epoch, snapshot.state);
+    put_snapshot(value, snapshot.stamp, snapshot.state);
     batch.put(snapshot_key(container, snapshot.epoch), value);
     const auto use = snapshot.state == SnapshotState::alive ? index::Pager::Use::update
                                                             : index::Pager::Use::removal;
     auto prepared = state.tree().prepare(batch, use);
     if (prepared) {
-      const media::Lsn at = state.commit({origin.session, origin.sequence, epoch, 0, 0}, batch);
+      const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, batch);
       state.snapshots.set(container, snapshot);
       co_return Written{at, epoch};
     }
@@ -88,11 +114,16 @@ Result<void> check_rollback(const Shard::State& state, ContNumber container, mod
 }  // namespace
 
 Task<Result<void>> wait_open(Shard::State& state, ContNumber container, Access access) {
+  const Instant give_up = state.reactor.clock().now() + kHeldWaitMax;
   while (const auto closure = state.closures.of(container, access)) {
-    if (closure->rollback && state.background_over) {
-      const bool closing = state.gate.closed();
+    const bool held = closure->kind == Closure::Kind::held;
+    const bool closing = state.gate.closed();
+    if (closure->kind != Closure::Kind::frozen && (state.background_over || (held && closing))) {
       co_return fail(closing ? Errc::shutdown : Errc::io,
                      "shard: the container's rollback goes on when the pool is opened again");
+    }
+    if (held && state.reactor.clock().now() >= give_up) {
+      co_return fail(Errc::unreachable, "shard: the container waits for a rollback to be decided");
     }
     co_await closure->moved.wait();
   }
@@ -103,11 +134,11 @@ Task<Result<model::Epoch>> Shard::freeze_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   State& state = *state_;
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
-  const auto old = state.closures.find(container, Access::write);
-  if (old != nullptr && old->rollback) {
+  const auto old = state.closures.find(container, kWrite);
+  if (old != nullptr && old->kind != Closure::Kind::frozen) {
     co_return fail(Errc::busy, "snapshot: the container is being rolled back");
   }
-  auto closure = std::make_shared<Closure>(state.reactor);
+  auto closure = std::make_shared<Closure>(state.reactor, Closure::Kind::frozen);
   closure->answered = state.hlc.last();
   state.closures.set(container, closure);
   state.reactor.spawn(end_later(state.reactor, closure));
@@ -115,8 +146,18 @@ Task<Result<model::Epoch>> Shard::freeze_container(ContNumber container) {
 }
 
 void Shard::unfreeze_container(ContNumber container) {
-  const auto closure = state_->closures.find(container, Access::write);
-  if (closure != nullptr && !closure->rollback) state_->closures.end(container);
+  const auto closure = state_->closures.find(container, kWrite);
+  if (closure == nullptr || closure->kind == Closure::Kind::rollback) return;
+  state_->closures.end(container);
+}
+
+void Shard::refuse_holds(uint64_t number) {
+  state_->holds_over = std::max(state_->holds_over, number);
+}
+
+bool Shard::is_held(ContNumber container) const {
+  const auto closure = state_->closures.find(container, kWrite);
+  return closure != nullptr && closure->kind == Closure::Kind::held;
 }
 
 Task<Result<void>> Shard::add_snapshot(ContNumber container, model::Epoch epoch) {
@@ -149,49 +190,93 @@ std::vector<model::Epoch> Shard::snapshots(ContNumber container) const {
   return epochs;
 }
 
+Task<Result<model::Epoch>> Shard::hold_container(ContNumber container, model::Epoch epoch,
+                                                 uint64_t number) {
+  CO_TRY(entered, state_->gate.enter());
+  State& state = *state_;
+  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  if (number <= state.holds_over) {
+    co_return fail(Errc::busy, "rollback: it was given up meanwhile; begin again");
+  }
+  if (state.background_over) co_return fail(Errc::io, "rollback: the background work stopped");
+  CO_TRY(fine, check_rollback(state, container, epoch));
+  const auto old = state.closures.find(container, kWrite);
+  if (old != nullptr && old->kind == Closure::Kind::rollback) {
+    co_return fail(Errc::busy, "rollback: another one is under way");
+  }
+  const auto closure = hold(state, container, state.hlc.last());
+  const Instant give_up = state.reactor.clock().now() + kDrainMax;
+  while (state.unresolved.any(container)) {
+    if (state.reactor.clock().now() >= give_up || state.gate.closed()) {
+      if (!closure->over) state.closures.end(container);
+      co_return fail(Errc::busy, "rollback: transactions of the container wait for their outcome");
+    }
+    co_await state.reactor.sleep(kDrainLook);
+  }
+  if (closure->over) {
+    co_return fail(Errc::busy, "rollback: it was given up meanwhile; begin again");
+  }
+  closure->answered = state.hlc.last();
+  co_return closure->answered;
+}
+
 namespace {
 
-/// From its record on, the rollback goes on by itself. @returns the record's epoch
-Task<Result<model::Epoch>> begin_rollback(Shard::State& state, ContNumber container,
-                                          model::Epoch epoch, Origin origin) {
+/// Nothing stands in the way of the record, in this step. @returns whether the container is held
+Task<Result<bool>> make_way(Shard::State& state, ContNumber container, model::Epoch epoch) {
   for (;;) {
-    CO_TRY(open, co_await wait_open(state, container, Access::write));
+    const auto closure = state.closures.find(container, kWrite);
+    const bool held = closure != nullptr && closure->kind == Closure::Kind::held;
+    if (closure != nullptr && !held) {
+      CO_TRY(open, co_await wait_open(state, container, kWrite));
+      continue;
+    }
     CO_TRY(fine, check_rollback(state, container, epoch));
     if (state.background_over) co_return fail(Errc::io, "rollback: the background work stopped");
     // What a dying newer one holds may belong to this one.
-    if (!has_newer(state, container, epoch, true)) break;
+    if (!has_newer(state, container, epoch, true)) co_return held;
     co_await state.background_moved.wait();
   }
+}
+
+/// From its record on, the rollback goes on by itself.
+Task<Result<void>> begin_rollback(Shard::State& state, ContNumber container, model::Epoch epoch,
+                                  model::Epoch at) {
+  CO_TRY(held, co_await make_way(state, container, epoch));
   if (state.unresolved.any(container)) {
     co_return fail(Errc::busy, "rollback: transactions of the container wait for their outcome");
   }
-  // Stamps go back with the records: whatever was read before counts as changed.
-  state.punched.raise_all(state.newest);
-  const auto closure = std::make_shared<Closure>(state.reactor);
-  closure->rollback = true;
-  state.closures.set(container, closure);
+  const model::Epoch answered = state.hlc.last();
+  state.hlc.advance(at);
+  const model::Epoch stamp = at != 0 ? at : state.next_epoch();
+  state.closures.set(container, std::make_shared<Closure>(state.reactor, Closure::Kind::rollback));
   const auto begun =
-      co_await write_snapshot(state, container, {epoch, SnapshotState::restoring}, origin);
+      co_await write_snapshot(state, container, {epoch, SnapshotState::restoring, stamp});
   if (!begun) {
     state.closures.end(container);
+    // Somebody has decided: it is done later, and nothing is written before.
+    if (held || at != 0) hold(state, container, answered);
     co_return fail(begun.error());
   }
+  // Stamps go back with the records: whatever was read or told before counts as changed.
+  state.punched.raise_all(begun->epoch);
+  state.ended.raise_all(begun->epoch);
   state.background_moved.wake_all();
-  co_return begun->epoch;
+  co_return Result<void>{};
 }
 
 }  // namespace
 
-Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch, Origin origin) {
-  CO_TRY(hold, state_->gate.enter());
+Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch, model::Epoch at) {
+  CO_TRY(entered, state_->gate.enter());
   State& state = *state_;
-  CO_TRY(first, co_await begin_once(state, origin));
-  if (!first) {
-    const auto begun = co_await begin_rollback(state, container, epoch, origin);
-    end_once(state, origin, begun);
-    if (!begun) co_return fail(begun.error());
+  // Whoever has decided has seen what is above all shards' answers: it is taken as it is.
+  const Snapshot* const found = state.snapshots.find(container, epoch);
+  const bool known = at != 0 && found != nullptr && found->stamp >= at;
+  if (!known) {
+    CO_TRY(begun, co_await begin_rollback(state, container, epoch, at));
   }
-  CO_TRY(done, co_await wait_open(state, container, Access::read));
+  CO_TRY(done, co_await wait_open(state, container, Access::read(model::kEpochMax)));
   co_return co_await state.settle();
 }
 

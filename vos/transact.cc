@@ -178,6 +178,23 @@ void Transaction::fill_own_blocks() {
   std::erase_if(cache.wanted, is_own);
 }
 
+/// One that has to be waited for. What was read counts, too: a rollback that comes between would
+/// take away what the transaction stands on.
+std::optional<std::pair<ContNumber, Access>> Transaction::closed_container() {
+  for (const Change& change : changes) {
+    const ContNumber container = change.update ? change.update->request.object.container
+                                               : change.punch->request.object.container;
+    if (state.closures.of(container, kWrite) != nullptr) return std::pair(container, kWrite);
+  }
+  if (request.epoch == 0) return std::nullopt;
+  const Access access = Access::read(request.epoch);
+  for (const TxRead& read : request.reads) {
+    const ContNumber container = read.object.container;
+    if (state.closures.of(container, access) != nullptr) return std::pair(container, access);
+  }
+  return std::nullopt;
+}
+
 /// Plans until nothing is missing. Holds a read pin, so that blocks in the cache stay what they
 /// were.
 Task<Result<void>> Transaction::plan_loaded() {
@@ -186,11 +203,14 @@ Task<Result<void>> Transaction::plan_loaded() {
   index::Store::Attempt attempt(store);
   Patience patience;
   for (;;) {
-    for (const Change& change : changes) {
-      const ContNumber container = change.update ? change.update->request.object.container
-                                                 : change.punch->request.object.container;
-      if (state.closures.of(container, Closures::Access::write) == nullptr) continue;
-      CO_TRY(open, co_await wait_open(state, container, Closures::Access::write));
+    if (const auto closed = closed_container()) {
+      const auto [container, access] = *closed;
+      const auto closure = state.closures.find(container, access);
+      if (!request.may_wait && closure->kind == Closure::Kind::held) {
+        co_return fail(Errc::in_progress, "transaction: the container is about to go back");
+      }
+      CO_TRY(open, co_await wait_open(state, container, access));
+      continue;
     }
     auto planned = plan();
     if (!planned && planned.error().code() == Errc::in_progress) {

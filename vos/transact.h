@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "vos/overlay.h"
@@ -62,6 +63,7 @@ struct Transaction {
 
  private:
   Result<void> stage_all();
+  std::optional<std::pair<ContNumber, Access>> closed_container();
   Result<void> validate();
   std::vector<KeyRange> ranges() const;
   Result<void> plan_changes();

@@ -45,6 +45,9 @@ struct TransactRequest {
   /// prepare() only. 0: the shard picks; else the epoch that the transaction has on other shards.
   model::Epoch epoch = 0;
   Origin origin;  // transact() only
+  /// prepare() only. False: others hold what they have prepared, so a container that is held for a
+  /// rollback is not waited for: in_progress.
+  bool may_wait = true;
 };
 
 /// How a transaction went. A status that is not ok: op number `failed_op` could not be done, and

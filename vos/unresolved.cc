@@ -26,6 +26,20 @@ bool Unresolved::any(ContNumber container) const {
   return found != taken_.end() && found->first.starts_with(wanted);
 }
 
+const StandingTx* Unresolved::seen_at(ContNumber container, model::Epoch epoch) const {
+  const Key prefix = range_prefix(container, Range::pending);
+  const std::string_view wanted = as_chars(prefix.view());
+  for (const auto& [id, tx] : txs_) {
+    const bool counts = tx.state == TxState::committed || epoch != model::kEpochMax;
+    if (!counts || tx.epoch > epoch) continue;
+    const bool here = std::any_of(tx.keys.begin(), tx.keys.end(), [wanted](const std::string& key) {
+      return std::string_view(key).starts_with(wanted);
+    });
+    if (here) return &tx;
+  }
+  return nullptr;
+}
+
 StandingTx& Unresolved::add(TxId id, model::Epoch epoch, TxState state) {
   const auto [it, added] = txs_.try_emplace(id);
   CHECK(added);

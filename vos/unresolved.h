@@ -42,6 +42,9 @@ class Unresolved {
   bool lists(ByteView key, model::Epoch epoch) const;
   /// Does any have records in the container?
   bool any(ContNumber container) const;
+  /// The one in the container that a plain read at `epoch` must not pass by: it is committed, or
+  /// may yet come to be seen there. Null: none.
+  const StandingTx* seen_at(ContNumber container, model::Epoch epoch) const;
   /// From now on the keys' ranges are taken. Precondition: no other transaction has the id.
   StandingTx& add(TxId id, model::Epoch epoch, TxState state);
   /// @error checksum  not the key of a pending record

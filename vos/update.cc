@@ -477,8 +477,8 @@ Task<Result<void>> plan_loaded(Update& update) {
   update.cache.wanted.clear();  // noted before the pin
   for (;;) {
     const ContNumber container = update.request.object.container;
-    if (update.state.closures.of(container, Closures::Access::write) != nullptr) {
-      CO_TRY(open, co_await wait_open(update.state, container, Closures::Access::write));
+    if (update.state.closures.of(container, kWrite) != nullptr) {
+      CO_TRY(open, co_await wait_open(update.state, container, kWrite));
     }
     auto planned = update.plan();
     if (!planned && planned.error().code() == Errc::in_progress) {
@@ -501,7 +501,7 @@ Task<Result<void>> plan_loaded(Update& update) {
 /// @returns true  planned   false: go the long way
 Result<bool> planned_at_once(Update& update) {
   const ContNumber container = update.request.object.container;
-  if (update.state.closures.of(container, Closures::Access::write) != nullptr) return false;
+  if (update.state.closures.of(container, kWrite) != nullptr) return false;
   const auto planned = update.plan();
   if (planned) return true;
   const Errc code = planned.error().code();

@@ -43,6 +43,13 @@ Result<void> check_free_to_read(Shard::State& state, const KeyRange& range, mode
   return met(state, *tx);
 }
 
+Result<void> check_free_to_read(Shard::State& state, ContNumber container, model::Epoch epoch) {
+  if (state.unresolved.count() == 0) return {};
+  const StandingTx* tx = state.unresolved.seen_at(container, epoch);
+  if (tx != nullptr) return met(state, *tx);
+  return {};
+}
+
 Task<Result<void>> wait_for_others(Shard::State& state, Patience& patience) {
   const Shard::State::Met met = state.met;
   if (met.failed != Errc::ok) {

@@ -18,6 +18,8 @@ Result<void> check_free(Shard::State& state, std::span<const KeyRange> ranges,
 /// The same for a plain read, which passes by what is not committed; one at an epoch must not see
 /// it appear later. @error in_progress
 Result<void> check_free_to_read(Shard::State& state, const KeyRange& range, model::Epoch epoch);
+/// The same for all of a container. @error in_progress
+Result<void> check_free_to_read(Shard::State& state, ContNumber container, model::Epoch epoch);
 /// How long an operation has waited for others.
 struct Patience {
   int waits = 0;

@@ -248,24 +248,26 @@ Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
       co_return reply;
     }
     case AdminVerb::unfreeze:
-      co_await shards.unfreeze_container(pool, container);
+      co_await shards.unfreeze_container(pool, container, request.number);
       co_return reply;
+    case AdminVerb::hold: {
+      CO_TRY(epoch, co_await shards.hold_container(pool, container, request.epoch, request.number));
+      reply.epoch = epoch;
+      co_return reply;
+    }
     case AdminVerb::add_snapshot:
       co_return co_await plain(shards.add_snapshot(pool, container, request.epoch));
     case AdminVerb::remove_snapshot:
       co_return co_await plain(shards.remove_snapshot(pool, container, request.epoch));
     case AdminVerb::snapshots: {
-      CO_TRY(held, co_await shards.snapshots(pool, container));
+      CO_TRY(held, co_await shards.snapshots(pool, container, request.number));
       reply.any = std::move(held.any);
       reply.all = std::move(held.all);
+      reply.held = held.held;
       co_return reply;
     }
     case AdminVerb::rollback:
-      co_return co_await plain(
-          shards.rollback(pool, container, request.epoch,
-                          {.session = request.session,
-                           .sequence = request.sequence,
-                           .acknowledged_below = request.acknowledged_below}));
+      co_return co_await plain(shards.rollback(pool, container, request.epoch, request.number));
     default: co_return fail(Errc::no_sys, "admin: a request that this version does not know");
   }
 }
@@ -281,7 +283,7 @@ Task<Result<AdminReply>> AdminServer::run_handles(AdminRequest request) {
     for (const wire::AdminHandle& handle : request.handles) {
       handles.emplace_back(grant_of(handle), ref_of(handle));
     }
-    co_return co_await plain(shards.retain(std::move(handles)));
+    co_return co_await plain(shards.retain(std::move(handles), request.number));
   }
   if (request.handles.size() != 1) co_return fail(Errc::invalid, "admin: not one handle");
   const wire::AdminHandle& handle = request.handles.front();

@@ -20,6 +20,8 @@ constexpr uint32_t kRank = 1;
 constexpr service::ShardSizes kSizes = {.wal_bytes = 32u << 20, .meta_bytes = 64u << 20,
                                         .data_bytes = 16u << 20};
 
+constexpr uint64_t kNewer = uint64_t{100} << 22;  // a wall time after generations below 100
+
 class AdminTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -80,6 +82,10 @@ class AdminTest : public testing::Test {
         *reactor_,
         AdminLinkOptions{.home = home_, .system = file_.uuid, .grace_ns = 100 * kMillisecond});
   }
+  Task<bool> unfreeze(RemoteShards& shards, uint64_t holds_over) {
+    co_await shards.unfreeze_container(pool_, 1, holds_over);
+    co_return true;
+  }
   static Task<bool> close_link(AdminLink& link) {
     co_await link.close();
     co_return true;
@@ -136,17 +142,30 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   ASSERT_TRUE(run(shards.share(grant, {.index = 4, .generation = 5})));
   ASSERT_TRUE(run(shards.share(grant, {.index = 6, .generation = 7})));
   EXPECT_EQ(engine_->engine().handle_count(), 2u);
-  ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}})));
+  ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}}, kNewer)));
   EXPECT_EQ(engine_->engine().handle_count(), 1u);
   EXPECT_EQ(run(shards.share(grant, {.index = 6, .generation = 6})).error().code(), Errc::exists);
 
   const auto newest = run(shards.freeze_container(pool_, 1));
   ASSERT_TRUE(newest);
   ASSERT_TRUE(run(shards.add_snapshot(pool_, 1, *newest + 100)));
-  const auto held = run(shards.snapshots(pool_, 1));
+  const model::Epoch epoch = *newest + 100;
+  const auto answered = run(shards.hold_container(pool_, 1, epoch, 7));
+  ASSERT_TRUE(answered);
+  EXPECT_GE(*answered, epoch);
+  auto held = run(shards.snapshots(pool_, 1, 8));
   ASSERT_TRUE(held);
-  EXPECT_EQ(held->all, std::vector<model::Epoch>{*newest + 100});
-  EXPECT_TRUE(run(shards.rollback(pool_, 1, *newest + 100, {.session = 9, .sequence = 1})));
+  EXPECT_EQ(held->all, std::vector<model::Epoch>{epoch});
+  EXPECT_TRUE(held->held);
+  EXPECT_EQ(run(shards.hold_container(pool_, 1, epoch, 8)).error().code(), Errc::busy);
+  EXPECT_TRUE(run(shards.rollback(pool_, 1, epoch, *answered + 1)));
+  EXPECT_FALSE(run(shards.snapshots(pool_, 1, 0))->held);
+  ASSERT_TRUE(run(shards.hold_container(pool_, 1, epoch, 9)));
+  EXPECT_EQ(run(shards.freeze_container(pool_, 1)).error().code(), Errc::busy);
+  EXPECT_TRUE(run(shards.rollback(pool_, 1, epoch, *answered + 1)));
+  EXPECT_TRUE(run(shards.snapshots(pool_, 1, 0))->held) << "it was done before";
+  run_void(unfreeze(shards, 10));
+  EXPECT_EQ(run(shards.hold_container(pool_, 1, epoch, 10)).error().code(), Errc::busy);
   EXPECT_TRUE(run(shards.remove_snapshot(pool_, 1, *newest + 100)));
   EXPECT_TRUE(run(shards.destroy_container(pool_, 1)));
   EXPECT_EQ(engine_->engine().handle_count(), 0u);

@@ -12,6 +12,9 @@ using service::ShardHost;
 
 namespace {
 
+/// Longer than a shard waits for its transactions.
+constexpr Duration kHoldMax = 4 * kSecond;
+
 template <class T>
 bool is_away(const Result<T>& done) {
   return !done && done.error().code() == Errc::unreachable;
@@ -84,6 +87,12 @@ EngineFleet::Ranks EngineFleet::all() const {
   return out;
 }
 
+EngineFleet::Ranks EngineFleet::without(const Ranks& ranks) const {
+  Ranks out = all();
+  std::erase_if(out, [&ranks](uint32_t rank) { return std::ranges::binary_search(ranks, rank); });
+  return out;
+}
+
 EngineFleet::Ranks EngineFleet::ranks_of(const Uuid& pool) const {
   const auto found = ranks_.find(pool);
   return found == ranks_.end() ? all() : Ranks(found->second.begin(), found->second.end());
@@ -111,16 +120,28 @@ Task<Result<void>> EngineFleet::ready(Uuid pool, service::Targets more) {
 
 Task<Result<void>> EngineFleet::create_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each(
-      note_ranks(pool, targets), "engine.create", After::stop,
-      [pool, targets, sizes](ShardHost& host) { return host.create_pool(pool, targets, sizes); });
+  const Ranks ranks = note_ranks(pool, targets);
+  CO_TRY(made, co_await each(ranks, "engine.create", After::stop, [&](ShardHost& host) {
+           return host.create_pool(pool, targets, sizes);
+         }));
+  // The others know of it, so that it can be extended to them; who is away is told when it comes.
+  co_return co_await each(without(ranks), "engine.create", After::overlook, [&](ShardHost& host) {
+    return host.open_pool(pool, targets, sizes.memory_bytes);
+  });
 }
 
+/// One that fails is undone by another one with the targets of before: who is away then has it done
+/// when it comes, and need not be asked about the pool.
 Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each(
-      note_ranks(pool, targets), "engine.extend", After::stop,
-      [pool, targets, sizes](ShardHost& host) { return host.extend_pool(pool, targets, sizes); });
+  std::set<uint32_t> wanted;
+  for (const model::TargetId& target : targets) wanted.insert(target.rank);
+  const Ranks ranks = note_ranks(pool, targets);
+  const auto done = co_await each(ranks, "engine.extend", After::stop, [&](ShardHost& host) {
+    return host.extend_pool(pool, targets, sizes);
+  });
+  if (done || wanted.size() < ranks.size()) ranks_[pool] = std::move(wanted);
+  co_return done;
 }
 
 Task<Result<void>> EngineFleet::serve_extension(Uuid pool, service::Targets targets,
@@ -151,13 +172,15 @@ Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
 }
 
 Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
-  return each(ranks_of(pool), "engine.close", After::go_on,
+  return each(all(), "engine.close", After::go_on,
               [pool](ShardHost& host) { return host.close_pool(pool); });
 }
 
 Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
-  CO_TRY(removed, co_await each(ranks_of(pool), "engine.remove", After::go_on,
-                                [pool](ShardHost& host) { return host.remove_pool(pool); }));
+  const Ranks ranks = ranks_of(pool);
+  const auto remove = [pool](ShardHost& host) { return host.remove_pool(pool); };
+  CO_TRY(forgotten, co_await each(without(ranks), "engine.remove", After::overlook, remove));
+  CO_TRY(removed, co_await each(ranks, "engine.remove", After::go_on, remove));
   ranks_.erase(pool);
   co_return Result<void>{};
 }
@@ -184,10 +207,79 @@ Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t con
   co_return newest;
 }
 
-Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container) {
+namespace {
+
+Task<Result<void>> unfreeze_one(ShardHost& host, Uuid pool, uint32_t container,
+                                uint64_t holds_over) {
+  co_await host.unfreeze_container(pool, container, holds_over);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> hold_one(ShardHost& host, Uuid pool, uint32_t container, model::Epoch epoch,
+                            uint64_t number, model::Epoch& newest) {
+  const auto answered = co_await host.hold_container(pool, container, epoch, number);
+  if (is_coming(answered, host)) co_return stopped();
+  if (!answered) co_return fail(answered.error());
+  newest = std::max(newest, *answered);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> roll_back_one(ShardHost& host, Uuid pool, uint32_t container, model::Epoch epoch,
+                                 model::Epoch at) {
+  const auto done = co_await host.rollback(pool, container, epoch, at);
+  if (is_coming(done, host)) co_return stopped();
+  co_return done;
+}
+
+}  // namespace
+
+/// At once: one of them that does not answer leaves no other one waiting.
+Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) {
+  std::vector<Task<Result<void>>> tasks;
   for (ShardHost* const host : running(ranks_of(pool))) {
-    co_await host->unfreeze_container(pool, container);
+    tasks.push_back(unfreeze_one(*host, pool, container, holds_over));
   }
+  const size_t count = tasks.size();
+  if (count == 0) co_return;
+  [[maybe_unused]] const auto done = co_await run_all(reactor_, std::move(tasks), count);
+}
+
+/// What is held for one that does not answer is let go.
+struct EngineFleet::Hold {
+  Uuid pool;
+  uint32_t container = 0;
+  uint64_t number = 0;
+  bool over = false;   // all have answered
+  bool late = false;   // it was given up before
+  bool ended = false;  // on all
+};
+
+Task<void> EngineFleet::give_up_late(std::shared_ptr<Hold> hold) {
+  co_await reactor_.sleep(kHoldMax);
+  if (hold->over) co_return;
+  hold->late = true;
+  co_await unfreeze_container(hold->pool, hold->container, hold->number);
+  hold->ended = true;
+}
+
+Task<Result<model::Epoch>> EngineFleet::hold_container(Uuid pool, uint32_t container,
+                                                       model::Epoch epoch, uint64_t number) {
+  const Ranks ranks = ranks_of(pool);
+  const std::vector<ShardHost*> hosts = running(ranks);
+  if (hosts.size() != ranks.size()) co_return stopped();
+  const auto hold = std::make_shared<Hold>(pool, container, number);
+  reactor_.spawn(give_up_late(hold));
+  model::Epoch newest = 0;
+  std::vector<Task<Result<void>>> tasks;
+  for (ShardHost* const host : hosts) {
+    tasks.push_back(hold_one(*host, pool, container, epoch, number, newest));
+  }
+  const auto held = co_await run_all(reactor_, std::move(tasks), hosts.size());
+  hold->over = true;
+  while (hold->late && !hold->ended) co_await reactor_.sleep(kMillisecond);
+  if (!held) co_return fail(held.error());
+  if (hold->late) co_return fail(Errc::busy, "rollback: an engine is too slow now; try again");
+  co_return newest;
 }
 
 Task<Result<void>> EngineFleet::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
@@ -205,18 +297,20 @@ Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
               });
 }
 
-Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container) {
+Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container,
+                                                            uint64_t holds_over) {
+  service::HeldSnapshots out;
   std::map<model::Epoch, size_t> holders;  // that hold it on all of their shards
   size_t asked = 0;
   for (ShardHost* const host : running(ranks_of(pool))) {
-    const auto held = co_await host->snapshots(pool, container);
+    const auto held = co_await host->snapshots(pool, container, holds_over);
     if (is_away(held)) continue;
     if (!held) co_return fail(held.error());
     ++asked;
+    out.held = out.held || held->held;
     for (const model::Epoch epoch : held->any) holders[epoch] += 0;
     for (const model::Epoch epoch : held->all) ++holders[epoch];
   }
-  service::HeldSnapshots out;
   for (const auto& [epoch, count] : holders) {
     out.any.push_back(epoch);
     if (count == asked) out.all.push_back(epoch);
@@ -224,12 +318,21 @@ Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t 
   co_return out;
 }
 
+/// At once, and all that can be asked: it is decided, and a container waits on each that has not.
 Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                                         service::Origin origin) {
-  return each(ranks_of(pool), "engine.rollback", After::stop,
-              [pool, container, epoch, origin](ShardHost& host) {
-                return host.rollback(pool, container, epoch, origin);
-              });
+                                         model::Epoch at) {
+  const Ranks ranks = ranks_of(pool);
+  const std::vector<ShardHost*> hosts = running(ranks);
+  std::vector<Task<Result<void>>> tasks;
+  for (ShardHost* const host : hosts) {
+    if (!tasks.empty() && at_step_) at_step_("engine.rollback");
+    tasks.push_back(roll_back_one(*host, pool, container, epoch, at));
+  }
+  if (!tasks.empty()) {
+    CO_TRY(done, co_await run_all(reactor_, std::move(tasks), hosts.size()));
+  }
+  if (hosts.size() != ranks.size()) co_return stopped();
+  co_return Result<void>{};
 }
 
 Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
@@ -287,9 +390,11 @@ Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef ha
 }
 
 Task<Result<void>> EngineFleet::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   return each(all(), "engine.retain", After::overlook,
-              [handles = std::move(handles)](ShardHost& host) { return host.retain(handles); });
+              [handles = std::move(handles), as_of_ns](ShardHost& host) {
+                return host.retain(handles, as_of_ns);
+              });
 }
 
 /// The one that gave the reference out comes last: it may give it out again.
@@ -298,7 +403,8 @@ Task<void> EngineFleet::revoke(wire::HandleRef handle) {
 }
 
 Task<void> EngineFleet::end_session(uint64_t session) {
-  for (ShardHost* const host : engines_) co_await host->end_session(session);
+  // By rank: engines may be added meanwhile.
+  for (const uint32_t rank : all()) co_await engines_[rank]->end_session(session);
 }
 
 }  // namespace cairn::embed

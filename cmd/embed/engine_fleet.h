@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -39,20 +40,23 @@ class EngineFleet final : public service::ShardHost {
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
-  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) override;
   Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
-  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container,
+                                                 uint64_t holds_over) override;
+  Task<Result<model::Epoch>> hold_container(Uuid pool, uint32_t container, model::Epoch epoch,
+                                            uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                              service::Origin origin) override;
+                              model::Epoch at) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
   Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
   Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
-  Task<Result<void>> retain(
-      std::vector<std::pair<service::Grant, wire::HandleRef>> handles) override;
+  Task<Result<void>> retain(std::vector<std::pair<service::Grant, wire::HandleRef>> handles,
+                            uint64_t as_of_ns) override;
   Task<void> revoke(wire::HandleRef handle) override;
   Task<void> end_session(uint64_t session) override;
 
@@ -69,9 +73,12 @@ class EngineFleet final : public service::ShardHost {
   /// Of these those that have not been stopped.
   std::vector<service::ShardHost*> running(const Ranks& ranks) const;
   Ranks all() const;
+  Ranks without(const Ranks& ranks) const;
   /// Those that a pool lies on; all, where that is not known.
   Ranks ranks_of(const Uuid& pool) const;
   Ranks note_ranks(const Uuid& pool, const service::Targets& targets);
+  struct Hold;
+  Task<void> give_up_late(std::shared_ptr<Hold> hold);
 
   Reactor& reactor_;
   std::vector<service::ShardHost*> engines_;  // grows

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/limits.h"
+#include "runtime/parallel.h"
 
 namespace cairn::embed {
 
@@ -197,7 +198,13 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
   CO_TRY(indexes, mine(targets));
   const Turn turn = co_await take_turn();
   if (closed_) co_return is_closed();
+  const bool none = indexes.empty();
   CO_TRY(opened, co_await open_missing(pool, std::move(indexes), memory_bytes));
+  OpenPool& open = pools_[pool];
+  if (none && open.shards.empty() && open.coming.empty() && !options_.read_only) {
+    // What a crash has left of an extension that came to nothing.
+    CO_TRY(emptied, co_await storage_.remove(pool));
+  }
   serve(pool, targets);
   co_return Result<void>{};
 }
@@ -258,10 +265,13 @@ Task<Result<model::Epoch>> HomeShards::freeze_container(Uuid pool, uint32_t cont
   co_return newest;
 }
 
-Task<void> HomeShards::unfreeze_container(Uuid pool, uint32_t container) {
+Task<void> HomeShards::unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) {
   const auto shards = shards_of(pool);
   if (!shards) co_return;
-  for (const AtTarget& at : *shards) at.shard->unfreeze_container(container);
+  for (const AtTarget& at : *shards) {
+    at.shard->refuse_holds(holds_over);
+    at.shard->unfreeze_container(container);
+  }
 }
 
 Task<Result<void>> HomeShards::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
@@ -284,13 +294,16 @@ Task<Result<void>> HomeShards::remove_snapshot(Uuid pool, uint32_t container, mo
   co_return first;
 }
 
-Task<Result<service::HeldSnapshots>> HomeShards::snapshots(Uuid pool, uint32_t container) {
+Task<Result<service::HeldSnapshots>> HomeShards::snapshots(Uuid pool, uint32_t container,
+                                                           uint64_t holds_over) {
   CO_TRY(shards, shards_of(pool));
   std::map<model::Epoch, size_t> holders;
+  service::HeldSnapshots held;
   for (const AtTarget& at : shards) {
+    at.shard->refuse_holds(holds_over);
+    held.held = held.held || at.shard->is_held(container);
     for (const model::Epoch epoch : at.shard->snapshots(container)) ++holders[epoch];
   }
-  service::HeldSnapshots held;
   for (const auto& [epoch, count] : holders) {
     held.any.push_back(epoch);
     if (count == shards.size()) held.all.push_back(epoch);
@@ -298,19 +311,36 @@ Task<Result<service::HeldSnapshots>> HomeShards::snapshots(Uuid pool, uint32_t c
   co_return held;
 }
 
-Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                                        service::Origin origin) {
-  CO_TRY(shards, shards_of(pool));
-  for (const AtTarget& at : shards) {
-    before(at, "target.rollback");
-    // A shard that has forgotten the session, or never heard of it, has not done it.
-    if (origin.session != 0) at.shard->open_session(origin.session);
-    CO_TRY(done, co_await at.shard->rollback(container, epoch,
-                                             {.session = origin.session,
-                                              .sequence = origin.sequence,
-                                              .acknowledged_below = origin.acknowledged_below}));
-  }
+namespace {
+Task<Result<void>> hold_one(vos::Shard& shard, uint32_t container, model::Epoch epoch,
+                            uint64_t number, model::Epoch& newest) {
+  CO_TRY(answered, co_await shard.hold_container(container, epoch, number));
+  newest = std::max(newest, answered);
   co_return Result<void>{};
+}
+}  // namespace
+
+Task<Result<model::Epoch>> HomeShards::hold_container(Uuid pool, uint32_t container,
+                                                      model::Epoch epoch, uint64_t number) {
+  CO_TRY(shards, shards_of(pool));
+  model::Epoch newest = 0;
+  std::vector<Task<Result<void>>> tasks;
+  for (const AtTarget& at : shards) {
+    tasks.push_back(hold_one(*at.shard, container, epoch, number, newest));
+  }
+  CO_TRY(held, co_await run_all(reactor_, std::move(tasks), shards.size()));
+  co_return newest;
+}
+
+Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
+                                        model::Epoch at) {
+  CO_TRY(shards, shards_of(pool));
+  std::vector<Task<Result<void>>> tasks;
+  for (const AtTarget& one : shards) {
+    before(one, "target.rollback");
+    tasks.push_back(one.shard->rollback(container, epoch, at));
+  }
+  co_return co_await run_all(reactor_, std::move(tasks), shards.size());
 }
 
 std::vector<wire::EngineInfo> HomeShards::engines() const {
@@ -364,10 +394,10 @@ Task<Result<void>> HomeShards::restore(service::Grant grant, wire::HandleRef han
 }
 
 Task<Result<void>> HomeShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   std::vector<std::pair<engine::HandleSpec, wire::HandleRef>> specs;
   for (const auto& [grant, handle] : handles) specs.emplace_back(spec_of(grant), handle);
-  return engine_.retain_handles(std::move(specs));
+  return engine_.retain_handles(std::move(specs), as_of_ns);
 }
 
 Task<void> HomeShards::end_session(uint64_t session) {

@@ -18,6 +18,7 @@ struct HomeShardsOptions {
   uint32_t rank = 0;          // of the engine
   uint32_t target_count = 1;  // of the engine
   uint32_t engine_count = 1;  // on this machine
+  bool read_only = false;     // nothing is cleared away
   uint64_t incarnation = 0;   // of the engine
   uint32_t process = 0;       // that it is in, for people
   /// As service::ServiceOptions::at_step: called before each target but the first.
@@ -49,20 +50,23 @@ class HomeShards final : public service::ShardHost {
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
   Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override;
-  Task<void> unfreeze_container(Uuid pool, uint32_t container) override;
+  Task<void> unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) override;
   Task<Result<void>> add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
   Task<Result<void>> remove_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) override;
-  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container) override;
+  Task<Result<service::HeldSnapshots>> snapshots(Uuid pool, uint32_t container,
+                                                 uint64_t holds_over) override;
+  Task<Result<model::Epoch>> hold_container(Uuid pool, uint32_t container, model::Epoch epoch,
+                                            uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                              service::Origin origin) override;
+                              model::Epoch at) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
   Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
   Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
-  Task<Result<void>> retain(
-      std::vector<std::pair<service::Grant, wire::HandleRef>> handles) override;
+  Task<Result<void>> retain(std::vector<std::pair<service::Grant, wire::HandleRef>> handles,
+                            uint64_t as_of_ns) override;
   Task<void> revoke(wire::HandleRef handle) override;
   Task<void> end_session(uint64_t session) override;
 

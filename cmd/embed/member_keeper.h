@@ -20,6 +20,9 @@ class Launcher {
   virtual bool is_running() = 0;
   /// The process that launch() started, or one before it, may still come to run.
   virtual bool is_starting() = 0;
+  /// Nobody can tell, for now, whether it runs or starts: the two above say no, and what is to be
+  /// done is done when somebody can.
+  virtual bool is_silent() { return false; }
   /// Asks the process to end that did not hear it from its server.
   virtual void terminate() = 0;
   /// Ends one that does not hear that either; what it has acknowledged is in its logs.
@@ -33,13 +36,14 @@ struct KeeperOptions {
 
 class MemberKeeper {
  public:
-  /// All are borrowed. @param may_serve  asked until it says yes, before the engine serves
+  /// All are borrowed.
   MemberKeeper(Reactor& reactor, AdminLink& link, RemoteShards& shards, service::Service& service,
-               Launcher& launcher, std::function<bool()> may_serve, KeeperOptions options = {});
+               Launcher& launcher, KeeperOptions options = {});
 
   void start();
   /// Ends the engine and leaves it away. One that does not end in time is killed.
-  /// @error timed_out  another process than ours has its directory
+  /// @error timed_out  it does not end even so   @error unreachable  its machine is silent: it is
+  /// ended when that is back
   Task<Result<void>> halt(Duration patience);
   /// Starts it again, also after it died and was not to be restarted, and waits until it serves.
   /// @error unreachable  it does not come
@@ -68,7 +72,6 @@ class MemberKeeper {
   RemoteShards& shards_;
   service::Service& service_;
   Launcher& launcher_;
-  const std::function<bool()> may_serve_;
   Gate gate_;
   const KeeperOptions options_;
   WaitList wanted_changed_;  // or stopping_

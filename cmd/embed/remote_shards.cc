@@ -19,10 +19,11 @@ AdminRequest about_pool(AdminVerb verb, const Uuid& pool) {
 }
 
 AdminRequest about_container(AdminVerb verb, const Uuid& pool, uint32_t container,
-                             model::Epoch epoch = 0) {
+                             model::Epoch epoch = 0, uint64_t number = 0) {
   AdminRequest out = about_pool(verb, pool);
   out.container = container;
   out.epoch = epoch;
+  out.number = number;
   return out;
 }
 
@@ -137,10 +138,10 @@ Task<Result<model::Epoch>> RemoteShards::freeze_container(Uuid pool, uint32_t co
   co_return answer.epoch;
 }
 
-Task<void> RemoteShards::unfreeze_container(Uuid pool, uint32_t container) {
-  // Where it does not arrive, the freeze ends by itself.
+Task<void> RemoteShards::unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) {
+  // Where it does not arrive, a freeze ends by itself, and a hold when the engine joins again.
   [[maybe_unused]] const auto done =
-      co_await command(about_container(AdminVerb::unfreeze, pool, container));
+      co_await command(about_container(AdminVerb::unfreeze, pool, container, 0, holds_over));
 }
 
 Task<Result<void>> RemoteShards::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
@@ -152,18 +153,22 @@ Task<Result<void>> RemoteShards::remove_snapshot(Uuid pool, uint32_t container,
   return command(about_container(AdminVerb::remove_snapshot, pool, container, epoch));
 }
 
-Task<Result<service::HeldSnapshots>> RemoteShards::snapshots(Uuid pool, uint32_t container) {
-  CO_TRY(answer, co_await ask(about_container(AdminVerb::snapshots, pool, container)));
-  co_return service::HeldSnapshots{std::move(answer.any), std::move(answer.all)};
+Task<Result<service::HeldSnapshots>> RemoteShards::snapshots(Uuid pool, uint32_t container,
+                                                             uint64_t holds_over) {
+  CO_TRY(answer,
+         co_await ask(about_container(AdminVerb::snapshots, pool, container, 0, holds_over)));
+  co_return service::HeldSnapshots{std::move(answer.any), std::move(answer.all), answer.held};
+}
+
+Task<Result<model::Epoch>> RemoteShards::hold_container(Uuid pool, uint32_t container,
+                                                        model::Epoch epoch, uint64_t number) {
+  CO_TRY(answer, co_await ask(about_container(AdminVerb::hold, pool, container, epoch, number)));
+  co_return answer.epoch;
 }
 
 Task<Result<void>> RemoteShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
-                                          service::Origin origin) {
-  AdminRequest request = about_container(AdminVerb::rollback, pool, container, epoch);
-  request.session = origin.session;
-  request.sequence = origin.sequence;
-  request.acknowledged_below = origin.acknowledged_below;
-  return command(std::move(request));
+                                          model::Epoch at) {
+  return command(about_container(AdminVerb::rollback, pool, container, epoch, at));
 }
 
 Task<Result<service::ShardSpace>> RemoteShards::space(Uuid pool) {
@@ -199,8 +204,9 @@ Task<Result<void>> RemoteShards::restore(service::Grant grant, wire::HandleRef h
 }
 
 Task<Result<void>> RemoteShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles) {
+    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
   AdminRequest request;
+  request.number = as_of_ns;
   request.verb = AdminVerb::retain_handles;
   for (const auto& [grant, handle] : handles) request.handles.push_back(handle_of(grant, handle));
   return command(std::move(request));

@@ -182,26 +182,36 @@ TEST_F(RestartTest, A_client_goes_on_after_a_kill_of_its_server) {
   }
 }
 
-TEST_F(RestartTest, A_rollback_is_made_once) {
-  // Goal: updates that others made after it stay. Method: rollback, kill before its record (the
-  // record is taken out), update, resend.
-  const Known known = live_and_die();
-  const wire::ControlRequest request{
-      .op = Op::snap_rollback, .cont_handle = known.cont, .epoch = known.snapshot};
-  {
-    const auto graph = open(home_);
-    Client client(*graph, kSession, kRollback - 1);
-    ASSERT_TRUE(client.control(request));
-    EXPECT_EQ(client.fetch(known.io, "d"), "");
-    service::ConfigTxn lost;
-    lost.erase(service::done_key(kSession, kRollback));
-    ASSERT_TRUE(graph->context().run(graph->config().commit(std::move(lost))));
-    ASSERT_TRUE(graph->close());
+/// Rolls back as a client does, in a process that dies when the shards have done it.
+void roll_back_and_die(const std::string& home, const Known& known) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto die = [](const char* at) {
+      if (std::strcmp(at, "snap.rollback.shards") == 0) _exit(0);
+    };
+    const auto graph =
+        HomeGraph::open({.home = {.path = home}, .keep_handles = true, .at_step = die});
+    if (!graph) _exit(1);
+    Client client(**graph, kSession, kRollback - 1);
+    (void)client.control(
+        {.op = Op::snap_rollback, .cont_handle = known.cont, .epoch = known.snapshot});
+    _exit(2);
   }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST_F(RestartTest, A_rollback_is_made_once) {
+  // Goal: updates that others made after it stay. Method: rollback, kill before its answer, update,
+  // resend.
+  const Known known = live_and_die();
+  ASSERT_NO_FATAL_FAILURE(roll_back_and_die(home_, known));
   const auto graph = open(home_);
   Client client(*graph, kSession, kRollback), other(*graph, kSession, kRollback + 1);
   EXPECT_EQ(other.insert(known.io, "e", "later").error.code(), Errc::ok);
-  const auto again = client.control(request, true);
+  const auto again = client.control(
+      {.op = Op::snap_rollback, .cont_handle = known.cont, .epoch = known.snapshot}, true);
   EXPECT_TRUE(again) << again.error().what();
   EXPECT_EQ(client.fetch(known.io, "e"), "later");
   EXPECT_EQ(client.fetch(known.io, "d"), "");

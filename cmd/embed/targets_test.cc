@@ -356,6 +356,11 @@ ContainerPtr cont_in_child(System& system) {
   return *cont;
 }
 
+void roll_back_to_last(System& system) {
+  const ContainerPtr cont = cont_in_child(system);
+  (void)run(system, cont->rollback(run(system, cont->snap_list())->back().epoch));
+}
+
 TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   // Goal: pools, snapshots, rollbacks and containers are whole or not at all. Method: die between
   // two targets in each.
@@ -388,8 +393,7 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
          [](System& system) { (void)run(system, cont_in_child(system)->snap_create()); });
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
-  const auto second = wait(cont_->snap_create());
-  EXPECT_TRUE(second);
+  EXPECT_TRUE(wait(cont_->snap_create()));
   close();
   die_at(home_, step("unsnapshot"), [](System& system) {
     const ContainerPtr cont = cont_in_child(system);
@@ -398,10 +402,11 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
   close();
-  die_at(home_, step("rollback"), [](System& system) {
-    const ContainerPtr cont = cont_in_child(system);
-    (void)run(system, cont->rollback(run(system, cont->snap_list())->back().epoch));
-  });
+  die_at(home_, "snap.rollback.held", roll_back_to_last);
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "newer");
+  close();
+  die_at(home_, step("rollback"), roll_back_to_last);
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
   for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "again"));

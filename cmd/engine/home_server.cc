@@ -19,9 +19,6 @@ constexpr Duration kClosePatience = 5 * kSecond;
 constexpr Duration kMemberPatience = 30 * kSecond;
 /// Removals that began while an engine came are looked at once more.
 constexpr Duration kRemovalsAgain = 2 * kSecond;
-/// For engines that a rollback needs after a restart.
-constexpr Duration kRollbackPatience = 30 * kSecond;
-constexpr Duration kRollbackAgain = 100 * kMillisecond;
 }  // namespace
 
 Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
@@ -33,7 +30,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
           {.home = std::move(home),
            .use = embed::HomeUse::server,
            .apart = true,
-           .joinable = !options.listen.empty(),
+           .joinable = options.insecure && !options.listen.empty(),
            .takeover = options.take_over ? embed::Takeover::always : embed::Takeover::if_idle,
            .keep_handles = true,
            .set_running = [self = out.get()](std::vector<uint32_t> ranks, bool run) {
@@ -139,7 +136,7 @@ void HomeServer::make_keeper(uint32_t rank) {
   }
   keepers_.push_back(std::make_unique<embed::MemberKeeper>(
       graph_->context().reactor(), *graph_->link(), *graph_->remotes().at(rank - 1),
-      graph_->service(), *launcher, [this] { return may_serve_; },
+      graph_->service(), *launcher,
       embed::KeeperOptions{.restart = options_.launch.restart,
                            .restart_pause_ns = options_.launch.restart_seconds * kSecond}));
 }
@@ -175,7 +172,7 @@ Task<Result<void>> HomeServer::start_first() {
   CO_TRY(caught_up, co_await graph_->service().catch_up(graph_->shards()));
   first_stopped_ = false;
   graph_->fleet().set_stopped(0, false);
-  graph_->engine().set_serving(may_serve_);
+  graph_->engine().set_serving(true);
   graph_->context().reactor().spawn(finish_removals());
   co_return Result<void>{};
 }
@@ -224,20 +221,6 @@ Task<std::vector<wire::RankResult>> HomeServer::set_running(std::vector<uint32_t
   co_return out;
 }
 
-/// Nobody writes before they have ended; what cannot be ended for want of an engine is given up
-/// after a while.
-Task<void> HomeServer::end_rollbacks() {
-  Reactor& reactor = graph_->context().reactor();
-  const Instant give_up = reactor.clock().now() + kRollbackPatience;
-  while (graph_->service().has_rollbacks() && !leaving_) {
-    const bool late = reactor.clock().now() >= give_up;
-    co_await graph_->service().end_rollbacks(late);
-    if (graph_->service().has_rollbacks()) co_await reactor.sleep(kRollbackAgain);
-  }
-  may_serve_ = true;
-  graph_->engine().set_serving(!first_stopped_);
-}
-
 Task<void> HomeServer::stop_members() {
   std::vector<Task<Result<void>>> tasks;
   const auto stop = [](embed::MemberKeeper& keeper) -> Task<Result<void>> {
@@ -268,11 +251,6 @@ Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
     reactor.spawn(end_unless_back(session, 0, options_.reconnect_grace_ns));
   }
   start_lingering();
-  if (graph_->service().has_rollbacks()) {
-    may_serve_ = false;
-    graph_->engine().set_serving(false);
-    reactor.spawn(end_rollbacks());
-  }
   for (const auto& keeper : keepers_) keeper->start();
   serving_ = true;
   ready();

@@ -61,7 +61,6 @@ class HomeServer final : public Leaving {
   Task<Result<void>> stop_first();
   Task<Result<void>> start_first();
   Task<void> finish_removals();
-  Task<void> end_rollbacks();
   Task<void> stop_members();
   void start_lingering();
 
@@ -77,7 +76,6 @@ class HomeServer final : public Leaving {
   bool first_stopped_ = false;  // the engine of this process
   bool turning_ = false;        // set_running() is at work
   std::map<uint64_t, uint64_t> departures_;  // of sessions: how often each lost its connections
-  bool may_serve_ = true;  // rollbacks that a crash cut have ended
   uint64_t idle_generation_ = 0;  // counts changes between having clients and having none
 };
 

@@ -53,15 +53,10 @@ class Book {
   void snapshot_shows(model::Epoch epoch, size_t at, Value value);
   void snapshot_made(model::Epoch epoch, Instant begin, Instant end);
   void snapshot_gone(model::Epoch epoch) { snapshots_.erase(epoch); }
-  /// Of one group, read at one epoch: all the same. @param rollbacks  what rollbacks() said before
-  void group_read(size_t group, const std::vector<Value>& values, uint64_t rollbacks,
-                  const std::string& how);
-  /// The container goes back, shard after shard: until the end of it groups may look torn, and
-  /// epochs prove nothing for this chapter.
-  void begin_rollback() { went_back_ = true, ++rollbacks_; }
-  void end_rollback() { ++rollbacks_; }
-  /// Odd: one is under way.
-  uint64_t rollbacks() const { return rollbacks_; }
+  /// Of one group, read at one epoch: all the same.
+  void group_read(size_t group, const std::vector<Value>& values, const std::string& how);
+  /// The container goes back: epochs prove nothing for this chapter.
+  void begin_rollback() { went_back_ = true; }
 
   void problem(std::string what) { problems_.push_back(std::move(what)); }
   const std::vector<std::string>& problems() const { return problems_; }
@@ -95,7 +90,6 @@ class Book {
   Value next_value_ = 1;
   uint64_t operations_ = 0, unknown_ = 0;
   bool went_back_ = false;
-  uint64_t rollbacks_ = 0;
 };
 
 }  // namespace cairn::sim

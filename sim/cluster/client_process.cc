@@ -286,25 +286,7 @@ Task<void> ClientProcess::punch(size_t at) {
   ended("punch", done.error());
 }
 
-namespace {
-
-/// Also when its frame is dropped.
-class Counted {
- public:
-  explicit Counted(uint32_t& count) : count_(count) { ++count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { --count_; }
-
- private:
-  uint32_t& count_;
-};
-
-}  // namespace
-
 Task<void> ClientProcess::change_group(size_t group, Way way) {
-  if (scope_.rollback_wanted || scope_.rollback_open) co_return;
-  const Counted change(scope_.group_changes);
   std::vector<size_t> registers;
   for (size_t i = 0; i < kGroupMembers; ++i) registers.push_back(member_of(group, i));
   co_await change_together(std::move(registers), true, way);
@@ -403,7 +385,6 @@ Task<void> ClientProcess::read_and_change(std::vector<size_t> registers,
 
 Task<void> ClientProcess::look_at_group(size_t group) {
   const Instant begin = now();
-  const uint64_t rollbacks = book_.rollbacks();
   const auto tx = std::make_shared<client::Transaction>(
       run_->cont, client::TransactionOptions{.read_only = true});
   const client::ContainerPtr view = tx->container();
@@ -423,7 +404,7 @@ Task<void> ClientProcess::look_at_group(size_t group) {
                    .seen = *value,
                    .name = "look"});
   }
-  book_.group_read(group, values, rollbacks,
+  book_.group_read(group, values,
                    "a look from " + std::to_string(begin / kMicrosecond) + " to " +
                        std::to_string(now() / kMicrosecond) + " us at group " +
                        std::to_string(group));

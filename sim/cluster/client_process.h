@@ -30,10 +30,6 @@ struct Scope {
   std::set<model::Epoch> doubtful_snapshots;  // may be
   std::set<model::Epoch> gone_snapshots;
   bool rollback_open = false;  // one whose outcome is unknown
-  // A transaction over several shards beside a rollback is undone where the rollback has not come
-  // by yet, and stays where it has. Until that is mended, groups do not change meanwhile.
-  bool rollback_wanted = false;
-  uint32_t group_changes = 0;  // under way
   // Of the one who makes containers.
   enum class There : uint8_t { yes, no, maybe };
   std::map<std::string, There> containers;

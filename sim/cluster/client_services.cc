@@ -10,14 +10,11 @@ namespace {
 
 constexpr size_t kSnapshotsKept = 3;
 constexpr size_t kContainersKept = 3;
-/// Looks at whether groups are at rest.
-constexpr int kPatience = 50;
 constexpr Duration kBetween = 4 * kSecond;
 
 }  // namespace
 
 Task<void> ClientProcess::keep_snapshots() {
-  scope_.rollback_wanted = false;  // by one that was killed
   while (!scope_.pausing || scope_.rollback_open) {
     if (scope_.rollback_open) {
       const std::vector<model::Epoch> doubtful(scope_.doubtful_snapshots.begin(),
@@ -75,8 +72,7 @@ Task<void> ClientProcess::look_at_snapshot(model::Epoch epoch) {
     if (at >= kGroups * kGroupMembers) continue;
     group.push_back(*value);
     if (group.size() < kGroupMembers) continue;
-    book_.group_read(at / kGroupMembers, group, book_.rollbacks(),
-                     "snapshot " + std::to_string(epoch));
+    book_.group_read(at / kGroupMembers, group, "snapshot " + std::to_string(epoch));
     group.clear();
   }
   well("look at a snapshot");
@@ -128,14 +124,7 @@ Task<void> ClientProcess::list_snapshots() {
 /// time.
 Task<void> ClientProcess::roll_back() {
   if (scope_.snapshots.empty() || !scope_.doubtful_snapshots.empty()) co_return;
-  scope_.rollback_wanted = true;
-  for (int i = 0; scope_.group_changes != 0; ++i) {
-    if (i == kPatience) scope_.rollback_wanted = false;
-    if (i == kPatience) co_return;
-    co_await reactor().sleep(100 * kMillisecond);
-  }
   co_await roll_back_to(*scope_.snapshots.rbegin());
-  scope_.rollback_wanted = false;
 }
 
 Task<void> ClientProcess::roll_back_to(model::Epoch epoch) {
@@ -146,7 +135,8 @@ Task<void> ClientProcess::roll_back_to(model::Epoch epoch) {
     book_.snapshot_shows(epoch, at, *value);
     values.push_back(*value);
   }
-  if (!std::exchange(scope_.rollback_open, true)) book_.begin_rollback();
+  scope_.rollback_open = true;
+  book_.begin_rollback();
   std::vector<size_t> numbers;
   for (size_t at = 0; at < kRegisters; ++at) {
     numbers.push_back(book_.begin(
@@ -163,7 +153,6 @@ Task<void> ClientProcess::roll_back_to(model::Epoch epoch) {
   }
   for (size_t at = 0; at < kRegisters; ++at) book_.end(at, numbers[at], now());
   scope_.rollback_open = false;
-  book_.end_rollback();
   well("rollback");
 }
 

@@ -186,7 +186,7 @@ bool Cluster::read_all() {
   }
   for (size_t group = 0; group < kGroups; ++group) {
     const auto first = all.begin() + static_cast<ptrdiff_t>(member_of(group, 0));
-    scope_.book.group_read(group, {first, first + kGroupMembers}, scope_.book.rollbacks(),
+    scope_.book.group_read(group, {first, first + kGroupMembers},
                            "group " + std::to_string(group) + " at rest");
   }
   scope_.book.end_chapter(all);

@@ -6,8 +6,6 @@ namespace {
 
 /// As the server program's.
 constexpr Duration kEnginePatience = 10 * kSecond;
-constexpr Duration kRollbackPatience = 30 * kSecond;
-constexpr Duration kRollbackAgain = 100 * kMillisecond;
 
 std::string name_of(uint32_t rank) { return "engine" + std::to_string(rank); }
 
@@ -128,7 +126,7 @@ ServerProcess::ServerProcess(Stage& stage, Network& network, const ClusterShape&
 }
 
 bool ServerProcess::is_whole() const {
-  if (!is_running() || !run_->open || !run_->may_serve) return false;
+  if (!is_running() || !run_->open) return false;
   for (const auto& remote : run_->remotes) {
     if (!remote->serves()) return false;
   }
@@ -228,31 +226,12 @@ void ServerProcess::serve() {
   for (const uint64_t session : run.service->sessions()) {
     reactor().spawn(end_unless_back(session, 0));
   }
-  if (run.service->has_rollbacks()) {
-    run.may_serve = false;
-    run.engine->engine().set_serving(false);
-    reactor().spawn(end_rollbacks());
-  }
   for (size_t i = 0; i < run.remotes.size(); ++i) {
-    run.keepers.push_back(
-        std::make_unique<embed::MemberKeeper>(reactor(), *run.link, *run.remotes[i], *run.service,
-                                              *launchers_[i], [&run] { return run.may_serve; }));
+    run.keepers.push_back(std::make_unique<embed::MemberKeeper>(
+        reactor(), *run.link, *run.remotes[i], *run.service, *launchers_[i]));
     run.keepers.back()->start();
   }
   run.open = true;
-}
-
-/// Nobody writes before they have ended; what cannot be ended for want of an engine is given up
-/// after a while.
-Task<void> ServerProcess::end_rollbacks() {
-  Run& run = *run_;
-  const Instant give_up = stage().now() + kRollbackPatience;
-  while (run.service->has_rollbacks()) {
-    co_await run.service->end_rollbacks(stage().now() >= give_up);
-    if (run.service->has_rollbacks()) co_await reactor().sleep(kRollbackAgain);
-  }
-  run.may_serve = true;
-  run.engine->engine().set_serving(true);
 }
 
 Task<void> ServerProcess::end_unless_back(uint64_t session, uint64_t departure) {

@@ -123,7 +123,6 @@ class ServerProcess final : public EngineProcess {
     std::vector<std::unique_ptr<embed::MemberKeeper>> keepers;
     std::set<uint64_t> sessions;              // of clients that are connected
     std::map<uint64_t, uint64_t> departures;  // of sessions
-    bool may_serve = true;
     bool open = false;
   };
   void build() override;
@@ -132,7 +131,6 @@ class ServerProcess final : public EngineProcess {
   Task<Result<void>> open_config();
   void make_service();
   void serve();
-  Task<void> end_rollbacks();
   Task<void> end_unless_back(uint64_t session, uint64_t departure);
 
   const std::vector<MemberProcess*> members_;
