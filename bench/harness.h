@@ -35,6 +35,7 @@ struct Run {
   std::string directory;  // empty, on the disk under test; removed after the case
   int rounds = 5;
   bool smoke = false;    // a fraction of a second a side, to see that the case works
+  bool alone = false;    // peers wait: for profiles of our side
   double seconds = 1.0;  // of one side in one round
   std::string name, unit;
 

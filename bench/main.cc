@@ -1,4 +1,4 @@
-// cairn_bench [--rounds N] [--seconds S] [--smoke] [--dir DIR] [--list] [CASE...]: see
+// cairn_bench [--rounds N] [--seconds S] [--smoke] [--alone] [--dir DIR] [--list] [CASE...]: see
 // docs/benchmarks.md. A CASE is a name or its beginning.
 #include <sys/resource.h>
 
@@ -131,6 +131,12 @@ void Run::compare_all(const Side& ours, const std::vector<Peer>& peers, const Ex
   Tally our;
   std::vector<Tally> their(peers.size());
   const int n = smoke ? 1 : rounds;
+  if (alone) {
+    for (int i = 0; i < n; ++i) our.round(ours);
+    const std::string beside = extra ? ", " + extra(our.operations) : "";
+    report_count("", median(our.rates), unit, our.members("") + beside);
+    return;
+  }
   for (int i = 0; i < n; ++i) {
     our.round(ours);
     for (size_t p = 0; p < peers.size(); ++p) their[p].round(peers[p].run, peers[p].settle);
@@ -188,6 +194,8 @@ Arguments parse(int argc, char** argv) {
       a.defaults.seconds = std::atof(value(i));
     else if (arg == "--smoke")
       a.defaults.smoke = true;
+    else if (arg == "--alone")
+      a.defaults.alone = true;
     else if (arg == "--dir")
       a.parent = value(i);
     else if (arg == "--list")

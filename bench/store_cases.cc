@@ -41,8 +41,14 @@ Task<Result<void>> get_values(vos::Shard& shard, SeededRandom& random, uint64_t 
     const std::string dkey = key_text(random.below(keys));
     vos::FetchRequest request{.object = ShardSide::object(1), .dkey = as_bytes(dkey)};
     request.iods.push_back(value_iod(value));
-    CO_TRY(done, co_await shard.fetch(request));
-    if (done.iods[0].record_bytes != value.size()) die("a fetch found nothing");
+    // As an engine does it.
+    model::Fetched found;
+    CO_TRY(at_once, shard.fetch_at_once(request, found));
+    if (!at_once) {
+      CO_TRY(fetched, co_await shard.fetch(request));
+      found = std::move(fetched);
+    }
+    if (found.iods[0].record_bytes != value.size()) die("a fetch found nothing");
   }
   co_return Result<void>{};
 }

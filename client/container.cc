@@ -113,6 +113,12 @@ Task<Result<model::Fetched>> ContainerImpl::fetch_at(ReadAt at, ObjectArgs args,
   return object_fetch(rpc(), *where, args, std::move(iods), at);
 }
 
+bool ContainerImpl::fetch_at_once(const ObjectArgs& args, model::Iods& iods, model::Fetched& out) {
+  if (!rpc().calls_at_once()) return false;
+  const auto where = route(args.oid, args.dkey, false);
+  return where && object_fetch_at_once(rpc(), *where, args, iods, out);
+}
+
 Task<Result<model::Epoch>> ContainerImpl::punch_object(model::ObjectId oid, uint64_t flags) {
   const auto where = routes(oid, true);
   if (!where) return failed<model::Epoch>(where.error());

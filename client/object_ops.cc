@@ -83,6 +83,26 @@ Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArg
 
 // The others are no coroutines of their own.
 
+bool object_fetch_at_once(Rpc& rpc, const ObjectRoute& route, const ObjectArgs& args,
+                          model::Iods& iods, model::Fetched& out) {
+  wire::Request request;
+  set_route(request, route);
+  auto& fetch = request.body.emplace<wire::ObjectFetch>();
+  fetch.object = address_of(route, args.oid);
+  fetch.flags = args.flags;
+  fetch.dkey = args.dkey;
+  fetch.iods = std::move(iods);
+  wire::Reply reply;
+  const bool done = rpc.call_at_once(route.endpoint, request, reply);
+  auto* const fetched = done ? std::get_if<model::Fetched>(&reply.body) : nullptr;
+  if (fetched != nullptr) {
+    out = std::move(*fetched);
+  } else {
+    iods = std::move(fetch.iods);
+  }
+  return fetched != nullptr;
+}
+
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags) {
   wire::Request request;

@@ -23,6 +23,10 @@ Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs
                                          model::Iods iods);
 Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArgs args,
                                           model::Iods iods, ReadAt at = {});
+/// A fetch of the newest state as a plain call, where it succeeds without waiting for anything.
+/// False: ask object_fetch(); `iods` are as they were.
+bool object_fetch_at_once(Rpc& rpc, const ObjectRoute& route, const ObjectArgs& args,
+                          model::Iods& iods, model::Fetched& out);
 Task<Result<model::Epoch>> object_punch(Rpc& rpc, ObjectRoute route, model::ObjectId oid,
                                         uint64_t flags);
 Task<Result<model::Epoch>> object_punch_dkey(Rpc& rpc, ObjectRoute route, ObjectArgs args);

@@ -155,6 +155,16 @@ Task<Result<void>> Rpc::call(fabric::Endpoint to, wire::Request& request, wire::
   co_return outcome;
 }
 
+bool Rpc::call_at_once(fabric::Endpoint to, wire::Request& request, wire::Reply& reply) {
+  DCHECK(!changes_something(request.opcode()));
+  if (!calls_at_once()) return false;
+  start_sequence(request);
+  WireCall wire_call(request, reply);
+  if (!transport_.call_at_once(to, wire_call)) return false;
+  observed_ = std::max({observed_, reply.header.hlc, reply.header.epoch});
+  return true;
+}
+
 Task<Result<void>> Rpc::send(fabric::Endpoint to, wire::Request& request, WireCall& call) {
   Clock& clock = reactor_.clock();
   const Instant give_up = clock.now() + options_.total_ns;

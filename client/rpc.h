@@ -53,6 +53,11 @@ class Rpc {
   /// @error timed_out    the outcome is unknown
   /// @error unreachable  nobody has served there for all of the grace; nothing was done
   Task<Result<void>> call(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
+  /// Whether call_at_once() may ever succeed: engines are in this process.
+  bool calls_at_once() const { return options_.attempt_ns == kNever; }
+  /// The same as a plain call, of a read that succeeds without waiting for anything. False: ask
+  /// call().
+  bool call_at_once(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
   /// A control request. Bytes in, bytes out.
   Task<Result<Bytes>> control(fabric::Endpoint to, Bytes body);
 

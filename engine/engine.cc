@@ -389,6 +389,11 @@ Task<Result<void>> Engine::serve(void* request, void* reply) {
   return state_->serve(*static_cast<wire::Request*>(request), *static_cast<wire::Reply*>(reply));
 }
 
+bool Engine::serve_at_once(void* request, void* reply) {
+  return state_->fetch_at_once(*static_cast<wire::Request*>(request),
+                               *static_cast<wire::Reply*>(reply));
+}
+
 Task<Bytes> Engine::serve_bytes(Bytes message) {
   fabric::Message out = co_await serve_message(std::move(message), 0);
   co_return std::move(out).joined();
@@ -492,6 +497,28 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
       break;
   }
   return refuse(reply, {Errc::protocol, "engine: an operation that this version does not know"});
+}
+
+/// Whatever is not the common case, errors included, is serve()'s.
+bool Engine::State::fetch_at_once(wire::Request& request, wire::Reply& reply) {
+  auto* const body = std::get_if<wire::ObjectFetch>(&request.body);
+  const wire::Header& header = request.header;
+  if (body == nullptr || in_transaction(header) || !serving || gate.closed()) return false;
+  if (!admit(header)) return false;
+  const auto use = handles.use(header.handle, header.session, header.target);
+  if (!use) return false;
+  start_reply(request, reply);
+  vos::FetchRequest fetch{.object = path_of(*use, body->object),
+                          .dkey = body->dkey,
+                          .iods = std::move(body->iods),
+                          .flags = body->flags,
+                          .epoch = read_epoch(header)};
+  auto& found = reply.body.emplace<model::Fetched>();
+  const auto done = use->shard().fetch_at_once(fetch, found);
+  body->iods = std::move(fetch.iods);
+  if (done && *done) return true;
+  reply.body = {};
+  return false;
 }
 
 Task<void> Engine::State::serve_once(wire::Request& request, wire::Reply& reply) {

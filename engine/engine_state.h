@@ -25,6 +25,7 @@ struct Engine::State {
   Task<Result<void>> serve(wire::Request& request, wire::Reply& reply);
   Task<Result<void>> serve_object(Gate::Hold hold, wire::Request& request, wire::Reply& reply);
   Task<void> serve_once(wire::Request& request, wire::Reply& reply);
+  bool fetch_at_once(wire::Request& request, wire::Reply& reply);
   void start_reply(const wire::Request& request, wire::Reply& reply) const;
 
   Reactor& reactor;

@@ -70,6 +70,14 @@ Task<Result<void>> InprocTransport::call(Endpoint to, Call& call, Instant deadli
   return call_by_bytes(*service, call, deadline);
 }
 
+bool InprocTransport::call_at_once(Endpoint to, Call& call) {
+  if (options_.encode) return false;
+  Service* const service = find(to);
+  if (service == nullptr || !service->serve_at_once(call.request(), call.reply())) return false;
+  ++counts_.calls;
+  return true;
+}
+
 Task<Result<void>> InprocTransport::call_by_bytes(Service& service, Call& call, Instant deadline) {
   CO_TRY(hold, gate_.enter());
   Bytes request;

@@ -34,6 +34,7 @@ class InprocTransport final : public Transport {
   void detach(Endpoint at);
 
   Task<Result<void>> call(Endpoint to, Call& call, Instant deadline) override;
+  bool call_at_once(Endpoint to, Call& call) override;
   /// Waits for messages that are still under way (test mode). Call before destruction, with no
   /// calls left.
   Task<void> close();

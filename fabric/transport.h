@@ -64,6 +64,13 @@ class Service {
   virtual ~Service() = default;
   /// Serves by reference; the outcome is in *reply. @error shutdown  stopping, nothing was done
   virtual Task<Result<void>> serve(void* request, void* reply) = 0;
+  /// The same as a plain call, where it succeeds without waiting for anything. False: ask serve();
+  /// *request is as it was.
+  virtual bool serve_at_once(void* request, void* reply) {
+    (void)request;
+    (void)reply;
+    return false;
+  }
   /// Serves a request in bytes, which may be hostile. Returns the reply in bytes; empty: none is
   /// due.
   virtual Task<Bytes> serve_bytes(Bytes request) = 0;
@@ -81,6 +88,13 @@ class Transport {
   /// @error overload     the engine has too much to do; nothing was done
   /// @error checksum, protocol, format_invalid  the answer was damaged: as timed_out
   virtual Task<Result<void>> call(Endpoint to, Call& call, Instant deadline) = 0;
+  /// The same as a plain call, where the receiver is in this process and succeeds without waiting
+  /// for anything. False: nothing was done that call() would not do again.
+  virtual bool call_at_once(Endpoint to, Call& call) {
+    (void)to;
+    (void)call;
+    return false;
+  }
 };
 
 /// A transport with connections, made at first use and again after they broke.

@@ -62,7 +62,10 @@ class Batch {
   void set_payload(size_t i, ByteView payload) { data_[i].payload = payload; }
 
   bool empty() const { return ops_.empty() && data_.empty() && freed_.empty(); }
+  /// Its memory stays, for the next changes.
   void clear();
+  /// Memory of keys and values.
+  size_t room_bytes() const { return arena_.capacity(); }
   size_t op_count() const { return ops_.size(); }
   size_t move_count() const { return move_count_; }
   const std::vector<Op>& ops() const { return ops_; }

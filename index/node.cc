@@ -5,11 +5,32 @@
 namespace cairn::index {
 namespace {
 
+constexpr size_t kLineBytes = 64;
+
 uint32_t head_value(ByteView suffix) {
   if (suffix.size() >= kHeadBytes) return load_be32(suffix.data());
   std::byte head[kHeadBytes] = {};
   if (!suffix.empty()) std::memcpy(head, suffix.data(), suffix.size());
   return load_be32(head);
+}
+
+/// How many of ascending slots have a head below `head`. By quarters: three comparisons a step that
+/// do not wait for each other, and no branch that depends on them (every second guess would fail).
+size_t lower_head(ByteView slots, uint32_t head) {
+  const std::byte* at = slots.data();
+  const auto below = [&](size_t slot) {
+    return static_cast<size_t>(load_be32(at + sizeof(NodeSlot) * slot) < head);
+  };
+  size_t length = slots.size() / sizeof(NodeSlot);
+  while (length >= 4) {
+    const size_t quarter = length / 4;
+    at += sizeof(NodeSlot) * quarter *
+          (below(quarter - 1) + below(2 * quarter - 1) + below(3 * quarter - 1));
+    length -= 3 * quarter;
+  }
+  size_t more = 0;
+  for (size_t i = 0; i < length; ++i) more += below(i);
+  return static_cast<size_t>(at - slots.data()) / sizeof(NodeSlot) + more;
 }
 
 }  // namespace
@@ -61,14 +82,8 @@ Node::Found Node::find(ByteView key) const {
   const uint32_t head = head_value(suffix);
   const std::byte* slots = p_ + slots_begin();
   const auto head_of = [slots](size_t slot) { return load_be32(slots + sizeof(NodeSlot) * slot); };
-  size_t low = first;
-  size_t length = n - first;
-  while (length > 1) {
-    const size_t half = length / 2;
-    low += head_of(low + half - 1) < head ? half : 0;
-    length -= half;
-  }
-  if (length == 1 && head_of(low) < head) ++low;
+  size_t low = lower_head({slots + sizeof(NodeSlot) * first, sizeof(NodeSlot) * (n - first)}, head);
+  low += first;
   // Among equal heads (rarely more than a few) the rest decides.
   size_t high = low;
   for (size_t step = 1; high < n && head_of(high) == head; step *= 2) {
@@ -77,6 +92,8 @@ Node::Found Node::find(ByteView key) const {
   while (low < high) {
     const size_t middle = (low + high) / 2;
     const uint32_t h = head_of(middle);
+    // A value mostly begins in the line of its key and ends in the next one.
+    __builtin_prefetch(entry(static_cast<uint32_t>(middle)) + kLineBytes);
     const int order =
         h != head ? (h < head ? -1 : 1) : compare_same_head(static_cast<uint32_t>(middle), suffix);
     if (order == 0) return {static_cast<uint32_t>(middle), true};

@@ -17,6 +17,7 @@ constexpr size_t kHugeFromFrames = 16 * kHugeFrames;
 constexpr uint32_t kRunPages =
     64;  // addresses taken at once, so that neighbours in time are neighbours
 constexpr size_t kReservePagesMax = 16'384;
+constexpr size_t kLineBytes = 64;
 
 /// A step of middling size needs no wait, whatever the budget.
 size_t headroom_of(size_t frames) {
@@ -60,7 +61,7 @@ Pager::State::State(uint64_t first_page_in, uint64_t page_end_in, size_t frames_
 
 Slot* Pager::State::find(uint64_t page_number) {
   const auto found = table.find(page_number);
-  return found == table.end() ? nullptr : found->second;
+  return found == table.end() ? nullptr : found->second.slot;
 }
 
 Slot* Pager::State::take_slot() {
@@ -91,7 +92,7 @@ void Pager::State::install(Slot* slot, PageRef ref, uint32_t birth, const Slot* 
   } else {
     replacement.add(*slot, ref.page_number());
   }
-  const bool fresh = table.try_emplace(ref.page_number(), slot).second;
+  const bool fresh = table.try_emplace(ref.page_number(), Place{slot, slot->data}).second;
   CHECK(fresh);
 }
 
@@ -281,6 +282,19 @@ Result<Frame*> Pager::get(PageRef ref) {
   if (slot->ref != ref || slot->dropped) [[unlikely]] {
     return fail(Errc::checksum, "page: a reference names another generation of it");
   }
+  slot->referenced = true;
+  return slot;
+}
+
+Frame* Pager::find(PageRef ref, size_t bytes_ahead) {
+  const auto found = state_->table.find(ref.page_number());
+  if (found == state_->table.end()) [[unlikely]]
+    return nullptr;
+  const State::Place place = found->second;
+  for (size_t at = 0; at < bytes_ahead; at += kLineBytes) __builtin_prefetch(place.data + at);
+  Slot* const slot = place.slot;
+  if (slot->ref != ref || slot->dropped) [[unlikely]]
+    return nullptr;
   slot->referenced = true;
   return slot;
 }

@@ -46,6 +46,9 @@ class Pager {
   /// The frame of a page of the live tree. Hot: one hash look-up.
   /// @error page_absent  not in memory; noted for Store::load_absent
   Result<Frame*> get(PageRef ref);
+  /// As get(); null where that fails, and nothing is noted. @param bytes_ahead  so much of the page
+  /// the caller will look at: the processor is asked for it at once
+  Frame* find(PageRef ref, size_t bytes_ahead = 0);
 
   /// The frame to change instead of `frame`: itself if it was born in this generation, else a copy
   /// at a new address (the old one is dropped). The caller stores the new ref in the parent, or as

@@ -97,7 +97,12 @@ struct Pager::State {
   PageRef root;
   Pager::Validator validator = nullptr;
 
-  FlatMap<uint64_t, Slot*> table;
+  /// `data` is the slot's: who looks a page up can ask for its bytes before the slot has come.
+  struct Place {
+    Slot* slot = nullptr;
+    const std::byte* data = nullptr;
+  };
+  FlatMap<uint64_t, Place> table;
   std::deque<Slot> slots;
   std::vector<Slot*> free_slots;
   std::vector<FrameSlab> slabs;

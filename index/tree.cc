@@ -15,9 +15,13 @@ uint8_t kind_at(uint32_t level) {
   return static_cast<uint8_t>(level == 0 ? PageKind::leaf : PageKind::branch);
 }
 
+bool is_of_level(const Frame& frame, uint32_t level) {
+  const PageHeader& h = frame.header();
+  return h.level == level && h.kind == kind_at(level);
+}
+
 Result<Frame*> of_level(Frame* frame, uint32_t level) {
-  const PageHeader& h = frame->header();
-  if (h.level != level || h.kind != kind_at(level)) [[unlikely]] {
+  if (!is_of_level(*frame, level)) [[unlikely]] {
     return fail(Errc::checksum, "tree: a page is not of the level that its parent says");
   }
   return frame;
@@ -46,13 +50,18 @@ Result<Frame*> Tree::root_frame() {
   return of_level(frame, level);
 }
 
-Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
-  TRY(frame, pager_.get(parent.child(slot)));
+Frame* Tree::child_or_null(const Node& parent, uint32_t slot) {
   // The search jumps through the slots; asking for their lines together hides all misses but one.
   // Branches are warm anyway.
-  for (size_t at = 0; parent.level() == 1 && at < kFetchedBytes; at += 64) {
-    __builtin_prefetch(frame->data + at);
-  }
+  const uint32_t level = parent.level() - 1;
+  Frame* const frame = pager_.find(parent.child(slot), level == 0 ? kFetchedBytes : 0);
+  return frame != nullptr && is_of_level(*frame, level) ? frame : nullptr;
+}
+
+Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
+  if (Frame* const frame = child_or_null(parent, slot)) [[likely]]
+    return frame;
+  TRY(frame, pager_.get(parent.child(slot)));
   return of_level(frame, parent.level() - 1);
 }
 
@@ -61,7 +70,10 @@ Result<std::optional<ByteView>> Tree::get(ByteView key) {
   TRY(frame, root_frame());
   Node node(frame->data);
   while (!node.is_leaf()) {
-    TRY(child, child_frame(node, node.child_for(key)));
+    const uint32_t slot = node.child_for(key);
+    const Frame* const child = child_or_null(node, slot);
+    if (child == nullptr) [[unlikely]]
+      return fail(child_frame(node, slot).error());
     node = Node(child->data);
   }
   const Node::Found found = node.find(key);

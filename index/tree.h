@@ -69,6 +69,8 @@ class Tree {
   /// page_absent, checksum
   Result<Frame*> root_frame();
   Result<Frame*> child_frame(const Node& parent, uint32_t slot);
+  /// As child_frame(); null where that fails.
+  Frame* child_or_null(const Node& parent, uint32_t slot);
   struct Fences;
   Result<uint64_t> verify_page(const Frame& frame, const Fences& fences);
 

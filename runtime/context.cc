@@ -17,6 +17,8 @@ namespace {
 constexpr Duration kHelperNap = kMillisecond;
 // start() gives background work that stays ready this many turns, then leaves it.
 constexpr int kStartTurnsMax = 64;
+// After so many calls without a turn of the reactor one goes the long way, which takes one.
+constexpr uint32_t kAtOnceMax = 64;
 // A woken thread wakes so many others before it goes on; the driver wakes as many of a crowd.
 constexpr size_t kWakesEach = 2;
 
@@ -72,6 +74,7 @@ struct Context::State {
   bool helper_stop = false;
   uint64_t helper_robbed = 0;  // counts batons taken from it
   uint64_t taken = 0;          // counts batons taken by callers
+  uint32_t at_once = 0;        // calls of at_once() in a row
 
   void link(Waiter& w) {
     w.linked = true;
@@ -304,6 +307,24 @@ void Context::run_call(Call& call) {
     if (!s.turn()) reactor_.idle(kNever);
   }
   s.release();
+}
+
+bool Context::begin_at_once() {
+  CHECK(!reactor_.on_home());
+  State& s = *state_;
+  std::lock_guard lock(s.mutex);
+  if (s.at_once == kAtOnceMax) {
+    s.at_once = 0;
+    return false;
+  }
+  if (!s.take_baton()) return false;
+  ++s.at_once;
+  return true;
+}
+
+void Context::end_at_once() {
+  for (int i = 0; i < kStartTurnsMax && reactor_.has_ready(); ++i) state_->turn();
+  state_->release();
 }
 
 void Context::start(Task<void> task) {

@@ -45,6 +45,22 @@ class Context {
     }
   }
 
+  /// Calls `step` on the reactor, if nobody drives it just now: what can be done without waiting
+  /// needs no task. `step` must be short and must not wait. Now and then it is not called, so that
+  /// a thread that never waits gives the reactor its turns.
+  /// @returns what it says; false: it was not called
+  template <class F>
+  bool at_once(F step) {
+    if (!begin_at_once()) return false;
+    bool done = false;
+    {
+      const Reactor::Visit visit(reactor_);
+      done = step();
+    }
+    end_at_once();
+    return done;
+  }
+
   /// Hands `task` to the reactor and returns; if the baton is free, first drives it until nothing
   /// is ready, so that I/O is under way on return. The task reports its end itself.
   void start(Task<void> task);
@@ -66,6 +82,8 @@ class Context {
   }
   static void mark_done(Call& call);
   void run_call(Call& call);
+  bool begin_at_once();
+  void end_at_once();
 
   struct Call {
     Task<void> root;

@@ -96,6 +96,47 @@ TEST(Context, A_crowd_whose_calls_end_in_one_turn_is_woken_whole) {
   }
 }
 
+TEST(Context, A_step_at_once_runs_at_home_where_nobody_drives_and_leaves_room_for_turns) {
+  // Goal: a step that needs no wait needs no task, and background work moves beside nothing but
+  // such steps. Method: steps alone; one that makes a coroutine ready; one beside a driver.
+  auto reactor = make_reactor();
+  Context context(*reactor);
+  EXPECT_TRUE(context.at_once([&] { return reactor->on_home(); }));
+  EXPECT_FALSE(reactor->on_home());
+  EXPECT_FALSE(context.at_once([] { return false; }));
+  int counter = 0;
+  EXPECT_TRUE(context.at_once([&] {
+    reactor->spawn(count_up_void(*reactor, counter, 0));
+    return true;
+  }));
+  EXPECT_EQ(counter, 1);
+
+  int refused = 0;
+  for (int i = 0; i < 1000; ++i) {
+    if (context.at_once([] { return true; })) continue;
+    ++refused;
+    (void)context.run(count_up(*reactor, counter, 0));  // the long way takes a turn
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(refused, 50);
+
+  std::atomic<bool> inside{false};
+  std::atomic<bool> over{false};
+  std::thread driver([&] {
+    context.drive_until(
+        [&] {
+          inside = true;
+          return over.load();
+        },
+        kNever);
+  });
+  while (!inside) std::this_thread::yield();
+  EXPECT_FALSE(context.at_once([] { return true; }));
+  over = true;
+  context.run(count_up_void(*reactor, counter, 0));  // the driver looks again
+  driver.join();
+}
+
 TEST(Context, Drive_until_ends_with_the_condition_or_the_time) {
   // Goal: the three ends of drive_until. Method: never true; true after a timer; one look; alone,
   // then with another thread that drives.

@@ -130,9 +130,12 @@ bool Reactor::pending() const {
 
 bool Reactor::on_home() const { return turning == this; }
 
+Reactor::Visit::Visit(Reactor& reactor)
+    : outer_(std::exchange(turning, &reactor)), frames_(reactor.frames_) {}
+Reactor::Visit::~Visit() { turning = outer_; }
+
 bool Reactor::turn() {
-  const Reactor* const outer = std::exchange(turning, this);
-  const FrameHome::Scope frames(frames_);
+  const Visit visit(*this);
   size_t ran = mailbox_->deliver();
   // What is ready goes first where a look was just made: it costs as much as a small call's answer.
   if (io_ && (!has_ready() || clock_.now() - looked_ >= kUnlookedMax)) ran += look();
@@ -150,7 +153,6 @@ bool Reactor::turn() {
     work_flowed_ = true;
     if (io_) io_->kick();
   }
-  turning = outer;
   return ran != 0;
 }
 

@@ -64,8 +64,21 @@ class Reactor {
   bool has_mail() const;
   /// Something will move without outside help: a ready coroutine, a timer, I/O in flight, mail.
   bool pending() const;
-  /// This thread is inside turn() of this reactor.
+  /// This thread is inside turn() of this reactor, or visits it.
   bool on_home() const;
+  /// While it lives, plain calls of this thread, which drives the reactor, are at home as inside
+  /// turn().
+  class [[nodiscard]] Visit {
+   public:
+    explicit Visit(Reactor& reactor);
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit();
+
+   private:
+    const Reactor* const outer_;
+    const FrameHome::Scope frames_;
+  };
   /// Tasks spawned and not yet ended.
   size_t live_tasks() const { return live_tasks_; }
 

@@ -51,8 +51,8 @@ uint64_t total_bytes(std::span<const IoVec> pieces);
 struct Staged {
   uint64_t bytes = 0;
   BlockData data;                               // `crcs` by make_checksums()
-  std::vector<index::BatchData> published;      // one a run, by make_checksums()
-  std::vector<index::Store::DataWrite> writes;  // one a run
+  SmallVector<index::BatchData, 1> published;   // one a run, by make_checksums()
+  SmallVector<index::Store::DataWrite, 1> writes;  // one a run
   media::AlignedBuffer copy;                    // what `writes` point to, if it was copied
 };
 /// Takes `bytes` from `from`; copies what is small or not aligned, so that nobody changes it under

@@ -18,19 +18,20 @@ struct Found {
   uint64_t bytes = 0;
   uint64_t from = 0;  // byte in the value's payload
   ValueView value;    // borrowed until the next step
-  Key prefix;         // akey prefix and end: for checksum records
-  uint64_t end = 0;
+  uint64_t end = 0;   // of the extent: for checksum records
 };
 
 struct Fetch {
-  Fetch(Shard::State& s, const FetchRequest& r) : state(s), request(r), path(r.object) {}
+  /// All three outlive it.
+  Fetch(Shard::State& s, const FetchRequest& r, model::Fetched& out)
+      : state(s), request(r), path(r.object), result(out) {}
 
   Shard::State& state;
   const FetchRequest& request;
   KeyPath path;
   CheckedRequest checked;
   model::Epoch tx_epoch = 0;  // of a transactional fetch
-  model::Fetched result;
+  model::Fetched& result;
   SmallVector<Found, 1> found;
   std::vector<DataRead> reads;
   model::Epoch newest_seen = 0;
@@ -105,7 +106,7 @@ Result<void> Fetch::plan_single(Look& look, size_t index, Floor floor) {
   model::FetchedIod& out = result.iods[index];
   out.record_bytes = value.payload_bytes;
   if (c.iod->size_only) return {};
-  found.push_back({index, 0, value.payload_bytes, 0, value, c.akey_prefix, 0});
+  found.push_back({index, 0, value.payload_bytes, 0, value, 0});
   add_piece(index, 0, value.payload_bytes);
   return {};
 }
@@ -135,7 +136,7 @@ Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
         if (!c.iod->size_only) {
           const uint64_t offset = (records_before + (from - r.span.begin)) * record;
           found.push_back({index, offset, (to - from) * record, (from - extent.begin) * record,
-                           extent.value, c.akey_prefix, extent.end});
+                           extent.value, extent.end});
           add_piece(index, offset, (to - from) * record);
         }
       }
@@ -162,7 +163,7 @@ Result<void> Fetch::deliver(Look& look) {
     IoVecCursor into(checked.iods[f.iod].iod->buffer);
     into.skip(f.offset);
     if (f.value.form == Form::data) {
-      TRY(data, look.block_data(f.prefix, f.end, f.value));
+      TRY(data, look.block_data(checked.iods[f.iod].akey_prefix, f.end, f.value));
       DataRead read{std::move(data), f.from, {}};
       for (uint64_t left = f.bytes; left > 0;) {
         const ByteSpan piece = into.take(left);
@@ -208,8 +209,9 @@ Result<void> Fetch::plan() {
     TRY(kept,
         state.check_read_epoch(container, request.epoch, state.ended.at(checked.dkey_prefix)));
   }
-  result = {};
+  result.status = Errc::ok;
   result.epoch = tx_epoch;
+  result.iods.clear();
   result.iods.resize(checked.iods.size());
   found.clear();
   reads.clear();
@@ -336,13 +338,21 @@ void LookedAhead::look(index::Tree& tree, std::span<Fetch> fetches) {
 
 Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   CO_TRY(hold, state_->gate.enter());
-  Fetch fetch(*state_, request);
+  model::Fetched result;
+  Fetch fetch(*state_, request, result);
   CO_TRY(checked, fetch.check());
   CO_TRY(done, fetch.done_at_once());
   if (!done) {
     CO_TRY(ran, co_await run_fetch(fetch));
   }
-  co_return std::move(fetch.result);
+  co_return std::move(result);
+}
+
+Result<bool> Shard::fetch_at_once(const FetchRequest& request, model::Fetched& out) {
+  TRY(hold, state_->gate.enter());
+  Fetch fetch(*state_, request, out);
+  TRY(checked, fetch.check());
+  return fetch.done_at_once();
 }
 
 Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
@@ -358,7 +368,8 @@ Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
     requests = requests.subspan(group.size());
     fetches.clear();
     for (const FetchRequest& request : group) {
-      CO_TRY(checked, fetches.emplace_back(*state_, request).check());
+      model::Fetched& result = results.emplace_back();
+      CO_TRY(checked, fetches.emplace_back(*state_, request, result).check());
     }
     ahead.look(state_->tree(), fetches);
     for (Fetch& fetch : fetches) {
@@ -368,7 +379,6 @@ Task<Result<std::vector<model::Fetched>>> Shard::fetch_many(
         for (Fetch& any : fetches) any.looked = nullptr;
         CO_TRY(ran, co_await run_fetch(fetch));
       }
-      results.push_back(std::move(fetch.result));
     }
   }
   co_return std::move(results);

@@ -92,6 +92,18 @@ size_t bytes_before_zero(ByteView bytes) {
   return static_cast<size_t>(static_cast<const std::byte*>(zero) - bytes.data());
 }
 
+void add_escaped(Key& key, ByteView rest) {
+  for (size_t run = bytes_before_zero(rest);; run = bytes_before_zero(rest)) {
+    key.add(rest.first(run));
+    if (run == rest.size()) break;
+    key.add(0);
+    key.add(0xFF);
+    rest = rest.subspan(run + 1);
+  }
+  key.add(0);
+  key.add(1);
+}
+
 }  // namespace
 
 void add_component(Key& key, model::KeyKind kind, const Component& component) {
@@ -102,16 +114,20 @@ void add_component(Key& key, model::KeyKind kind, const Component& component) {
     key.add_ordered(load_le64(component.bytes.data()));
     return;
   }
-  ByteView rest = component.view();
-  for (size_t run = bytes_before_zero(rest);; run = bytes_before_zero(rest)) {
-    key.add(rest.first(run));
-    if (run == rest.size()) break;
-    key.add(0);
-    key.add(0xFF);
-    rest = rest.subspan(run + 1);
+  add_escaped(key, component.view());
+}
+
+Result<void> add_key(Key& key, model::KeyKind kind, ByteView caller_key) {
+  TRY(checked, check_key(kind, caller_key));
+  const bool whole =
+      kind != model::KeyKind::integer &&
+      (kind == model::KeyKind::lexical || caller_key.size() <= model::kKeyPrefixBytes);
+  if (whole) {
+    add_escaped(key, caller_key);
+  } else {
+    add_component(key, kind, component_of(kind, caller_key));
   }
-  key.add(0);
-  key.add(1);
+  return {};
 }
 
 namespace {
@@ -184,8 +200,9 @@ KeyPath::KeyPath(const ObjectPath& object)
       akey_kind_(model::akey_kind(object.oid.type())) {}
 
 Result<Key> KeyPath::dkey(ByteView dkey) const {
-  TRY(checked, check_key(dkey_kind_, dkey));
-  return this->dkey(component_of(dkey_kind_, dkey));
+  Key key = object_;
+  TRY(added, add_key(key, dkey_kind_, dkey));
+  return key;
 }
 
 Key KeyPath::dkey(const Component& dkey) const {
@@ -195,8 +212,9 @@ Key KeyPath::dkey(const Component& dkey) const {
 }
 
 Result<Key> KeyPath::akey(const Key& dkey_prefix, ByteView akey) const {
-  TRY(checked, check_key(akey_kind_, akey));
-  return this->akey(dkey_prefix, component_of(akey_kind_, akey));
+  Key key = dkey_prefix;
+  TRY(added, add_key(key, akey_kind_, akey));
+  return key;
 }
 
 Key KeyPath::akey(const Key& dkey_prefix, const Component& akey) const {

@@ -84,7 +84,7 @@ inline constexpr size_t kChecksumsPerRecord = 1024;
 class Key {
  public:
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
-  Key() = default;
+  Key() {}  // NOLINT: not "= default", which would zero the bytes of what is made with {}
   Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
   Key& operator=(const Key& other) noexcept {
     size_ = other.size_;
@@ -135,6 +135,8 @@ Result<void> check_key(model::KeyKind kind, ByteView key);
 /// The form of a (checked) key that stands in a component, and in an anchor.
 Component component_of(model::KeyKind kind, ByteView key);
 void add_component(Key& key, model::KeyKind kind, const Component& component);
+/// The same of a caller's key, without a copy. @error as check_key()
+Result<void> add_key(Key& key, model::KeyKind kind, ByteView caller_key);
 inline void add_none(Key& key) {
   key.add(0);
   key.add(0);

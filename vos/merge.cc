@@ -233,7 +233,8 @@ Task<Result<bool>> replace_run(Merge& merge) {
     make_checksums(*merge.staged);
     for (index::BatchData& data : merge.staged->published) data.payload = {};  // durable by itself
     // Before anybody can see it: its epoch is an old one, so no reader would wait for it.
-    const auto job = co_await state.store->start_data(merge.staged->writes);
+    const auto job = co_await state.store->start_data(
+        {merge.staged->writes.begin(), merge.staged->writes.end()});
     const auto written = co_await state.store->finish_data(job);
     if (!written) {
       state.store->cancel_data(merge.staged->data.runs);

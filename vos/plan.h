@@ -90,6 +90,8 @@ class Plan {
       : look_(state, path, view),
         epoch_(epoch),
         cache_(cache),
+        batch_(std::exchange(state.spare_batch, {})),
+        scratch_(state.scratch),
         container_(load_be32(path.object().view().data())),
         keeps_history_(state.snapshots.any(container_)) {}
 
@@ -104,6 +106,7 @@ class Plan {
   void move(ByteView from, ByteView to);
   void free(const media::Extent& run);
   void publish(const index::BatchData& data);
+  /// For a value until it is put.
   Bytes& scratch() { return scratch_; }
 
   /// Does the container have snapshots at all?
@@ -154,7 +157,7 @@ class Plan {
   model::Epoch epoch_;
   BlockCache& cache_;
   index::Batch batch_;
-  Bytes scratch_;
+  Bytes& scratch_;
   ContNumber container_;
   bool keeps_history_;
   uint64_t bytes_ = 64;  // the record's head

@@ -47,14 +47,14 @@ Result<void> check_request(const KeyPath& path, ByteView dkey, const model::Iods
   if (iods.empty() || iods.size() > model::kIodsMax) {
     return fail(Errc::invalid, "iods: none, or more than 65,536");
   }
-  TRY(dkey_prefix, path.dkey(dkey));
-  checked.dkey_prefix = dkey_prefix;
+  checked.dkey_prefix = path.object();
+  TRY(dkey_added, add_key(checked.dkey_prefix, path.dkey_kind(), dkey));
   checked.iods.reserve(iods.size());
   for (const model::Iod& iod : iods) {
     CheckedIod& out = checked.iods.emplace_back();
     out.iod = &iod;
-    TRY(akey_prefix, path.akey(dkey_prefix, iod.akey));
-    out.akey_prefix = akey_prefix;
+    out.akey_prefix = checked.dkey_prefix;
+    TRY(akey_added, add_key(out.akey_prefix, path.akey_kind(), iod.akey));
     switch (iod.type) {
       case model::ValueType::single:
         out.record_count = 1;

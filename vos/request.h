@@ -14,6 +14,7 @@ struct KeptRecx {
 
 /// An iod with its ranges checked.
 struct CheckedIod {
+  CheckedIod() {}  // NOLINT: see Key
   const model::Iod* iod = nullptr;
   Key akey_prefix;
   SmallVector<KeptRecx, 1> recxs;  // in the caller's order, empty ones left out; array only

@@ -13,6 +13,8 @@ namespace {
 // Value of a session record: epoch stamp, then varints: floor, count, count times (sequence above
 // the one before it, epoch). Byte map: docs/formats/values.md.
 constexpr size_t kEntriesPerRecord = 256;
+// As many as updates may be in flight between two acknowledgements, mostly.
+constexpr size_t kSpareEntriesMax = 128;
 static_assert(kEntriesPerRecord * 20 + 32 <= index::kValueBytesMax);
 }  // namespace
 
@@ -43,6 +45,28 @@ void Sessions::make_room(uint64_t keep) {
 
 void Sessions::open(uint64_t session) { touch(session); }
 
+void Sessions::drop_acknowledged(Session& s) {
+  while (!s.window.empty() && s.window.begin()->first < s.floor) {
+    auto node = s.window.extract(s.window.begin());
+    if (spare_.size() < kSpareEntriesMax) spare_.push_back(std::move(node));
+    --entries_;
+  }
+}
+
+std::pair<Sessions::Window::iterator, bool> Sessions::note(Window& window, uint64_t sequence) {
+  if (spare_.empty()) return window.try_emplace(sequence, 0);
+  Window::node_type& node = spare_.back();
+  node.key() = sequence;
+  node.mapped() = 0;
+  auto noted = window.insert(std::move(node));
+  if (noted.inserted) {
+    spare_.pop_back();
+  } else {
+    node = std::move(noted.node);
+  }
+  return {noted.position, noted.inserted};
+}
+
 Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t acknowledged_below) {
   auto found = sessions_.find(session);
   if (found == sessions_.end()) return {Verdict::unknown, 0};
@@ -50,13 +74,11 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
   s.used = ++uses_;
   if (acknowledged_below > s.floor) {
     s.floor = acknowledged_below;
-    const size_t before = s.window.size();
-    s.window.erase(s.window.begin(), s.window.lower_bound(s.floor));
-    entries_ -= before - s.window.size();
+    drop_acknowledged(s);
     s.changed = true;
   }
   if (sequence < s.floor) return {Verdict::unknown, 0};
-  auto [it, added] = s.window.try_emplace(sequence, 0);
+  const auto [it, added] = note(s.window, sequence);
   if (!added) {
     return it->second == 0 ? Answer{Verdict::running, 0} : Answer{Verdict::done, it->second};
   }

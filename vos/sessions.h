@@ -65,20 +65,28 @@ class Sessions {
   size_t entry_count() const { return entries_; }
 
  private:
+  using Window = std::map<uint64_t, model::Epoch>;
   struct Session {
     uint64_t floor = 1;                       // sequences below it are forgotten
-    std::map<uint64_t, model::Epoch> window;  // epoch 0: running
+    Window window;                            // epoch 0: running
     uint64_t used = 0;                        // for forgetting
     uint64_t saved_chunks = 0;
     bool changed = true;
   };
   Session& touch(uint64_t session);
+  /// Forgets what is below its floor.
+  void drop_acknowledged(Session& s);
+  /// Notes that it runs, or finds it.
+  std::pair<Window::iterator, bool> note(Window& window, uint64_t sequence);
   /// Forgets sessions other than `keep` until the windows fit.
   void make_room(uint64_t keep);
   void forget_oldest(uint64_t keep);
 
   FlatMap<uint64_t, Session> sessions_;
   std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
+  // Nodes of entries that went: an update takes one and gives one back, and the next one may be
+  // another thread's turn, whose heap would not have it.
+  std::vector<Window::node_type> spare_;
   uint64_t uses_ = 0;
   size_t entries_ = 0;  // in all windows
   size_t entries_max_ = 16 * kSessionWindowMax;

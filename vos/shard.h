@@ -107,6 +107,9 @@ class Shard {
   /// short buffer is in Fetched::status. @error checksum  the medium gave other bytes than were
   /// written
   Task<Result<model::Fetched>> fetch(const FetchRequest& request);
+  /// The same as a plain call, where nothing has to be waited for: all that it looks at is in
+  /// memory and durable. @returns false  something has: ask fetch(); `out` says nothing
+  Result<bool> fetch_at_once(const FetchRequest& request, model::Fetched& out);
   /// Many fetches as one call, each as fetch() does it by itself (together they are no snapshot).
   /// The first error ends it. Where values are in memory, the waits of the CPU for the tree's pages
   /// overlap. `requests` are borrowed.

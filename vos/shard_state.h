@@ -82,6 +82,17 @@ struct Shard::State {
   /// Largest log record of one operation: the ring must hold several.
   uint64_t record_bytes_max = 0;
 
+  // Memory that plans hand on to each other, so that the usual one allocates nothing: a value being
+  // built, of this step; and an empty batch.
+  Bytes scratch;
+  index::Batch spare_batch;
+  /// After its commit. A large one's memory goes.
+  void keep_batch(index::Batch batch) {
+    constexpr size_t kRoomBytesMax = 64u << 10;
+    batch.clear();
+    if (batch.room_bytes() <= kRoomBytesMax) spare_batch = std::move(batch);
+  }
+
   index::Tree& tree() { return store->tree(); }
   /// Clocks may differ by kClockSkewMax, and a shard issues epochs up to its lease after a restart.
   model::Epoch epoch_bound() const {

@@ -192,6 +192,43 @@ Bytes pattern(size_t n, uint32_t seed) {
   return b;
 }
 
+Task<void> tell_end(Task<Result<model::Epoch>> update, bool& ended) {
+  EXPECT_TRUE(co_await std::move(update));
+  ended = true;
+}
+
+TEST_F(ShardTest, A_fetch_at_once_answers_only_what_needs_no_wait) {
+  // Goal: the plain call gives what fetch() gives, or nothing. Method: a small durable value; one
+  // in blocks; an absent one; one whose update is under way.
+  const ObjectPath o = object();
+  ASSERT_TRUE(put(o, "small", "a", bytes_of("value")));
+  ASSERT_TRUE(put(o, "large", "a", Bytes(10'000, std::byte{7})));
+  Bytes out(20'000);
+  const auto at_once = [&](std::string_view dkey) -> Result<bool> {
+    FetchRequest r{.object = o, .dkey = as_bytes(dkey)};
+    r.iods.push_back({as_bytes("a"), ValueType::single, 0, 0, {}, buffer_of(out), false});
+    model::Fetched found;
+    TRY(done, shard_->fetch_at_once(r, found));
+    EXPECT_EQ(done ? text_of(ByteView(out).first(found.iods[0].record_bytes)) : "value", "value");
+    return done;
+  };
+  EXPECT_EQ(at_once("small"), true);
+  EXPECT_EQ(at_once("large"), false);
+  EXPECT_EQ(at_once("absent"), false);
+  EXPECT_EQ(at_once("").error().code(), Errc::invalid);
+
+  Bytes changed = bytes_of("other");
+  UpdateRequest r{.object = o, .dkey = as_bytes("small")};
+  r.iods.push_back(
+      {as_bytes("a"), ValueType::single, changed.size(), 0, {}, buffer_of(changed), false});
+  bool updated = false;
+  context_->start(tell_end(shard_->update(r), updated));
+  ASSERT_FALSE(updated);
+  EXPECT_EQ(at_once("small"), false);
+  EXPECT_TRUE(context_->drive_until([&] { return updated; }, kNever));
+  EXPECT_EQ(get(o, "small", "a"), "other");
+}
+
 TEST_F(ShardTest, Single_values_are_read_back_also_after_a_restart) {
   // Goal: small, packed-size and large values survive. Method: write, read, restart, read, check.
   const auto o = object();

@@ -70,7 +70,7 @@ Result<void> Update::stage_name(ByteView key, model::KeyKind kind) {
   return {};
 }
 
-Result<void> Update::stage_iod(const CheckedIod& c, std::vector<StagedPart>& out) {
+Result<void> Update::stage_iod(const CheckedIod& c, StagedParts& out) {
   const model::Iod& iod = *c.iod;
   const uint64_t record = iod.record_bytes;
   if (record == 0) return {};
@@ -328,11 +328,16 @@ void Update::put_array(Plan& plan, size_t index) {
   for (const KeptRecx& r : c.recxs) {
     const uint64_t count = r.span.end - r.span.begin;
     if (count * record > kInlineBytesMax) continue;
-    payload.resize(count * record);
     IoVecCursor from(c.iod->buffer);
     from.skip(r.offset);
-    from.copy_out(payload);
-    put_extent_inlined(plan.scratch(), plan.epoch(), {count, record, false}, payload);
+    ByteView whole = from.take(count * record);
+    if (whole.size() != count * record) {
+      payload.assign(whole.begin(), whole.end());
+      payload.resize(count * record);
+      from.copy_out(ByteSpan(payload).subspan(whole.size()));
+      whole = payload;
+    }
+    put_extent_inlined(plan.scratch(), plan.epoch(), {count, record, false}, whole);
     plan.put(extent_key(c.akey_prefix, r.span.end), plan.scratch());
   }
   for (const StagedPart& part : parts[index]) {
@@ -619,6 +624,7 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   const Origin& origin = update.request.origin;
   const media::Lsn at =
       state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
+  state.keep_batch(std::move(update.batch));
   update.cancel_all(true);
   update.note_small();
   if (!update.used.empty() && !kept_at_once(update, at)) {

@@ -17,6 +17,8 @@ struct StagedPart {
   Staged staged;
 };
 
+using StagedParts = SmallVector<StagedPart, 1>;
+
 struct Update {
   Update(Shard::State& s, const UpdateRequest& r) : state(s), request(r), path(r.object) {}
 
@@ -24,7 +26,7 @@ struct Update {
   const UpdateRequest& request;
   KeyPath path;
   CheckedRequest checked;
-  SmallVector<std::vector<StagedPart>, 1> parts;  // of each iod
+  SmallVector<StagedParts, 1> parts;  // of each iod
   std::vector<StagedPart> names;  // of the dkey, then of each iod, where they need blocks
   SmallVector<size_t, 2> name_of;  // index + 1 into names; [0] the dkey's, [i + 1] iod i's
   BlockCache cache;
@@ -62,7 +64,7 @@ struct Update {
  private:
   void pend_name(PendingRecords& out, const Key& key, ByteView name, size_t which) const;
   void pend_iod(PendingRecords& out, size_t index) const;
-  Result<void> stage_iod(const CheckedIod& iod, std::vector<StagedPart>& out);
+  Result<void> stage_iod(const CheckedIod& iod, StagedParts& out);
   Result<void> stage_name(ByteView key, model::KeyKind kind);
   Result<void> plan_conditions(Plan& plan, Floor dkey_floor);
   Result<void> plan_name(Plan& plan, const Key& key, Floor floor, ByteView name, size_t which);

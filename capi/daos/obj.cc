@@ -74,6 +74,18 @@ Task<int> fetch_task(client::ContainerPtr container, client::ObjectArgs args,
   co_return fetched ? answer_fetch(*fetched, out) : der_of(fetched);
 }
 
+/// What stands in memory needs no task. @returns false  it does not: fetch_task()
+bool fetched_at_once(client::Container& container, const client::ObjectArgs& args,
+                     model::Iods& iods, FetchAnswer out, int* answer) {
+  const auto running = system();
+  if (!running) return false;
+  model::Fetched fetched;
+  const bool done =
+      (*running)->context().at_once([&] { return container.fetch_at_once(args, iods, fetched); });
+  if (done) *answer = answer_fetch(fetched, out);
+  return done;
+}
+
 Task<int> punch_object_task(client::ContainerPtr container, model::ObjectId oid) {
   co_return der_of(co_await container->punch_object(oid, 0));
 }
@@ -196,9 +208,13 @@ int daos_obj_fetch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_
   if (!key || !conds) return call(key ? -DER_INVAL : capi::der_of(key), ev);
   auto parsed = fetch_iods({.flags = flags, .count = nr, .iods = iods, .sgls = sgls}, oid);
   if (!parsed) return call(capi::der_of(parsed), ev);
-  return call(fetch_task((*object)->container, {.oid = oid, .dkey = *key, .flags = *conds},
-                         std::move(*parsed), {.iods = iods, .sgls = sgls, .ioms = ioms}),
-              ev);
+  const client::ObjectArgs args{.oid = oid, .dkey = *key, .flags = *conds};
+  const FetchAnswer out{.iods = iods, .sgls = sgls, .ioms = ioms};
+  int answer = 0;
+  if (ev == nullptr && fetched_at_once(*(*object)->container, args, *parsed, out, &answer)) {
+    return answer;
+  }
+  return call(fetch_task((*object)->container, args, std::move(*parsed), out), ev);
 }
 
 int daos_obj_punch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_event_t* ev) {

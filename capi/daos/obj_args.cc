@@ -75,9 +75,9 @@ Result<model::Recxs> recxs_of(const daos_iod_t& iod) {
   return out;
 }
 
-/// Everything of an iod but its buffer.
-Result<model::Iod> described(const daos_iod_t& iod, model::ObjectId oid, uint64_t iod_flags) {
-  model::Iod out;
+/// Everything of an iod but its buffer. @param out  as new
+Result<void> describe(const daos_iod_t& iod, model::ObjectId oid, uint64_t iod_flags,
+                      model::Iod& out) {
   TRY(akey, akey_of(&iod.iod_name, oid));
   out.akey = akey;
   out.flags = without_contradiction(iod.iod_flags & iod_flags);
@@ -85,15 +85,15 @@ Result<model::Iod> described(const daos_iod_t& iod, model::ObjectId oid, uint64_
     case DAOS_IOD_SINGLE:
       if (iod.iod_nr != 1) return fail(Errc::invalid, "iod: a single value has iod_nr 1");
       out.type = model::ValueType::single;
-      return out;
+      return {};
     case DAOS_IOD_ARRAY: {
       TRY(recxs, recxs_of(iod));
       out.type = model::ValueType::array;
       out.recxs = std::move(recxs);
-      return out;
+      return {};
     }
     case DAOS_IOD_NONE:
-      if (iod.iod_nr == 0 && iod.iod_recxs == nullptr) return out;
+      if (iod.iod_nr == 0 && iod.iod_recxs == nullptr) return {};
       [[fallthrough]];
     default:
       return fail(Errc::invalid, "iod: unknown type, or type NONE with extents");
@@ -211,7 +211,8 @@ Result<model::Iods> update_iods(IoArgs args, model::ObjectId oid) {
   model::Iods out;
   out.reserve(args.count);
   for (unsigned i = 0; i < args.count; ++i) {
-    TRY(iod, described(args.iods[i], oid, cond::kAkeyInsert | cond::kAkeyUpdate));
+    model::Iod& iod = out.emplace_back();
+    TRY(done, describe(args.iods[i], oid, cond::kAkeyInsert | cond::kAkeyUpdate, iod));
     iod.record_bytes = args.iods[i].iod_size;
     if (iod.record_bytes != 0 && iod.type != model::ValueType::none) {
       const uint64_t records = records_of(iod);
@@ -222,7 +223,6 @@ Result<model::Iods> update_iods(IoArgs args, model::ObjectId oid) {
           payload_of(args.sgls == nullptr ? nullptr : &args.sgls[i], records * iod.record_bytes));
       iod.buffer = std::move(buffer);
     }
-    out.push_back(std::move(iod));
   }
   return out;
 }
@@ -232,7 +232,8 @@ Result<model::Iods> fetch_iods(IoArgs args, model::ObjectId oid) {
   model::Iods out;
   out.reserve(args.count);
   for (unsigned i = 0; i < args.count; ++i) {
-    TRY(iod, described(args.iods[i], oid, cond::kAkeyFetch));
+    model::Iod& iod = out.emplace_back();
+    TRY(done, describe(args.iods[i], oid, cond::kAkeyFetch, iod));
     if (args.sgls == nullptr) {
       if (iod.type == model::ValueType::array && args.iods[i].iod_size != 0) {
         return fail(Errc::invalid, "fetch: records are asked for, but there is no sgl");
@@ -246,7 +247,6 @@ Result<model::Iods> fetch_iods(IoArgs args, model::ObjectId oid) {
         iod.buffer.push_back({static_cast<std::byte*>(iov.iov_buf), iov.iov_buf_len});
       }
     }
-    out.push_back(std::move(iod));
   }
   return out;
 }
