@@ -1,6 +1,7 @@
 #include "vos/value_format.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/endian.h"
 #include "base/varint.h"
@@ -60,6 +61,15 @@ Form form_of(ByteView payload) {
   const bool packs =
       payload.size() == kPackedBytes && nonzero_count(payload) + kBitmapBytes < kPackedBytes;
   return packs ? Form::packed : Form::inlined;
+}
+
+/// The payload of a record, read once if its form depends on its bytes: it may be memory of a
+/// program that writes to it meanwhile, and form, bitmap and bytes have to agree. Valid as long as
+/// `room`.
+ByteView taken(ByteView payload, std::byte (&room)[kPackedBytes]) {
+  if (payload.size() != kPackedBytes) return payload;
+  std::memcpy(room, payload.data(), kPackedBytes);
+  return room;
 }
 
 void append_payload(Bytes& out, ByteView payload) {
@@ -257,7 +267,9 @@ void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t
   put_varint(out, record_bytes);
 }
 
-void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload) {
+void put_inlined(Bytes& out, model::Epoch epoch, ByteView shown) {
+  std::byte room[kPackedBytes];
+  const ByteView payload = taken(shown, room);
   put_header(out, epoch, form_of(payload));
   append_payload(out, payload);
 }
@@ -268,8 +280,10 @@ void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const Bloc
   put_block_data(out, data);
 }
 
-void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload) {
-  CHECK(payload.size() == shape.count * shape.record_bytes);
+void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView shown) {
+  CHECK(shown.size() == shape.count * shape.record_bytes);
+  std::byte room[kPackedBytes];
+  const ByteView payload = taken(shown, room);
   put_header(out, epoch, form_of(payload), shape.joined ? kJoinedBit : 0);
   put_varint(out, shape.count);
   put_varint(out, shape.record_bytes);

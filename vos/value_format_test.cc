@@ -1,8 +1,11 @@
 #include "vos/value_format.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "runtime/random.h"
 
@@ -88,6 +91,57 @@ TEST(ValueFormat, The_number_of_markers_is_an_epoch_and_a_varint) {
   EXPECT_FALSE(parse_marker_count(value));
   value.push_back(std::byte{0});
   EXPECT_FALSE(parse_marker_count(value)) << "none is told by the record's absence";
+}
+
+/// Memory that is also mapped elsewhere.
+struct SharedPage {
+  SharedPage() {
+    void* const at =
+        mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(at, MAP_FAILED);
+    here = static_cast<std::byte*>(at);
+    void* const again = mremap(at, 0, kBytes, MREMAP_MAYMOVE);
+    EXPECT_NE(again, MAP_FAILED);
+    there = static_cast<std::byte*>(again);
+  }
+  ~SharedPage() {
+    munmap(here, kBytes);
+    munmap(there, kBytes);
+  }
+  SharedPage(const SharedPage&) = delete;
+  SharedPage& operator=(const SharedPage&) = delete;
+
+  static constexpr size_t kBytes = 4096;
+  std::byte* here = nullptr;
+  std::byte* there = nullptr;
+};
+
+TEST(ValueFormat, A_payload_that_changes_while_it_is_read_gives_a_record_that_can_be_read) {
+  // Goal: form, bitmap and bytes of an 88-byte payload agree whatever the program does to its
+  // buffer. Method: a thread flips bytes of it, through another mapping, during 100,000 puts.
+  const SharedPage page;
+  std::atomic<bool> stop = false;
+  std::atomic<uint64_t> flips = 0;
+  std::thread writer([&] {
+    for (; !stop; ++flips) {
+      for (size_t i = 0; i < kPackedBytes; ++i) {
+        *static_cast<volatile std::byte*>(page.there + i) = static_cast<std::byte>(flips & 1);
+      }
+    }
+  });
+  while (flips < 2) std::this_thread::yield();
+  const ByteView payload(page.here, kPackedBytes);
+  Bytes out;
+  size_t unreadable = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    put_inlined(out, kE, payload);
+    if (!parse_value(Kind::single, out)) ++unreadable;
+    put_extent_inlined(out, kE, {kPackedBytes, 1, false}, payload);
+    if (!parse_value(Kind::extent, out)) ++unreadable;
+  }
+  stop = true;
+  writer.join();
+  EXPECT_EQ(unreadable, 0u);
 }
 
 TEST(ValueFormat, An_inode_value_is_packed_and_restored_exactly) {
