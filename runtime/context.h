@@ -46,17 +46,18 @@ class Context {
   }
 
   /// Calls `step` on the reactor, if nobody drives it just now: what can be done without waiting
-  /// needs no task. `step` must be short and must not wait. Now and then it is not called, so that
-  /// a thread that never waits gives the reactor its turns.
+  /// needs no task. `step` must be short and must not wait; what it throws ends the process, as in
+  /// a task. Now and then it is not called, so that a thread that never waits gives the reactor its
+  /// turns.
   /// @returns what it says; false: it was not called
   template <class F>
   bool at_once(F step) {
     if (!begin_at_once()) return false;
-    bool done = false;
-    {
+    // Nobody would give the baton back.
+    const bool done = [&]() noexcept {
       const Reactor::Visit visit(reactor_);
-      done = step();
-    }
+      return step();
+    }();
     end_at_once();
     return done;
   }

@@ -137,6 +137,20 @@ TEST(Context, A_step_at_once_runs_at_home_where_nobody_drives_and_leaves_room_fo
   driver.join();
 }
 
+TEST(ContextDeathTest, A_step_at_once_that_throws_ends_the_process) {
+  // Goal: the baton is not lost with it. Method: what a lack of memory throws, and a caller that
+  // would go on.
+  auto reactor = make_reactor();
+  Context context(*reactor);
+  const auto lacks_memory = [&] {
+    try {
+      (void)context.at_once([]() -> bool { throw std::bad_alloc(); });
+    } catch (const std::bad_alloc&) {
+    }
+  };
+  EXPECT_DEATH(lacks_memory(), "");
+}
+
 TEST(Context, Drive_until_ends_with_the_condition_or_the_time) {
   // Goal: the three ends of drive_until. Method: never true; true after a timer; one look; alone,
   // then with another thread that drives.
