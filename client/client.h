@@ -256,13 +256,16 @@ class Container {
   virtual Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
                                                 model::Iods iods) = 0;
   /// A fetch of the newest state as a plain call, where it succeeds without waiting for anything
-  /// (Context::at_once()). False: ask fetch(); `iods` are as they were.
+  /// (Context::at_once()). False: ask fetch(); `iods` are as they were. Only where
+  /// fetches_at_once().
   virtual bool fetch_at_once(const ObjectArgs& args, model::Iods& iods, model::Fetched& out) {
     (void)args;
     (void)iods;
     (void)out;
     return false;
   }
+  /// Whether fetch_at_once() is ever worth a try. Never changes; any thread.
+  virtual bool fetches_at_once() const { return false; }
   virtual Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) = 0;
   virtual Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) = 0;
   virtual Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) = 0;

@@ -114,10 +114,11 @@ Task<Result<model::Fetched>> ContainerImpl::fetch_at(ReadAt at, ObjectArgs args,
 }
 
 bool ContainerImpl::fetch_at_once(const ObjectArgs& args, model::Iods& iods, model::Fetched& out) {
-  if (!rpc().calls_at_once()) return false;
   const auto where = route(args.oid, args.dkey, false);
   return where && object_fetch_at_once(rpc(), *where, args, iods, out);
 }
+
+bool ContainerImpl::fetches_at_once() const { return rpc().calls_at_once(); }
 
 Task<Result<model::Epoch>> ContainerImpl::punch_object(model::ObjectId oid, uint64_t flags) {
   const auto where = routes(oid, true);

@@ -119,6 +119,7 @@ class ContainerImpl final : public Container {
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
                                         model::Iods iods) override;
   bool fetch_at_once(const ObjectArgs& args, model::Iods& iods, model::Fetched& out) override;
+  bool fetches_at_once() const override;
   Task<Result<model::Epoch>> punch_object(model::ObjectId oid, uint64_t flags) override;
   Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;

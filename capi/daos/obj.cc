@@ -77,6 +77,7 @@ Task<int> fetch_task(client::ContainerPtr container, client::ObjectArgs args,
 /// What stands in memory needs no task. @returns false  it does not: fetch_task()
 bool fetched_at_once(client::Container& container, const client::ObjectArgs& args,
                      model::Iods& iods, FetchAnswer out, int* answer) {
+  if (!container.fetches_at_once()) return false;
   const auto running = system();
   if (!running) return false;
   model::Fetched fetched;

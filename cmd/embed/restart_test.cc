@@ -233,17 +233,39 @@ TEST_F(RestartTest, A_process_that_keeps_no_handles_ends_those_of_the_server) {
 
 /// A second client process on the same engine.
 struct Process {
-  explicit Process(HomeGraph& graph)
-      : rpc(graph.context().reactor(), graph.transport(), {.system = graph.system()}) {
+  explicit Process(HomeGraph& graph, client::RpcOptions options = {})
+      : rpc(graph.context().reactor(), graph.transport(), of(graph, options)) {
     client::SystemParts parts;
     parts.context = &graph.context();
     parts.rpc = &rpc;
     parts.service = {.rank = 0};
     system = client::make_system(std::move(parts));
   }
+  static client::RpcOptions of(HomeGraph& graph, client::RpcOptions options) {
+    options.system = graph.system();
+    return options;
+  }
   client::Rpc rpc;
   std::unique_ptr<client::System> system;
 };
+
+TEST_F(RestartTest, Only_where_the_engine_is_in_the_process_a_fetch_may_succeed_at_once) {
+  // Goal: others do not take the baton for a try that always fails. Method: one container by both
+  // kinds of clients.
+  const auto graph = open(home_);
+  ASSERT_NE(graph, nullptr);
+  Process embedded(*graph), served(*graph, client::served_rpc_options());
+  const auto run = [&graph](auto task) { return graph->context().run(std::move(task)); };
+  ASSERT_TRUE(run(embedded.system->pool_create({.label = "p", .bytes = 128u << 20})));
+  for (Process* const process : {&embedded, &served}) {
+    const auto pool = run(process->system->pool_connect("p", client::Access::read_write));
+    ASSERT_TRUE(pool);
+    if (process == &embedded) ASSERT_TRUE(run((*pool)->cont_create("c", {})));
+    const auto cont = run((*pool)->cont_open("c", client::Access::read_write));
+    ASSERT_TRUE(cont);
+    EXPECT_EQ((*cont)->fetches_at_once(), process == &embedded);
+  }
+}
 
 TEST_F(RestartTest, A_handle_of_one_process_is_used_in_another) {
   // Goal: pool_attach, cont_attach and what ends them. Method: two clients of one engine: the
