@@ -64,8 +64,11 @@ class Batch {
   bool empty() const { return ops_.empty() && data_.empty() && freed_.empty(); }
   /// Its memory stays, for the next changes.
   void clear();
-  /// Memory of keys and values.
-  size_t room_bytes() const { return arena_.capacity(); }
+  /// Memory that it holds, whether in use or not.
+  size_t room_bytes() const {
+    return arena_.capacity() + ops_.capacity() * sizeof(Op) + data_.capacity() * sizeof(BatchData) +
+           freed_.capacity() * sizeof(media::Extent);
+  }
   size_t op_count() const { return ops_.size(); }
   size_t move_count() const { return move_count_; }
   const std::vector<Op>& ops() const { return ops_; }

@@ -86,6 +86,22 @@ class World {
   uint64_t loads_ = 0;
 };
 
+TEST(Batch, Its_room_is_all_memory_that_it_keeps) {
+  // Goal: who keeps a cleared batch knows what that costs. Method: many of each kind of change,
+  // without many bytes of keys and values.
+  constexpr size_t kCount = 10'000;
+  const auto room_of = [](auto change) {
+    Batch batch;
+    for (size_t i = 0; i < kCount; ++i) change(batch);
+    batch.clear();
+    EXPECT_TRUE(batch.empty());
+    return batch.room_bytes();
+  };
+  EXPECT_GE(room_of([](Batch& b) { b.erase(as_bytes("k")); }), kCount * sizeof(Batch::Op));
+  EXPECT_GE(room_of([](Batch& b) { b.publish({}); }), kCount * sizeof(BatchData));
+  EXPECT_GE(room_of([](Batch& b) { b.free({}); }), kCount * sizeof(media::Extent));
+}
+
 TEST(Tree, EmptyTree_HasNoRecordsAndNoPages) {
   World world(200);
   EXPECT_EQ(world.get("a"), std::nullopt);
