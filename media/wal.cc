@@ -112,7 +112,8 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   void seal_open();
   size_t busy_bytes() const { return flushes_queue ? kBusyFlushBytes : kBusyBatchBytes; }
   void pump(bool turn_ended, bool first = false);
-  void schedule_end();
+  enum class Behind : uint8_t { its_kind, woken };
+  void schedule_end(Behind whom);
   bool crowded() const;
   static Task<void> end_gather(std::shared_ptr<State> self);
   void submit_next(bool first);
@@ -250,10 +251,13 @@ Task<void> Wal::State::end_gather(std::shared_ptr<State> self) {
   if (!self->crowded()) self->pump(true, true);
 }
 
-void Wal::State::schedule_end() {
+/// The open batch is closed behind those who may append to it in this turn: those who are ready as
+/// the one that appends was, or the waiters that were just woken.
+void Wal::State::schedule_end(Behind whom) {
   if (end_scheduled || stopped || crowded()) return;
   end_scheduled = true;
-  reactor.spawn(close_at_turn_end(shared_from_this()));
+  auto end = close_at_turn_end(shared_from_this());
+  whom == Behind::woken ? reactor.spawn(std::move(end)) : reactor.spawn_behind(std::move(end));
 }
 
 Task<void> Wal::State::close_at_turn_end(std::shared_ptr<State> self) {
@@ -308,7 +312,7 @@ void Wal::State::retire() {
     if (!crowded()) pump(true, true);
   }
   // Those whom advance() woke append in this turn; the batch is closed after them.
-  if (!stopped && open) schedule_end();
+  if (!stopped && open) schedule_end(Behind::woken);
   pump(false);
   if (in_flight == 0 && !flushing) idle.wake_all();
 }
@@ -517,7 +521,7 @@ Lsn Wal::append(ByteView payload, Data data) {
   const Lsn lsn = s.appended;
   if (data != Data::none) s.data.push_back({lsn, before, data});
   batch.plain = batch.plain || data == Data::flushed;
-  s.schedule_end();
+  s.schedule_end(State::Behind::its_kind);
   if (batch.used >= s.busy_bytes()) s.pump(false);
   return lsn;
 }
@@ -562,7 +566,7 @@ void Wal::record_complete(Lsn wanted) {
   const Lsn carried = s.sealed.empty() ? s.complete_recorded : s.sealed.back()->complete;
   if (s.stopped || s.open || carried >= wanted || s.complete < wanted || !room(0)) return;
   s.open_batch();
-  s.schedule_end();
+  s.schedule_end(State::Behind::its_kind);
 }
 
 void Wal::set_stamp(WalStamp stamp) {

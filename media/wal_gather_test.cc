@@ -124,5 +124,34 @@ TEST(WalGather, Callers_who_were_answered_together_share_the_next_write) {
   EXPECT_EQ(bench.answered.size(), 9u);
 }
 
+Task<void> append_one(LogBench& bench, int number) {
+  bench.watch(bench.append(static_cast<uint64_t>(number)), number);
+  co_return;
+}
+
+Task<void> nothing() { co_return; }
+
+TEST(WalGather, Those_who_append_in_one_turn_share_a_write_however_urgent) {
+  // Goal: a burst of small updates is one write, not one update and then the rest. Method: forty
+  // tasks, urgent or not, alone and beside others that have something else to do.
+  for (const bool urgent : {false, true}) {
+    for (const bool beside : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << urgent << beside);
+      LogBench bench;
+      bench.disk->hold = true;
+      for (int i = 1; i <= 40; ++i) {
+        if (beside) bench.reactor->spawn(nothing());
+        urgent ? bench.reactor->spawn_urgent(append_one(bench, i))
+               : bench.reactor->spawn(append_one(bench, i));
+      }
+      bench.settle();
+      ASSERT_EQ(bench.disk->writes.size(), 1u);
+      bench.disk->end_write(0);
+      bench.settle();
+      EXPECT_EQ(bench.answered.size(), 40u);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cairn::media

@@ -110,14 +110,20 @@ void Reactor::spawn_urgent(Task<void> task) {
   schedule_urgent(run_spawned(*this, std::move(task)).frame);
 }
 
+void Reactor::spawn_behind(Task<void> task) {
+  runs_urgent_ ? spawn_urgent(std::move(task)) : spawn(std::move(task));
+}
+
 void Reactor::schedule(std::coroutine_handle<> handle) { ready_.push_back(handle); }
 
 void Reactor::schedule_urgent(std::coroutine_handle<> handle) { urgent_.push_back(handle); }
 
 void Reactor::run_next() {
   const bool urgent = !urgent_.empty() && (urgent_run_ < kUrgentMax || ready_.empty());
-  urgent_run_ = urgent ? urgent_run_ + 1 : 0;
+  urgent_run_ = urgent && !ready_.empty() ? urgent_run_ + 1 : 0;
+  runs_urgent_ = urgent;
   (urgent ? urgent_ : ready_).take_front().resume();
+  runs_urgent_ = false;
 }
 
 void Reactor::post(std::move_only_function<void()> fn) { mailbox_->post(std::move(fn)); }

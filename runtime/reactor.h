@@ -46,6 +46,8 @@ class Reactor {
   /// queue, in order of arrival, but not all the time: after some such, one that waits there runs.
   void schedule_urgent(std::coroutine_handle<> handle);
   void spawn_urgent(Task<void> task);
+  /// The same behind all that are ready now in the queue of the one that runs, urgent or not.
+  void spawn_behind(Task<void> task);
   /// Runs `fn` on the home thread soon. Any thread. Wakes the driver if it sleeps.
   void post(std::move_only_function<void()> fn);
 
@@ -132,7 +134,8 @@ class Reactor {
   std::unique_ptr<Mailbox> mailbox_;
   FrameHome frames_;  // of whoever drives
   ReadyQueue ready_, urgent_;
-  uint32_t urgent_run_ = 0;    // since one of `ready_` had its turn
+  bool runs_urgent_ = false;   // the one that runs is urgent
+  uint32_t urgent_run_ = 0;    // in a row while others waited in `ready_`
   Instant looked_ = 0;         // at I/O, last
   std::vector<Timer> timers_;  // a heap by (at, order)
   uint64_t timer_order_ = 0;

@@ -72,6 +72,37 @@ TEST(Reactor, Urgent_tasks_go_first_but_not_for_ever) {
   EXPECT_FALSE(bench.reactor.has_ready());
 }
 
+TEST(Reactor, Urgent_tasks_have_no_others_to_wait_for_where_none_waited) {
+  // Goal: their turns count only while somebody else waits. Method: fifteen, then one task beside
+  // ten more.
+  Bench bench;
+  for (int i = 0; i < 15; ++i) bench.reactor.spawn_urgent(note(bench, 100 + i));
+  bench.settle();
+  bench.reactor.spawn(note(bench, 1));
+  for (int i = 0; i < 10; ++i) bench.reactor.spawn_urgent(note(bench, 200 + i));
+  bench.settle();
+  ASSERT_EQ(bench.seen.size(), 26u);
+  EXPECT_EQ(bench.seen.back(), 1);
+}
+
+/// Spawns another behind those of its kind.
+Task<void> spawn_another(Bench& bench, int value) {
+  bench.seen.push_back(value);
+  bench.reactor.spawn_behind(note(bench, value + 10));
+  co_return;
+}
+
+TEST(Reactor, A_task_behind_those_of_its_kind_keeps_their_urgency) {
+  // Goal: spawn_behind(). Method: urgent tasks and others, each kind with one that spawns another.
+  Bench bench;
+  bench.reactor.spawn(spawn_another(bench, 1));
+  bench.reactor.spawn(note(bench, 2));
+  bench.reactor.spawn_urgent(spawn_another(bench, 101));
+  bench.reactor.spawn_urgent(note(bench, 102));
+  bench.settle();
+  EXPECT_EQ(bench.seen, (std::vector<int>{101, 102, 111, 1, 2, 11}));
+}
+
 TEST(Reactor, Ready_tasks_run_in_order_and_a_yield_goes_to_the_end) {
   // Goal: the ready queue is first in, first out. Method: three tasks, one yield each.
   Bench bench;
