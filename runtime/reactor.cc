@@ -143,8 +143,9 @@ Reactor::Visit::~Visit() { turning = outer_; }
 bool Reactor::turn() {
   const Visit visit(*this);
   size_t ran = mailbox_->deliver();
-  // What is ready goes first where a look was just made: it costs as much as a small call's answer.
-  if (io_ && (!has_ready() || clock_.now() - looked_ >= kUnlookedMax)) ran += look();
+  // A look that was just made is not made again: it costs as much as a small call's answer.
+  const bool just_looked = std::exchange(just_looked_, false);
+  if (io_ && (!just_looked || !has_ready())) ran += look();
   ran += run_timers();
   // What is ready now, and what that makes ready: looking at I/O and timers costs as much as a
   // small call. Not for ever: a task that yields must not keep them from their turn.
@@ -152,7 +153,9 @@ bool Reactor::turn() {
     for (size_t left = ready_.size() + urgent_.size(); left != 0; --left, ++ran) {
       run_next();
       // A small call that has come meanwhile need not wait until all large ones have had theirs.
-      if (io_ && has_ready() && clock_.now() - looked_ >= kUnlookedMax) look();
+      if (io_ && has_ready() && clock_.now() - looked_ >= kUnlookedMax) {
+        just_looked_ = look() != 0;
+      }
     }
   }
   if (ran != 0) {
@@ -206,8 +209,8 @@ bool Reactor::spin() {
   const Instant end = now + kSpin;
   do {
     let_others_run(now);
-    if (mailbox_->has_mail() || (io_ && look() != 0) ||
-        (timer != kNever && clock_.now() >= timer)) {
+    just_looked_ = io_ && look() != 0;
+    if (just_looked_ || mailbox_->has_mail() || (timer != kNever && clock_.now() >= timer)) {
       spins_failed_ = 0;
       work_flowed_ = true;
       return true;

@@ -135,6 +135,7 @@ class Reactor {
   FrameHome frames_;  // of whoever drives
   ReadyQueue ready_, urgent_;
   bool runs_urgent_ = false;   // the one that runs is urgent
+  bool just_looked_ = false;   // at I/O, and found something: not yet seen by turn()
   uint32_t urgent_run_ = 0;    // in a row while others waited in `ready_`
   Instant looked_ = 0;         // at I/O, last
   std::vector<Timer> timers_;  // a heap by (at, order)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -101,6 +102,63 @@ TEST(Reactor, A_task_behind_those_of_its_kind_keeps_their_urgency) {
   bench.reactor.spawn_urgent(note(bench, 102));
   bench.settle();
   EXPECT_EQ(bench.seen, (std::vector<int>{101, 102, 111, 1, 2, 11}));
+}
+
+/// Counts looks, and says of the first `finds` that something ended.
+class CountedLooks final : public IoBackend {
+ public:
+  const char* name() const override { return "looks"; }
+  void submit(IoRequest&) override {}
+  size_t reap() override {
+    ++looks;
+    if (finds == 0) return 0;
+    --finds;
+    on_find();
+    return 1;
+  }
+  void kick() override {}
+  void cancel(IoRequest&) override {}
+  size_t in_flight() const override { return 0; }
+  void wait(Duration) override {}
+  void wake() override {}
+  bool forget(int) override { return true; }
+
+  size_t looks = 0;
+  size_t finds = 0;
+  std::function<void()> on_find;
+};
+
+Task<void> yield_times(Reactor& reactor, int times) {
+  for (int i = 0; i < times; ++i) co_await reactor.yield();
+}
+
+TEST(Reactor, Each_turn_looks_at_io_unless_that_was_just_done) {
+  // Goal: I/O does not wait for those who are always ready, and no look is made twice. Method: a
+  // task that yields on a clock that stands still; an idle reactor that finds something.
+  ToldClock clock;
+  SeededRandom random{1};
+  auto owned = std::make_unique<CountedLooks>();
+  CountedLooks& io = *owned;
+  Reactor reactor(clock, random, std::move(owned));
+  reactor.spawn(yield_times(reactor, 100));
+  for (size_t turn = 1; turn <= 5; ++turn) {
+    EXPECT_TRUE(reactor.turn());
+    EXPECT_EQ(io.looks, turn);
+  }
+  while (reactor.turn()) {
+  }
+  reactor.spawn(yield_times(reactor, 0));
+  EXPECT_TRUE(reactor.turn());
+
+  io.finds = 1;
+  io.on_find = [&] { reactor.spawn(yield_times(reactor, 100)); };
+  for (int i = 0; i < 100 && io.finds != 0; ++i) reactor.idle(kMillisecond);
+  ASSERT_EQ(io.finds, 0u);
+  const size_t before = io.looks;
+  EXPECT_TRUE(reactor.turn());
+  EXPECT_EQ(io.looks, before) << "it was just made";
+  EXPECT_TRUE(reactor.turn());
+  EXPECT_EQ(io.looks, before + 1);
 }
 
 TEST(Reactor, Ready_tasks_run_in_order_and_a_yield_goes_to_the_end) {
