@@ -45,6 +45,7 @@ struct StreamServer::Connection {
   std::shared_ptr<Stream> stream;
   const bool local;  // a Unix socket
   const Instant accepted_at;
+  size_t place = 0;  // in connections_
   bool greeted = false;
   bool takes_busy = false;
   Lane lane = Lane::small;
@@ -134,9 +135,15 @@ Task<void> StreamServer::accept_all(Listener& listener, OfiPort* port) {
       continue;
     }
     ++counts_.connections;
+    if (ungreeted_ >= options_.ungreeted_max) {
+      ++counts_.crowded;
+      continue;  // which closes it
+    }
+    ++ungreeted_;
     const auto connection =
         std::make_shared<Connection>(reactor_, std::move(*socket), options_.message_bytes_max);
     connection->port = port;
+    connection->place = connections_.size();
     connections_.push_back(connection);
     reactor_.spawn(serve(connection));
     if (!std::exchange(watching_, true)) reactor_.spawn(watch_hellos());
@@ -146,7 +153,7 @@ Task<void> StreamServer::accept_all(Listener& listener, OfiPort* port) {
 Task<void> StreamServer::serve(ConnectionPtr connection) {
   const auto hold = gate_.enter();
   Connection& c = *connection;
-  if (hold && co_await greet(c)) co_await serve_calls(c);
+  if (hold && co_await greet(c)) co_await serve_calls(connection);
   // Calls of the system's own may wait for just that.
   if (c.admin) leave_admin(c);
   // Answers under way find the stream broken, unless close() lets them out first.
@@ -154,7 +161,15 @@ Task<void> StreamServer::serve(ConnectionPtr connection) {
   if (stopping_) co_await c.stream->flush();
   co_await c.stream->close();
   if (c.session != 0 && !c.admin) leave_session(c);
-  std::erase(connections_, connection);
+  forget(c);
+}
+
+void StreamServer::forget(const Connection& c) {
+  if (!c.greeted) --ungreeted_;
+  CHECK(connections_[c.place].get() == &c);
+  connections_.back()->place = c.place;
+  std::swap(connections_[c.place], connections_.back());
+  connections_.pop_back();
 }
 
 Task<bool> StreamServer::greet(Connection& c) {
@@ -177,6 +192,7 @@ Task<bool> StreamServer::greet(Connection& c) {
   const bool is_admin = fine && hello->purpose == Purpose::admin;
   const bool stays = is_admin || (fine && hello->purpose == Purpose::calls);
   c.greeted = true;
+  --ungreeted_;
   if (fine) c.lane = hello->lane;
   c.lane == Lane::bulk ? c.stream->widen() : c.stream->hurry();
   if (fine) c.takes_busy = hello->takes_busy;
@@ -232,9 +248,8 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
   return out;
 }
 
-Task<void> StreamServer::serve_calls(Connection& c) {
-  const ConnectionPtr self = *std::ranges::find_if(
-      connections_, [&c](const ConnectionPtr& each) { return each.get() == &c; });
+Task<void> StreamServer::serve_calls(ConnectionPtr self) {
+  Connection& c = *self;
   while (!stopping_) {
     const auto head = co_await c.stream->read_head();
     if (!head) {

@@ -40,12 +40,14 @@ struct StreamServerOptions {
   uint32_t total_calls_max = 16'384;              // on all; a connection without any has one more
   uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
   Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
+  uint32_t ungreeted_max = 1024;  // connections without one; more are closed at once
   Duration transfer_ns_max = 120 * kSecond;       // libfabric: of one access to a peer's memory
 };
 
 /// For tests and metrics.
 struct StreamServerCounts {
   uint64_t connections = 0, refused = 0, calls = 0, malformed = 0, busy = 0;
+  uint64_t crowded = 0;  // of the connections, closed at once: too many had not greeted
 };
 
 /// How clients may reach what listen() has taken; a Unix socket is for those who know the home. The
@@ -97,7 +99,8 @@ class StreamServer {
   Result<Address> listen_ofi(const Address& at);
   Task<void> accept_all(Listener& listener, OfiPort* port);
   Task<void> serve(ConnectionPtr connection);
-  Task<void> serve_calls(Connection& c);
+  void forget(const Connection& c);
+  Task<void> serve_calls(ConnectionPtr self);
   Task<bool> greet(Connection& c);
   HelloReply judge(const Connection& c, const Hello& hello) const;
   Task<void> admit(Connection& c, uint64_t bytes);
@@ -123,7 +126,8 @@ class StreamServer {
   StreamServerCounts counts_;
   Gate gate_;
   std::vector<Entrance> entrances_;
-  std::vector<ConnectionPtr> connections_;
+  std::vector<ConnectionPtr> connections_;  // each knows its place
+  uint32_t ungreeted_ = 0;                  // of them
   std::map<uint64_t, size_t> sessions_;  // with their number of connections
   std::map<uint64_t, size_t> admins_;    // the same, of the system's own
   uint64_t bytes_ = 0;                   // of messages under way

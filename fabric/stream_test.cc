@@ -406,6 +406,37 @@ TEST_F(StreamTest, A_peer_that_says_nothing_is_sent_away) {
   run_until([&] { return server_->connections() == 0; });
 }
 
+TEST_F(StreamTest, Of_those_who_say_nothing_only_so_many_are_let_wait) {
+  // Goal: strangers cannot make a server hold more and more. Method: four places; four who say
+  // nothing and three more; one of the four leaves, one says who it is, others take their places.
+  start_server({.ungreeted_max = 4});
+  std::vector<int> silent;
+  for (int i = 0; i < 4; ++i) silent.push_back(raw());
+  run_until([&] { return server_->connections() == 4; });
+  for (int i = 0; i < 3; ++i) {
+    const int fd = raw();
+    EXPECT_TRUE(closed(fd));
+    ::close(fd);
+  }
+  EXPECT_EQ(server_->counts().crowded, 3u);
+  EXPECT_EQ(server_->connections(), 4u);
+
+  ::close(silent[1]);
+  run_until([&] { return server_->connections() == 3; });
+  put(silent[0], frame(FrameKind::hello, 0, encode_hello({})));
+  start_client();
+  EXPECT_EQ(ask_now("hello").answer, "hello!") << "there is a place";
+  for (int i = 0; i < 2; ++i) silent.push_back(raw());
+  run_until([&] { return server_->connections() == 6; });
+  const int late = raw();
+  EXPECT_TRUE(closed(late));
+  EXPECT_EQ(server_->counts().crowded, 4u);
+  EXPECT_EQ(ask_now("again").answer, "again!") << "who has greeted stays";
+  ::close(late);
+  for (const size_t i : {0, 2, 3, 4, 5}) ::close(silent[i]);
+  run_until([&] { return server_->connections() == 1; });
+}
+
 TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
   // Goal: ten thousand idle clients cost an engine some kilobytes each. Method: 40 connections ask
   // many small questions at once, then one of 60 kB; another one stops inside a frame.
