@@ -15,6 +15,8 @@ namespace {
 constexpr Duration kAcceptPause = 50 * kMillisecond;
 constexpr Duration kHelloLook = kSecond;
 constexpr uint32_t kHelloBytesMax = 4096;
+/// A larger call is not urgent, whatever lane its connection was said to be of.
+constexpr uint32_t kUrgentBytesMax = 64u << 10;
 /// Of what busy peers are told.
 constexpr Duration kRetryMin = kMillisecond;
 constexpr Duration kRetryMax = kSecond;
@@ -278,8 +280,8 @@ Task<void> StreamServer::serve_calls(ConnectionPtr self) {
     }
     ++counts_.calls;
     auto answered = answer(self, head->id, std::move(*message));
-    c.lane == Lane::bulk ? reactor_.spawn(std::move(answered))
-                         : reactor_.spawn_urgent(std::move(answered));
+    const bool urgent = c.lane != Lane::bulk && head->bytes <= kUrgentBytesMax;
+    urgent ? reactor_.spawn_urgent(std::move(answered)) : reactor_.spawn(std::move(answered));
   }
   if (!stopping_) c.stream->shutdown();
 }

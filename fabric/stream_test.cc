@@ -19,6 +19,9 @@
 namespace cairn::fabric {
 namespace {
 
+struct BusyService;
+constexpr uint64_t kLargeCalls = 8;
+
 class StreamTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -129,6 +132,9 @@ class StreamTest : public ::testing::Test {
     }
     return false;
   }
+
+  /// kLargeCalls large calls at once; with the first, busy.question on the small lane.
+  void serve_beside_large(BusyService& busy);
 
   Reactor reactor_{system_clock(), system_random(), make_client_backend()};
   Echo echo_{reactor_};
@@ -473,21 +479,31 @@ struct BusyService final : Service {
   Task<Bytes> serve_bytes(Bytes request) override {
     seen.emplace_back(as_chars(request));
     if (seen.back() != "large") co_return request;
-    if (seen.size() == 1) put(small, frame(FrameKind::call, 1, as_bytes("small")));
+    if (seen.size() == 1) put(small, frame(FrameKind::call, 1, as_bytes(question)));
     for (const Instant end = clock.now() + kMillisecond; clock.now() < end;) {
     }
     co_return request;
   }
   Clock& clock;
   int small = -1;  // a connection
+  std::string question = "small";
   std::vector<std::string> seen;
 };
 
 TEST_F(StreamTest, A_small_call_goes_before_large_ones_that_came_earlier) {
-  // Goal: it waits for one step of what takes long, not for all. Method: eight large calls at once
-  // on their own lane, and what was served after which.
-  constexpr uint64_t kLarge = 8;
-  BusyService busy(reactor_.clock());
+  // Goal: it waits for one step of what takes long, not for all; one that is not small does,
+  // whatever lane it comes by. Method: eight large calls at once on their own lane, and what was
+  // served after which.
+  for (const size_t bytes : {size_t{5}, size_t{70'000}}) {
+    BusyService busy(reactor_.clock());
+    busy.question.resize(bytes, 's');
+    serve_beside_large(busy);
+    const auto place = std::ranges::find(busy.seen, busy.question) - busy.seen.begin();
+    EXPECT_EQ(static_cast<uint64_t>(place), bytes == 5 ? 1 : kLargeCalls);
+  }
+}
+
+void StreamTest::serve_beside_large(BusyService& busy) {
   server_ =
       std::make_unique<StreamServer>(reactor_, busy, StreamServerOptions{}, StreamServer::Hooks{});
   ASSERT_TRUE(server_->listen(address_));
@@ -498,13 +514,12 @@ TEST_F(StreamTest, A_small_call_goes_before_large_ones_that_came_earlier) {
   run_until([&] { return server_->connections() == 2; });
   run_for(5 * kMillisecond);
   Bytes all;
-  for (uint64_t id = 0; id < kLarge; ++id) {
+  for (uint64_t id = 0; id < kLargeCalls; ++id) {
     const Bytes one = frame(FrameKind::call, id, as_bytes("large"));
     all.insert(all.end(), one.begin(), one.end());
   }
   put(large, all);
-  run_until([&] { return busy.seen.size() == kLarge + 1; });
-  EXPECT_EQ(std::ranges::find(busy.seen, "small") - busy.seen.begin(), 1);
+  run_until([&] { return busy.seen.size() == kLargeCalls + 1; });
   ::close(large);
   ::close(busy.small);
   run_until([&] { return server_->connections() == 0; });
