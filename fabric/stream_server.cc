@@ -21,10 +21,11 @@ constexpr Duration kRetryMax = kSecond;
 /// The newest call's weight in the average.
 constexpr Duration kAveraged = 16;
 
-bool same_token(const Token& a, const Token& b) {
+/// In the same time for all that is shown. A zero token is nobody's.
+bool knows(const Token& shown, const Token& token) {
   unsigned differ = 0;
-  for (size_t i = 0; i < a.size(); ++i) differ |= static_cast<unsigned>(a[i] ^ b[i]);
-  return differ == 0;
+  for (size_t i = 0; i < token.size(); ++i) differ |= static_cast<unsigned>(shown[i] ^ token[i]);
+  return differ == 0 && token != Token{};
 }
 
 }  // namespace
@@ -202,9 +203,10 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
                  .message_bytes_max = options_.message_bytes_max,
                  .stays = options_.stays};
   const auto peer = c.stream->socket().peer_credentials();
+  const bool is_own = c.local || knows(hello.token, options_.admin_token);
   const bool known = peer ? peer->uid == geteuid() || peer->uid == 0
-                          : options_.anybody || (same_token(hello.token, options_.token) &&
-                                                 options_.token != Token{});
+                          : options_.anybody || knows(hello.token, options_.token) ||
+                                (hello.purpose == Purpose::admin && is_own);
   if (!known) {
     // Nothing of this engine is told to strangers.
     return {.status = Errc::no_perm};
@@ -215,8 +217,8 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
     out.status = Errc::protocol;
   } else if (hello.rank != kAnyRank && hello.rank != options_.rank) {
     out.status = Errc::nonexistent;
-  } else if (hello.purpose == Purpose::admin && (!c.local || admin_ == nullptr)) {
-    // A token is for clients; who may do anything to an engine is on its machine.
+  } else if (hello.purpose == Purpose::admin && (!is_own || admin_ == nullptr)) {
+    // A client's token is not enough for what may do anything to an engine.
     out.status = Errc::no_perm;
   } else if (hello.purpose == Purpose::leave_if_idle && !sessions_.empty()) {
     out.status = Errc::busy;

@@ -29,6 +29,8 @@ struct StreamServerOptions {
   uint64_t incarnation = 0;
   /// Of the home; asked for on sockets that are not Unix sockets.
   Token token{};
+  /// Of the system's own, for purpose admin over networks. Zero: that is for Unix sockets only.
+  Token admin_token{};
   bool anybody = false;  // no token is asked for: whoever reaches the socket is a client
   bool stays = false;  // told to those who look
   uint32_t calls_max = 1024;                      // under way on one connection

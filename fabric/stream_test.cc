@@ -325,6 +325,36 @@ TEST_F(StreamTest, Tcp_needs_the_token) {
   }
 }
 
+TEST_F(StreamTest, Admin_over_tcp_needs_the_secret) {
+  // Goal: a client's right, even that of anybody, is none to speak for the system itself; the
+  // system's secret is, and makes nobody a client. Method: each kind of token for each purpose.
+  const Token client{1}, secret{2};
+  for (const bool anybody : {false, true}) {
+    for (const Token& own : {secret, Token{}}) {
+      Echo admin(reactor_);
+      server_ = std::make_unique<StreamServer>(
+          reactor_, echo_,
+          StreamServerOptions{.token = client, .admin_token = own, .anybody = anybody},
+          StreamServer::Hooks{});
+      server_->set_admin(admin);
+      const auto at = server_->listen(*parse_address("tcp:127.0.0.1:0"));
+      ASSERT_TRUE(at);
+      address_ = *at;
+      for (const Token& shown : {Token{}, client, secret}) {
+        for (const Purpose purpose : {Purpose::calls, Purpose::admin}) {
+          start_client({.session = 5, .purpose = purpose, .token = shown});
+          const bool fits = purpose == Purpose::admin ? shown == secret && own == secret
+                                                      : anybody || shown == client;
+          EXPECT_EQ(ask_now("x").code, fits ? Errc::ok : Errc::no_perm);
+          run(client_->close());
+          client_.reset();
+        }
+      }
+      run(stop_server(0));
+    }
+  }
+}
+
 TEST_F(StreamTest, What_is_no_frame_ends_the_connection_and_nothing_else) {
   // Goal: hostile bytes cost their sender the connection. Method: each kind of wrong start, and
   // after a right hello each kind of wrong frame; a client is served throughout.

@@ -21,6 +21,8 @@ static_assert(kKeyPrefixBytes + kKeyHashBytes + 2 <= kAnchorBytes);
 static_assert(kLexicalKeyBytesMax + 2 <= kAnchorBytes);
 /// Bit 63 of an array index is reserved.
 inline constexpr uint64_t kArrayIndexMax = (uint64_t{1} << 63) - 1;
+/// Of a system, on all machines; ranks are below it.
+inline constexpr uint32_t kEnginesMax = 1024;
 /// iods of one call, extents of one iod.
 inline constexpr size_t kIodsMax = 65'536;
 inline constexpr size_t kRecxsMax = size_t{1} << 20;

@@ -114,7 +114,8 @@ Task<Result<Service::Reply>> Service::pool_extend(const Request& request) {
   const Uuid uuid = pool.uuid;
   CO_TRY(whole, check_whole(uuid));
   // Before it counts as being made: an engine that comes waits for that.
-  CO_TRY(there, co_await host_.ready());
+  CO_TRY(joining, targets_at(request.targets));
+  CO_TRY(there, co_await host_.ready(uuid, std::move(joining)));
   if (in_work(uuid)) co_return fail(Errc::busy, "pool: somebody else changes it; try again");
   making_.insert(uuid);
   const auto done = co_await extend_shards(request, std::move(pool));

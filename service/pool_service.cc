@@ -120,7 +120,7 @@ Task<Result<Service::Reply>> Service::pool_create(const Request& request) {
   add_targets(record.map, targets);
 
   // Found out now, an engine's absence leaves nothing to clean up.
-  CO_TRY(there, co_await host_.ready());
+  CO_TRY(there, co_await host_.ready({}, targets));
   const Uuid uuid = uuid_from_random(reactor_.random().bytes16());
   ConfigTxn txn;
   const std::string label_key = pool_label_key(record.label);

@@ -92,12 +92,29 @@ struct DoneRecord {
   static void fields(auto& f, auto& self) { f(1, self.version), f(2, self.reply); }
 };
 
+/// A machine whose engines belong to the system; the key says which.
+struct MachineRecord {
+  static constexpr bool is_proto_message = true;
+  uint32_t version = kRecordVersion;
+  std::string name;
+  uint32_t first_rank = 0, engine_count = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.version), f(2, self.name), f(3, self.first_rank), f(4, self.engine_count);
+  }
+};
+
 struct OidRecord {
   static constexpr bool is_proto_message = true;
   uint64_t next = 0;
   static void fields(auto& f, auto& self) { f(1, self.next); }
 };
 
+inline constexpr std::string_view kMachinesPrefix = "machines/";
+/// An OidRecord: no rank below `next` is given to a machine again.
+inline constexpr std::string_view kMachineRanksKey = "machine_ranks";
+inline std::string machine_key(const Uuid& machine) {
+  return std::string(kMachinesPrefix) + to_string(machine);
+}
 inline std::string pool_key(const Uuid& pool) { return "pools/" + to_string(pool); }
 inline std::string pool_label_key(const std::string& label) { return "pool_labels/" + label; }
 /// Everything of a pool but its record.

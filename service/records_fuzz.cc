@@ -57,7 +57,7 @@ void key(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   testing::FuzzInput in(data, size);
-  switch (in.u8() % 8) {
+  switch (in.u8() % 9) {
     case 0:
       config_value(in.rest(), false);
       break;
@@ -78,6 +78,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 6:
       record<DoneRecord>(in.rest());
+      break;
+    case 8:
+      record<MachineRecord>(in.rest());
       break;
     default:
       key(as_chars(in.rest()));
@@ -119,6 +122,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   handle.io_generation = 9;
   add(5, wire::proto_encode(handle));
   add(6, wire::proto_encode(DoneRecord{.reply = Bytes(5)}));
+  add(8, wire::proto_encode(MachineRecord{.name = "b", .first_rank = 2, .engine_count = 3}));
   const std::string name = handle_key(7, 8);
   add(7, Bytes(as_bytes(name).begin(), as_bytes(name).end()));
   return seeds;

@@ -11,6 +11,7 @@ bool changes_something(wire::Op op) {
     case wire::Op::pool_destroy:
     case wire::Op::pool_set_props:
     case wire::Op::pool_extend:
+    case wire::Op::machine_join:
     case wire::Op::pool_set_attrs:
     case wire::Op::pool_delete_attrs:
     case wire::Op::cont_create:
@@ -41,6 +42,7 @@ Service::Service(Reactor& reactor, ConfigStore& config, ShardHost& host, Service
 Service::~Service() = default;
 
 Task<Result<void>> Service::start() {
+  CO_TRY(machines, co_await start_machines());
   CO_TRY(entries, co_await config_.range("pools/"));
   for (const auto& entry : entries) {
     CO_TRY(record, parse_record<PoolRecord>(entry.value));
@@ -96,6 +98,10 @@ Task<Result<Service::Reply>> Service::dispatch(const Request& request) {
     case wire::Op::system_query: co_return Reply{.engines = host_.engines()};
     case wire::Op::system_stop: co_return co_await set_running(request, false);
     case wire::Op::system_start: co_return co_await set_running(request, true);
+    case wire::Op::machine_join:
+      co_return co_await machine_join(request);
+    case wire::Op::machine_report:
+      co_return co_await machine_report(request);
     case wire::Op::storage_format:
       co_return fail(Errc::already, "service: the storage is formatted already");
     case wire::Op::pool_destroy: co_return co_await pool_destroy(request);

@@ -15,6 +15,7 @@
 #include "model/hlc.h"
 #include "runtime/reactor.h"
 #include "service/config_store.h"
+#include "service/machine_host.h"
 #include "service/records.h"
 #include "service/shard_host.h"
 
@@ -31,6 +32,8 @@ struct ServiceOptions {
   /// server has nothing to stop.
   std::function<Task<std::vector<wire::RankResult>>(std::vector<uint32_t> ranks, bool run)>
       set_running = {};
+  /// Other machines with engines of the system (borrowed). Null: there are none, and none can join.
+  MachineHost* machines = nullptr;
   /// Called between the steps of what takes several commits, with the step's name; for crash tests.
   std::function<void(const char*)> at_step;
 };
@@ -149,6 +152,15 @@ class Service {
   Task<Result<bool>> restore_pool(SessionKey key, HandleRecord record);
   Task<Result<bool>> restore_cont(SessionKey key, HandleRecord record);
 
+  // machine_service.cc
+  Task<Result<Reply>> machine_join(const Request& request);
+  Task<Result<Reply>> machine_report(const Request& request);
+  Task<Result<void>> start_machines();
+  void admit(const Uuid& uuid, const MachineRecord& record);
+  Result<MachineRecord> allot_ranks(const wire::Machine& machine, uint64_t next) const;
+  Result<void> check_machine(const wire::Machine& machine) const;
+  Task<Result<void>> join_once(wire::Machine machine);
+
   // pool_service.cc
   Task<Result<Reply>> pool_create(const Request& request);
   Task<Result<Reply>> build_pool(const Request& request, Uuid uuid, PoolRecord record);
@@ -265,6 +277,7 @@ class Service {
   std::map<Uuid, std::map<uint32_t, Error>> broken_;  // pools that engines could not open
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created
+  std::map<Uuid, MachineRecord> machines_;
   std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: decided rollbacks
   std::set<Uuid> snapping_;                           // containers whose snapshots change
   WaitList snapped_;                                  // snapping_ lost one

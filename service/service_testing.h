@@ -57,7 +57,7 @@ class MapConfig final : public ConfigStore {
 /// Engines that remember what they were told.
 class FakeHost final : public ShardHost {
  public:
-  Task<Result<void>> ready() override {
+  Task<Result<void>> ready(Uuid, Targets) override {
     if (slow != nullptr) co_await slow->sleep(kMillisecond);
     if (away) co_return fail(Errc::unreachable, "an engine is away");
     co_return Result<void>{};

@@ -55,8 +55,9 @@ struct Origin {
 class ShardHost {
  public:
   virtual ~ShardHost() = default;
-  /// Every engine is there, or comes soon. For what needs all of them. @error unreachable
-  virtual Task<Result<void>> ready() = 0;
+  /// Every engine of the pool (nil: of none), and of `more`, is there, or comes soon. For what
+  /// needs all of them. @error unreachable
+  virtual Task<Result<void>> ready(Uuid pool, Targets more) = 0;
   /// Makes the pool's shards, durable on return, and serves them. On error nothing remains, or what
   /// remove_pool() removes. @param sizes  of each shard   @error no_space, no_perm, io
   virtual Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) = 0;

@@ -290,7 +290,7 @@ Task<Result<Service::Reply>> Service::dispatch_snapshots(const Request& request)
     // The handle may be closed while engines are waited for.
     const Uuid pool = known->pool;
     if (needs_all) {
-      CO_TRY(there, co_await host_.ready());
+      CO_TRY(there, co_await host_.ready(pool, {}));
       CO_TRY(whole, check_whole(pool));
     }
     auto reply = co_await change_snapshots(request);

@@ -39,7 +39,7 @@ enum class Op : uint32_t {
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
   storage_query = 60, system_query = 61, storage_format = 62, system_stop = 63,
-  system_start = 64,
+  system_start = 64, machine_join = 65, machine_report = 66,
 };
 
 /// A target of a pool.
@@ -54,6 +54,47 @@ struct Target {
     f(1, self.rank), f(2, self.index), f(3, self.state), f(4, self.weight);
     f(5, self.generation);
   }
+};
+
+/// An engine of another machine, as that machine's server sees it.
+struct MachineEngine {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0;
+  std::vector<std::string> addresses;
+  bool running = false, starting = false;
+  uint64_t done = 0;  // MachineOrder::id, the last that was carried out
+  friend bool operator==(const MachineEngine&, const MachineEngine&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.rank), f(2, self.addresses), f(3, self.running), f(4, self.starting);
+    f(5, self.done);
+  }
+};
+
+/// A machine whose engines belong to the system, and whose services are on another one.
+struct Machine {
+  static constexpr bool is_proto_message = true;
+  Uuid uuid;
+  std::string name;
+  uint32_t first_rank = 0, engine_count = 0, target_count = 0;
+  uint64_t incarnation = 0;  // of the process that reports
+  std::vector<MachineEngine> engines;
+  friend bool operator==(const Machine&, const Machine&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.uuid), f(2, self.name), f(3, self.first_rank), f(4, self.engine_count);
+    f(5, self.target_count), f(6, self.incarnation), f(7, self.engines);
+  }
+};
+
+enum class MachineAction : uint32_t { none = 0, launch = 1, terminate = 2, kill = 3 };
+
+/// To a machine's server; carried out once.
+struct MachineOrder {
+  static constexpr bool is_proto_message = true;
+  uint32_t rank = 0;
+  uint64_t id = 0;  // another one for each order; 0: none
+  MachineAction action = MachineAction::none;
+  friend bool operator==(const MachineOrder&, const MachineOrder&) = default;
+  static void fields(auto& f, auto& self) { f(1, self.rank), f(2, self.id), f(3, self.action); }
 };
 
 struct ControlRequest {
@@ -73,12 +114,13 @@ struct ControlRequest {
   uint32_t memory_ratio = 0;
   uint64_t epoch = 0;
   std::vector<Target> targets;
+  Machine machine;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.op), f(3, self.name), f(4, self.label), f(5, self.bytes);
     f(6, self.meta_bytes), f(7, self.access), f(8, self.force), f(9, self.pool_handle);
     f(10, self.cont_handle), f(11, self.props), f(12, self.attrs), f(13, self.names);
     f(14, self.count), f(15, self.memory_bytes), f(16, self.memory_ratio), f(17, self.epoch);
-    f(18, self.targets);
+    f(18, self.targets), f(19, self.machine);
   }
 };
 
@@ -98,10 +140,11 @@ struct EngineInfo {
   std::vector<std::string> addresses;
   EngineState state = EngineState::none;
   uint32_t process = 0;
+  std::string host;  // of another machine; empty: that of the services
   friend bool operator==(const EngineInfo&, const EngineInfo&) = default;
   static void fields(auto& f, auto& self) {
     f(1, self.rank), f(2, self.incarnation), f(3, self.addresses), f(4, self.state);
-    f(5, self.process);
+    f(5, self.process), f(6, self.host);
   }
 };
 
@@ -194,11 +237,15 @@ struct ControlReply {
   PoolMap map;
   std::vector<EngineInfo> engines;
   std::vector<RankResult> results;
+  Machine machine;
+  Bytes secret;
+  std::vector<MachineOrder> orders;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
     f(9, self.snapshots), f(10, self.access), f(11, self.devices), f(12, self.map);
-    f(13, self.engines), f(14, self.results);
+    f(13, self.engines), f(14, self.results), f(15, self.machine), f(16, self.secret);
+    f(17, self.orders);
   }
 };
 

@@ -47,6 +47,12 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
       {.number = 1, .integer = 5}, {.number = 2, .text = "words"}, {.number = 3, .raw = Bytes(3)}};
   request.attrs = {{.name = "a", .value = Bytes(2)}};
   request.names = {"x", "y"};
+  request.machine = {.uuid = {{3}},
+                     .name = "b",
+                     .first_rank = 2,
+                     .engine_count = 1,
+                     .incarnation = 9,
+                     .engines = {{.rank = 2, .addresses = {"tcp:127.0.0.1:9"}, .done = 4}}};
   seeds.push_back({std::byte{0}});
   testing::append(seeds.back(), proto_encode(request));
   ControlReply reply;
@@ -59,6 +65,9 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   reply.conts[1].uuid.bytes[5] = 7;
   reply.conts[1].handle_count = 3;
   reply.attrs = request.attrs;
+  reply.machine = request.machine;
+  reply.secret = Bytes(32);
+  reply.orders = {{.rank = 2, .id = 5, .action = MachineAction::launch}};
   seeds.push_back({std::byte{1}});
   testing::append(seeds.back(), proto_encode(reply));
   AdminRequest asked;

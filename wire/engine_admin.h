@@ -18,6 +18,7 @@ enum class AdminVerb : uint32_t {
   space = 30, devices = 31,
   restore_handle = 40, revoke_handle = 41, retain_handles = 42, end_session = 43,
   peer_draw = 60, peer_prepare = 61, peer_commit = 62, peer_abort = 63, peer_outcome = 64,
+  locate = 70,
 };
 
 struct AdminHandle {
@@ -48,13 +49,15 @@ struct AdminRequest {
   std::vector<AdminHandle> handles;
   uint64_t tx_high = 0, tx_low = 0;
   Bytes body;
+  uint32_t rank = 0;  // that is asked about
   uint64_t number = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.verb), f(3, self.incarnation), f(4, self.pool);
     f(5, self.container), f(6, self.epoch), f(7, self.targets), f(8, self.wal_bytes);
     f(9, self.meta_bytes), f(10, self.data_bytes), f(11, self.memory_bytes), f(12, self.session);
     f(13, self.sequence), f(14, self.acknowledged_below), f(15, self.handles);
-    f(16, self.tx_high), f(17, self.tx_low), f(18, self.body), f(19, self.number);
+    f(16, self.tx_high), f(17, self.tx_low), f(18, self.body);
+    f(19, self.rank), f(20, self.number);
   }
 };
 

@@ -1,5 +1,6 @@
 #include "cmd/embed/admin_link.h"
 
+#include "cmd/embed/connect_any.h"
 #include "cmd/embed/local_engine.h"
 #include "cmd/embed/server_start.h"
 #include "fabric/stream_client.h"
@@ -32,6 +33,22 @@ wire::AdminVerb admin_verb(engine::PeerVerb verb) {
   return wire::AdminVerb::none;
 }
 
+/// Over TCP.
+Task<Result<Socket>> connect_afar(Reactor& reactor, WhereIs where, uint32_t rank) {
+  if (!where) co_return fail(Errc::unreachable, "engine: no engine of that rank is known");
+  CO_TRY(addresses, co_await where(rank));
+  std::erase_if(addresses, [](const Address& at) { return at.kind != Address::Kind::tcp; });
+  co_return co_await connect_to_any<Socket>(reactor, std::move(addresses), connect_to,
+                                            kConnectPatience);
+}
+
+Task<Result<Socket>> connect_engine(Reactor& reactor, AdminLinkOptions options, uint32_t rank) {
+  if (rank < options.first_rank || rank >= options.end_rank) {
+    return connect_afar(reactor, std::move(options.where), rank);
+  }
+  return connect_to(reactor, {.host = engine_socket(options.home, rank)}, kConnectPatience);
+}
+
 }  // namespace
 
 std::string engine_socket(const std::string& home, uint32_t rank) {
@@ -42,10 +59,12 @@ AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options)
     : AdminLink(reactor, options, [&reactor, &options](uint64_t session) {
         return std::make_unique<fabric::StreamTransport>(
             reactor,
-            fabric::StreamClientOptions{
-                .session = session, .purpose = fabric::Purpose::admin, .system = options.system},
-            [&reactor, home = options.home](fabric::Endpoint to) {
-              return connect_to(reactor, {.host = engine_socket(home, to.rank)}, kConnectPatience);
+            fabric::StreamClientOptions{.session = session,
+                                        .purpose = fabric::Purpose::admin,
+                                        .system = options.system,
+                                        .token = options.secret},
+            [&reactor, options](fabric::Endpoint to) {
+              return connect_engine(reactor, options, to.rank);
             });
       }) {}
 
@@ -88,6 +107,19 @@ Task<void> AdminLink::watch(uint32_t rank) {
   // Whatever it says: there is nothing to watch any more.
   [[maybe_unused]] const auto ended =
       co_await watch_rpc_->control({.rank = rank}, wire::proto_encode(request));
+}
+
+Task<Result<std::vector<Address>>> locate(AdminLink& link, uint32_t rank) {
+  wire::AdminRequest request;
+  request.verb = wire::AdminVerb::locate;
+  request.rank = rank;
+  CO_TRY(answer, co_await link.ask(0, std::move(request)));
+  std::vector<Address> out;
+  for (const std::string& text : answer.addresses) {
+    const auto address = parse_address(text);
+    if (address && is_numeric(*address)) out.push_back(*address);
+  }
+  co_return out;
 }
 
 Task<void> AdminLink::close() { return transport_->close(); }

@@ -6,10 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/rpc.h"
 #include "engine/peers.h"
+#include "fabric/hello.h"
 #include "fabric/transport.h"
+#include "runtime/address.h"
 #include "wire/engine_admin.h"
 
 namespace cairn::embed {
@@ -20,16 +23,24 @@ std::string engine_socket(const std::string& home, uint32_t rank);
 /// Under which watch() asks: what never ends must not hold up the acknowledgement of what does.
 inline uint64_t watch_session(uint64_t session) { return session ^ 1; }
 
+/// Where engines of other machines are. @error unreachable  nobody knows
+using WhereIs = std::function<Task<Result<std::vector<Address>>>(uint32_t rank)>;
+
 struct AdminLinkOptions {
   std::string home;
   Uuid system;
+  /// Engines of this machine, reached by their sockets in the home: [first_rank, end_rank).
+  uint32_t first_rank = 0, end_rank = UINT32_MAX;
+  /// For the others, which are shown the secret. Empty: there are none.
+  WhereIs where = {};
+  fabric::Token secret{};
   /// How long a call waits for an engine that does not answer the door.
   Duration grace_ns = kSecond;
 };
 
 class AdminLink {
  public:
-  /// Over the engines' sockets.
+  /// Over the engines' sockets, or TCP to other machines.
   AdminLink(Reactor& reactor, AdminLinkOptions options);
   /// Over any transport, which `make` makes for the session that it is given.
   using MakeTransport =
@@ -45,7 +56,7 @@ class AdminLink {
   Task<Result<void>> meet(uint32_t rank);
   /// Returns when the connection to the engine breaks, or cannot be made.
   Task<void> watch(uint32_t rank);
-  /// Ends the calls under way. Before destruction.
+  /// Ends the calls under way, and refuses others. Before destruction. Idempotent.
   Task<void> close();
 
  private:
@@ -54,6 +65,9 @@ class AdminLink {
   std::unique_ptr<client::Rpc> rpc_;
   std::unique_ptr<client::Rpc> watch_rpc_;  // its calls have no time limit and are not sent again
 };
+
+/// Asks the services' process, rank 0, where an engine is. `link` is borrowed.
+Task<Result<std::vector<Address>>> locate(AdminLink& link, uint32_t rank);
 
 /// Engines of other processes, as engines ask each other.
 class RemotePeers final : public engine::Peers {

@@ -11,7 +11,9 @@ using wire::AdminVerb;
 
 namespace {
 
-bool is_peer(AdminVerb verb) { return verb >= AdminVerb::peer_draw; }
+bool is_peer(AdminVerb verb) {
+  return verb >= AdminVerb::peer_draw && verb <= AdminVerb::peer_outcome;
+}
 
 engine::PeerVerb peer_verb(AdminVerb verb) {
   switch (verb) {
@@ -127,6 +129,10 @@ Task<Result<Bytes>> AdminServer::handle(engine::ControlCall call) {
     CO_TRY(reply, co_await run_peer(std::move(request)));
     co_return wire::proto_encode(reply);
   }
+  if (request.verb == AdminVerb::locate) {
+    CO_TRY(reply, locate(request.rank));
+    co_return wire::proto_encode(reply);
+  }
   if (!is_member_) co_return fail(Errc::no_perm, "admin: this engine is the services' own");
   if (request.verb == AdminVerb::watch) {
     CO_TRY(reply, co_await watch(call.session));
@@ -170,6 +176,15 @@ Task<Result<AdminReply>> AdminServer::watch(uint64_t session) {
   watching_.insert(session);
   while (!released_ && watching_.contains(session)) co_await left_.wait();
   co_return fail(Errc::shutdown, "admin: the engine ends");
+}
+
+Result<AdminReply> AdminServer::locate(uint32_t rank) const {
+  if (!hooks_.locate) return fail(Errc::not_supported, "admin: the services are elsewhere");
+  AdminReply reply;
+  reply.rank = rank;
+  reply.addresses = hooks_.locate(rank);
+  if (reply.addresses.empty()) return fail(Errc::unreachable, "admin: that engine is away");
+  return reply;
 }
 
 Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {

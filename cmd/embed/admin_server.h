@@ -19,6 +19,8 @@ class AdminServer {
     /// A service has joined; its session.
     std::function<void(uint64_t session)> joined = {};
     std::function<void()> leave = {};
+    /// Addresses of an engine of the system; only where the services are.
+    std::function<std::vector<std::string>(uint32_t rank)> locate = {};
   };
   /// `engine` is borrowed. @param is_member  services may join; else only engines ask
   AdminServer(Reactor& reactor, const Uuid& system, uint32_t rank, LocalEngine& engine,
@@ -41,6 +43,7 @@ class AdminServer {
   Task<Result<Bytes>> handle(engine::ControlCall call);
   Task<Result<wire::AdminReply>> join(uint64_t session);
   Task<Result<wire::AdminReply>> watch(uint64_t session);
+  Result<wire::AdminReply> locate(uint32_t rank) const;
   Task<Result<wire::AdminReply>> run(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_pool(wire::AdminRequest request);
   Task<Result<wire::AdminReply>> run_container(wire::AdminRequest request);

@@ -118,7 +118,7 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   // Goal: each request of a ShardHost reaches the engine and its answer comes back. Method: a pool
   // from its creation to its end.
   RemoteShards shards(*reactor_, *link_, kRank, 10 * kMillisecond);
-  EXPECT_EQ(run(shards.ready()).error().code(), Errc::unreachable);
+  EXPECT_EQ(run(shards.ready(pool_, {})).error().code(), Errc::unreachable);
   EXPECT_EQ(run(shards.remove_pool(pool_)).error().code(), Errc::unreachable);
   const auto joined = ask(*link_, wire::AdminVerb::join);
   ASSERT_TRUE(joined);
@@ -128,7 +128,7 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   shards.come(*joined);
   ASSERT_TRUE(ask(*link_, wire::AdminVerb::serve));
   shards.serve();
-  EXPECT_TRUE(run(shards.ready()));
+  EXPECT_TRUE(run(shards.ready(pool_, {})));
   EXPECT_EQ(shards.engines().at(0).state, wire::EngineState::joined);
 
   const service::Targets targets{{0, 0}, {1, 0}};

@@ -1,5 +1,7 @@
 #include "cmd/embed/client_graph.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
@@ -7,6 +9,8 @@
 #include "base/report.h"
 #include "client/system.h"
 #include "cmd/embed/admin_link.h"
+#include "cmd/embed/home_token.h"
+#include "cmd/embed/local_engine.h"
 #include "fabric/ofi_client.h"
 #include "fabric/stream_client.h"
 #include "runtime/io.h"
@@ -44,13 +48,17 @@ Duration reconnect_grace(Duration usual) {
   return usual;
 }
 
-/// An engine that is away is started by the home's server, if there is one.
-Task<Result<Socket>> enter_engine(Reactor& reactor, HomeDoor& door, uint32_t rank) {
-  auto socket =
-      co_await connect_to(reactor, {.host = engine_socket(door.home(), rank)}, kConnectPatience);
-  if (socket || socket.error().code() != Errc::unreachable) co_return socket;
-  CO_TRY(server, co_await door.enter());
-  co_return fail(Errc::unreachable, "home: one of its engines is away");
+/// Of an engine of this machine.
+bool is_here(const std::string& home, uint32_t rank) {
+  return access(engine_directory(home, rank).c_str(), F_OK) == 0;
+}
+
+/// Of a home whose engines are not all on this machine; zero where it has none.
+fabric::Token token_in(const std::string& home) {
+  const std::string path = home + "/" + kTokenFile;
+  if (access(path.c_str(), R_OK) != 0) return {};
+  const auto token = read_token(path);
+  return token ? *token : fabric::Token{};
 }
 
 /// Of an engine's address: where it listens on all interfaces, the server's own host will do.
@@ -79,36 +87,31 @@ Result<std::shared_ptr<ClientGraph>> ClientGraph::open(const std::string& home, 
   std::shared_ptr<ClientGraph> graph(new ClientGraph);
   graph->door_ = std::make_unique<HomeDoor>(*graph->reactor_, home, start);
   HomeDoor& door = *graph->door_;
-  TRY(started, graph->start([&door](Reactor& reactor, uint64_t session) {
+  TRY(started, graph->start([held = graph.get(), &door](Reactor& reactor, uint64_t session) {
     return std::make_unique<fabric::StreamTransport>(
-        reactor, fabric::StreamClientOptions{.session = session},
-        [&door, &reactor](fabric::Endpoint to) {
-          return to.rank == 0 ? door.enter() : enter_engine(reactor, door, to.rank);
+        reactor, fabric::StreamClientOptions{.session = session, .token = token_in(door.home())},
+        [held, &door](fabric::Endpoint to) {
+          return to.rank == 0 ? door.enter() : held->enter_engine(to.rank);
         });
   }));
   return graph;
 }
 
-namespace {
-
-/// By value: the caller's list may be gone before the task ends.
-template <class Connected>
-Task<Result<Connected>> connect_to_any(Reactor& reactor, std::vector<Address> addresses,
-                                       ConnectBy<Connected> connect) {
-  Result<Connected> made =
-      fail(Errc::unreachable, "home: the engine listens at no address of this kind");
-  for (const Address& address : addresses) {
-    made = co_await connect(reactor, address, kConnectPatience);
-    if (made) break;
+/// An engine that is away is started by the home's server, if there is one.
+Task<Result<Socket>> ClientGraph::enter_engine(uint32_t rank) {
+  if (!is_here(door_->home(), rank)) {
+    return connect_to_engine<Socket>(rank, {{.kind = Address::Kind::tcp}}, connect_to);
   }
-  // Whatever kept it from connecting: nothing was done, and the next attempt may do better.
-  if (!made && made.error().code() == Errc::timed_out) {
-    co_return fail(Errc::unreachable, "home: its server does not answer");
-  }
-  co_return made;
+  return enter_own_engine(rank);
 }
 
-}  // namespace
+Task<Result<Socket>> ClientGraph::enter_own_engine(uint32_t rank) {
+  auto socket = co_await connect_to(*reactor_, {.host = engine_socket(door_->home(), rank)},
+                                    kConnectPatience);
+  if (socket || socket.error().code() != Errc::unreachable) co_return socket;
+  CO_TRY(server, co_await door_->enter());
+  co_return fail(Errc::unreachable, "home: one of its engines is away");
+}
 
 Result<std::shared_ptr<ClientGraph>> ClientGraph::open_at(std::vector<Address> addresses,
                                                           const fabric::Token& token) {
@@ -127,12 +130,12 @@ ClientGraph::MakeTransport ClientGraph::make(std::vector<Address> servers,
                                              const fabric::Token& token,
                                              ConnectBy<Connected> connect) {
   return [this, servers = std::move(servers), token, connect](Reactor& reactor, uint64_t session) {
-    return std::make_unique<Transport>(reactor, Options{.session = session, .token = token},
-                                       [this, servers, connect](fabric::Endpoint to) {
-                                         return to.rank == 0
-                                                    ? connect_to_any(*reactor_, servers, connect)
-                                                    : connect_to_engine(to.rank, servers, connect);
-                                       });
+    return std::make_unique<Transport>(
+        reactor, Options{.session = session, .token = token},
+        [this, servers, connect](fabric::Endpoint to) {
+          return to.rank == 0 ? connect_to_any(*reactor_, servers, connect, kConnectPatience)
+                              : connect_to_engine(to.rank, servers, connect);
+        });
   };
 }
 
@@ -163,7 +166,7 @@ template <class Connected>
 Task<Result<Connected>> ClientGraph::connect_to_engine(uint32_t rank, std::vector<Address> servers,
                                                        ConnectBy<Connected> connect) {
   CO_TRY(addresses, co_await addresses_of(rank, std::move(servers)));
-  co_return co_await connect_to_any(*reactor_, std::move(addresses), connect);
+  co_return co_await connect_to_any(*reactor_, std::move(addresses), connect, kConnectPatience);
 }
 
 Task<Result<void>> ClientGraph::meet() {

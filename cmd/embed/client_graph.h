@@ -10,16 +10,13 @@
 
 #include "client/home.h"
 #include "client/rpc.h"
+#include "cmd/embed/connect_any.h"
 #include "cmd/embed/home_door.h"
 #include "fabric/hello.h"
 #include "fabric/transport.h"
 #include "runtime/context.h"
 
 namespace cairn::embed {
-
-/// Connects to one address of a server. @error as connect_to()
-template <class Connected>
-using ConnectBy = Task<Result<Connected>> (*)(Reactor& reactor, Address address, Duration timeout);
 
 class ClientGraph {
  public:
@@ -46,6 +43,8 @@ class ClientGraph {
   template <class Transport, class Options, class Connected>
   MakeTransport make(std::vector<Address> servers, const fabric::Token& token,
                      ConnectBy<Connected> connect);
+  Task<Result<Socket>> enter_engine(uint32_t rank);
+  Task<Result<Socket>> enter_own_engine(uint32_t rank);
   Task<Result<void>> meet();
   Task<Result<std::vector<Address>>> addresses_of(uint32_t rank, std::vector<Address> servers);
   template <class Connected>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "runtime/parallel.h"
 
@@ -53,9 +54,9 @@ EngineFleet::EngineFleet(Reactor& reactor, std::vector<ShardHost*> engines, uint
 
 /// `ask` makes a task from an engine; it stays with this frame.
 template <class Ask>
-Task<Result<void>> EngineFleet::each(const char* name, After after, Ask ask) {
+Task<Result<void>> EngineFleet::each(Ranks ranks, const char* name, After after, Ask ask) {
   Result<void> first;
-  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+  for (const uint32_t rank : ranks) {
     if (rank != 0 && at_step_) at_step_(name);
     Result<void> done = stopped();
     if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
@@ -67,45 +68,79 @@ Task<Result<void>> EngineFleet::each(const char* name, After after, Ask ask) {
   co_return first;
 }
 
-std::vector<ShardHost*> EngineFleet::running() const {
+std::vector<ShardHost*> EngineFleet::running(const Ranks& ranks) const {
   std::vector<ShardHost*> out;
-  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+  for (const uint32_t rank : ranks) {
     if (!stopped_[rank]) out.push_back(engines_[rank]);
   }
   return out;
 }
 
-Task<Result<void>> EngineFleet::ready() {
-  return each("engine.ready", After::stop, [](ShardHost& host) { return host.ready(); });
+void EngineFleet::add(ShardHost& engine) {
+  engines_.push_back(&engine);
+  stopped_.push_back(false);
+}
+
+EngineFleet::Ranks EngineFleet::all() const {
+  Ranks out(engines_.size());
+  std::iota(out.begin(), out.end(), 0u);
+  return out;
+}
+
+EngineFleet::Ranks EngineFleet::ranks_of(const Uuid& pool) const {
+  const auto found = ranks_.find(pool);
+  return found == ranks_.end() ? all() : Ranks(found->second.begin(), found->second.end());
+}
+
+/// Those of before stay in it: what they made has to go, too.
+EngineFleet::Ranks EngineFleet::note_ranks(const Uuid& pool, const service::Targets& targets) {
+  std::set<uint32_t>& ranks = ranks_[pool];
+  for (const model::TargetId& target : targets) {
+    if (target.rank < engines_.size()) ranks.insert(target.rank);
+  }
+  return ranks_of(pool);
+}
+
+Task<Result<void>> EngineFleet::ready(Uuid pool, service::Targets more) {
+  std::set<uint32_t> ranks;
+  if (!pool.is_nil()) {
+    const Ranks known = ranks_of(pool);
+    ranks.insert(known.begin(), known.end());
+  }
+  for (const model::TargetId& target : more) ranks.insert(target.rank);
+  return each(Ranks(ranks.begin(), ranks.end()), "engine.ready", After::stop,
+              [pool](ShardHost& host) { return host.ready(pool, {}); });
 }
 
 Task<Result<void>> EngineFleet::create_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each("engine.create", After::stop, [pool, targets, sizes](ShardHost& host) {
-    return host.create_pool(pool, targets, sizes);
-  });
+  return each(
+      note_ranks(pool, targets), "engine.create", After::stop,
+      [pool, targets, sizes](ShardHost& host) { return host.create_pool(pool, targets, sizes); });
 }
 
 Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each("engine.extend", After::stop, [pool, targets, sizes](ShardHost& host) {
-    return host.extend_pool(pool, targets, sizes);
-  });
+  return each(
+      note_ranks(pool, targets), "engine.extend", After::stop,
+      [pool, targets, sizes](ShardHost& host) { return host.extend_pool(pool, targets, sizes); });
 }
 
 Task<Result<void>> EngineFleet::serve_extension(Uuid pool, service::Targets targets,
                                                 uint64_t memory_bytes) {
-  return each("engine.join", After::overlook, [pool, targets, memory_bytes](ShardHost& host) {
-    return host.serve_extension(pool, targets, memory_bytes);
-  });
+  return each(note_ranks(pool, targets), "engine.join", After::overlook,
+              [pool, targets, memory_bytes](ShardHost& host) {
+                return host.serve_extension(pool, targets, memory_bytes);
+              });
 }
 
+/// All are asked: one that is none of the pool's may have what a crash has left.
 Task<Result<void>> EngineFleet::open_pool(Uuid pool, service::Targets targets,
                                           uint64_t memory_bytes) {
-  Result<void> done =
-      co_await each("engine.open", After::overlook, [&](ShardHost& host) {
-        return host.open_pool(pool, targets, memory_bytes);
-      });
+  note_ranks(pool, targets);
+  Result<void> done = co_await each(all(), "engine.open", After::overlook, [&](ShardHost& host) {
+    return host.open_pool(pool, targets, memory_bytes);
+  });
   if (done) done = co_await settle_pool(pool);
   if (done) co_return done;
   // Why it could not be opened is what counts.
@@ -114,38 +149,41 @@ Task<Result<void>> EngineFleet::open_pool(Uuid pool, service::Targets targets,
 }
 
 Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
-  return each("engine.settle", After::overlook,
+  return each(ranks_of(pool), "engine.settle", After::overlook,
               [pool](ShardHost& host) { return host.settle_pool(pool); });
 }
 
 Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
-  return each("engine.close", After::go_on,
+  return each(ranks_of(pool), "engine.close", After::go_on,
               [pool](ShardHost& host) { return host.close_pool(pool); });
 }
 
 Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
-  return each("engine.remove", After::go_on,
-              [pool](ShardHost& host) { return host.remove_pool(pool); });
+  CO_TRY(removed, co_await each(ranks_of(pool), "engine.remove", After::go_on,
+                                [pool](ShardHost& host) { return host.remove_pool(pool); }));
+  ranks_.erase(pool);
+  co_return Result<void>{};
 }
 
 /// In the order of ranks: the lowest one of a transaction decides, and waits for it before the
 /// container goes there.
 Task<Result<void>> EngineFleet::destroy_container(Uuid pool, uint32_t container) {
-  return each("engine.destroy", After::go_on, [pool, container](ShardHost& host) {
+  return each(ranks_of(pool), "engine.destroy", After::go_on, [pool, container](ShardHost& host) {
     return host.destroy_container(pool, container);
   });
 }
 
 /// At once: a freeze does not last long.
 Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t container) {
-  const std::vector<ShardHost*> hosts = running();
-  if (hosts.size() != engines_.size()) co_return stopped();
+  const Ranks ranks = ranks_of(pool);
+  const std::vector<ShardHost*> hosts = running(ranks);
+  if (hosts.size() != ranks.size()) co_return stopped();
   model::Epoch newest = 0;
   std::vector<Task<Result<void>>> tasks;
   for (ShardHost* const host : hosts) {
     tasks.push_back(freeze_one(*host, pool, container, newest));
   }
-  CO_TRY(frozen, co_await run_all(reactor_, std::move(tasks), engines_.size()));
+  CO_TRY(frozen, co_await run_all(reactor_, std::move(tasks), hosts.size()));
   co_return newest;
 }
 
@@ -178,7 +216,7 @@ Task<Result<void>> roll_back_one(ShardHost& host, Uuid pool, uint32_t container,
 /// At once: one of them that does not answer leaves no other one waiting.
 Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container, uint64_t holds_over) {
   std::vector<Task<Result<void>>> tasks;
-  for (ShardHost* const host : running()) {
+  for (ShardHost* const host : running(ranks_of(pool))) {
     tasks.push_back(unfreeze_one(*host, pool, container, holds_over));
   }
   if (tasks.empty()) co_return;
@@ -205,8 +243,9 @@ Task<void> EngineFleet::give_up_late(std::shared_ptr<Hold> hold) {
 
 Task<Result<model::Epoch>> EngineFleet::hold_container(Uuid pool, uint32_t container,
                                                        model::Epoch epoch, uint64_t number) {
-  const std::vector<ShardHost*> hosts = running();
-  if (hosts.size() != engines_.size()) co_return stopped();
+  const Ranks ranks = ranks_of(pool);
+  const std::vector<ShardHost*> hosts = running(ranks);
+  if (hosts.size() != ranks.size()) co_return stopped();
   const auto hold = std::make_shared<Hold>(pool, container, number);
   reactor_.spawn(give_up_late(hold));
   model::Epoch newest = 0;
@@ -223,16 +262,18 @@ Task<Result<model::Epoch>> EngineFleet::hold_container(Uuid pool, uint32_t conta
 }
 
 Task<Result<void>> EngineFleet::add_snapshot(Uuid pool, uint32_t container, model::Epoch epoch) {
-  return each("engine.snapshot", After::stop, [pool, container, epoch](ShardHost& host) {
-    return host.add_snapshot(pool, container, epoch);
-  });
+  return each(ranks_of(pool), "engine.snapshot", After::stop,
+              [pool, container, epoch](ShardHost& host) {
+                return host.add_snapshot(pool, container, epoch);
+              });
 }
 
 Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
                                                 model::Epoch epoch) {
-  return each("engine.unsnapshot", After::go_on, [pool, container, epoch](ShardHost& host) {
-    return host.remove_snapshot(pool, container, epoch);
-  });
+  return each(ranks_of(pool), "engine.unsnapshot", After::go_on,
+              [pool, container, epoch](ShardHost& host) {
+                return host.remove_snapshot(pool, container, epoch);
+              });
 }
 
 Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container,
@@ -240,7 +281,7 @@ Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t 
   service::HeldSnapshots out;
   std::map<model::Epoch, size_t> holders;  // that hold it on all of their shards
   size_t asked = 0;
-  for (ShardHost* const host : running()) {
+  for (ShardHost* const host : running(ranks_of(pool))) {
     const auto held = co_await host->snapshots(pool, container, holds_over);
     if (is_away(held)) continue;
     if (!held) co_return fail(held.error());
@@ -259,7 +300,8 @@ Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t 
 /// At once, and all that can be asked: it is decided, and a container waits on each that has not.
 Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                          model::Epoch at) {
-  const std::vector<ShardHost*> hosts = running();
+  const Ranks ranks = ranks_of(pool);
+  const std::vector<ShardHost*> hosts = running(ranks);
   std::vector<Task<Result<void>>> tasks;
   for (ShardHost* const host : hosts) {
     if (!tasks.empty() && at_step_) at_step_("engine.rollback");
@@ -268,13 +310,13 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
   if (!tasks.empty()) {
     CO_TRY(done, co_await run_all(reactor_, std::move(tasks), engines_.size()));
   }
-  if (hosts.size() != engines_.size()) co_return stopped();
+  if (hosts.size() != ranks.size()) co_return stopped();
   co_return Result<void>{};
 }
 
 Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
   service::ShardSpace sum;
-  for (size_t rank = 0; rank < engines_.size(); ++rank) {
+  for (const uint32_t rank : ranks_of(pool)) {
     Result<service::ShardSpace> asked = stopped();
     if (!stopped_[rank]) asked = co_await engines_[rank]->space(pool);
     if (is_away(asked)) {
@@ -305,7 +347,7 @@ std::vector<wire::EngineInfo> EngineFleet::engines() const {
 
 Task<std::vector<wire::DeviceReply>> EngineFleet::devices() {
   std::vector<wire::DeviceReply> out;
-  for (ShardHost* const host : running()) {
+  for (ShardHost* const host : running(all())) {
     for (wire::DeviceReply& device : co_await host->devices()) out.push_back(std::move(device));
   }
   co_return out;
@@ -317,18 +359,18 @@ Result<wire::HandleRef> EngineFleet::grant(const service::Grant& grant) {
 }
 
 Task<Result<void>> EngineFleet::share(service::Grant grant, wire::HandleRef handle) {
-  return each("engine.share", After::overlook,
+  return each(all(), "engine.share", After::overlook,
               [grant, handle](ShardHost& host) { return host.share(grant, handle); });
 }
 
 Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef handle) {
-  return each("engine.restore", After::overlook,
+  return each(all(), "engine.restore", After::overlook,
               [grant, handle](ShardHost& host) { return host.restore(grant, handle); });
 }
 
 Task<Result<void>> EngineFleet::retain(
     std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
-  return each("engine.retain", After::overlook,
+  return each(all(), "engine.retain", After::overlook,
               [handles = std::move(handles), as_of_ns](ShardHost& host) {
                 return host.retain(handles, as_of_ns);
               });

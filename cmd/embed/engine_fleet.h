@@ -4,7 +4,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "runtime/reactor.h"
@@ -20,10 +22,12 @@ class EngineFleet final : public service::ShardHost {
   EngineFleet(Reactor& reactor, std::vector<service::ShardHost*> engines, uint32_t target_count,
               std::function<void(const char*)> at_step);
 
+  /// One more engine, borrowed, of the next rank. It is away until it comes.
+  void add(service::ShardHost& engine);
   /// An engine in this process that an administrator has stopped is away.
   void set_stopped(uint32_t rank, bool stopped) { stopped_.at(rank) = stopped; }
 
-  Task<Result<void>> ready() override;
+  Task<Result<void>> ready(Uuid pool, service::Targets more) override;
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,
@@ -63,16 +67,22 @@ class EngineFleet final : public service::ShardHost {
     go_on,     // all are asked; the first error counts
     overlook,  // as stop, but an engine that is away does not count
   };
+  using Ranks = std::vector<uint32_t>;  // ascending
   template <class Ask>
-  Task<Result<void>> each(const char* name, After after, Ask ask);
+  Task<Result<void>> each(Ranks ranks, const char* name, After after, Ask ask);
   struct Hold;
   Task<void> give_up_late(std::shared_ptr<Hold> hold);
-  /// Those that have not been stopped.
-  std::vector<service::ShardHost*> running() const;
+  /// Of these those that have not been stopped.
+  std::vector<service::ShardHost*> running(const Ranks& ranks) const;
+  Ranks all() const;
+  /// Those that a pool lies on; all, where that is not known.
+  Ranks ranks_of(const Uuid& pool) const;
+  Ranks note_ranks(const Uuid& pool, const service::Targets& targets);
 
   Reactor& reactor_;
-  const std::vector<service::ShardHost*> engines_;
+  std::vector<service::ShardHost*> engines_;  // grows
   std::vector<bool> stopped_;  // by rank
+  std::map<Uuid, std::set<uint32_t>> ranks_;  // of pools that were made or opened
   const uint32_t target_count_;
   const std::function<void(const char*)> at_step_;
 };

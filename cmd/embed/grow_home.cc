@@ -1,9 +1,12 @@
 #include "cmd/embed/grow_home.h"
 
+#include <unistd.h>
+
 #include "base/report.h"
 #include "cmd/embed/claim_home.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/local_engine.h"
+#include "cmd/embed/machines.h"
 #include "cmd/embed/storage.h"
 #include "runtime/clock.h"
 #include "runtime/context.h"
@@ -34,6 +37,13 @@ Result<void> grow_home(const std::string& home, uint32_t engine_count,
     report(Severity::error, home + ": has " + std::to_string(found->engine_count) +
                                 " engines; it can get more, up to 64, but not lose any");
     return fail(Errc::invalid, "home: not that many engines");
+  }
+  if (access((home + "/" + kMachinesFile).c_str(), F_OK) == 0) {
+    report(Severity::error, home +
+                                ": other machines have joined, whose ranks follow; run another "
+                                "daos_server for more engines, with directories and ports of "
+                                "its own, and this one in its mgmt_svc_replicas");
+    return fail(Errc::invalid, "home: the next ranks are those of other machines");
   }
   TRY(io, make_io_backend());
   Reactor reactor(system_clock(), system_random(), std::move(io));

@@ -20,10 +20,10 @@ namespace {
 namespace fs = std::filesystem;
 
 // What may lie in a directory whose home is not complete: the rest of an interrupted creation.
-constexpr std::string_view kOurs[] = {"lock",        "home.new", "system",    "pools",
-                                      "storage.new", "storage",  "lost+found",
-                                      "socket",      "server.log", "server.log.old",
-                                      "token",       "token.new",  "engines"};
+constexpr std::string_view kOurs[] = {
+    "lock",       "home.new", "system",     "pools",          "storage.new", "storage",
+    "lost+found", "socket",   "server.log", "server.log.old", "token",       "token.new",
+    "engines",    "secret",   "secret.new", "machine",        "machine.new"};
 
 struct NetworkType {
   uint32_t magic;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "model/limits.h"
 
 namespace cairn::embed {
 namespace {
@@ -13,6 +14,7 @@ uint32_t checksum_of(const HomeHeader& header) {
 }
 
 uint32_t format_of(const HomeFile& home) {
+  if (!home.has_services()) return 4;
   if (home.engine_count != 1) return 3;
   return home.target_count == 1 ? 1 : 2;
 }
@@ -25,12 +27,14 @@ bool begins_like_a_home(ByteView bytes) {
 }  // namespace
 
 std::array<std::byte, sizeof(HomeHeader)> encode_home(const HomeFile& home) {
+  const bool said = home.engine_count != 1 || !home.has_services();
   HomeHeader header{.magic = kHomeMagic,
                     .format = format_of(home),
                     .target_count = home.target_count,
                     .uuid = home.uuid.bytes,
                     .created_ns = home.created_ns,
-                    .engine_count = home.engine_count == 1 ? 0 : home.engine_count,
+                    .engine_count = said ? home.engine_count : 0,
+                    .first_rank = home.first_rank,
                     .reserved = {},
                     .checksum = {}};
   header.checksum = checksum_of(header);
@@ -59,9 +63,12 @@ Result<HomeFile> parse_home(ByteView bytes) {
   const HomeFile home{.uuid = {header.uuid},
                       .created_ns = header.created_ns.get(),
                       .target_count = header.target_count.get(),
-                      .engine_count = engines == 0 ? 1 : engines};
+                      .engine_count = engines == 0 ? 1 : engines,
+                      .first_rank = header.first_rank.get()};
+  const bool said = home.engine_count != 1 || !home.has_services();
   const bool counts_fit = home.target_count != 0 && home.target_count <= kHomeTargetsMax &&
-                          engines != 1 && engines <= kHomeEnginesMax;
+                          said == (engines != 0) && engines <= kHomeEnginesMax &&
+                          home.first_rank <= model::kEnginesMax - home.engine_count;
   if (header.format.get() != format_of(home) || bytes.size() != sizeof(HomeHeader) || !zero ||
       !counts_fit) {
     return fail(Errc::format_invalid, "home: a field has a value that no version writes");

@@ -37,6 +37,12 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
         seeds.push_back({static_cast<std::byte>(seal)});
         testing::append(seeds.back(), home);
       }
+      seeds.push_back({std::byte{1}});
+      testing::append(seeds.back(), embed::encode_home({.uuid = {{1, 2, 3}},
+                                                        .created_ns = 1'800'000'000,
+                                                        .target_count = targets,
+                                                        .engine_count = engines,
+                                                        .first_rank = 5}));
     }
   }
   return seeds;

@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "client/system.h"
 #include "cmd/embed/claim_home.h"
+#include "cmd/embed/home_token.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
 
@@ -82,6 +83,12 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   TRY(usable, prepare_home(path_, options.home.create && !options.home.read_only));
   // Before the lock file is made: nothing is left behind in a directory that is not ours.
   TRY(looked, load_home(path_));
+  if (looked && !looked->has_services()) {
+    report(Severity::error, path_ +
+                                ": has engines of a system whose services are on another "
+                                "machine: use it there, or by CAIRN_SERVER");
+    return fail(Errc::not_supported, "home: its services are on another machine");
+  }
   TRY(lock, claim_home(path_, options.use, options.takeover));
   lock_ = std::move(lock);
   TRY(found, load_home(path_));   // it may have been made meanwhile
@@ -122,12 +129,36 @@ Task<Result<void>> HomeGraph::open_config(bool fresh, std::vector<client::HomeDe
   co_return Result<void>{};
 }
 
+Result<void> HomeGraph::make_link(bool joinable) {
+  if (joinable || access((path_ + "/" + kSecretFile).c_str(), F_OK) == 0) {
+    TRY(secret, make_token(path_, kSecretFile));
+    secret_ = secret;
+  }
+  machines_ = std::make_unique<Machines>(
+      *reactor_, MachinesOptions{.home = path_, .file = file_, .secret = secret_});
+  link_ = std::make_unique<AdminLink>(
+      *reactor_, AdminLinkOptions{.home = path_,
+                                  .system = file_.uuid,
+                                  .first_rank = 0,
+                                  .end_rank = file_.engine_count,
+                                  .where = [this](uint32_t rank) { return machines_->where(rank); },
+                                  .secret = secret_});
+  remote_peers_ = std::make_unique<RemotePeers>(*link_);
+  return {};
+}
+
+/// An engine of another machine.
+void HomeGraph::admit(uint32_t rank) {
+  remotes_.push_back(std::make_unique<RemoteShards>(*reactor_, *link_, rank, kEnginePatience));
+  remotes_.back()->set_host(machines_->host(rank));
+  fleet_->add(*remotes_.back());
+  if (on_admitted_) on_admitted_(rank);
+}
+
 Task<Result<void>> HomeGraph::open_engines(const GraphOptions& options) {
-  const bool apart = options.apart && file_.engine_count > 1;
+  const bool apart = options.apart;
   if (apart) {
-    link_ = std::make_unique<AdminLink>(*reactor_,
-                                        AdminLinkOptions{.home = path_, .system = file_.uuid});
-    remote_peers_ = std::make_unique<RemotePeers>(*link_);
+    CO_TRY(made, make_link(options.joinable));
   }
   peers_ = std::make_unique<LocalPeers>(remote_peers_.get());
   std::vector<service::ShardHost*> hosts;
@@ -162,6 +193,7 @@ void HomeGraph::make_service(const GraphOptions& options) {
                               .read_only = options.home.read_only,
                               .keep_handles = options.keep_handles,
                               .set_running = options.set_running,
+                              .machines = machines_.get(),
                               .at_step = options.at_step});
   engine().set_control([this](engine::ControlCall call) {
     return service_->handle({.session = call.session,
@@ -175,6 +207,13 @@ void HomeGraph::make_service(const GraphOptions& options) {
 Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
   CO_TRY(config, co_await open_config(fresh, std::move(options.devices)));
   CO_TRY(opened, co_await open_engines(options));
+  if (machines_) {
+    machines_->set_hooks({.admitted = [this](uint32_t rank) { admit(rank); },
+                          .restarted =
+                              [this](uint32_t rank) {
+                                if (on_restarted_) on_restarted_(rank);
+                              }});
+  }
   make_service(options);
   const client::HomeOptions& home = options.home;
   transport_ = std::make_unique<fabric::InprocTransport>(
@@ -231,6 +270,7 @@ Result<void> HomeGraph::close() {
   remotes_.clear();
   remote_peers_.reset();
   link_.reset();
+  machines_.reset();
   config_.reset();
   config_files_ = {};
   reactor_.reset();

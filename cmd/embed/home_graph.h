@@ -10,10 +10,11 @@
 #include "client/home.h"
 #include "client/rpc.h"
 #include "cmd/embed/claim_home.h"
+#include "cmd/embed/engine_fleet.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_lock.h"
-#include "cmd/embed/engine_fleet.h"
 #include "cmd/embed/local_engine.h"
+#include "cmd/embed/machines.h"
 #include "cmd/embed/remote_shards.h"
 #include "fabric/inproc.h"
 #include "runtime/context.h"
@@ -30,6 +31,7 @@ struct GraphOptions {
   HomeUse use = HomeUse::embed;
   bool apart = false;                             // only the first engine is here; the others are
                                                   // processes: remotes()
+  bool joinable = false;                          // `apart`: other machines may join the system
   Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   /// service::ServiceOptions::set_running
@@ -56,8 +58,21 @@ class HomeGraph {
   const BlobSource& storage() const { return engines_.front()->storage(); }
   uint32_t engine_count() const { return file_.engine_count; }
   LocalEngine& local_engine() { return *engines_.front(); }
-  /// The engines of other processes; all of them are away at first. Empty unless `apart`.
+  /// The engines of other processes, by rank from 1 on; all of them are away at first. Empty unless
+  /// `apart`. Those of other machines come last.
   const std::vector<std::unique_ptr<RemoteShards>>& remotes() const { return remotes_; }
+  /// Null unless `apart`.
+  Machines* machines() { return machines_.get(); }
+  /// What the system's own show to each other over networks. Zero: nobody comes from there.
+  const fabric::Token& secret() const { return secret_; }
+  /// After it is there in remotes().
+  void set_on_admitted(std::function<void(uint32_t rank)> admitted) {
+    on_admitted_ = std::move(admitted);
+  }
+  /// The engine's machine has started anew.
+  void set_on_restarted(std::function<void(uint32_t rank)> restarted) {
+    on_restarted_ = std::move(restarted);
+  }
   /// To other processes. Null unless `apart`.
   AdminLink* link() { return link_.get(); }
   const std::string& path() const { return path_; }
@@ -70,6 +85,8 @@ class HomeGraph {
   Task<Result<void>> start(GraphOptions options, bool fresh);
   Task<Result<void>> open_config(bool fresh, std::vector<client::HomeDevice> wishes);
   Task<Result<void>> open_engines(const GraphOptions& options);
+  Result<void> make_link(bool joinable);
+  void admit(uint32_t rank);
   void make_service(const GraphOptions& options);
   Task<Result<void>> finish();
 
@@ -79,6 +96,9 @@ class HomeGraph {
   std::unique_ptr<Reactor> reactor_;
   Blobs config_files_;
   std::unique_ptr<service::EmbeddedConfigStore> config_;
+  fabric::Token secret_{};
+  std::unique_ptr<Machines> machines_;
+  std::function<void(uint32_t rank)> on_admitted_, on_restarted_;
   std::unique_ptr<AdminLink> link_;
   std::vector<std::unique_ptr<RemoteShards>> remotes_;
   std::unique_ptr<RemotePeers> remote_peers_;

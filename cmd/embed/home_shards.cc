@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/limits.h"
 #include "runtime/parallel.h"
 
 namespace cairn::embed {
@@ -46,8 +47,8 @@ vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& bl
 Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) const {
   std::vector<uint32_t> out;
   for (const model::TargetId& target : targets) {
-    if (target.rank >= options_.engine_count || target.index >= options_.target_count) {
-      return fail(Errc::nonexistent, "pool: it has a target that no engine here has");
+    if (target.rank >= model::kEnginesMax || target.index >= options_.target_count) {
+      return fail(Errc::nonexistent, "pool: it has a target that no engine has");
     }
     if (target.rank != options_.rank) continue;
     out.push_back(target.index);

@@ -34,7 +34,7 @@ class HomeShards final : public service::ShardHost {
         options_(std::move(options)),
         turns_(reactor) {}
 
-  Task<Result<void>> ready() override { co_return Result<void>{}; }
+  Task<Result<void>> ready(Uuid, service::Targets) override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,

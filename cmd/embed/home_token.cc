@@ -56,15 +56,26 @@ Result<fabric::Token> read_token(const std::string& path) {
   return fail(Errc::format_invalid, "home: no token in that file");
 }
 
-Result<fabric::Token> make_token(const std::string& home) {
-  const std::string path = home + "/token";
+Result<fabric::Token> make_token(const std::string& home, const char* name) {
+  const std::string path = home + "/" + name;
   if (access(path.c_str(), F_OK) == 0) return read_token(path);
   fabric::Token token;
   for (size_t half = 0; half < token.size(); half += 16) {
     std::ranges::copy(system_random().bytes16(), token.begin() + static_cast<ptrdiff_t>(half));
   }
-  TRY(stored, store_small_file(home, "token", text_of(token)));
+  TRY(stored, store_token(home, name, token));
   return token;
+}
+
+Result<void> store_token(const std::string& home, const char* name, const fabric::Token& token) {
+  return store_small_file(home, name, text_of(token));
+}
+
+Result<fabric::Token> token_of(ByteView bytes) {
+  fabric::Token out{};
+  if (bytes.size() != out.size()) return fail(Errc::protocol, "home: a token of another length");
+  std::ranges::transform(bytes, out.begin(), [](std::byte b) { return static_cast<uint8_t>(b); });
+  return out;
 }
 
 }  // namespace cairn::embed

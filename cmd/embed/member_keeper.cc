@@ -109,8 +109,10 @@ Task<void> MemberKeeper::run() {
       pause = kPauseMin;
       continue;
     }
-    co_await reactor_.sleep(pause);
-    pause = std::min(pause * 2, kPauseMax);
+    const Instant until = reactor_.clock().now() + pause;
+    hurry_ = false;
+    while (!hurry_ && reactor_.clock().now() < until) co_await reactor_.sleep(kPauseMin);
+    pause = hurry_ ? kPauseMin : std::min(pause * 2, kPauseMax);
   }
 }
 
@@ -150,11 +152,16 @@ Task<Result<void>> MemberKeeper::halt(Duration patience) {
   co_return Result<void>{};
 }
 
-Task<Result<void>> MemberKeeper::resume(Duration patience) {
+void MemberKeeper::revive() {
   wanted_ = true;
   shards_.set_stopped(false);
   launched_ = 0;
+  hurry_ = true;
   wanted_changed_.wake_all();
+}
+
+Task<Result<void>> MemberKeeper::resume(Duration patience) {
+  revive();
   const Instant give_up = reactor_.clock().now() + patience;
   while (!shards_.serves() && may_go_on() && reactor_.clock().now() < give_up) {
     co_await reactor_.sleep(kLookAgain);
@@ -163,8 +170,14 @@ Task<Result<void>> MemberKeeper::resume(Duration patience) {
   co_return Result<void>{};
 }
 
+Task<void> MemberKeeper::detach() {
+  stopping_ = hurry_ = true;
+  wanted_changed_.wake_all();
+  co_await gate_.close();
+}
+
 Task<void> MemberKeeper::stop(Duration patience) {
-  stopping_ = true;
+  stopping_ = hurry_ = true;
   wanted_changed_.wake_all();
   co_await end_process(patience);
   co_await gate_.close();

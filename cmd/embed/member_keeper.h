@@ -44,9 +44,14 @@ class MemberKeeper {
   /// Starts it again, also after it died and was not to be restarted, and waits until it serves.
   /// @error unreachable  it does not come
   Task<Result<void>> resume(Duration patience);
+  /// As resume(), without waiting.
+  void revive();
   /// Asks the engine to end, and waits until it has let go of its directory (or for so long).
   /// Before destruction; the link must be closed after it.
   Task<void> stop(Duration patience);
+  /// Lets the engine be: it serves on, and waits for the next server. Before destruction, after the
+  /// link was closed.
+  Task<void> detach();
 
  private:
   Task<void> run();
@@ -67,6 +72,7 @@ class MemberKeeper {
   const KeeperOptions options_;
   WaitList wanted_changed_;  // or stopping_
   bool stopping_ = false;
+  bool hurry_ = false;    // ends a pause between two lives
   bool wanted_ = true;    // halt() and resume()
   Instant launched_ = 0;  // the last time; 0: never
 };

@@ -12,6 +12,7 @@
 #include "cmd/embed/home_door.h"
 #include "cmd/embed/home_graph.h"
 #include "cmd/embed/home_token.h"
+#include "cmd/embed/machine_file.h"
 #include "cmd/embed/server_start.h"
 
 namespace cairn::client {
@@ -35,16 +36,6 @@ Result<HomeMode> mode_of(const HomeOptions& options) {
   report(Severity::error, "CAIRN_MODE: '" + std::string(mode) +
                               "' is unknown; give auto, connect or embed, or unset it");
   return fail(Errc::invalid, "home: CAIRN_MODE is unknown");
-}
-
-Result<std::unique_ptr<System>> connect_home(const HomeOptions& options, bool start) {
-  TRY(path, embed::resolve_home(options.path));
-  const bool create = options.create && !options.read_only;
-  TRY(usable, embed::prepare_home(path, create));
-  TRY(found, embed::load_home(path));
-  if (!found && !create) return embed::report_no_home(path);
-  TRY(graph, embed::ClientGraph::open(path, start));
-  return embed::make_system(std::move(graph));
 }
 
 std::string from_environment(const char* name) {
@@ -95,6 +86,20 @@ Result<std::unique_ptr<System>> connect_server(const std::string& server,
     return fail(graph.error());
   }
   return embed::make_system(std::move(*graph));
+}
+
+Result<std::unique_ptr<System>> connect_home(const HomeOptions& options, bool start) {
+  TRY(path, embed::resolve_home(options.path));
+  const bool create = options.create && !options.read_only;
+  TRY(usable, embed::prepare_home(path, create));
+  TRY(found, embed::load_home(path));
+  if (!found && !create) return embed::report_no_home(path);
+  if (found && !found->has_services()) {
+    TRY(machine, embed::read_machine(path));
+    return connect_server("tcp:" + machine.service, path);
+  }
+  TRY(graph, embed::ClientGraph::open(path, start));
+  return embed::make_system(std::move(graph));
 }
 
 /// Servers that ask for no token.

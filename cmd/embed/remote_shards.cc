@@ -61,13 +61,16 @@ void RemoteShards::come(const AdminReply& about) {
            .incarnation = about.incarnation,
            .addresses = about.addresses,
            .state = wire::EngineState::starting,
-           .process = about.process};
+           .process = about.process,
+           .host = std::move(info_.host)};
 }
 
 void RemoteShards::serve() { info_.state = wire::EngineState::joined; }
 
 void RemoteShards::leave() {
-  info_ = {.rank = rank_, .addresses = info_.addresses, .state = wire::EngineState::away};
+  info_.incarnation = 0;
+  info_.process = 0;
+  info_.state = wire::EngineState::away;
 }
 
 Task<Result<AdminReply>> RemoteShards::ask(AdminRequest request) {
@@ -86,7 +89,7 @@ Task<Result<void>> RemoteShards::command(AdminRequest request) {
   co_return Result<void>{};
 }
 
-Task<Result<void>> RemoteShards::ready() {
+Task<Result<void>> RemoteShards::ready(Uuid, service::Targets) {
   const Instant give_up = reactor_.clock().now() + patience_ns_;
   while (!serves() && !stopped_ && reactor_.clock().now() < give_up) {
     co_await reactor_.sleep(kLookAgain);

@@ -15,6 +15,8 @@ class RemoteShards final : public service::ShardHost {
       : reactor_(reactor), link_(link), rank_(rank), patience_ns_(patience_ns) {}
 
   uint32_t rank() const { return rank_; }
+  /// Name of its machine, where that is another one.
+  void set_host(std::string name) { info_.host = std::move(name); }
   /// The engine is there, and is asked from now on.
   void come(const wire::AdminReply& about);
   /// It has caught up.
@@ -26,7 +28,7 @@ class RemoteShards final : public service::ShardHost {
   bool serves() const { return info_.state == wire::EngineState::joined; }
   bool is_there() const { return info_.state != wire::EngineState::away; }
 
-  Task<Result<void>> ready() override;
+  Task<Result<void>> ready(Uuid pool, service::Targets more) override;
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
                                  service::ShardSizes sizes) override;
   Task<Result<void>> extend_pool(Uuid pool, service::Targets targets,

@@ -25,16 +25,17 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   std::unique_ptr<HomeServer> out(new HomeServer);
   client::HomeOptions home;
   home.path = options.home;
-  TRY(graph, embed::HomeGraph::open({.home = std::move(home), 
-                                      .use = embed::HomeUse::server,
-                                      .apart = true,
-                                      .takeover = options.take_over ? embed::Takeover::always
-                                                                    : embed::Takeover::if_idle,
-                                      .keep_handles = true,
-                                      .set_running = [self = out.get()](
-                                                         std::vector<uint32_t> ranks, bool run) {
-                                        return self->set_running(std::move(ranks), run);
-                                      }}));
+  TRY(graph,
+      embed::HomeGraph::open(
+          {.home = std::move(home),
+           .use = embed::HomeUse::server,
+           .apart = true,
+           .joinable = !options.listen.empty(),
+           .takeover = options.take_over ? embed::Takeover::always : embed::Takeover::if_idle,
+           .keep_handles = true,
+           .set_running = [self = out.get()](std::vector<uint32_t> ranks, bool run) {
+             return self->set_running(std::move(ranks), run);
+           }}));
   fabric::Token token{};
   if (!options.listen.empty() && !options.insecure) {
     auto made = embed::make_token(graph->path());
@@ -52,12 +53,12 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
                                   .rank = 0,
                                   .incarnation = out->graph_->incarnation(),
                                   .token = token,
+                                  .admin_token = out->graph_->secret(),
                                   .anybody = out->options_.insecure,
                                   .stays = out->options_.linger_ns == kNever},
       fabric::StreamServer::Hooks{
-          .session = [self](uint64_t session, bool here, bool local) {
-            self->on_session(session, here, local);
-          },
+          .session = [self](uint64_t session, bool here,
+                            bool local) { self->on_session(session, here, local); },
           .leave =
               [self] {
                 self->leaving_ = true;
@@ -67,9 +68,10 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
               [self](uint64_t session, bool here) {
                 if (!here) self->admin_->end_session(session);
               }});
-  out->admin_ = std::make_unique<embed::AdminServer>(reactor, out->graph_->system(), 0,
-                                                     out->graph_->local_engine(), false,
-                                                     embed::AdminServer::Hooks{});
+  out->admin_ = std::make_unique<embed::AdminServer>(
+      reactor, out->graph_->system(), 0, out->graph_->local_engine(), false,
+      embed::AdminServer::Hooks{
+          .locate = [self](uint32_t rank) { return self->addresses_of(rank); }});
   out->server_->set_admin(out->admin_->door());
   out->make_keepers();
   return out;
@@ -108,35 +110,52 @@ Result<void> HomeServer::listen() {
 /// As the launch file says; without one the other engines listen where this one does, at ports of
 /// their own.
 LauncherOptions HomeServer::launcher_options(uint32_t rank) const {
-  LauncherOptions out{
-      .home = graph_->path(), .rank = rank, .program = embed::find_server_program()};
-  if (options_.insecure) out.words.emplace_back("--insecure");
+  LauncherOptions out = launcher_of(options_.launch, options_.launch_path, rank);
   if (options_.launch_path.empty()) {
+    out.words.clear();
     for (Address at : options_.listen) {
       at.port = 0;
       if (at.provider == kShmProvider) at.host += "-" + std::to_string(rank);
       out.words.insert(out.words.end(), {"--listen", to_string(at)});
     }
-    return out;
   }
-  const embed::EngineLaunch launch = options_.launch.of(rank);
-  out.words.insert(out.words.end(), {"--launch", options_.launch_path});
-  out.env = launch.env;
-  out.unset = launch.unset;
-  if (!launch.level.empty()) out.env.push_back("CAIRN_LOG=" + launch.level);
-  out.log = launch.log;
+  out.home = graph_->path();
+  out.program = embed::find_server_program();
+  if (options_.insecure) out.words.emplace_back("--insecure");
   return out;
 }
 
-void HomeServer::make_keepers() {
-  for (const auto& shards : graph_->remotes()) {
-    launchers_.push_back(std::make_unique<ProcessLauncher>(launcher_options(shards->rank())));
-    keepers_.push_back(std::make_unique<embed::MemberKeeper>(
-        graph_->context().reactor(), *graph_->link(), *shards, graph_->service(),
-        *launchers_.back(),
-        embed::KeeperOptions{.restart = options_.launch.restart,
-                             .restart_pause_ns = options_.launch.restart_seconds * kSecond}));
+/// Engines of this machine are processes of this one's; others are started by their machines.
+void HomeServer::make_keeper(uint32_t rank) {
+  embed::Launcher* launcher = nullptr;
+  if (rank < graph_->engine_count()) {
+    launchers_.push_back(std::make_unique<ProcessLauncher>(launcher_options(rank)));
+    launcher = launchers_.back().get();
+  } else {
+    launcher = &graph_->machines()->launcher(rank);
   }
+  keepers_.push_back(std::make_unique<embed::MemberKeeper>(
+      graph_->context().reactor(), *graph_->link(), *graph_->remotes().at(rank - 1),
+      graph_->service(), *launcher,
+      embed::KeeperOptions{.restart = options_.launch.restart,
+                           .restart_pause_ns = options_.launch.restart_seconds * kSecond}));
+}
+
+void HomeServer::make_keepers() {
+  for (const auto& shards : graph_->remotes()) make_keeper(shards->rank());
+  graph_->set_on_admitted([this](uint32_t rank) {
+    make_keeper(rank);
+    if (serving_) keepers_.back()->start();
+  });
+  graph_->set_on_restarted([this](uint32_t rank) { keepers_.at(rank - 1)->revive(); });
+}
+
+/// As the engine said when it joined, or else its machine.
+std::vector<std::string> HomeServer::addresses_of(uint32_t rank) const {
+  for (const wire::EngineInfo& engine : graph_->fleet().engines()) {
+    if (engine.rank == rank && !engine.addresses.empty()) return engine.addresses;
+  }
+  return graph_->machines()->addresses(rank);
 }
 
 /// Of the engine in this process: its shards are closed, the services stay.
@@ -208,10 +227,16 @@ Task<void> HomeServer::stop_members() {
     co_await keeper.stop(kMemberPatience);
     co_return Result<void>{};
   };
-  for (const auto& keeper : keepers_) tasks.push_back(stop(*keeper));
-  if (tasks.empty()) co_return;
-  [[maybe_unused]] const auto done =
-      co_await run_all(graph_->context().reactor(), std::move(tasks), keepers_.size());
+  const size_t own = graph_->engine_count() - 1;
+  for (size_t i = 0; i < own; ++i) tasks.push_back(stop(*keepers_[i]));
+  if (!tasks.empty()) {
+    [[maybe_unused]] const auto done =
+        co_await run_all(graph_->context().reactor(), std::move(tasks), own);
+  }
+  if (keepers_.size() == own) co_return;
+  // Engines of other machines stay where they are.
+  co_await graph_->link()->close();
+  for (size_t i = own; i < keepers_.size(); ++i) co_await keepers_[i]->detach();
 }
 
 Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
@@ -227,6 +252,7 @@ Task<Result<void>> HomeServer::serve(std::function<void()> ready) {
   }
   start_lingering();
   for (const auto& keeper : keepers_) keeper->start();
+  serving_ = true;
   ready();
   while (!leaving_) co_await leaving_changed_->wait();
   ::unlink(socket.c_str());

@@ -54,6 +54,8 @@ class HomeServer final : public Leaving {
   void on_session(uint64_t session, bool here, bool local);
   Result<void> listen();
   void make_keepers();
+  void make_keeper(uint32_t rank);
+  std::vector<std::string> addresses_of(uint32_t rank) const;
   LauncherOptions launcher_options(uint32_t rank) const;
   Task<std::vector<wire::RankResult>> set_running(std::vector<uint32_t> ranks, bool run);
   Task<Result<void>> stop_first();
@@ -65,11 +67,12 @@ class HomeServer final : public Leaving {
   ServerOptions options_;
   std::shared_ptr<embed::HomeGraph> graph_;
   std::unique_ptr<embed::AdminServer> admin_;
-  std::vector<std::unique_ptr<ProcessLauncher>> launchers_;  // of each in keepers_
-  std::vector<std::unique_ptr<embed::MemberKeeper>> keepers_;
+  std::vector<std::unique_ptr<ProcessLauncher>> launchers_;    // of this machine's other engines
+  std::vector<std::unique_ptr<embed::MemberKeeper>> keepers_;  // by rank, from 1 on
   std::unique_ptr<fabric::StreamServer> server_;
   std::unique_ptr<WaitList> leaving_changed_;
   bool leaving_ = false;
+  bool serving_ = false;        // keepers have been started
   bool first_stopped_ = false;  // the engine of this process
   bool turning_ = false;        // set_running() is at work
   std::map<uint64_t, uint64_t> departures_;  // of sessions: how often each lost its connections

@@ -15,6 +15,7 @@
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/server_start.h"
 #include "cmd/engine/home_server.h"
+#include "cmd/engine/machine_server.h"
 #include "cmd/engine/member_server.h"
 
 namespace cairn::engine_program {
@@ -130,6 +131,23 @@ int serve_member(MemberOptions options, sigset_t signals) {
   return done ? 0 : 1;
 }
 
+/// The engines of a machine whose services are elsewhere.
+int serve_machine(MachineOptions options, sigset_t signals) {
+  auto server = MachineServer::open(std::move(options));
+  if (!server) {
+    if (server.error().code() == Errc::busy) {
+      report(Severity::error, "another server has the engines of this machine already");
+    }
+    return 1;
+  }
+  const Signals guard(signals, **server);
+  const auto done = (*server)->run([&] {
+    std::printf("serving the engines of %s, process %d\n", (*server)->home().c_str(), getpid());
+    std::fflush(stdout);
+  });
+  return done ? 0 : 1;
+}
+
 /// This process, with all threads that it will have. @returns false after a line on stderr
 bool stay_on_cores(const std::string& text) {
   const auto cores = embed::parse_cores(text);
@@ -166,26 +184,27 @@ bool parse_listen(const std::vector<std::string>& texts, std::vector<Address>& i
   return true;
 }
 
-}  // namespace
-}  // namespace cairn::engine_program
+/// The command line.
+struct Arguments {
+  ServerOptions server;
+  bool background = false, stay = false, machine = false;
+  double linger = static_cast<double>(ServerOptions{}.linger_ns) / kSecond;
+  std::vector<std::string> listen;
+  uint32_t member = 0;
+  double grace = static_cast<double>(MemberOptions{}.grace_ns) / kSecond;
+};
 
-int main(int argc, char** argv) {
-  using namespace cairn;
-  using namespace cairn::engine_program;
-  CLI::App app("Serves a home (CAIRN_HOME, default ~/.cairn) to other processes", "daos_engine");
-  ServerOptions options;
-  bool background = false, stay = false;
-  double linger = static_cast<double>(options.linger_ns) / kSecond;
+void add_options(CLI::App& app, Arguments& a) {
+  ServerOptions& options = a.server;
   app.add_option("--home", options.home, "the directory (default: CAIRN_HOME, else ~/.cairn)");
-  app.add_flag("--background", background, "leave the terminal once the home is served");
-  app.add_flag("--stay", stay, "do not end by itself");
+  app.add_flag("--background", a.background, "leave the terminal once the home is served");
+  app.add_flag("--stay", a.stay, "do not end by itself");
   app.add_flag("--take-over", options.take_over,
                "from a server that has the home; its clients come along");
-  std::vector<std::string> listen;
-  app.add_option("--listen", listen,
+  app.add_option("--listen", a.listen,
                  "tcp:HOST:PORT for clients of other machines (numeric host), beside HOME/socket; "
                  "they need the file HOME/token; or ofi+PROVIDER://HOST:PORT, by libfabric");
-  app.add_option("--linger", linger, "seconds from the last client to the end (default 10)")
+  app.add_option("--linger", a.linger, "seconds from the last client to the end (default 10)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_LINGER");
   app.add_flag("--insecure", options.insecure,
@@ -193,42 +212,66 @@ int main(int argc, char** argv) {
                "everything");
   app.add_option("--launch", options.launch_path,
                  "the file that says how engines are started; daos_server writes it");
-  uint32_t member = 0;
-  app.add_option("--member", member,
+  app.add_option("--member", a.member,
                  "serve only this engine, 1 or above, of a home of several; the server of the home "
                  "starts and joins it");
-  double grace = static_cast<double>(MemberOptions{}.grace_ns) / kSecond;
-  app.add_option("--grace", grace,
+  app.add_option("--grace", a.grace,
                  "of a member: seconds without a server of the home, after which it ends "
                  "(default 30)")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("CAIRN_MEMBER_GRACE");
+  app.add_flag("--machine", a.machine,
+               "start the engines of this machine as the system's services, on another machine, "
+               "say; daos_server starts it so");
+}
+
+/// What the file `launch` adds. @returns false after a line on stderr
+bool read_launch_file(Arguments& a) {
+  if (a.server.launch_path.empty()) return true;
+  const auto launch = embed::read_launch(a.server.launch_path);
+  if (!launch) return false;
+  a.server.launch = *launch;
+  const embed::EngineLaunch own = a.machine ? embed::EngineLaunch{} : launch->of(a.member);
+  a.listen.insert(a.listen.end(), own.listen.begin(), own.listen.end());
+  return stay_on_cores(own.cores);
+}
+
+}  // namespace
+}  // namespace cairn::engine_program
+
+int main(int argc, char** argv) {
+  using namespace cairn;
+  using namespace cairn::engine_program;
+  CLI::App app("Serves a home (CAIRN_HOME, default ~/.cairn) to other processes", "daos_engine");
+  Arguments a;
+  add_options(app, a);
   CLI11_PARSE(app, argc, argv);
-  options.linger_ns =
-      stay ? kNever : static_cast<Duration>(linger * static_cast<double>(kSecond));
-  if (!options.launch_path.empty()) {
-    const auto launch = embed::read_launch(options.launch_path);
-    if (!launch) return 1;
-    options.launch = *launch;
-    const embed::EngineLaunch own = launch->of(member);
-    listen.insert(listen.end(), own.listen.begin(), own.listen.end());
-    if (!stay_on_cores(own.cores)) return 1;
+  ServerOptions& options = a.server;
+  const auto nanoseconds = [](double seconds) { return static_cast<Duration>(seconds * kSecond); };
+  options.linger_ns = a.stay ? kNever : nanoseconds(a.linger);
+  if (!read_launch_file(a)) return 1;
+  if (a.machine) {
+    return serve_machine({.home = options.home,
+                          .launch_path = options.launch_path,
+                          .launch = options.launch,
+                          .insecure = options.insecure},
+                         Signals::block());
   }
-  if (!parse_listen(listen, options.listen)) {
-    if (background) say({embed::StartOutcome::failed, Errc::invalid});
+  if (!parse_listen(a.listen, options.listen)) {
+    if (a.background) say({embed::StartOutcome::failed, Errc::invalid});
     return 1;
   }
-  if (member != 0) {
+  if (a.member != 0) {
     return serve_member({.home = options.home,
-                         .rank = member,
+                         .rank = a.member,
                          .listen = std::move(options.listen),
                          .insecure = options.insecure,
-                         .grace_ns = static_cast<Duration>(grace * double{kSecond})},
+                         .grace_ns = a.stay ? kNever : nanoseconds(a.grace)},
                         Signals::block());
   }
-  if (background && !go_to_background()) {
+  if (a.background && !go_to_background()) {
     report(Severity::error, "cannot go to the background; start it without --background");
     return 1;
   }
-  return serve(std::move(options), background, Signals::block());
+  return serve(std::move(options), a.background, Signals::block());
 }

@@ -5,6 +5,7 @@
 #include "base/report.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_token.h"
+#include "cmd/embed/machine_file.h"
 #include "cmd/embed/server_start.h"
 #include "runtime/io.h"
 
@@ -36,13 +37,15 @@ Result<void> MemberServer::prepare(MemberOptions options) {
   TRY(found, embed::load_home(path));
   if (!found) return embed::report_no_home(path);
   file_ = *found;
-  if (options_.rank == 0 || options_.rank >= file_.engine_count) {
+  if (options_.rank == 0 || !file_.has_rank(options_.rank)) {
     report(Severity::error, path + ": has no engine " + std::to_string(options_.rank) +
-                                " for a process of its own; its engines are 0 to " +
-                                std::to_string(file_.engine_count - 1) +
-                                ", and the server of the home has the first one");
+                                " for a process of its own; its engines are " +
+                                std::to_string(file_.first_rank) + " to " +
+                                std::to_string(file_.end_rank() - 1) +
+                                ", and the server of the home has engine 0");
     return fail(Errc::nonexistent, "home: no engine of that rank");
   }
+  TRY(services, find_services());
   directory_ = embed::engine_directory(path, options_.rank);
   fabric::Token token{};
   if (!options_.listen.empty() && !options_.insecure) {
@@ -68,9 +71,35 @@ Result<void> MemberServer::prepare(MemberOptions options) {
   return {};
 }
 
+/// What is needed for engines of other machines, and for services there.
+Result<void> MemberServer::find_services() {
+  const std::string secret = options_.home + "/" + embed::kSecretFile;
+  if (access(secret.c_str(), F_OK) == 0) {
+    TRY(read, embed::read_token(secret));
+    secret_ = read;
+  }
+  if (file_.has_services()) return {};
+  TRY(machine, embed::read_machine(options_.home));
+  TRY(at, parse_address("tcp:" + machine.service));
+  TRY(addresses, resolve_blocking(at));
+  services_ = std::move(addresses);
+  return {};
+}
+
+/// An engine of another machine.
+Task<Result<std::vector<Address>>> MemberServer::where(uint32_t rank) {
+  if (rank == 0) co_return services_;
+  co_return co_await embed::locate(*link_, rank);
+}
+
 void MemberServer::make_servers(const fabric::Token& token) {
   link_ = std::make_unique<embed::AdminLink>(
-      *reactor_, embed::AdminLinkOptions{.home = options_.home, .system = file_.uuid});
+      *reactor_, embed::AdminLinkOptions{.home = options_.home,
+                                         .system = file_.uuid,
+                                         .first_rank = file_.first_rank,
+                                         .end_rank = file_.end_rank(),
+                                         .where = [this](uint32_t rank) { return where(rank); },
+                                         .secret = secret_});
   peers_ = std::make_unique<embed::RemotePeers>(*link_);
   engine_->engine().set_peers(peers_.get());
   admin_ = std::make_unique<embed::AdminServer>(
@@ -86,6 +115,7 @@ void MemberServer::make_servers(const fabric::Token& token) {
                                   .rank = options_.rank,
                                   .incarnation = engine_->incarnation(),
                                   .token = token,
+                                  .admin_token = secret_,
                                   .anybody = options_.insecure,
                                   .stays = true},
       fabric::StreamServer::Hooks{
@@ -156,6 +186,7 @@ void MemberServer::on_admin(uint64_t session, bool here) {
 }
 
 Task<void> MemberServer::watch_server(uint64_t generation) {
+  if (options_.grace_ns == kNever) co_return;
   co_await reactor_->sleep(options_.grace_ns);
   if (generation != generation_ || leaving_) co_return;
   report(Severity::warning, "engine " + std::to_string(options_.rank) +

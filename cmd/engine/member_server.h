@@ -21,7 +21,7 @@ struct MemberOptions {
   uint32_t rank = 1;            // above 0
   std::vector<Address> listen;  // TCP addresses beside the engine's socket; port 0: any
   bool insecure = false;        // TCP clients need no token
-  Duration grace_ns = 30 * kSecond;  // without a server of the home
+  Duration grace_ns = 30 * kSecond;  // without a server of the home; kNever: it stays
 };
 
 class MemberServer final : public Leaving {
@@ -39,6 +39,8 @@ class MemberServer final : public Leaving {
  private:
   MemberServer() = default;
   Result<void> prepare(MemberOptions options);
+  Result<void> find_services();
+  Task<Result<std::vector<Address>>> where(uint32_t rank);
   void make_servers(const fabric::Token& token);
   Task<Result<void>> serve();
   Result<void> listen();
@@ -49,6 +51,8 @@ class MemberServer final : public Leaving {
   MemberOptions options_;
   std::string directory_;
   embed::HomeFile file_;
+  fabric::Token secret_{};         // of the system's own, over networks; zero: it has none
+  std::vector<Address> services_;  // where they are on another machine
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<embed::AdminLink> link_;

@@ -11,6 +11,18 @@
 
 namespace cairn::engine_program {
 
+LauncherOptions launcher_of(const embed::LaunchFile& launch, const std::string& path,
+                            uint32_t rank) {
+  const embed::EngineLaunch engine = launch.of(rank);
+  LauncherOptions out{.rank = rank,
+                      .words = {"--launch", path},
+                      .env = engine.env,
+                      .unset = engine.unset,
+                      .log = engine.log};
+  if (!engine.level.empty()) out.env.push_back("CAIRN_LOG=" + engine.level);
+  return out;
+}
+
 ProcessLauncher::~ProcessLauncher() {
   ends_ = true;
   look_at_child();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cmd/embed/launch_file.h"
 #include "cmd/embed/member_keeper.h"
 
 namespace cairn::engine_program {
@@ -20,6 +21,10 @@ struct LauncherOptions {
   std::vector<std::string> unset;  // NAME
   std::string log;                 // empty: server.log in its directory
 };
+
+/// What the file `launch` says about an engine.
+LauncherOptions launcher_of(const embed::LaunchFile& launch, const std::string& path,
+                            uint32_t rank);
 
 class ProcessLauncher final : public embed::Launcher {
  public:

@@ -167,7 +167,7 @@ void read_replicas(Reader& in, const YAML::Node& top, ServerConfig& config) {
   const char* const key = top["access_points"] ? "access_points" : "mgmt_svc_replicas";
   config.replicas = in.list(top, key);
   if (config.replicas.size() > 1) {
-    in.error(key, "the system service has one replica until there is consensus; give this host");
+    in.error(key, "the system service has one replica until there is consensus; give its host");
   }
 }
 

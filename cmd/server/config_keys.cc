@@ -10,7 +10,9 @@ using enum Handling;
 
 constexpr auto kRules = std::to_array<KeyRule>({
     {"name", honoured, "the name of the system: daos_server, no other"},
-    {"mgmt_svc_replicas", honoured, "the host of the system service: this one, no second one yet"},
+    {"mgmt_svc_replicas", honoured,
+     "the host of the system service, HOST or HOST:PORT: this one, or another one whose system is "
+     "joined; no second one yet"},
     {"access_points", honoured, "the old name of mgmt_svc_replicas"},
     {"control_metadata.path", honoured,
      "the system's state is below it, and metadata is on the devices by bdev_roles"},

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "cmd/server/config_keys.h"
+#include "cmd/server/replica.h"
 
 namespace cairn::server {
 namespace {
@@ -372,6 +373,28 @@ TEST(ServerConfig, The_table_in_the_documentation_is_the_programs) {
              " | " + std::string(rule.says) + " |\n";
   }
   EXPECT_SAYS(text.str(), table);
+}
+
+TEST(Replicas, Say_on_which_machine_the_services_are) {
+  setenv("CAIRN_LOG", "off", 1);
+  const auto where = [](const std::string& replica, uint16_t port = 10'001) -> std::string {
+    ServerConfig config;
+    config.port = port;
+    if (!replica.empty()) config.replicas = {replica};
+    const auto found = services_of(config);
+    if (!found) return "error";
+    return *found ? (*found)->text : "here";
+  };
+  EXPECT_EQ(where(""), "here");
+  EXPECT_EQ(where("localhost"), "here");
+  EXPECT_EQ(where("127.0.0.1", 7), "here");
+  EXPECT_EQ(where("localhost:10001"), "here");
+  EXPECT_EQ(where("localhost:10002"), "localhost:10002") << "another server of this machine";
+  EXPECT_EQ(where("192.0.2.1"), "192.0.2.1:10001");
+  EXPECT_EQ(where("192.0.2.1", 7), "192.0.2.1:7");
+  EXPECT_EQ(where("192.0.2.1:9", 7), "192.0.2.1:9");
+  EXPECT_EQ(where("no.such.host.invalid"), "error");
+  EXPECT_EQ(where("192.0.2.1:x"), "error");
 }
 
 }  // namespace

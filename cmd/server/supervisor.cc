@@ -12,6 +12,7 @@
 
 #include "base/report.h"
 #include "cmd/embed/home_dir.h"
+#include "cmd/embed/machine_file.h"
 #include "cmd/embed/server_start.h"
 #include "cmd/server/format_door.h"
 #include "cmd/server/system_home.h"
@@ -64,18 +65,68 @@ bool Supervisor::told_to_leave() {
   return leaving_;
 }
 
-/// All of it, or the engines that are new. @returns false: told to go before it was formatted
+/// All of it, or the engines that are new.
+Result<void> Supervisor::make_home(const std::optional<embed::HomeFile>& found, bool wipe) {
+  const ServerConfig& config = options_.config;
+  if (found) return grow_system(config, *found, wipe);
+  return services_ ? join_home(config, *services_, wipe) : format_home(config, wipe);
+}
+
+namespace {
+
+/// The services tell only the kind of an error.
+std::string join_trouble(const Error& error) {
+  switch (error.code()) {
+    case Errc::invalid:
+      return "its engines must have as many targets as those of the system, and a machine that has "
+             "joined keeps their number; change engines in the configuration";
+    case Errc::no_perm:
+      return "the services ask for a token; only systems of daos_server can be joined";
+    case Errc::no_space:
+      return "the system has as many engines as there can be";
+    case Errc::not_supported:
+      return "the system there listens at no network address";
+    default:
+      return error.what();
+  }
+}
+
+}  // namespace
+
+/// Without a word from dmg: joins as soon as there is a system. @returns false: told to go before
+Result<bool> Supervisor::wait_for_services() {
+  bool told = false;
+  while (!told_to_leave()) {
+    const auto joined = make_home(std::nullopt, false);
+    if (joined) return true;
+    const Errc code = joined.error().code();
+    const bool later = code == Errc::unreachable || code == Errc::timed_out ||
+                       code == Errc::uninitialized || code == Errc::shutdown;
+    if (!later) {
+      report(Severity::error, services_->text + ": this machine cannot join the system: " +
+                                  join_trouble(joined.error()));
+      return fail(joined.error());
+    }
+    if (!std::exchange(told, true)) {
+      tell("Waiting for the system's services at " + services_->text + ": " +
+           joined.error().what());
+    }
+    const timespec step{.tv_sec = 0, .tv_nsec = 500'000'000};
+    nanosleep(&step, nullptr);
+  }
+  return false;
+}
+
+/// @returns false: told to go before it was formatted
 Result<bool> Supervisor::format() {
   const ServerConfig& config = options_.config;
-  TRY(found, look_at_home(config));
+  TRY(found, look_at_home(config, services_.has_value()));
   const auto engine_count = static_cast<uint32_t>(config.engines.size());
   if (found && found->engine_count == engine_count) return true;
-  const auto format = [&config, &found](bool wipe) {
-    return found ? grow_system(config, *found, wipe) : format_home(config, wipe);
-  };
   if (options_.auto_format) {
     tell("Formatting the storage of " + config.home());
-    TRY(made, format(false));
+    if (services_) return wait_for_services();
+    TRY(made, make_home(found, false));
     return true;
   }
   TRY(address, parse_address(listen_));
@@ -85,7 +136,7 @@ Result<bool> Supervisor::format() {
        .formatted_count = found ? found->engine_count : 0,
        .devices = planned_devices(config),
        .leave = [this] { return told_to_leave(); },
-       .format = format,
+       .format = [this, &found](bool wipe) { return make_home(found, wipe); },
        .ready =
            [this] {
              tell("Storage format required: run dmg storage format (waiting at " + listen_ + ")");
@@ -96,9 +147,30 @@ Result<bool> Supervisor::format() {
   return formatted;
 }
 
+/// Engines of several machines must reach each other.
+Result<void> Supervisor::check_interfaces() {
+  const bool afar = std::ranges::none_of(services_->addresses, [](const Address& address) {
+    return address.host.starts_with("127.");
+  });
+  for (const EngineConfig& engine : options_.config.engines) {
+    TRY(address, address_of(engine.fabric_iface));
+    if (!afar || !address.starts_with("127.")) continue;
+    report(Severity::error, "engines.fabric_iface " + engine.fabric_iface +
+                                ": other machines cannot reach it, and the system's services are "
+                                "at " +
+                                services_->text + "; give an interface of the network");
+    return fail(Errc::invalid, "server: an engine that only this machine reaches");
+  }
+  return {};
+}
+
 Result<void> Supervisor::prepare() {
   const ServerConfig& config = options_.config;
-  TRY(launch, launch_of(config));
+  TRY(home, look_at_home(config, services_.has_value()));
+  TRY(launch, launch_of(config, home ? home->first_rank : 0));
+  if (services_) {
+    TRY(known, embed::update_machine(config.home(), services_->text));
+  }
   launch_ = launch;
   TRY(stored, store_launch(config.home(), launch_));
   launch_path_ = config.home() + "/launch";
@@ -114,7 +186,22 @@ Result<void> Supervisor::prepare() {
 }
 
 /// @returns whether there is a child now
-bool Supervisor::launch() {
+bool Supervisor::launch() { return services_ ? start_machine() : start_services(); }
+
+bool Supervisor::start_machine() {
+  const ServerConfig& config = options_.config;
+  const std::vector<std::string> words = {"--machine",  "--home",   config.home(),
+                                          "--insecure", "--launch", launch_path_};
+  const std::string control = log_level(config.control_log_mask);
+  const auto started =
+      embed::start_program(program_, words, {.log = {}, .env = {"CAIRN_LOG=" + control}});
+  started_ms_ = now_ms();
+  if (!started) return false;
+  child_ = *started;
+  return true;
+}
+
+bool Supervisor::start_services() {
   const ServerConfig& config = options_.config;
   std::vector<std::string> words = {"--home",      config.home(), "--stay",
                                     "--take-over", "--insecure",  "--listen",
@@ -193,13 +280,19 @@ Result<void> Supervisor::run() {
   }
   TRY(address, address_of(config.control_iface));
   listen_ = "tcp:" + address + ":" + std::to_string(config.port);
+  TRY(services, services_of(config));
+  services_ = std::move(services);
+  if (services_) {
+    TRY(fine, check_interfaces());
+  }
   TRY(formatted, format());
   if (!formatted) return {};
   TRY(prepared, prepare());
   // Who fails at once the first time will fail the next time, too.
   bool first = true;
   while (launch()) {
-    tell("Serving " + config.home() + " at " + listen_ + ", process " + std::to_string(child_));
+    tell("Serving " + config.home() + (services_ ? " for " + services_->text : " at " + listen_) +
+         ", process " + std::to_string(child_));
     int status = 0;
     if (!wait_for_child(&status)) {
       stop_child();

@@ -1,17 +1,21 @@
 // Supervisor: daos_server at work: formats (or waits for dmg to ask for it), starts the process
 // that has the system's services and its first engine, and starts it again when it dies. That
-// process keeps the other engines (cmd/engine). Blocks; one thread; signals are blocked by the
+// process keeps the other engines (cmd/engine). With services on another machine it is the process
+// that does what they say with the engines here. Blocks; one thread; signals are blocked by the
 // caller.
 #pragma once
 
 #include <signal.h>
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "cmd/embed/home_format.h"
 #include "cmd/embed/launch_file.h"
 #include "cmd/server/config.h"
+#include "cmd/server/replica.h"
 
 namespace cairn::server {
 
@@ -29,7 +33,12 @@ class Supervisor {
 
  private:
   Result<bool> format();
+  Result<bool> wait_for_services();
+  Result<void> make_home(const std::optional<embed::HomeFile>& found, bool wipe);
   Result<void> prepare();
+  Result<void> check_interfaces();
+  bool start_services();
+  bool start_machine();
   bool told_to_leave();
   bool launch();
   bool wait_for_child(int* status);
@@ -39,6 +48,7 @@ class Supervisor {
 
   SupervisorOptions options_;
   std::string program_, launch_path_;
+  std::optional<ServicePlace> services_;  // nullopt: in the process that this one starts
   embed::LaunchFile launch_;
   std::string listen_;  // tcp:HOST:PORT of the system
   pid_t child_ = -1;

@@ -17,6 +17,7 @@
 #include "base/report.h"
 #include "cmd/embed/grow_home.h"
 #include "cmd/embed/home_dir.h"
+#include "cmd/embed/join_system.h"
 #include "cmd/embed/local_engine.h"
 #include "cmd/embed/storage_file.h"
 
@@ -164,13 +165,27 @@ std::vector<client::HomeDevice> devices_of(const ServerConfig& config) {
   return out;
 }
 
-Result<std::optional<embed::HomeFile>> look_at_home(const ServerConfig& config) {
+Result<std::optional<embed::HomeFile>> look_at_home(const ServerConfig& config, bool elsewhere) {
   const std::string home = config.home();
   if (!std::filesystem::exists(home)) return std::optional<embed::HomeFile>();
   TRY(found, embed::load_home(home));
   if (!found) return found;
+  if (found->has_services() == elsewhere) {
+    report(Severity::error, home + ": was formatted with the system's services " +
+                                (elsewhere ? "on this machine" : "on another machine") +
+                                ", mgmt_svc_replicas says otherwise: set it back, or give another "
+                                "control_metadata.path (scm_mount) and format");
+    return fail(Errc::invalid, "server: formatted for services elsewhere");
+  }
   const uint32_t engines = static_cast<uint32_t>(config.engines.size());
   const uint32_t targets = config.engines.front().targets;
+  if (elsewhere && found->engine_count < engines) {
+    report(Severity::error, home + ": this machine has joined with " +
+                                std::to_string(found->engine_count) +
+                                " engines, and cannot get more; run a second daos_server for them, "
+                                "with directories and ports of its own");
+    return fail(Errc::invalid, "server: a machine that has joined gets no more engines");
+  }
   if (found->engine_count <= engines && found->target_count == targets) return found;
   report(Severity::error,
          home + ": was formatted for " + std::to_string(found->engine_count) + " engines of " +
@@ -180,7 +195,10 @@ Result<std::optional<embed::HomeFile>> look_at_home(const ServerConfig& config) 
   return fail(Errc::invalid, "server: formatted for another configuration");
 }
 
-Result<void> format_home(const ServerConfig& config, bool wipe) {
+namespace {
+
+/// Everything but the home itself.
+Result<std::vector<client::HomeDevice>> prepare_places(const ServerConfig& config, bool wipe) {
   const std::string home = config.home();
   if (wipe) {
     TRY(removed, embed::remove_tree(home));
@@ -189,9 +207,28 @@ Result<void> format_home(const ServerConfig& config, bool wipe) {
   TRY(parent, make_directories(std::filesystem::path(home).parent_path().string()));
   std::vector<client::HomeDevice> devices = devices_of(config);
   for (client::HomeDevice& device : devices) device.wipe = wipe;
-  return client::make_home(home, {.devices = std::move(devices),
+  return devices;
+}
+
+}  // namespace
+
+Result<void> join_home(const ServerConfig& config, const ServicePlace& services, bool wipe) {
+  TRY(devices, prepare_places(config, wipe));
+  TRY(joined, embed::join_system({.home = config.home(),
+                                  .service = services.text,
+                                  .addresses = services.addresses,
+                                  .engines = static_cast<uint32_t>(config.engines.size()),
                                   .targets = config.engines.front().targets,
-                                  .engines = static_cast<uint32_t>(config.engines.size())});
+                                  .devices = std::move(devices)}));
+  return {};
+}
+
+Result<void> format_home(const ServerConfig& config, bool wipe) {
+  TRY(devices, prepare_places(config, wipe));
+  return client::make_home(config.home(),
+                           {.devices = std::move(devices),
+                            .targets = config.engines.front().targets,
+                            .engines = static_cast<uint32_t>(config.engines.size())});
 }
 
 Result<void> grow_system(const ServerConfig& config, const embed::HomeFile& home, bool wipe) {
@@ -240,21 +277,22 @@ std::vector<std::string> listen_of(const std::string& provider, const std::strin
 
 }  // namespace
 
-Result<embed::LaunchFile> launch_of(const ServerConfig& config) {
+Result<embed::LaunchFile> launch_of(const ServerConfig& config, uint32_t first_rank) {
   embed::LaunchFile out;
   out.restart = config.auto_restart;
   out.restart_seconds = config.restart_delay_seconds;
-  for (uint32_t rank = 0; rank < config.engines.size(); ++rank) {
-    const EngineConfig& engine = config.engines[rank];
+  for (uint32_t i = 0; i < config.engines.size(); ++i) {
+    const EngineConfig& engine = config.engines[i];
     TRY(address, address_of(engine.fabric_iface));
-    embed::EngineLaunch& launch = out.engines[rank];
+    embed::EngineLaunch& launch = out.engines[first_rank + i];
     launch.listen = listen_of(engine.provider.empty() ? config.provider : engine.provider,
                               address + ":" + std::to_string(engine.fabric_iface_port),
                               engine.fabric_iface_port);
     launch.log = engine.log_file.empty() ? config.control_log_file : engine.log_file;
     launch.level = log_level(engine.log_mask);
     launch.env = engine.env_vars;
-    if (rank != 0) forget_env(config.engines.front(), launch);
+    // Of a machine without the services no engine is the parent of others.
+    if (i != 0 && first_rank == 0) forget_env(config.engines.front(), launch);
     if (engine.first_core) {
       launch.cores = std::to_string(*engine.first_core) + "-" +
                      std::to_string(*engine.first_core + engine.targets - 1);

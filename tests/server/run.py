@@ -568,8 +568,8 @@ def run_test(test, bin_dir):
     with tempfile.TemporaryDirectory(prefix="cairn-server-") as top:
         servers = []
 
-        def make(**options):
-            servers.append(Server(top, f"s{len(servers)}", bin_dir, **options))
+        def make(kind=Server, **options):
+            servers.append(kind(top, f"s{len(servers)}", bin_dir, **options))
             return servers[-1]
 
         begin = time.monotonic()
@@ -592,16 +592,16 @@ def run_test(test, bin_dir):
         return True
 
 
-def main():
+def main(tests):
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
-    chosen = [t for t in TESTS if not args.names or t.__name__ in args.names]
+    chosen = [t for t in tests if not args.names or t.__name__ in args.names]
     results = [run_test(test, os.path.abspath(args.bin)) for test in chosen]
     print(f"{sum(results)} of {len(results)} passed")
     return 0 if results and all(results) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(TESTS))
