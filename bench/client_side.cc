@@ -18,15 +18,6 @@ void must(int rc, const char* what) {
   if (rc != 0) die(std::string(what) + " gives " + std::to_string(rc));
 }
 
-namespace {
-
-// The home is opened here by our own static copy of the client, before and after libdaos has it.
-std::unique_ptr<client::System> open_system(const std::string& home) {
-  auto opened = client::open_home({.mode = client::HomeMode::embed, .path = home});
-  if (!opened) die("cannot open the home: " + std::string(opened.error().what()));
-  return std::move(*opened);
-}
-
 uint16_t free_port() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in name{};
@@ -39,6 +30,15 @@ uint16_t free_port() {
   }
   ::close(fd);
   return ntohs(name.sin_port);
+}
+
+namespace {
+
+// The home is opened here by our own static copy of the client, before and after libdaos has it.
+std::unique_ptr<client::System> open_system(const std::string& home) {
+  auto opened = client::open_home({.mode = client::HomeMode::embed, .path = home});
+  if (!opened) die("cannot open the home: " + std::string(opened.error().what()));
+  return std::move(*opened);
 }
 
 /// A server of the home that this process reaches over tcp;ofi_rxm.
@@ -62,23 +62,27 @@ void start_at_libfabric(const std::string& home) {
 ClientSide::ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes,
                        Server server)
     : home_(directory + "/home"), server_(server) {
-  {
+  if (server != Server::joined) {
     auto system = open_system(home_);
     auto made =
         system->context().run(system->pool_create({.label = kPoolLabel, .bytes = pool_bytes}));
     if (!made) die("cannot make the pool: " + std::string(made.error().what()));
     if (!system->shutdown()) die("the home does not close");
   }
-  setenv("CAIRN_HOME", home_.c_str(), 1);
-  setenv("CAIRN_MODE", server == Server::none ? "embed" : "auto", 1);
+  if (server != Server::joined) {
+    setenv("CAIRN_HOME", home_.c_str(), 1);
+    setenv("CAIRN_MODE", server == Server::none ? "embed" : "auto", 1);
+  }
   if (server == Server::libfabric) start_at_libfabric(home_);
   must(daos_init(), "daos_init");
   running_ = true;
   if (!open_container) return;
   must(daos_pool_connect(kPoolLabel, nullptr, DAOS_PC_RW, &pool_, nullptr, nullptr),
        "daos_pool_connect");
-  must(daos_cont_create_with_label(pool_, kContLabel, nullptr, nullptr, nullptr),
-       "daos_cont_create_with_label");
+  if (server != Server::joined) {
+    must(daos_cont_create_with_label(pool_, kContLabel, nullptr, nullptr, nullptr),
+         "daos_cont_create_with_label");
+  }
   must(daos_cont_open(pool_, kContLabel, DAOS_COO_RW, &container_, nullptr, nullptr),
        "daos_cont_open");
 }
@@ -91,6 +95,7 @@ void ClientSide::close() {
   if (daos_handle_is_valid(container_)) must(daos_cont_close(container_, nullptr), "cont_close");
   if (daos_handle_is_valid(pool_)) must(daos_pool_disconnect(pool_, nullptr), "pool_disconnect");
   must(daos_fini(), "daos_fini");
+  if (server_ == Server::joined) return;
   unsetenv("CAIRN_SERVER");
   unsetenv("CAIRN_TOKEN");
   if (server_ != Server::none && !client::stop_server(home_)) die("the server stays");

@@ -4,6 +4,7 @@
 
 #include <daos.h>
 
+#include <cstdint>
 #include <string>
 
 namespace cairn::bench {
@@ -11,14 +12,15 @@ namespace cairn::bench {
 inline constexpr const char* kPoolLabel = "bench";
 inline constexpr const char* kContLabel = "bench";
 
-/// Who works on the home: this process, a server that others could share, or one that is reached
-/// over tcp;ofi_rxm.
-enum class Server { none, on_demand, libfabric };
+/// Who works on the home: this process, a server that others could share, one that is reached over
+/// tcp;ofi_rxm, or that of a ServedHome, which made home, pool and container.
+enum class Server { none, on_demand, libfabric, joined };
 
 class ClientSide {
  public:
   /// Makes home and pool, then daos_init(). `open_container`: connect(), else the case does what it
-  /// wants (libdfs). A pool of 8 GiB has a log of 256 MiB, as the store cases do.
+  /// wants (libdfs). A pool of 8 GiB has a log of 256 MiB, as the store cases do. Server::joined:
+  /// nothing is made.
   ClientSide(const std::string& directory, bool open_container, uint64_t pool_bytes = 8ull << 30,
              Server server = Server::none);
   ~ClientSide();
@@ -41,5 +43,8 @@ class ClientSide {
 
 /// Dies with the name of the call unless `rc` is 0.
 void must(int rc, const char* what);
+
+/// A TCP port that nobody had a moment ago.
+uint16_t free_port();
 
 }  // namespace cairn::bench

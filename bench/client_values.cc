@@ -7,9 +7,9 @@ namespace cairn::bench {
 
 namespace {
 
-daos_obj_id_t object_id(daos_handle_t cont, daos_otype_t type) {
+daos_obj_id_t object_id(daos_handle_t cont, daos_otype_t type, daos_oclass_id_t object_class) {
   daos_obj_id_t oid{.lo = 1, .hi = 0};
-  must(daos_obj_generate_oid(cont, &oid, type, OC_S1, 0, 0), "daos_obj_generate_oid");
+  must(daos_obj_generate_oid(cont, &oid, type, object_class, 0, 0), "daos_obj_generate_oid");
   return oid;
 }
 
@@ -73,11 +73,10 @@ struct ClientValues::Operation {
 };
 
 ClientValues::ClientValues(const std::string& directory, size_t value_bytes, size_t in_flight,
-                           Server server)
+                           Server server, daos_oclass_id_t object_class)
     : side_(directory, true, 8ull << 30, server) {
-  must(daos_obj_open(side_.container(), object_id(side_.container(), DAOS_OT_MULTI_HASHED),
-                     DAOS_OO_RW, &object_, nullptr),
-       "daos_obj_open");
+  const daos_obj_id_t oid = object_id(side_.container(), DAOS_OT_MULTI_HASHED, object_class);
+  must(daos_obj_open(side_.container(), oid, DAOS_OO_RW, &object_, nullptr), "daos_obj_open");
   must(daos_eq_create(&queue_), "daos_eq_create");
   for (size_t i = 0; i < in_flight; ++i) {
     operations_.push_back(std::make_unique<Operation>(i, value_bytes));
@@ -94,11 +93,15 @@ ClientValues::~ClientValues() {
 void ClientValues::update(uint64_t key) { update(*operations_[0], key, nullptr); }
 
 void ClientValues::fetch(uint64_t key) {
+  if (!try_fetch(key)) die("a fetch fails or finds nothing");
+}
+
+bool ClientValues::try_fetch(uint64_t key) {
   Operation& o = *operations_[0];
   o.aim(key);
-  must(daos_obj_fetch(object_, DAOS_TX_NONE, 0, &o.dkey, 1, &o.iod, &o.sgl, nullptr, nullptr),
-       "daos_obj_fetch");
-  if (o.iod.iod_size != o.value.size()) die("a fetch found nothing");
+  const int rc =
+      daos_obj_fetch(object_, DAOS_TX_NONE, 0, &o.dkey, 1, &o.iod, &o.sgl, nullptr, nullptr);
+  return rc == 0 && o.iod.iod_size == o.value.size();
 }
 
 double ClientValues::update_many(double seconds, const std::function<uint64_t()>& next_key) {
@@ -116,9 +119,9 @@ void ClientValues::update(Operation& o, uint64_t key, daos_event_t* event) {
 
 ClientArray::ClientArray(const std::string& directory, Server server)
     : side_(directory, true, 8ull << 30, server) {
-  const daos_obj_id_t oid = object_id(side_.container(), DAOS_OT_ARRAY_BYTE);
-  must(daos_array_open_with_attr(side_.container(), oid, DAOS_TX_NONE, DAOS_OO_RW, 1, kMiB,
-                                 &array_, nullptr),
+  const daos_obj_id_t oid = object_id(side_.container(), DAOS_OT_ARRAY_BYTE, OC_S1);
+  must(daos_array_open_with_attr(side_.container(), oid, DAOS_TX_NONE, DAOS_OO_RW, 1, kMiB, &array_,
+                                 nullptr),
        "daos_array_open_with_attr");
 }
 

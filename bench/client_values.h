@@ -17,12 +17,14 @@ namespace cairn::bench {
 class ClientValues {
  public:
   ClientValues(const std::string& directory, size_t value_bytes, size_t in_flight,
-               Server server = Server::none);
+               Server server = Server::none, daos_oclass_id_t object_class = OC_S1);
   ~ClientValues();
 
   /// One blocking call.
   void update(uint64_t key);
   void fetch(uint64_t key);
+  /// False: the call failed or found nothing.
+  bool try_fetch(uint64_t key);
   /// Keeps all operations in flight until `seconds` have passed and at least one of each is done;
   /// operations per second.
   double update_many(double seconds, const std::function<uint64_t()>& next_key);
@@ -46,8 +48,7 @@ class ClientArray {
   /// One MiB, blocking.
   void transfer(bool reading, uint64_t slot, std::byte* data);
   /// Keeps `depth` transfers of a MiB in flight over `slots` for `seconds`; MiB per second.
-  double transfer_many(bool reading, uint64_t slots, size_t depth, double seconds,
-                       std::byte* data);
+  double transfer_many(bool reading, uint64_t slots, size_t depth, double seconds, std::byte* data);
 
  private:
   struct Transfer;

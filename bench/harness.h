@@ -60,6 +60,7 @@ void add_capacity_cases(std::vector<Case>& cases);
 void add_memory_case(std::vector<Case>& cases);
 void add_client_cases(std::vector<Case>& cases);
 void add_net_cases(std::vector<Case>& cases);
+void add_net_many_cases(std::vector<Case>& cases);
 void add_file_cases(std::vector<Case>& cases);
 
 /// Seconds since some start.

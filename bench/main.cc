@@ -210,6 +210,7 @@ int run_all(const Arguments& a) {
   add_memory_case(cases);
   add_client_cases(cases);
   add_net_cases(cases);
+  add_net_many_cases(cases);
   add_file_cases(cases);
   bool found = a.wanted.empty();
   for (const Case& c : cases) {

@@ -4,13 +4,20 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "base/large_blocks.h"
 
 namespace cairn::fabric {
 
 namespace {
 
 /// What one transfer reads at most, small frames; the payload of large ones goes past the buffer.
-constexpr size_t kReadBytes = 64u << 10;
+constexpr size_t kReadBytes = kLargeBlockMin;
+/// And before it is known that more is there: a page and what stands around it in a message. Each
+/// connection holds that much while it is idle.
+constexpr size_t kIdleReadBytes = 4608;
+/// An end of a payload that is shorter goes through the buffer.
+constexpr size_t kBufferedEndMax = 32u << 10;
+static_assert(kBufferedEndMax <= kReadBytes);
 /// Frames up to this size are copied together with their neighbours.
 constexpr size_t kJoinedBytesMax = 64u << 10;
 /// Of a large message that may be on its way in the kernel.
@@ -62,31 +69,52 @@ Stream::Stream(Reactor& reactor, Socket socket, uint32_t bytes_max)
     : reactor_(reactor),
       socket_(std::move(socket)),
       bytes_max_(bytes_max),
-      buffer_(std::make_unique_for_overwrite<std::byte[]>(kReadBytes)),
+      small_(std::make_unique_for_overwrite<std::byte[]>(kIdleReadBytes)),
+      buffer_(small_.get()),
       idle_(reactor) {}
 
 Stream::~Stream() { CHECK(!writing_); }
 
+/// For the next transfer, with what stands in the present one at its front. A large one only if
+/// more has come than goes into the small one, so that who waits holds little.
+void Stream::choose_buffer() {
+  const size_t have = buffered();
+  DCHECK(have < kIdleReadBytes);
+  Buffer large;
+  if (filled_ && socket_.received_bytes() > kIdleReadBytes - have) {
+    large = large_.empty() ? Buffer::uninitialised(kReadBytes) : std::move(large_);
+  }
+  // Without memory for it the small one does, too.
+  std::byte* const next = large.empty() ? small_.get() : large.data();
+  std::memmove(next, buffer_ + begin_, have);
+  buffer_ = next;
+  large_ = std::move(large);
+  begin_ = 0;
+  end_ = have;
+}
+
+size_t Stream::buffer_bytes() const { return kIdleReadBytes + large_.size(); }
+
 Task<Result<void>> Stream::fill(size_t bytes) {
-  if (buffered() >= bytes) co_return Result<void>{};
-  std::memmove(buffer_.get(), buffer_.get() + begin_, buffered());
-  end_ -= std::exchange(begin_, 0);
   while (buffered() < bytes) {
     if (broken_) co_return fail(Errc::io, "stream: the connection is closed");
-    const int64_t got = co_await socket_.recv(buffer_.get() + end_, kReadBytes - end_);
+    choose_buffer();
+    const size_t room = (large_.empty() ? kIdleReadBytes : large_.size()) - end_;
+    const int64_t got = co_await socket_.recv(buffer_ + end_, room);
     if (got == 0 && buffered() == 0) co_return fail(Errc::shutdown, "stream: closed by the peer");
     if (got <= 0) {
       broken_ = true;
       co_return fail(Errc::io, "stream: the connection broke");
     }
     end_ += static_cast<size_t>(got);
+    filled_ = static_cast<size_t>(got) == room;
   }
   co_return Result<void>{};
 }
 
 Task<Result<FrameHead>> Stream::read_head() {
   CO_TRY(filled, co_await fill(kFrameHeadBytes));
-  const std::byte* const at = buffer_.get() + std::exchange(begin_, begin_ + kFrameHeadBytes);
+  const std::byte* const at = buffer_ + std::exchange(begin_, begin_ + kFrameHeadBytes);
   co_return parse_head(at, bytes_max_);
 }
 
@@ -96,7 +124,7 @@ Task<Result<Buffer>> Stream::read_payload(uint32_t bytes) {
   CO_TRY(first, grown({}, 0, std::min<size_t>(bytes, kPayloadFirst)));
   out = std::move(first);
   size_t have = std::min(buffered(), out.size());
-  std::memcpy(out.data(), buffer_.get() + begin_, have);
+  std::memcpy(out.data(), buffer_ + begin_, have);
   begin_ += have;
   while (have < bytes) {
     if (have == out.size()) {
@@ -104,10 +132,10 @@ Task<Result<Buffer>> Stream::read_payload(uint32_t bytes) {
       out = std::move(larger);
     }
     // The end of a small payload goes through the buffer: more frames may come with it.
-    if (out.size() - have < kReadBytes / 2 && out.size() == bytes) {
+    if (out.size() - have < kBufferedEndMax && out.size() == bytes) {
       CO_TRY(filled, co_await fill(std::min<size_t>(bytes - have, 1)));
       const size_t part = std::min(buffered(), out.size() - have);
-      std::memcpy(out.data() + have, buffer_.get() + begin_, part);
+      std::memcpy(out.data() + have, buffer_ + begin_, part);
       begin_ += part;
       have += part;
       continue;

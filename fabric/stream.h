@@ -59,6 +59,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   const Socket& socket() const { return socket_; }
   /// For large messages.
   void widen();
+  /// Of memory for what is received: some kilobytes while the peer says little or nothing.
+  size_t buffer_bytes() const;
 
  private:
   struct Outgoing;
@@ -68,12 +70,16 @@ class Stream : public std::enable_shared_from_this<Stream> {
   /// At least `bytes` (at most the buffer's size) stand in the buffer on return.
   Task<Result<void>> fill(size_t bytes);
   size_t buffered() const { return end_ - begin_; }
+  void choose_buffer();
 
   Reactor& reactor_;
   Socket socket_;
   const uint32_t bytes_max_;
-  std::unique_ptr<std::byte[]> buffer_;  // read, not yet taken: [begin_, end_)
+  std::unique_ptr<std::byte[]> small_;
+  Buffer large_;       // only while it is the one in use
+  std::byte* buffer_;  // one of the two; read, not yet taken: [begin_, end_)
   size_t begin_ = 0, end_ = 0;
+  bool filled_ = false;  // by the last transfer: more may wait in the socket
   struct Outgoing {
     Bytes frame;
     Buffer bulk;

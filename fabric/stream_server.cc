@@ -92,6 +92,12 @@ StreamServer::StreamServer(Reactor& reactor, Service& service, StreamServerOptio
 
 StreamServer::~StreamServer() { CHECK(connections_.empty()); }
 
+size_t StreamServer::buffer_bytes() const {
+  size_t sum = 0;
+  for (const ConnectionPtr& c : connections_) sum += c->stream->buffer_bytes();
+  return sum;
+}
+
 Result<Address> StreamServer::listen(const Address& at) {
   if (at.kind == Address::Kind::ofi) return listen_ofi(at);
   TRY(listener, Listener::open(reactor_, at));

@@ -79,6 +79,8 @@ class StreamServer {
   bool has_client(uint64_t session) const { return sessions_.contains(session); }
   size_t connections() const { return connections_.size(); }
   const StreamServerCounts& counts() const { return counts_; }
+  /// What all connections hold to receive into.
+  size_t buffer_bytes() const;
 
   /// Accepts nothing more, reads no further requests, answers those under way, closes. Peers that
   /// do not take their answers are waited for `patience`. Once; before destruction.

@@ -406,6 +406,35 @@ TEST_F(StreamTest, A_peer_that_says_nothing_is_sent_away) {
   run_until([&] { return server_->connections() == 0; });
 }
 
+TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
+  // Goal: ten thousand idle clients cost an engine some kilobytes each. Method: 40 connections ask
+  // many small questions at once, then one of 60 kB; another one stops inside a frame.
+  constexpr size_t kCount = 40, kQuestions = 300, kIdleBytesMax = 8192;
+  start_server();
+  Bytes many = frame(FrameKind::hello, 0, encode_hello({}));
+  for (uint64_t id = 0; id < kQuestions; ++id) {
+    const Bytes one = frame(FrameKind::call, id, Bytes(200, std::byte{'q'}));
+    many.insert(many.end(), one.begin(), one.end());
+  }
+  ASSERT_GT(many.size(), 2 * kIdleBytesMax);
+  const Bytes large = frame(FrameKind::call, kQuestions, Bytes(60'000, std::byte{'l'}));
+  std::vector<int> fds;
+  const auto all_hold_little = [&](size_t served) {
+    run_until([&] { return echo_.served == static_cast<int>(served); });
+    run_for(5 * kMillisecond);
+    EXPECT_LE(server_->buffer_bytes(), kCount * kIdleBytesMax);
+  };
+  for (size_t i = 0; i < kCount; ++i) put(fds.emplace_back(raw()), many);
+  all_hold_little(kCount * kQuestions);
+  for (const int fd : fds) put(fd, large);
+  all_hold_little(kCount * (kQuestions + 1));
+  put(fds[0], ByteView(many).subspan(many.size() - 40 * 224, 40 * 224 - 1));
+  all_hold_little(kCount * (kQuestions + 1) + 39);
+  EXPECT_EQ(server_->connections(), kCount);
+  for (const int fd : fds) ::close(fd);
+  run_until([&] { return server_->connections() == 0; });
+}
+
 TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
   // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
   start_server({.bytes_max = 4u << 20});

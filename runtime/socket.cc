@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -346,6 +347,11 @@ bool is_unix(int fd) {
 void Socket::widen(size_t bytes) {
   const int wanted = static_cast<int>(std::min<size_t>(bytes, INT32_MAX));
   if (is_unix(fd())) setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
+}
+
+size_t Socket::received_bytes() const {
+  int bytes = 0;
+  return ::ioctl(fd(), FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 Result<PeerCredentials> Socket::peer_credentials() const {

@@ -113,6 +113,8 @@ class Socket {
   /// A Unix socket takes up to `bytes` (as far as the system allows) before a sender must wait for
   /// the receiver. TCP finds that by itself.
   void widen(size_t bytes);
+  /// What has come and was not taken: as much as the next recv can give at once.
+  size_t received_bytes() const;
   /// @error not_supported  it is not a Unix socket
   Result<PeerCredentials> peer_credentials() const;
 

@@ -146,23 +146,27 @@ Result<void> Service::check_exclusive(const Uuid& pool, const Uuid& cont, uint32
   return {};
 }
 
-/// One commit: the open time and, where handles are kept, the handle. As long as the open time is
-/// nobody's condition, losing a race against another opener is fine.
+/// One commit: where handles are kept the handle, and the open time, unless another opener has
+/// written a later one meanwhile: of hundreds that come at once a few write it, and none waits for
+/// all the others. As long as the open time is nobody's condition, losing a race is fine.
 Task<Result<void>> Service::commit_open(const Request& request, uint64_t id, ContHandle handle,
                                         Reply reply) {
   if (options_.read_only) co_return Result<void>{};
+  const uint64_t came = next_epoch();
   for (int i = 0; i < kTriesMax; ++i) {
     CO_TRY(held, co_await load_cont(handle.pool, handle.cont));
-    held.record.open_time = next_epoch();
     ConfigTxn txn = put_handle(id);
-    txn.expect(cont_key(handle.pool, handle.cont), held.modified);
-    txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(held.record));
+    if (held.record.open_time < came) {
+      held.record.open_time = next_epoch();
+      txn.expect(cont_key(handle.pool, handle.cont), held.modified);
+      txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(held.record));
+    }
     const auto done = co_await commit_done(request, std::move(txn), reply);
     if (done) co_return Result<void>{};
     if (done.error().code() != Errc::again) co_return fail(done.error());
   }
   if (!keeps()) co_return Result<void>{};
-  co_return fail(Errc::busy, "container: too many others open it; try again");
+  co_return fail(Errc::busy, "container: too many others change it; try again");
 }
 
 /// Answers with a handle that is in the table: the requested opening, or a copy of one.

@@ -14,6 +14,8 @@ namespace cairn::service {
 class MachineHost {
  public:
   virtual ~MachineHost() = default;
+  /// Machines may join: whoever asks is given the secret.
+  virtual bool joinable() const = 0;
   /// What the system's own show to each other over networks.
   virtual Bytes secret() const = 0;
   virtual const Uuid& system() const = 0;

@@ -117,7 +117,7 @@ Task<Result<void>> Service::join_once(wire::Machine machine) {
 }
 
 Task<Result<Service::Reply>> Service::machine_join(const Request& request) {
-  if (options_.machines == nullptr) co_return alone();
+  if (options_.machines == nullptr || !options_.machines->joinable()) co_return alone();
   const wire::Machine& machine = request.machine;
   for (int i = 0; i < kTriesMax; ++i) {
     CO_TRY(fits, check_machine(machine));

@@ -7,6 +7,7 @@ namespace {
 /// Two own engines of two targets each.
 class FakeMachines final : public MachineHost {
  public:
+  bool joinable() const override { return open; }
   Bytes secret() const override { return Bytes(32, std::byte{7}); }
   const Uuid& system() const override { return system_; }
   uint32_t own_engines() const override { return own; }
@@ -23,7 +24,7 @@ class FakeMachines final : public MachineHost {
   }
 
   uint32_t own = 2;
-  bool fail_prepare = false;
+  bool open = true, fail_prepare = false;
   int prepared = 0;
   std::vector<wire::Machine> admitted, reported;
 
@@ -170,6 +171,15 @@ TEST_F(MachineTest, Without_a_server_there_are_no_machines) {
   start();
   EXPECT_EQ(refused(join_request(1, 1)), Errc::not_supported);
   EXPECT_EQ(refused(report_request(1, 2)), Errc::not_supported);
+}
+
+TEST_F(MachineTest, A_system_that_asks_for_tokens_is_not_joined) {
+  // Goal: a client's token is no way to the secret. Method: also for a machine that is known.
+  ASSERT_EQ(join(1, 1), 2u);
+  machines_.open = false;
+  EXPECT_EQ(refused(join_request(1, 1)), Errc::not_supported);
+  EXPECT_EQ(refused(join_request(2, 1)), Errc::not_supported);
+  EXPECT_TRUE(call(report_request(1, 2))) << "it reports all the same";
 }
 
 TEST_F(MachineTest, A_damaged_record_is_not_believed) {

@@ -17,8 +17,10 @@ class MapConfig final : public ConfigStore {
  public:
   Task<Result<std::optional<ConfigEntry>>> get(std::string key) override {
     const auto found = entries.find(key);
-    if (found == entries.end()) co_return std::optional<ConfigEntry>();
-    co_return std::optional<ConfigEntry>(found->second);
+    std::optional<ConfigEntry> entry;
+    if (found != entries.end()) entry = found->second;
+    if (slow_reads != nullptr) co_await slow_reads->sleep(kMillisecond);
+    co_return entry;
   }
   Task<Result<std::vector<ConfigEntry>>> range(std::string prefix) override {
     std::vector<ConfigEntry> out;
@@ -51,7 +53,8 @@ class MapConfig final : public ConfigStore {
   bool fail_commits = false;
   int commits_left = 0;  // after so many all fail; 0: no limit
   std::function<void()> on_commit;
-  Reactor* slow = nullptr;  // others move between a commit and its answer
+  Reactor* slow = nullptr;        // others move between a commit and its answer
+  Reactor* slow_reads = nullptr;  // and between a look and its answer
 };
 
 /// Engines that remember what they were told.

@@ -82,6 +82,38 @@ TEST_F(SessionsTest, A_handle_is_used_by_its_session_only) {
   EXPECT_EQ(records(kHandlesPrefix), 0u);
 }
 
+TEST_F(SessionsTest, Two_hundred_who_open_a_container_at_once_all_get_it) {
+  // Goal: openers do not shut each other out over the time of the last opening, which all write.
+  // Method: each looks before any writes; more of them than tries.
+  constexpr uint64_t kFirst = 100, kCount = 200;
+  static_assert(kCount > 2 * kTriesMax);
+  make_pool_and_cont();
+  std::vector<uint64_t> pools;
+  for (uint64_t i = 0; i < kCount; ++i) pools.push_back(connect_as(kFirst + i));
+  const auto open_time = [&] {
+    const auto reply = as(kFirst, {.op = wire::Op::cont_list, .pool_handle = pools[0]});
+    return reply && reply->conts.size() == 1 ? reply->conts[0].open_time : 0;
+  };
+  const uint64_t before = open_time();
+  config_.slow_reads = &world_.reactor();
+  std::vector<Errc> outcomes;
+  for (uint64_t i = 0; i < kCount; ++i) {
+    const wire::ControlRequest request{
+        .op = wire::Op::cont_open, .name = "docs", .access = 2, .pool_handle = pools[i]};
+    world_.reactor().spawn([](Service& service, Origin origin, Bytes bytes,
+                              std::vector<Errc>& into) -> Task<void> {
+      const auto reply = co_await service.handle(origin, std::move(bytes));
+      into.push_back(reply ? Errc::ok : reply.error().code());
+    }(*service_, Origin{.session = kFirst + i, .sequence = 1000}, wire::proto_encode(request),
+                                                             outcomes));
+  }
+  world_.run_for(10 * kSecond);
+  config_.slow_reads = nullptr;
+  EXPECT_EQ(outcomes, std::vector<Errc>(kCount, Errc::ok));
+  EXPECT_EQ(records(kHandlesPrefix), 2 * kCount);
+  EXPECT_GT(open_time(), before);
+}
+
 TEST_F(SessionsTest, An_ended_session_has_no_handles_and_no_answers) {
   // Goal: nothing of a client that is gone stays, and nothing of others goes. Method: two sessions,
   // one ends, twice.

@@ -1,7 +1,6 @@
 // daos fs copy: where both sides are, what lies there, and the summary.
 #include <fcntl.h>
 #include <ftw.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +13,7 @@
 #include "cmd/daos/container.h"
 #include "cmd/daos/copy_engine.h"
 #include "cmd/daos/daos.h"
+#include "runtime/file_limit.h"
 
 namespace cairn::tool {
 
@@ -166,13 +166,6 @@ int count_one(const char*, const struct stat* info, int, FTW*) {
 void count_tree(const std::string& path, CopyCounts* counts) {
   counting = counts;
   if (nftw(path.c_str(), count_one, 32, FTW_PHYS) == 0) counts->counted = true;
-}
-
-void raise_file_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Outcome summary(const CopyArguments& a, const End& from, const End& to, const std::string& made,

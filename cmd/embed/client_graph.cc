@@ -9,8 +9,8 @@
 #include "base/report.h"
 #include "client/system.h"
 #include "cmd/embed/admin_link.h"
+#include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_token.h"
-#include "cmd/embed/local_engine.h"
 #include "fabric/ofi_client.h"
 #include "fabric/stream_client.h"
 #include "runtime/io.h"
@@ -50,7 +50,8 @@ Duration reconnect_grace(Duration usual) {
 
 /// Of an engine of this machine.
 bool is_here(const std::string& home, uint32_t rank) {
-  return access(engine_directory(home, rank).c_str(), F_OK) == 0;
+  const auto file = load_home(home);
+  return !file || !*file || (*file)->has_rank(rank);
 }
 
 /// Of a home whose engines are not all on this machine; zero where it has none.

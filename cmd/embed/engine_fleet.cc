@@ -87,6 +87,12 @@ EngineFleet::Ranks EngineFleet::all() const {
   return out;
 }
 
+EngineFleet::Ranks EngineFleet::without(const Ranks& ranks) const {
+  Ranks out = all();
+  std::erase_if(out, [&ranks](uint32_t rank) { return std::ranges::binary_search(ranks, rank); });
+  return out;
+}
+
 EngineFleet::Ranks EngineFleet::ranks_of(const Uuid& pool) const {
   const auto found = ranks_.find(pool);
   return found == ranks_.end() ? all() : Ranks(found->second.begin(), found->second.end());
@@ -114,16 +120,28 @@ Task<Result<void>> EngineFleet::ready(Uuid pool, service::Targets more) {
 
 Task<Result<void>> EngineFleet::create_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each(
-      note_ranks(pool, targets), "engine.create", After::stop,
-      [pool, targets, sizes](ShardHost& host) { return host.create_pool(pool, targets, sizes); });
+  const Ranks ranks = note_ranks(pool, targets);
+  CO_TRY(made, co_await each(ranks, "engine.create", After::stop, [&](ShardHost& host) {
+           return host.create_pool(pool, targets, sizes);
+         }));
+  // The others know of it, so that it can be extended to them; who is away is told when it comes.
+  co_return co_await each(without(ranks), "engine.create", After::overlook, [&](ShardHost& host) {
+    return host.open_pool(pool, targets, sizes.memory_bytes);
+  });
 }
 
+/// One that fails is undone by another one with the targets of before: who is away then has it done
+/// when it comes, and need not be asked about the pool.
 Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
-  return each(
-      note_ranks(pool, targets), "engine.extend", After::stop,
-      [pool, targets, sizes](ShardHost& host) { return host.extend_pool(pool, targets, sizes); });
+  std::set<uint32_t> wanted;
+  for (const model::TargetId& target : targets) wanted.insert(target.rank);
+  const Ranks ranks = note_ranks(pool, targets);
+  const auto done = co_await each(ranks, "engine.extend", After::stop, [&](ShardHost& host) {
+    return host.extend_pool(pool, targets, sizes);
+  });
+  if (done || wanted.size() < ranks.size()) ranks_[pool] = std::move(wanted);
+  co_return done;
 }
 
 Task<Result<void>> EngineFleet::serve_extension(Uuid pool, service::Targets targets,
@@ -159,8 +177,10 @@ Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
 }
 
 Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
-  CO_TRY(removed, co_await each(ranks_of(pool), "engine.remove", After::go_on,
-                                [pool](ShardHost& host) { return host.remove_pool(pool); }));
+  const Ranks ranks = ranks_of(pool);
+  const auto remove = [pool](ShardHost& host) { return host.remove_pool(pool); };
+  CO_TRY(forgotten, co_await each(without(ranks), "engine.remove", After::overlook, remove));
+  CO_TRY(removed, co_await each(ranks, "engine.remove", After::go_on, remove));
   ranks_.erase(pool);
   co_return Result<void>{};
 }
@@ -382,7 +402,8 @@ Task<void> EngineFleet::revoke(wire::HandleRef handle) {
 }
 
 Task<void> EngineFleet::end_session(uint64_t session) {
-  for (ShardHost* const host : engines_) co_await host->end_session(session);
+  // By rank: engines may be added meanwhile.
+  for (const uint32_t rank : all()) co_await engines_[rank]->end_session(session);
 }
 
 }  // namespace cairn::embed

@@ -75,6 +75,7 @@ class EngineFleet final : public service::ShardHost {
   /// Of these those that have not been stopped.
   std::vector<service::ShardHost*> running(const Ranks& ranks) const;
   Ranks all() const;
+  Ranks without(const Ranks& ranks) const;
   /// Those that a pool lies on; all, where that is not known.
   Ranks ranks_of(const Uuid& pool) const;
   Ranks note_ranks(const Uuid& pool, const service::Targets& targets);

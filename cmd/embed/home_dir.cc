@@ -91,6 +91,8 @@ const char* way_out(Errc code) {
 
 }  // namespace
 
+bool has_home(const std::string& home) { return access((home + "/home").c_str(), F_OK) == 0; }
+
 std::unexpected<Error> report_no_home(const std::string& home) {
   report(Severity::error, home + ": there is no home; make one by creating a pool, or set "
                                  "CAIRN_HOME to the right directory");

@@ -24,6 +24,8 @@ Result<void> prepare_home(const std::string& home, bool create);
 /// What `home` says; nullopt if there is none yet and nothing foreign lies in the directory.
 /// @error format_invalid, format_newer, checksum, no_perm, io  one line on stderr
 Result<std::optional<HomeFile>> load_home(const std::string& home);
+/// There is one, complete; it may be damaged.
+bool has_home(const std::string& home);
 /// Durable on return; the last step of making a home.
 Result<void> store_home(const std::string& home, const HomeFile& file);
 

@@ -135,7 +135,8 @@ Result<void> HomeGraph::make_link(bool joinable) {
     secret_ = secret;
   }
   machines_ = std::make_unique<Machines>(
-      *reactor_, MachinesOptions{.home = path_, .file = file_, .secret = secret_});
+      *reactor_,
+      MachinesOptions{.home = path_, .file = file_, .secret = secret_, .joinable = joinable});
   link_ = std::make_unique<AdminLink>(
       *reactor_, AdminLinkOptions{.home = path_,
                                   .system = file_.uuid,
@@ -171,6 +172,7 @@ Task<Result<void>> HomeGraph::open_engines(const GraphOptions& options) {
     CO_TRY(engine, co_await LocalEngine::open(*reactor_, {.home = path_,
                                                           .file = file_,
                                                           .rank = rank,
+                                                          .read_only = options.home.read_only,
                                                           .at_step = options.at_step}));
     engine->engine().set_peers(peers_.get());
     peers_->add(rank, engine->engine());

@@ -32,6 +32,7 @@ struct GraphOptions {
   bool apart = false;                             // only the first engine is here; the others are
                                                   // processes: remotes()
   bool joinable = false;                          // `apart`: other machines may join the system
+                                                  // without being asked for anything
   Takeover takeover = Takeover::if_idle;
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   /// service::ServiceOptions::set_running

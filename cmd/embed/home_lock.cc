@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -92,6 +94,18 @@ HomeLock::~HomeLock() {
   struct flock whole = whole_file(F_UNLCK);
   fcntl(fd_, F_OFD_SETLK, &whole);
   ::close(fd_);
+}
+
+bool signal_holder(const HomeHolder& holder, int which) {
+  pid_t pid = 0;
+  const auto parsed =
+      std::from_chars(holder.pid.data(), holder.pid.data() + holder.pid.size(), pid);
+  const bool fine = parsed.ec == std::errc() && parsed.ptr == holder.pid.data() + holder.pid.size();
+  if (!fine || pid <= 0 || holder.host != host_name()) return false;
+  // Whoever has just taken the lock has not written its own number yet.
+  const auto name = read_small_file("/proc/" + holder.pid + "/comm", 64);
+  if (!name || as_chars(*name) != "daos_engine\n") return false;
+  return ::kill(pid, which) == 0;
 }
 
 void report_holder(const std::string& home, const HomeHolder& holder) {

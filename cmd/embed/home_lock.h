@@ -37,6 +37,10 @@ class HomeLock {
   int pid_ = 0;   // of the process that took it: a forked copy lets go of nothing
 };
 
+/// Sends the signal to the process that holds a lock, if it is on this machine. @returns whether it
+/// was sent
+bool signal_holder(const HomeHolder& holder, int which);
+
 /// One line on stderr: who has the home, and the way out.
 void report_holder(const std::string& home, const HomeHolder& holder);
 

@@ -198,7 +198,13 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
   CO_TRY(indexes, mine(targets));
   const Turn turn = co_await take_turn();
   if (closed_) co_return is_closed();
+  const bool none = indexes.empty();
   CO_TRY(opened, co_await open_missing(pool, std::move(indexes), memory_bytes));
+  OpenPool& open = pools_[pool];
+  if (none && open.shards.empty() && open.coming.empty() && !options_.read_only) {
+    // What a crash has left of an extension that came to nothing.
+    CO_TRY(emptied, co_await storage_.remove(pool));
+  }
   serve(pool, targets);
   co_return Result<void>{};
 }

@@ -18,6 +18,7 @@ struct HomeShardsOptions {
   uint32_t rank = 0;          // of the engine
   uint32_t target_count = 1;  // of the engine
   uint32_t engine_count = 1;  // on this machine
+  bool read_only = false;     // nothing is cleared away
   uint64_t incarnation = 0;   // of the engine
   uint32_t process = 0;       // that it is in, for people
   /// As service::ServiceOptions::at_step: called before each target but the first.

@@ -49,6 +49,7 @@ Task<Result<std::unique_ptr<LocalEngine>>> LocalEngine::open(Reactor& reactor,
                       .rank = options.rank,
                       .storage = std::move(storage),
                       .process = static_cast<uint32_t>(getpid()),
+                      .read_only = options.read_only,
                       .at_step = std::move(options.at_step)});
   co_return std::move(out);
 }
@@ -73,6 +74,7 @@ void LocalEngine::make(Reactor& reactor, EngineParts parts) {
                                          HomeShardsOptions{.rank = parts.rank,
                                                            .target_count = parts.file.target_count,
                                                            .engine_count = parts.file.engine_count,
+                                                           .read_only = parts.read_only,
                                                            .incarnation = incarnation_,
                                                            .process = process_,
                                                            .at_step = std::move(parts.at_step)});

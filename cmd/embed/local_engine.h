@@ -27,6 +27,7 @@ struct LocalEngineOptions {
   HomeFile file;
   uint32_t rank = 0;
   HomeUse use = HomeUse::embed;
+  bool read_only = false;
   /// As HomeShardsOptions::at_step.
   std::function<void(const char*)> at_step = {};
 };
@@ -37,6 +38,7 @@ struct EngineParts {
   uint32_t rank = 0;
   std::unique_ptr<BlobSource> storage;
   uint32_t process = 0;  // as HomeShardsOptions::process
+  bool read_only = false;
   std::function<void(const char*)> at_step = {};
 };
 

@@ -68,6 +68,20 @@ Result<MachineFile> read_machine(const std::string& home) {
   return out;
 }
 
+Result<MachineFile> must_read_machine(const std::string& home) {
+  auto out = read_machine(home);
+  if (!out && out.error().code() == Errc::nonexistent) {
+    report(Severity::error, home + "/" + kName +
+                                ": is missing; restore it: it says who this "
+                                "machine is");
+  }
+  return out;
+}
+
+Result<void> store_machine(const std::string& home, const MachineFile& machine) {
+  return store_small_file(home, kName, as_bytes(format_machine(machine)));
+}
+
 Result<MachineFile> update_machine(const std::string& home, const std::string& service) {
   auto known = read_machine(home);
   if (!known && known.error().code() != Errc::nonexistent) return fail(known.error());
@@ -75,7 +89,7 @@ Result<MachineFile> update_machine(const std::string& home, const std::string& s
   if (out.uuid.is_nil()) out.uuid = uuid_from_random(system_random().bytes16());
   out.service = service;
   if (known && *known == out) return out;
-  TRY(stored, store_small_file(home, kName, as_bytes(format_machine(out))));
+  TRY(stored, store_machine(home, out));
   return out;
 }
 

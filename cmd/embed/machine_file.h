@@ -29,6 +29,10 @@ std::string format_machine(const MachineFile& machine);
 Result<MachineFile> parse_machine(std::string_view text);
 /// @error nonexistent  there is none   @error format_newer, format_invalid  a line on stderr
 Result<MachineFile> read_machine(const std::string& home);
+/// The same where it must be there: a line on stderr for every error.
+Result<MachineFile> must_read_machine(const std::string& home);
+/// Durable on return. @error no_space, no_perm, io  a line on stderr
+Result<void> store_machine(const std::string& home, const MachineFile& machine);
 /// The machine's id as it is, or a new one; the service as given. Durable on return.
 /// @error as read_machine(); no_space, no_perm, io  a line on stderr
 Result<MachineFile> update_machine(const std::string& home, const std::string& service);

@@ -26,6 +26,7 @@ struct MachinesOptions {
   std::string home;
   HomeFile file;
   fabric::Token secret{};
+  bool joinable = false;
 };
 
 class Machines final : public service::MachineHost {
@@ -41,6 +42,7 @@ class Machines final : public service::MachineHost {
   ~Machines() override;
   void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
 
+  bool joinable() const override { return options_.joinable; }
   Bytes secret() const override;
   const Uuid& system() const override { return options_.file.uuid; }
   uint32_t own_engines() const override { return options_.file.engine_count; }

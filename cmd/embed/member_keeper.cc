@@ -98,7 +98,7 @@ Task<void> MemberKeeper::run() {
     const bool served = co_await keep();
     shards_.leave();
     if (!may_go_on()) continue;
-    if (!options_.restart && is_gone()) {
+    if (!options_.restart && is_gone() && !launcher_.is_silent()) {
       report(Severity::error, "engine " + std::to_string(shards_.rank()) +
                                   ": is not started again; dmg system start does that");
       wanted_ = false;
@@ -147,6 +147,11 @@ Task<void> MemberKeeper::end_process(Duration patience) {
 Task<Result<void>> MemberKeeper::halt(Duration patience) {
   wanted_ = false;
   shards_.set_stopped(true);
+  if (launcher_.is_silent()) {
+    launcher_.terminate();  // in place of what it was to do before
+    co_return fail(Errc::unreachable,
+                   "engine: its machine is silent; it is ended when that is back");
+  }
   co_await end_process(patience);
   if (!is_gone()) co_return fail(Errc::timed_out, "engine: it does not end");
   co_return Result<void>{};

@@ -20,6 +20,9 @@ class Launcher {
   virtual bool is_running() = 0;
   /// The process that launch() started, or one before it, may still come to run.
   virtual bool is_starting() = 0;
+  /// Nobody can tell, for now, whether it runs or starts: the two above say no, and what is to be
+  /// done is done when somebody can.
+  virtual bool is_silent() { return false; }
   /// Asks the process to end that did not hear it from its server.
   virtual void terminate() = 0;
   /// Ends one that does not hear that either; what it has acknowledged is in its logs.
@@ -39,7 +42,8 @@ class MemberKeeper {
 
   void start();
   /// Ends the engine and leaves it away. One that does not end in time is killed.
-  /// @error timed_out  another process than ours has its directory
+  /// @error timed_out  it does not end even so   @error unreachable  its machine is silent: it is
+  /// ended when that is back
   Task<Result<void>> halt(Duration patience);
   /// Starts it again, also after it died and was not to be restarted, and waits until it serves.
   /// @error unreachable  it does not come

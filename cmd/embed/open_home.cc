@@ -95,7 +95,7 @@ Result<std::unique_ptr<System>> connect_home(const HomeOptions& options, bool st
   TRY(found, embed::load_home(path));
   if (!found && !create) return embed::report_no_home(path);
   if (found && !found->has_services()) {
-    TRY(machine, embed::read_machine(path));
+    TRY(machine, embed::must_read_machine(path));
     return connect_server("tcp:" + machine.service, path);
   }
   TRY(graph, embed::ClientGraph::open(path, start));

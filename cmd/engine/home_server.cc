@@ -30,7 +30,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
           {.home = std::move(home),
            .use = embed::HomeUse::server,
            .apart = true,
-           .joinable = !options.listen.empty(),
+           .joinable = options.insecure && !options.listen.empty(),
            .takeover = options.take_over ? embed::Takeover::always : embed::Takeover::if_idle,
            .keep_handles = true,
            .set_running = [self = out.get()](std::vector<uint32_t> ranks, bool run) {

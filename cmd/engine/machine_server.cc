@@ -1,5 +1,8 @@
 #include "cmd/engine/machine_server.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include "base/report.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_token.h"
@@ -17,6 +20,9 @@ constexpr Duration kReport = kSecond;
 /// For engines that close their shards.
 constexpr Duration kEndPatience = 60 * kSecond;
 constexpr Duration kKillPatience = 5 * kSecond;
+/// For a server that was left behind, and its engines: longer than they have.
+constexpr useconds_t kLockTryUs = 100'000;
+constexpr int kLockTriesMax = 900;
 
 /// Where engines of other machines and clients reach one that listens there.
 std::vector<std::string> told_of(const std::vector<std::string>& listen) {
@@ -38,6 +44,27 @@ std::string trouble_of(const Error& error) {
       return "they do not know this machine; is it another system's server that answers there?";
     default:
       return error.what();
+  }
+}
+
+/// From a server that was left behind, which ends its engines on the way.
+Result<embed::HomeLock> take_lock(const std::string& home) {
+  std::optional<embed::HomeHolder> told;
+  for (int tries = 0;; ++tries) {
+    auto lock = embed::HomeLock::take(home, embed::HomeUse::server);
+    if (lock || lock.error().code() != Errc::busy) return lock;
+    const auto holder = embed::HomeLock::holder(home);
+    if (tries == kLockTriesMax) {
+      if (holder) embed::report_holder(home, *holder);
+      return lock;
+    }
+    if (holder && (!told || told->pid != holder->pid)) {
+      report(Severity::info,
+             "another server, process " + holder->pid + ", has " + home + "; it is asked to end");
+      embed::signal_holder(*holder, SIGTERM);
+      told = holder;
+    }
+    usleep(kLockTryUs);
   }
 }
 
@@ -75,9 +102,9 @@ Result<void> MachineServer::prepare(MachineOptions options) {
     report(Severity::error, path + ": has its services itself; start it without --machine");
     return fail(Errc::nonexistent, "home: not of a machine of a larger system");
   }
-  TRY(lock, embed::HomeLock::take(path, embed::HomeUse::server));
+  TRY(lock, take_lock(path));
   lock_ = std::move(lock);
-  TRY(machine, embed::read_machine(path));
+  TRY(machine, embed::must_read_machine(path));
   machine_ = machine;
   const auto at = parse_address("tcp:" + machine_.service);
   auto services = at ? resolve_blocking(*at) : Result<std::vector<Address>>(fail(at.error()));

@@ -17,6 +17,7 @@
 #include "cmd/engine/home_server.h"
 #include "cmd/engine/machine_server.h"
 #include "cmd/engine/member_server.h"
+#include "runtime/file_limit.h"
 
 namespace cairn::engine_program {
 namespace {
@@ -134,12 +135,7 @@ int serve_member(MemberOptions options, sigset_t signals) {
 /// The engines of a machine whose services are elsewhere.
 int serve_machine(MachineOptions options, sigset_t signals) {
   auto server = MachineServer::open(std::move(options));
-  if (!server) {
-    if (server.error().code() == Errc::busy) {
-      report(Severity::error, "another server has the engines of this machine already");
-    }
-    return 1;
-  }
+  if (!server) return 1;
   const Signals guard(signals, **server);
   const auto done = (*server)->run([&] {
     std::printf("serving the engines of %s, process %d\n", (*server)->home().c_str(), getpid());
@@ -257,6 +253,7 @@ int main(int argc, char** argv) {
                           .insecure = options.insecure},
                          Signals::block());
   }
+  (void)raise_file_limit();  // a descriptor for each connection
   if (!parse_listen(a.listen, options.listen)) {
     if (a.background) say({embed::StartOutcome::failed, Errc::invalid});
     return 1;

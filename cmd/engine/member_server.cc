@@ -79,7 +79,7 @@ Result<void> MemberServer::find_services() {
     secret_ = read;
   }
   if (file_.has_services()) return {};
-  TRY(machine, embed::read_machine(options_.home));
+  TRY(machine, embed::must_read_machine(options_.home));
   TRY(at, parse_address("tcp:" + machine.service));
   TRY(addresses, resolve_blocking(at));
   services_ = std::move(addresses);

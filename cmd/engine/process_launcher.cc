@@ -69,14 +69,17 @@ bool ProcessLauncher::is_starting() {
   return child_ > 0;
 }
 
-void ProcessLauncher::terminate() {
+void ProcessLauncher::signal(int which) {
   ends_ = true;
-  if (is_starting()) ::kill(child_, SIGTERM);
+  if (is_starting()) {
+    ::kill(child_, which);
+  } else if (const auto holder = embed::HomeLock::holder(directory())) {
+    embed::signal_holder(*holder, which);
+  }
 }
 
-void ProcessLauncher::kill() {
-  ends_ = true;
-  if (is_starting()) ::kill(child_, SIGKILL);
-}
+void ProcessLauncher::terminate() { signal(SIGTERM); }
+
+void ProcessLauncher::kill() { signal(SIGKILL); }
 
 }  // namespace cairn::engine_program

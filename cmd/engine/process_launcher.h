@@ -1,5 +1,5 @@
 // ProcessLauncher: the process of another engine of the home, as this process's child. One that an
-// earlier server has left behind is nobody's child, and is left alone.
+// earlier server has left behind is nobody's child; it is found by the lock of its directory.
 #pragma once
 
 #include <sys/types.h>
@@ -40,6 +40,7 @@ class ProcessLauncher final : public embed::Launcher {
  private:
   std::string directory() const;
   void look_at_child();
+  void signal(int which);
 
   const LauncherOptions options_;
   pid_t child_ = -1;

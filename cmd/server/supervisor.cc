@@ -72,41 +72,13 @@ Result<void> Supervisor::make_home(const std::optional<embed::HomeFile>& found, 
   return services_ ? join_home(config, *services_, wipe) : format_home(config, wipe);
 }
 
-namespace {
-
-/// The services tell only the kind of an error.
-std::string join_trouble(const Error& error) {
-  switch (error.code()) {
-    case Errc::invalid:
-      return "its engines must have as many targets as those of the system, and a machine that has "
-             "joined keeps their number; change engines in the configuration";
-    case Errc::no_perm:
-      return "the services ask for a token; only systems of daos_server can be joined";
-    case Errc::no_space:
-      return "the system has as many engines as there can be";
-    case Errc::not_supported:
-      return "the system there listens at no network address";
-    default:
-      return error.what();
-  }
-}
-
-}  // namespace
-
 /// Without a word from dmg: joins as soon as there is a system. @returns false: told to go before
 Result<bool> Supervisor::wait_for_services() {
   bool told = false;
   while (!told_to_leave()) {
     const auto joined = make_home(std::nullopt, false);
     if (joined) return true;
-    const Errc code = joined.error().code();
-    const bool later = code == Errc::unreachable || code == Errc::timed_out ||
-                       code == Errc::uninitialized || code == Errc::shutdown;
-    if (!later) {
-      report(Severity::error, services_->text + ": this machine cannot join the system: " +
-                                  join_trouble(joined.error()));
-      return fail(joined.error());
-    }
+    if (!may_come(joined.error())) return fail(joined.error());
     if (!std::exchange(told, true)) {
       tell("Waiting for the system's services at " + services_->text + ": " +
            joined.error().what());
@@ -169,7 +141,9 @@ Result<void> Supervisor::prepare() {
   TRY(home, look_at_home(config, services_.has_value()));
   TRY(launch, launch_of(config, home ? home->first_rank : 0));
   if (services_) {
-    TRY(known, embed::update_machine(config.home(), services_->text));
+    // Another id would be another machine's.
+    TRY(known, embed::must_read_machine(config.home()));
+    TRY(updated, embed::update_machine(config.home(), services_->text));
   }
   launch_ = launch;
   TRY(stored, store_launch(config.home(), launch_));

@@ -19,6 +19,7 @@
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/join_system.h"
 #include "cmd/embed/local_engine.h"
+#include "cmd/embed/machine_file.h"
 #include "cmd/embed/storage_file.h"
 
 namespace cairn::server {
@@ -200,27 +201,69 @@ namespace {
 /// Everything but the home itself.
 Result<std::vector<client::HomeDevice>> prepare_places(const ServerConfig& config, bool wipe) {
   const std::string home = config.home();
+  // An attempt that did not get to its end has its ranks: the next one is the same machine.
+  std::optional<embed::MachineFile> machine;
+  if (!embed::has_home(home)) {
+    if (const auto read = embed::read_machine(home)) machine = *read;
+  }
   if (wipe) {
     TRY(removed, embed::remove_tree(home));
   }
   TRY(made, make_places(config, 0));
   TRY(parent, make_directories(std::filesystem::path(home).parent_path().string()));
+  if (wipe && machine) {
+    TRY(usable, embed::prepare_home(home, true));
+    TRY(kept, embed::store_machine(home, *machine));
+  }
   std::vector<client::HomeDevice> devices = devices_of(config);
   for (client::HomeDevice& device : devices) device.wipe = wipe;
   return devices;
 }
 
+/// The services tell only the kind of an error.
+std::string join_trouble(const Error& error) {
+  switch (error.code()) {
+    case Errc::invalid:
+      return "its engines must have as many targets as those of the system, and a machine that has "
+             "joined keeps their number; change engines in the configuration";
+    case Errc::no_perm:
+    case Errc::not_supported:
+      return "only systems of daos_server can be joined";
+    case Errc::no_space:
+      return "the system has as many engines as there can be";
+    default:
+      return error.what();
+  }
+}
+
 }  // namespace
+
+bool may_come(const Error& error) {
+  switch (error.code()) {
+    case Errc::unreachable:
+    case Errc::timed_out:
+    case Errc::uninitialized:
+    case Errc::shutdown:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Result<void> join_home(const ServerConfig& config, const ServicePlace& services, bool wipe) {
   TRY(devices, prepare_places(config, wipe));
-  TRY(joined, embed::join_system({.home = config.home(),
-                                  .service = services.text,
-                                  .addresses = services.addresses,
-                                  .engines = static_cast<uint32_t>(config.engines.size()),
-                                  .targets = config.engines.front().targets,
-                                  .devices = std::move(devices)}));
-  return {};
+  const auto joined = embed::join_system({.home = config.home(),
+                                          .service = services.text,
+                                          .addresses = services.addresses,
+                                          .engines = static_cast<uint32_t>(config.engines.size()),
+                                          .targets = config.engines.front().targets,
+                                          .devices = std::move(devices)});
+  if (joined) return {};
+  if (!may_come(joined.error())) {
+    report(Severity::error, services.text + ": this machine cannot join the system: " +
+                                join_trouble(joined.error()));
+  }
+  return fail(joined.error());
 }
 
 Result<void> format_home(const ServerConfig& config, bool wipe) {

@@ -32,9 +32,11 @@ Result<std::optional<embed::HomeFile>> look_at_home(const ServerConfig& config, 
 /// something, and a home that is there  Errors have had their line on stderr.
 Result<void> format_home(const ServerConfig& config, bool wipe);
 
-/// The same for a machine whose services are elsewhere: it joins the system.
-/// @error unreachable, uninitialized  the services are not there yet: try again   Others have had
-/// their line on stderr
+/// The services are not there yet: try again.
+bool may_come(const Error& error);
+
+/// The same for a machine whose services are elsewhere: it joins the system. Errors but those of
+/// may_come() have had their line on stderr.
 Result<void> join_home(const ServerConfig& config, const ServicePlace& services, bool wipe);
 
 /// Formats the engines that the home has not got yet. Errors have had their line on stderr.

@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import socket
 import struct
@@ -27,6 +28,7 @@ class Home:
 
     def __init__(self, top, name, bin_dir):
         self.path = pathlib.Path(top) / name
+        self.bin_dir = bin_dir
         self.env = dict(os.environ, CAIRN_HOME=str(self.path), CAIRN_MODE="auto", LC_ALL="C.UTF-8",
                         CAIRN_LINGER="20", CAIRN_LOG="warning",
                         PATH=bin_dir + os.pathsep + os.environ["PATH"])
@@ -310,6 +312,83 @@ def test_hostile_bytes(home):
     home.good("cairn", "down")
 
 
+def crc32c(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def hello(session):
+    """The first frame of a client's connection (docs/formats/stream.md)."""
+    payload = struct.pack("<HHIQ16sIIQ32s", 1, 0, 0, 0, bytes(16), 0xFFFFFFFF, os.getpid(),
+                          session, bytes(32))
+    head = struct.pack("<4sHHQI", b"CRNF", 1, 0, 0, len(payload))
+    return head + struct.pack("<I", crc32c(head)) + payload
+
+
+HELLO_REPLY_BYTES = 24 + 64
+
+# A process with libdaos, a connected pool and an open container, that then does nothing.
+IDLE_CLIENT = """
+import ctypes, sys, time
+daos = ctypes.CDLL(sys.argv[1])
+pool, cont = ctypes.c_uint64(), ctypes.c_uint64()
+assert daos.daos_init() == 0
+assert daos.daos_pool_connect2(b"tank", None, 2, ctypes.byref(pool), None, None) == 0
+assert daos.daos_cont_open2(pool, b"docs", 2, ctypes.byref(cont), None, None) == 0
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_idle_processes_use_no_cpu(home):
+    """Three engines and six clients that are connected and have nothing to do: two hundredths of a
+    second of CPU in four seconds at most, all together."""
+    up_engines(home)
+    home.pool()
+    library = os.path.join(home.bin_dir, "..", "capi", "libdaos.so.2")
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(6):
+            client = stack.enter_context(home.start(sys.executable, "-c", IDLE_CLIENT, library))
+            stack.callback(client.kill)
+            clients.append(client)
+        for client in clients:
+            assert client.stdout.readline() == "ready\n", client.stderr.read()
+        pids = [client.pid for client in clients] + [pid for pid, _ in engines(home).values()]
+        time.sleep(1)  # `cairn status` and the clients' beginning
+        before = sum(cpu_ticks(pid) for pid in pids)
+        time.sleep(4)
+        used = sum(cpu_ticks(pid) for pid in pids) - before
+    assert used <= 2, f"idle processes used {used} ticks"
+    home.good("cairn", "down")
+
+
+def test_more_connections_than_the_usual_limit(home):
+    """A server that is started under a limit of 256 descriptors holds 1,500 clients, and serves."""
+    few = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, few[1]))
+    try:
+        home.good("cairn", "up")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few[1], few[1]))
+    home.pool()
+    with contextlib.ExitStack() as stack:
+        for session in range(1, 1501):
+            door = stack.enter_context(socket.socket(socket.AF_UNIX))
+            door.settimeout(SECONDS_MAX)
+            door.connect(str(home.path / "socket"))
+            door.sendall(hello(session))
+            assert len(door.recv(HELLO_REPLY_BYTES, socket.MSG_WAITALL)) == HELLO_REPLY_BYTES
+        home.good("daos", "cont", "query", "tank", "docs")
+        status = json.loads(home.good("cairn", "status", "--json"))["response"]
+        assert status["server"]["clients"] > 1500, status["server"]
+    home.good("cairn", "down")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -567,7 +646,7 @@ def main():
             try:
                 tests[name](home)
                 print(f"{name}: ok, {time.monotonic() - begin:.1f} s", flush=True)
-            except (AssertionError, subprocess.TimeoutExpired) as error:
+            except (AssertionError, TimeoutError, subprocess.TimeoutExpired) as error:
                 print(f"{name}: FAILED: {error}", flush=True)
                 failed.append(name)
             home.run("cairn", "down")

@@ -27,7 +27,8 @@ class Machine(Server):
         return [pid for pid in self.children() if b"--member" in command_of(pid)]
 
     def machine(self):
-        return next(pid for pid in self.children() if b"--machine" in command_of(pid))
+        """Process id of what keeps them; None: there is none."""
+        return next((pid for pid in self.children() if b"--machine" in command_of(pid)), None)
 
 
 def command_of(pid):
@@ -142,14 +143,33 @@ def whoever_dies_is_started_again(make):
     joined(services, 2)
     engine, keeper = b.running()[0], b.machine()
     os.kill(keeper, signal.SIGKILL)
-    until("another keeper", lambda: any(p != keeper and b"--machine" in command_of(p)
-                                        for p in b.children()))
+    until("another keeper", lambda: keeper not in b.children() and b.machine())
     assert b.running() == [engine], "the engine did not stay"
+    check_files(services, "c", 8, "a")
+    # It is nobody's child now, and obeys all the same.
+    time.sleep(6)
+    joined(services, 2)
+    services.admin("system", "stop", "--ranks", "1")
+    until("the engine is gone", lambda: b.running() == [])
+    services.admin("system", "start", "--ranks", "1")
     check_files(services, "c", 8, "a")
     engine = b.running()[0]
     os.kill(engine, signal.SIGKILL)
     until("one more engine", lambda: b.running() not in ([], [engine]))
     check_files(services, "c", 8, "a")
+    # The server dies, and what it leaves behind makes way for the next one.
+    keeper = b.machine()
+    b.process.kill()
+    b.process.wait()
+    assert b.machine() == keeper
+    b.start(wait=False)
+    until("another keeper", lambda: b.machine() not in (None, keeper))
+    joined(services, 2)
+    check_files(services, "c", 8, "a")
+    keeper = b.machine()
+    os.kill(keeper, signal.SIGKILL)
+    until("one more keeper", lambda: b.machine() not in (None, keeper))
+    assert b.stop() == 0 and b.children() == [], "an engine is left"
 
 
 def engines_elsewhere_are_stopped_and_started(make):
@@ -163,6 +183,15 @@ def engines_elsewhere_are_stopped_and_started(make):
     services.admin("system", "start", "--ranks", "2")
     joined(services, 3)
     check_files(services, "c", 8, "a")
+    # Of a machine that is silent nobody can say that it was stopped; it is when it is back.
+    os.kill(b.machine(), signal.SIGSTOP)
+    time.sleep(6)
+    assert "machine is silent" in services.refused("system", "stop", "--ranks", "2")
+    os.kill(b.machine(), signal.SIGCONT)
+    until("one engine", lambda: len(b.running()) == 1)
+    until("stopped", lambda: services.states() == ["joined", "joined", "stopped"])
+    services.admin("system", "start", "--ranks", "2")
+    joined(services, 3)
     # One that does not listen is killed.
     victim = b.running()[-1]
     os.kill(victim, signal.SIGSTOP)
@@ -191,6 +220,12 @@ def a_pool_is_extended_to_another_machine(make):
     check_files(services, "old", 3, "a")
     b.start(wait=False)
     check_files(services, "new", 12, "b")
+    # One that was made when the other engine was there already.
+    services.admin("pool", "create", "--size", "300M", "--ranks", "0", "late")
+    services.user("daos", "cont", "create", "late", "c", "--type", "POSIX")
+    services.admin("pool", "extend", "late", "--ranks", "1")
+    assert ranks_of(services, "late") == [0, 1]
+    services.user("daos", "cont", "create-snap", "late", "c")
 
 
 def joining_waits_for_the_services(make):
@@ -209,6 +244,16 @@ def joining_waits_for_the_services(make):
     until("waits for format", lambda: "Storage format required" in c.said())
     assert "1" in services.good("dmg", "-i", "-l", f"localhost:{c.ports[0]}", "storage", "format")
     joined(services, 3)
+    # One whose device holds something has its ranks before that is found out, and keeps them.
+    d = make(kind=Machine, services=services)
+    (d.top / "bdev0").write_bytes(b"precious" * 200_000)
+    d.start(wait=False)
+    until("waits for format", lambda: "Storage format required" in d.said())
+    door = ("dmg", "-i", "-l", f"localhost:{d.ports[0]}", "storage", "format")
+    assert "holds data already; --force" in d.bad(*door)
+    os.truncate(d.top / "bdev0", 1 << 30)
+    d.good(*door, "--force")
+    joined(services, 4)
     with_files(services)
     check_files(services, "c", 8, "a")
 
