@@ -61,6 +61,7 @@ struct EngineInfo {
   State state = State::away;
   uint32_t process = 0;                 // 0: not known
   std::vector<std::string> addresses;   // for other machines
+  std::string host;                     // name of its machine; empty: that of the services
 };
 
 /// What became of a wish about an engine.

@@ -172,7 +172,8 @@ Task<Result<std::vector<EngineInfo>>> SystemImpl::engines() {
     EngineInfo info{.rank = engine.rank,
                     .incarnation = engine.incarnation,
                     .process = engine.process,
-                    .addresses = std::move(engine.addresses)};
+                    .addresses = std::move(engine.addresses),
+                    .host = std::move(engine.host)};
     if (engine.state == wire::EngineState::joined) info.state = EngineInfo::State::joined;
     if (engine.state == wire::EngineState::starting) info.state = EngineInfo::State::starting;
     if (engine.state == wire::EngineState::await_format) {

@@ -56,8 +56,8 @@ struct AdminRequest {
     f(5, self.container), f(6, self.epoch), f(7, self.targets), f(8, self.wal_bytes);
     f(9, self.meta_bytes), f(10, self.data_bytes), f(11, self.memory_bytes), f(12, self.session);
     f(13, self.sequence), f(14, self.acknowledged_below), f(15, self.handles);
-    f(16, self.tx_high), f(17, self.tx_low), f(18, self.body);
-    f(19, self.rank), f(20, self.number);
+    f(16, self.tx_high), f(17, self.tx_low), f(18, self.body), f(19, self.number);
+    f(20, self.rank);
   }
 };
 

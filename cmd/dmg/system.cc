@@ -68,10 +68,15 @@ bool wanted(const QueryArguments& a, const client::EngineInfo& engine) {
   return a.states.empty() || lower(a.states).find(lower(state_of(engine))) != std::string::npos;
 }
 
+/// A machine is one.
+std::string domain_of(const client::EngineInfo& engine) {
+  return "/" + (engine.host.empty() ? host_name() : engine.host);
+}
+
 Json member_json(const client::EngineInfo& engine, const std::string& address) {
   return {{"addr", address},
           {"state", lower(state_of(engine))},
-          {"fault_domain", "/" + host_name()},
+          {"fault_domain", domain_of(engine)},
           {"rank", engine.rank},
           {"incarnation", engine.incarnation == 0 ? 0 : 1},
           {"uuid", to_string(Uuid{})},
@@ -91,7 +96,7 @@ Outcome show(const QueryArguments& a, const std::vector<client::EngineInfo>& eng
     const std::string address = engine.addresses.empty() ? "in process" : engine.addresses.front();
     members.push_back(member_json(engine, address));
     by_state[state_of(engine)].push_back(engine.rank);
-    rows.push_back({std::to_string(engine.rank), to_string(Uuid{}), address, "/" + host_name(),
+    rows.push_back({std::to_string(engine.rank), to_string(Uuid{}), address, domain_of(engine),
                     state_of(engine), ""});
   }
   std::string text;

@@ -172,7 +172,7 @@ Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
 }
 
 Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
-  return each(ranks_of(pool), "engine.close", After::go_on,
+  return each(all(), "engine.close", After::go_on,
               [pool](ShardHost& host) { return host.close_pool(pool); });
 }
 
@@ -239,8 +239,9 @@ Task<void> EngineFleet::unfreeze_container(Uuid pool, uint32_t container, uint64
   for (ShardHost* const host : running(ranks_of(pool))) {
     tasks.push_back(unfreeze_one(*host, pool, container, holds_over));
   }
-  if (tasks.empty()) co_return;
-  [[maybe_unused]] const auto done = co_await run_all(reactor_, std::move(tasks), engines_.size());
+  const size_t count = tasks.size();
+  if (count == 0) co_return;
+  [[maybe_unused]] const auto done = co_await run_all(reactor_, std::move(tasks), count);
 }
 
 /// What is held for one that does not answer is let go.
@@ -273,7 +274,7 @@ Task<Result<model::Epoch>> EngineFleet::hold_container(Uuid pool, uint32_t conta
   for (ShardHost* const host : hosts) {
     tasks.push_back(hold_one(*host, pool, container, epoch, number, newest));
   }
-  const auto held = co_await run_all(reactor_, std::move(tasks), engines_.size());
+  const auto held = co_await run_all(reactor_, std::move(tasks), hosts.size());
   hold->over = true;
   while (hold->late && !hold->ended) co_await reactor_.sleep(kMillisecond);
   if (!held) co_return fail(held.error());
@@ -328,7 +329,7 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
     tasks.push_back(roll_back_one(*host, pool, container, epoch, at));
   }
   if (!tasks.empty()) {
-    CO_TRY(done, co_await run_all(reactor_, std::move(tasks), engines_.size()));
+    CO_TRY(done, co_await run_all(reactor_, std::move(tasks), hosts.size()));
   }
   if (hosts.size() != ranks.size()) co_return stopped();
   co_return Result<void>{};

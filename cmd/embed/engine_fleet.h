@@ -70,8 +70,6 @@ class EngineFleet final : public service::ShardHost {
   using Ranks = std::vector<uint32_t>;  // ascending
   template <class Ask>
   Task<Result<void>> each(Ranks ranks, const char* name, After after, Ask ask);
-  struct Hold;
-  Task<void> give_up_late(std::shared_ptr<Hold> hold);
   /// Of these those that have not been stopped.
   std::vector<service::ShardHost*> running(const Ranks& ranks) const;
   Ranks all() const;
@@ -79,6 +77,8 @@ class EngineFleet final : public service::ShardHost {
   /// Those that a pool lies on; all, where that is not known.
   Ranks ranks_of(const Uuid& pool) const;
   Ranks note_ranks(const Uuid& pool, const service::Targets& targets);
+  struct Hold;
+  Task<void> give_up_late(std::shared_ptr<Hold> hold);
 
   Reactor& reactor_;
   std::vector<service::ShardHost*> engines_;  // grows
