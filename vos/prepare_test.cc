@@ -127,7 +127,7 @@ TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
   later.put(object_, "e", "a", "new");
   later.request.may_wait = false;
   EXPECT_EQ(prepare(2, later).error().code(), Errc::in_progress);
-  reads.read(object_, TxRead::Level::dkey, *before, "d");
+  reads.read(object_, TxRead::Level::dkey, *before, "z");
   reads.request.epoch = rig_.shard->draw_epoch() + 1000;
   reads.request.may_wait = false;
   EXPECT_EQ(prepare(3, reads).error().code(), Errc::in_progress);
