@@ -151,6 +151,35 @@ TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
   EXPECT_EQ(run(rig_.shard->transact(stale.request)).error().code(), Errc::tx_restart);
 }
 
+TEST_F(PrepareTest, ADecidedRollback_ThatCannotBegin_HoldsTheContainer) {
+  // Goal: nothing is written before what is decided has been done, or it would go with it. Method:
+  // a transaction stands in the way, as after a crash; then it is over.
+  const auto before = put("d", "a", "old");
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
+  const model::Epoch snapshot = *before + 100;
+  ASSERT_TRUE(run(rig_.shard->add_snapshot(1, snapshot)));
+  ASSERT_TRUE(put("d", "a", "new"));
+  TxBuilder tx;
+  tx.put(object_, "e", "a", "prepared");
+  must_prepare(1, tx);
+  const model::Epoch at = rig_.shard->draw_epoch();
+  EXPECT_EQ(run(rig_.shard->rollback(1, snapshot, at)).error().code(), Errc::busy);
+  EXPECT_TRUE(rig_.shard->is_held(1));
+  ASSERT_TRUE(abort(1));
+  ASSERT_TRUE(run(rig_.shard->rollback(1, snapshot, at)));
+  EXPECT_FALSE(rig_.shard->is_held(1));
+  EXPECT_EQ(get("d", "a"), "old");
+  ASSERT_TRUE(put("d", "a", "newest"));
+  ASSERT_TRUE(run(rig_.shard->rollback(1, snapshot, at)));
+  EXPECT_EQ(get("d", "a"), "newest");
+  // What nobody has decided leaves it open.
+  must_prepare(2, tx);
+  EXPECT_EQ(run(rig_.shard->rollback(1, snapshot)).error().code(), Errc::busy);
+  EXPECT_FALSE(rig_.shard->is_held(1));
+  ASSERT_TRUE(abort(2));
+}
+
 TEST_F(PrepareTest, AnAbortedOne_LeavesNothing) {
   ASSERT_TRUE(put("d", "a", "old"));
   TxBuilder tx;
