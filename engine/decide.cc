@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/transact.h"
+#include "model/limits.h"
 #include "runtime/parallel.h"
 
 namespace cairn::engine {
@@ -19,12 +20,18 @@ constexpr int kPausesMax = 500;
 constexpr Duration kPause = 2 * kMillisecond;
 
 // An id names the request and the first target, which keeps the outcome: its rank and its number in
-// the engine, 8 bits each.
-constexpr unsigned kPlaceBits = 16;
+// the engine.
+constexpr unsigned kRankBits = 10;
 constexpr unsigned kTargetBits = 8;
+constexpr unsigned kPlaceBits = kRankBits + kTargetBits;
+static_assert(model::kEnginesMax <= 1u << kRankBits);
 
-uint32_t first_rank(vos::TxId id) { return static_cast<uint32_t>(id.low >> kTargetBits & 0xff); }
-uint32_t first_target(vos::TxId id) { return static_cast<uint32_t>(id.low & 0xff); }
+uint32_t first_rank(vos::TxId id) {
+  return static_cast<uint32_t>(id.low >> kTargetBits & ((1u << kRankBits) - 1));
+}
+uint32_t first_target(vos::TxId id) {
+  return static_cast<uint32_t>(id.low & ((1u << kTargetBits) - 1));
+}
 
 bool stands_in(const vos::Shard& shard, vos::TxId id) {
   return std::ranges::any_of(shard.unresolved(),

@@ -236,7 +236,7 @@ TEST_F(DecideEnginesTest, A_prepare_that_an_abort_overtook_does_nothing) {
   wire::ObjectTransact body;
   body.ops.push_back(wire::ObjectUpdate{
       .object = at(1), .dkey = as_bytes("d"), .iods = single_value(value)});
-  const vos::TxId id{.high = kSession, .low = uint64_t{9} << 16};
+  const vos::TxId id{.high = kSession, .low = uint64_t{9} << 18};
   const model::Epoch epoch = shards_[1]->draw_epoch() + 10;
   PeerRequest request{
       .verb = PeerVerb::abort, .pool = world_.pool, .id = id, .epoch = epoch, .container = 1};

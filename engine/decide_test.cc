@@ -65,7 +65,7 @@ class DecideTest : public testing::Test {
   }
   /// What decide() does before the outcome is kept.
   void prepare(uint64_t sequence, std::string near, std::string far) {
-    const vos::TxId id{.high = kSession, .low = sequence << 16};
+    const vos::TxId id{.high = kSession, .low = sequence << 18};
     const model::Epoch epoch = std::max(near_.shard->draw_epoch(), far_->draw_epoch()) + 2;
     for (const bool is_far : {false, true}) {
       const wire::ObjectAddress& at = is_far ? kFar : kNear;
@@ -162,7 +162,7 @@ TEST_F(DecideTest, What_a_crash_cut_is_ended_by_the_first_target) {
   EXPECT_EQ(get(kNear), "one");
   EXPECT_EQ(get(kFar), "two");
   prepare(7, "three", "four");
-  ASSERT_TRUE(near_.run(near_.shard->commit({.high = kSession, .low = 7u << 16})));
+  ASSERT_TRUE(near_.run(near_.shard->commit({.high = kSession, .low = 7u << 18})));
   EXPECT_EQ(get(kFar), "two");
   EXPECT_TRUE(near_.run(engine_.resolve_transactions(near_.pool)));
   EXPECT_EQ(get(kNear), "three");

@@ -363,7 +363,7 @@ TEST(Engine, A_restored_handle_is_the_old_one_and_nobody_gets_another_by_its_nam
   EXPECT_EQ(client.serve(update).error.code(), Errc::ok);
   wire::Request fetch = client.fetch(room);
   fetch.header.handle = waiting;
-  EXPECT_EQ(client.serve(fetch).error.code(), Errc::no_handle);
+  EXPECT_EQ(client.serve(fetch).error.code(), Errc::unreachable);
   ASSERT_TRUE(world.run(world.engine.remove_handle(waiting)));
   EXPECT_EQ(world.run(world.engine.remove_handle(waiting)).error().code(), Errc::no_handle);
 }

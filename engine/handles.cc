@@ -103,8 +103,7 @@ Result<HandleTable::Use> HandleTable::use(wire::HandleRef handle, uint64_t sessi
     return fail(Errc::no_handle, "engine: the container handle is closed or was evicted");
   }
   if (slot->shards.empty()) {
-    return hears_ ? fail(Errc::unreachable, "engine: it does not serve the pool now")
-                  : fail(Errc::no_handle, "engine: the handle's pool could not be opened");
+    return fail(Errc::unreachable, "engine: it does not serve the pool now");
   }
   if (target >= slot->shards.size() || slot->shards[target] == nullptr) {
     return fail(Errc::nonexistent, "engine: the pool has no shard on that target");

@@ -109,9 +109,10 @@ Task<void> Service::end_rollbacks() {
   for (const auto& [pool, uuid] : wanted) {
     const SnapLock alone = co_await lock_snapshots(uuid);
     const auto cont = co_await load_cont(pool, uuid);
+    if (!cont && cont.error().code() != Errc::nonexistent) remember_rollback(pool, uuid);
     if (!cont || cont->record.rollback.epoch == 0) continue;
     if (!co_await finish_rollback(host_, pool, *cont)) continue;
-    if (!co_await end_rollback(pool, uuid)) unended_.insert({pool, uuid});
+    if (!co_await end_rollback(pool, uuid)) remember_rollback(pool, uuid);
   }
 }
 

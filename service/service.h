@@ -239,6 +239,8 @@ class Service {
   Task<Result<bool>> resume_rollback(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
+  void remember_rollback(const Uuid& pool, const Uuid& cont);
+  static Task<void> retry_rollbacks(Reactor& reactor, std::weak_ptr<bool> alive, Service& service);
   Task<Result<void>> start_snapshots(ShardHost& host, Uuid pool, HeldCont cont);
 
   // catch_up.cc
@@ -279,6 +281,9 @@ class Service {
   std::set<Uuid> making_;                             // pools being created
   std::map<Uuid, MachineRecord> machines_;
   std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: decided rollbacks
+  bool retrying_ = false;                             // retry_rollbacks() is at work
+  /// Tasks that may outlast this object in the reactor's timers look here first.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::set<Uuid> snapping_;                           // containers whose snapshots change
   WaitList snapped_;                                  // snapping_ lost one
   std::map<std::pair<Uuid, Uuid>, OidRange> oids_;    // handed out by this process

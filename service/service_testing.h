@@ -61,6 +61,7 @@ class MapConfig final : public ConfigStore {
 class FakeHost final : public ShardHost {
  public:
   Task<Result<void>> ready(Uuid, Targets) override {
+    if (at_ready) co_await at_ready();
     if (slow != nullptr) co_await slow->sleep(kMillisecond);
     if (away) co_return fail(Errc::unreachable, "an engine is away");
     co_return Result<void>{};
@@ -199,6 +200,7 @@ class FakeHost final : public ShardHost {
 
   std::set<Uuid> pools;
   std::vector<uint32_t> destroyed, revoked;
+  std::function<Task<void>()> at_ready;   // while others wait for it
   std::function<Task<void>()> at_retain;  // while it makes the handles
   std::vector<Grant> grants;
   Reactor* slow = nullptr;  // others move while it gets ready

@@ -13,6 +13,8 @@ namespace {
 constexpr int kSnapTriesMax = 3;
 /// Between two attempts to hold a container.
 constexpr Duration kHoldPause = 300 * kMillisecond;
+/// A rollback that an engine could not do, though it was there.
+constexpr Duration kRollbackRetry = 30 * kSecond;
 
 }  // namespace
 
@@ -188,17 +190,43 @@ Task<Result<void>> Service::end_rollback(Uuid pool, Uuid uuid) {
 /// writes since then stay. An engine that is away does it before it serves, so nobody else need
 /// wait for it, but the note stays until then.
 Task<Result<void>> Service::finish_rollback(ShardHost& host, Uuid pool, HeldCont cont) {
-  const RollbackIntent intent = cont.record.rollback;
-  // A note of an earlier version names none.
-  const model::Epoch at = intent.at != 0 ? intent.at : next_epoch();
-  const auto done = co_await host.rollback(pool, cont.record.number, intent.epoch, at);
+  RollbackIntent& intent = cont.record.rollback;
+  if (intent.at == 0) {
+    // A note of an earlier version names no epoch; from here on it is one for all.
+    intent.at = next_epoch();
+    ConfigTxn txn;
+    txn.expect(cont_key(pool, cont.uuid), cont.modified);
+    txn.put(cont_key(pool, cont.uuid), wire::proto_encode(cont.record));
+    CO_TRY(noted, co_await config_.commit(std::move(txn)));
+  }
+  const auto done = co_await host.rollback(pool, cont.record.number, intent.epoch, intent.at);
   if (done) co_return done;
-  unended_.insert({pool, cont.uuid});
+  remember_rollback(pool, cont.uuid);
   if (done.error().code() != Errc::unreachable) {
     report(Severity::error, "container " + to_string(cont.uuid) +
                                 ": a rollback cannot be ended: " + done.error().what());
   }
   co_return done;
+}
+
+/// It is ended when an engine comes, or now and then.
+void Service::remember_rollback(const Uuid& pool, const Uuid& cont) {
+  unended_.insert({pool, cont});
+  if (std::exchange(retrying_, true)) return;
+  reactor_.spawn(retry_rollbacks(reactor_, alive_, *this));
+}
+
+Task<void> Service::retry_rollbacks(Reactor& reactor, std::weak_ptr<bool> alive, Service& service) {
+  for (;;) {
+    co_await reactor.sleep(kRollbackRetry);
+    if (alive.expired()) co_return;
+    const auto hold = service.gate_.enter();
+    if (!hold) co_return;
+    co_await service.end_rollbacks();
+    if (!service.unended_.empty()) continue;
+    service.retrying_ = false;
+    co_return;
+  }
 }
 
 /// Object id tables are objects of the container: those made after the snapshot go with the
@@ -263,6 +291,12 @@ Task<Result<Service::Reply>> Service::change_snapshots(const Request& request) {
   }
   CO_TRY(resumed, co_await resume_rollback(request, handle));
   if (resumed) co_return Reply{};
+  // Somebody else may have ended it while this one waited for an engine.
+  CO_TRY(earlier, co_await earlier_answer(request.origin));
+  if (earlier) {
+    CO_TRY(reply, wire::proto_decode<Reply>(*earlier));
+    co_return reply;
+  }
   switch (request.op) {
     case wire::Op::snap_create:
       co_return co_await snap_create(request, handle);
@@ -306,7 +340,7 @@ Task<Result<void>> Service::start_snapshots(ShardHost& host, Uuid pool, HeldCont
     const bool all = &host == &host_;
     const auto done = co_await finish_rollback(host, pool, cont);
     if (!done && done.error().code() == Errc::unreachable && !all) co_return done;
-    if (done && !all) unended_.insert({pool, cont.uuid});
+    if (done && !all) remember_rollback(pool, cont.uuid);
     if (done && all) {
       CO_TRY(ended, co_await end_rollback(pool, cont.uuid));
     }

@@ -188,6 +188,29 @@ TEST_F(SnapshotServiceTest, A_rollback_over_targets_is_ended_after_a_crash) {
   EXPECT_EQ(host_.rolled_back.size(), 1u) << "what others have written since would be lost";
 }
 
+Task<void> come_and_finish(FakeHost& host, Service& service) {
+  if (!std::exchange(host.away, false)) co_return;
+  co_await service.finish_removals();
+}
+
+TEST_F(SnapshotServiceTest, A_rollback_that_another_one_ended_is_not_done_again) {
+  // Goal: a request is executed once, also if it waits for an engine that has it done as it comes.
+  // Method: the engine is away when it is decided, and comes while the request waits.
+  options_.keep_handles = true;
+  options_.at_step = [this](const char* step) {
+    if (std::string_view(step) == "snap.rollback.noted") host_.away = true;
+  };
+  restart();
+  open_again();
+  const model::Epoch epoch = create()->first;
+  host_.rolled_back.clear();
+  host_.at_ready = [this] { return come_and_finish(host_, *service_); };
+  const Origin origin{.session = 77, .sequence = 9};
+  EXPECT_TRUE(
+      call_as(origin, {.op = wire::Op::snap_rollback, .cont_handle = cont_, .epoch = epoch}));
+  EXPECT_EQ(host_.rolled_back.size(), 1u) << "what others have written since would be lost";
+}
+
 TEST_F(SnapshotServiceTest, A_crash_inside_create_or_destroy_leaves_a_whole_snapshot_or_none) {
   // Goal: at every step. Method: config store and shards as they were at the step, started again.
   const model::Epoch kept = create()->first;

@@ -127,7 +127,7 @@ TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
   later.put(object_, "e", "a", "new");
   later.request.may_wait = false;
   EXPECT_EQ(prepare(2, later).error().code(), Errc::in_progress);
-  reads.read(object_, TxRead::Level::dkey, *before, "d");
+  reads.read(object_, TxRead::Level::dkey, *before, "z");
   reads.request.epoch = rig_.shard->draw_epoch() + 1000;
   reads.request.may_wait = false;
   EXPECT_EQ(prepare(3, reads).error().code(), Errc::in_progress);
@@ -149,6 +149,35 @@ TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
   stale.read(object_, TxRead::Level::dkey, *answered, "d");
   stale.put(object_, "d", "a", "of what is gone");
   EXPECT_EQ(run(rig_.shard->transact(stale.request)).error().code(), Errc::tx_restart);
+}
+
+TEST_F(PrepareTest, ADecidedRollback_ThatCannotBegin_HoldsTheContainer) {
+  // Goal: nothing is written before what is decided has been done, or it would go with it. Method:
+  // a transaction stands in the way, as after a crash; then it is over.
+  const auto before = put("d", "a", "old");
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
+  const model::Epoch snapshot = *before + 100;
+  ASSERT_TRUE(run(rig_.shard->add_snapshot(1, snapshot)));
+  ASSERT_TRUE(put("d", "a", "new"));
+  TxBuilder tx;
+  tx.put(object_, "e", "a", "prepared");
+  must_prepare(1, tx);
+  const model::Epoch at = rig_.shard->draw_epoch();
+  EXPECT_EQ(run(rig_.shard->rollback(1, snapshot, at)).error().code(), Errc::busy);
+  EXPECT_TRUE(rig_.shard->is_held(1));
+  ASSERT_TRUE(abort(1));
+  ASSERT_TRUE(run(rig_.shard->rollback(1, snapshot, at)));
+  EXPECT_FALSE(rig_.shard->is_held(1));
+  EXPECT_EQ(get("d", "a"), "old");
+  ASSERT_TRUE(put("d", "a", "newest"));
+  ASSERT_TRUE(run(rig_.shard->rollback(1, snapshot, at)));
+  EXPECT_EQ(get("d", "a"), "newest");
+  // What nobody has decided leaves it open.
+  must_prepare(2, tx);
+  EXPECT_EQ(run(rig_.shard->rollback(1, snapshot)).error().code(), Errc::busy);
+  EXPECT_FALSE(rig_.shard->is_held(1));
+  ASSERT_TRUE(abort(2));
 }
 
 TEST_F(PrepareTest, AnAbortedOne_LeavesNothing) {

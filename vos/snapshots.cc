@@ -217,24 +217,60 @@ Task<Result<model::Epoch>> Shard::hold_container(ContNumber container, model::Ep
     co_return fail(Errc::busy, "rollback: it was given up meanwhile; begin again");
   }
   closure->answered = state.hlc.last();
-  co_return closure->answered;
+  const model::Epoch answered = closure->answered;
+  // What went before it stays, whatever happens to the shard.
+  CO_TRY(settled, co_await state.settle());
+  if (closure->over) {
+    co_return fail(Errc::busy, "rollback: it was given up meanwhile; begin again");
+  }
+  co_return answered;
 }
 
 namespace {
 
-/// Nothing stands in the way of the record, in this step. @returns whether the container is held
-Task<Result<bool>> make_way(Shard::State& state, ContNumber container, model::Epoch epoch) {
+/// Of one that was decided (at its epoch): it has begun here, or is over.
+bool has_begun(const Shard::State& state, ContNumber container, model::Epoch epoch,
+               model::Epoch at) {
+  const Snapshot* const found = state.snapshots.find(container, epoch);
+  return at != 0 && found != nullptr && found->stamp >= at;
+}
+
+enum class Way : uint8_t { begun, open, held };
+
+/// Nothing stands in the way of the record, in this step: or another call has begun meanwhile. What
+/// is decided holds the container from here on, also if it cannot begin: it is done later, and
+/// nothing is written before.
+Task<Result<Way>> make_way(Shard::State& state, ContNumber container, model::Epoch epoch,
+                           model::Epoch at) {
+  const Instant give_up = state.reactor.clock().now() + kDrainMax;
   for (;;) {
-    const auto closure = state.closures.find(container, kWrite);
-    const bool held = closure != nullptr && closure->kind == Closure::Kind::held;
-    if (closure != nullptr && !held) {
+    if (has_begun(state, container, epoch, at)) co_return Way::begun;
+    auto closure = state.closures.find(container, kWrite);
+    if (closure != nullptr && closure->kind != Closure::Kind::held) {
       CO_TRY(open, co_await wait_open(state, container, kWrite));
       continue;
     }
-    CO_TRY(fine, check_rollback(state, container, epoch));
+    const auto fine = check_rollback(state, container, epoch);
+    // What this shard has not got it cannot go back to later either.
+    const bool possible = fine || fine.error().code() != Errc::nonexistent;
+    if (closure == nullptr && at != 0 && possible) {
+      closure = hold(state, container, state.hlc.last());
+    }
+    if (!fine) co_return fail(fine.error());
     if (state.background_over) co_return fail(Errc::io, "rollback: the background work stopped");
+    if (state.unresolved.any(container)) {
+      // What is over may still have to be folded or dropped.
+      if (at == 0 || state.reactor.clock().now() >= give_up || state.gate.closed()) {
+        co_return fail(Errc::busy,
+                       "rollback: transactions of the container wait for their outcome");
+      }
+      co_await state.reactor.sleep(kDrainLook);
+      continue;
+    }
     // What a dying newer one holds may belong to this one.
-    if (!has_newer(state, container, epoch, true)) co_return held;
+    if (!has_newer(state, container, epoch, true)) {
+      co_return closure != nullptr ? Way::held : Way::open;
+    }
     co_await state.background_moved.wait();
   }
 }
@@ -242,10 +278,8 @@ Task<Result<bool>> make_way(Shard::State& state, ContNumber container, model::Ep
 /// From its record on, the rollback goes on by itself.
 Task<Result<void>> begin_rollback(Shard::State& state, ContNumber container, model::Epoch epoch,
                                   model::Epoch at) {
-  CO_TRY(held, co_await make_way(state, container, epoch));
-  if (state.unresolved.any(container)) {
-    co_return fail(Errc::busy, "rollback: transactions of the container wait for their outcome");
-  }
+  CO_TRY(way, co_await make_way(state, container, epoch, at));
+  if (way == Way::begun) co_return Result<void>{};
   const model::Epoch answered = state.hlc.last();
   state.hlc.advance(at);
   const model::Epoch stamp = at != 0 ? at : state.next_epoch();
@@ -254,8 +288,7 @@ Task<Result<void>> begin_rollback(Shard::State& state, ContNumber container, mod
       co_await write_snapshot(state, container, {epoch, SnapshotState::restoring, stamp});
   if (!begun) {
     state.closures.end(container);
-    // Somebody has decided: it is done later, and nothing is written before.
-    if (held || at != 0) hold(state, container, answered);
+    if (way == Way::held) hold(state, container, answered);
     co_return fail(begun.error());
   }
   // Stamps go back with the records: whatever was read or told before counts as changed.
@@ -271,9 +304,7 @@ Task<Result<void>> Shard::rollback(ContNumber container, model::Epoch epoch, mod
   CO_TRY(entered, state_->gate.enter());
   State& state = *state_;
   // Whoever has decided has seen what is above all shards' answers: it is taken as it is.
-  const Snapshot* const found = state.snapshots.find(container, epoch);
-  const bool known = at != 0 && found != nullptr && found->stamp >= at;
-  if (!known) {
+  if (!has_begun(state, container, epoch, at)) {
     CO_TRY(begun, co_await begin_rollback(state, container, epoch, at));
   }
   CO_TRY(done, co_await wait_open(state, container, Access::read(model::kEpochMax)));
