@@ -137,11 +137,13 @@ Task<void> StreamServer::accept_all(Listener& listener, OfiPort* port) {
       continue;
     }
     ++counts_.connections;
-    if (ungreeted_ >= options_.ungreeted_max) {
+    // Those of a network must not keep out who knows the home.
+    uint32_t& ungreeted = ungreeted_[socket->peer_credentials().has_value()];
+    if (ungreeted >= options_.ungreeted_max) {
       ++counts_.crowded;
       continue;  // which closes it
     }
-    ++ungreeted_;
+    ++ungreeted;
     const auto connection =
         std::make_shared<Connection>(reactor_, std::move(*socket), options_.message_bytes_max);
     connection->port = port;
@@ -167,7 +169,7 @@ Task<void> StreamServer::serve(ConnectionPtr connection) {
 }
 
 void StreamServer::forget(const Connection& c) {
-  if (!c.greeted) --ungreeted_;
+  if (!c.greeted) --ungreeted_[c.local];
   CHECK(connections_[c.place].get() == &c);
   connections_.back()->place = c.place;
   std::swap(connections_[c.place], connections_.back());
@@ -194,7 +196,7 @@ Task<bool> StreamServer::greet(Connection& c) {
   const bool is_admin = fine && hello->purpose == Purpose::admin;
   const bool stays = is_admin || (fine && hello->purpose == Purpose::calls);
   c.greeted = true;
-  --ungreeted_;
+  --ungreeted_[c.local];
   if (fine) c.lane = hello->lane;
   c.lane == Lane::bulk ? c.stream->widen() : c.stream->hurry();
   if (fine) c.takes_busy = hello->takes_busy;

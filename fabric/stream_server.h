@@ -40,7 +40,8 @@ struct StreamServerOptions {
   uint32_t total_calls_max = 16'384;              // on all; a connection without any has one more
   uint32_t message_bytes_max = 336u << 20;        // over wire/limits.h
   Duration hello_ns_max = 10 * kSecond;           // for the first frame of a connection
-  uint32_t ungreeted_max = 1024;  // connections without one; more are closed at once
+  /// Connections without one, over networks and over Unix sockets each; more are closed at once.
+  uint32_t ungreeted_max = 1024;
   Duration transfer_ns_max = 120 * kSecond;       // libfabric: of one access to a peer's memory
 };
 
@@ -127,7 +128,7 @@ class StreamServer {
   Gate gate_;
   std::vector<Entrance> entrances_;
   std::vector<ConnectionPtr> connections_;  // each knows its place
-  uint32_t ungreeted_ = 0;                  // of them
+  uint32_t ungreeted_[2] = {};              // of them; [1]: over Unix sockets
   std::map<uint64_t, size_t> sessions_;  // with their number of connections
   std::map<uint64_t, size_t> admins_;    // the same, of the system's own
   uint64_t bytes_ = 0;                   // of messages under way

@@ -443,6 +443,28 @@ TEST_F(StreamTest, Of_those_who_say_nothing_only_so_many_are_let_wait) {
   run_until([&] { return server_->connections() == 1; });
 }
 
+TEST_F(StreamTest, Strangers_of_a_network_do_not_keep_out_who_knows_the_home) {
+  // Goal: the Unix socket has places of its own. Method: all places of TCP are taken.
+  start_server({.ungreeted_max = 2});
+  const auto at = server_->listen(*parse_address("tcp:127.0.0.1:0"));
+  ASSERT_TRUE(at);
+  std::vector<Result<Socket>> silent;
+  const auto connect = [&] {
+    run([](Reactor& reactor, Address to, std::vector<Result<Socket>>& out) -> Task<void> {
+      out.push_back(co_await connect_to(reactor, to, kSecond));
+    }(reactor_, *at, silent));
+    ASSERT_TRUE(silent.back());
+  };
+  for (int i = 0; i < 3; ++i) connect();
+  run_until([&] { return server_->counts().crowded == 1; });
+  start_client();
+  EXPECT_EQ(ask_now("hello").answer, "hello!");
+  EXPECT_EQ(server_->connections(), 3u);
+  EXPECT_EQ(server_->counts().crowded, 1u);
+  silent.clear();
+  run_until([&] { return server_->connections() == 1; });
+}
+
 TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
   // Goal: ten thousand idle clients cost an engine some kilobytes each. Method: 40 connections ask
   // many small questions at once, then one of 60 kB; another one stops inside a frame.
