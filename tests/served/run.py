@@ -73,11 +73,19 @@ class Home:
         return self.start("daos", "fs", "copy", "--src", str(tree), "--dst",
                           f"daos://tank/docs/{name}", **env)
 
+    def clients(self):
+        """How many are connected, `cairn status` among them."""
+        status = json.loads(self.good("cairn", "status", "--json"))
+        return status["response"]["server"]["clients"]
+
     def wait_for_client(self):
-        """Until somebody beside `cairn status` is connected, and a little longer."""
-        wait_until(lambda: json.loads(self.good("cairn", "status", "--json"))
-                   ["response"]["server"]["clients"] > 1)
+        """Until somebody is connected, and a little longer."""
+        wait_until(lambda: self.clients() > 1)
         time.sleep(0.3)
+
+    def wait_until_idle(self):
+        """Until the server has seen that those who were connected are gone."""
+        wait_until(lambda: self.clients() <= 1)
 
     def pool(self):
         self.good("dmg", "pool", "create", "--size", "1G", "tank")
@@ -211,6 +219,8 @@ def test_a_home_for_oneself(home):
         assert "in use by process" in said, said
         copy.kill()
         copy.communicate()
+        if mode == "auto":
+            home.wait_until_idle()
     home.good("cairn", "down")
 
 
