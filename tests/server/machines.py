@@ -193,7 +193,7 @@ def engines_elsewhere_are_stopped_and_started(make):
     services.admin("system", "start", "--ranks", "2")
     joined(services, 3)
     # One that does not listen is killed.
-    victim = b.running()[-1]
+    victim = b.engine(2)
     os.kill(victim, signal.SIGSTOP)
     done = subprocess.run(["dmg", *services.dmg(), "system", "stop", "--ranks", "2"],
                           env=services.env, capture_output=True, text=True, timeout=150)
