@@ -27,11 +27,11 @@ class Machines::OrderLauncher final : public Launcher {
       : machines_(machines), host_(host), order_{.rank = rank}, told_{.rank = rank} {}
 
   void launch() override { give(wire::MachineAction::launch); }
-  bool is_running() override { return is_there() && told_.running; }
-  bool is_starting() override {
-    const bool is_due = order_.action == wire::MachineAction::launch && told_.done != order_.id;
-    return is_there() && (told_.starting || is_due);
+  void cancel() override {
+    if (is_due()) order_ = {.rank = order_.rank};
   }
+  bool is_running() override { return is_there() && told_.running; }
+  bool is_starting() override { return is_there() && (told_.starting || is_due()); }
   bool is_silent() override { return !is_there(); }
   void terminate() override { give(wire::MachineAction::terminate); }
   void kill() override { give(wire::MachineAction::kill); }
@@ -47,6 +47,9 @@ class Machines::OrderLauncher final : public Launcher {
   const Host& host() const { return host_; }
 
  private:
+  bool is_due() const {
+    return order_.action == wire::MachineAction::launch && told_.done != order_.id;
+  }
   bool is_there() const { return host_.is_there(machines_.reactor_.clock().now()); }
   void give(wire::MachineAction action) {
     order_.id = machines_.next_order();

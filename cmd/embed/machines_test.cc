@@ -87,6 +87,10 @@ TEST_F(MachinesTest, The_last_order_counts) {
   EXPECT_FALSE(machines_.launcher(4).is_starting());
   machines_.launcher(4).launch();
   EXPECT_TRUE(machines_.launcher(4).is_starting());
+  // An engine that is stopped before it was started is not started.
+  machines_.launcher(4).cancel();
+  EXPECT_FALSE(machines_.launcher(4).is_starting());
+  EXPECT_TRUE(hear().empty());
 }
 
 TEST_F(MachinesTest, One_that_is_silent_is_away) {

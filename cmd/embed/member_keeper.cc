@@ -134,7 +134,11 @@ Task<void> MemberKeeper::wait_until_gone(Duration patience) {
 
 /// By a word, by a signal, by force.
 Task<void> MemberKeeper::end_process(Duration patience) {
-  if (launcher_.is_running()) reactor_.spawn(ask_to_leave(link_, shards_.rank()));
+  launcher_.cancel();
+  // One that has joined runs, whatever its machine has said before.
+  if (launcher_.is_running() || shards_.is_there()) {
+    reactor_.spawn(ask_to_leave(link_, shards_.rank()));
+  }
   co_await wait_until_gone(patience);
   if (is_gone()) co_return;
   launcher_.terminate();

@@ -16,6 +16,8 @@ class Launcher {
   virtual ~Launcher() = default;
   /// Starts the engine where none runs. Best effort: keep() looks what has become of it.
   virtual void launch() = 0;
+  /// What launch() has asked for, and nobody has done yet, is not done.
+  virtual void cancel() {}
   /// Somebody has the engine's directory.
   virtual bool is_running() = 0;
   /// The process that launch() started, or one before it, may still come to run.
