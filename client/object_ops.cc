@@ -44,6 +44,17 @@ Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request,
   co_return std::move(*answer);
 }
 
+/// In its place in the request.
+wire::ObjectFetch& put_fetch(wire::Request& request, const ObjectRoute& route,
+                             const ObjectArgs& args, model::Iods iods) {
+  auto& fetch = request.body.emplace<wire::ObjectFetch>();
+  fetch.object = address_of(route, args.oid);
+  fetch.flags = args.flags;
+  fetch.dkey = args.dkey;
+  fetch.iods = std::move(iods);
+  return fetch;
+}
+
 }  // namespace
 
 // Update and fetch build their request in the frame that uses it: moving it costs as much as the
@@ -68,11 +79,7 @@ Task<Result<model::Fetched>> object_fetch(Rpc& rpc, ObjectRoute route, ObjectArg
   wire::Request request;
   set_route(request, route);
   set_view(request, at);
-  auto& fetch = request.body.emplace<wire::ObjectFetch>();
-  fetch.object = address_of(route, args.oid);
-  fetch.flags = args.flags;
-  fetch.dkey = args.dkey;
-  fetch.iods = std::move(iods);
+  put_fetch(request, route, args, std::move(iods));
   wire::Reply reply;
   CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
   if (at.chosen != nullptr) *at.chosen = reply.header.epoch;
@@ -87,11 +94,7 @@ bool object_fetch_at_once(Rpc& rpc, const ObjectRoute& route, const ObjectArgs& 
                           model::Iods& iods, model::Fetched& out) {
   wire::Request request;
   set_route(request, route);
-  auto& fetch = request.body.emplace<wire::ObjectFetch>();
-  fetch.object = address_of(route, args.oid);
-  fetch.flags = args.flags;
-  fetch.dkey = args.dkey;
-  fetch.iods = std::move(iods);
+  wire::ObjectFetch& fetch = put_fetch(request, route, args, std::move(iods));
   wire::Reply reply;
   const bool done = rpc.call_at_once(route.endpoint, request, reply);
   auto* const fetched = done ? std::get_if<model::Fetched>(&reply.body) : nullptr;

@@ -67,13 +67,13 @@ class WireCall final : public fabric::Call {
   Duration hint_ = 0;
 };
 
-namespace {
-
 uint64_t random_session(Random& random) {
   uint64_t session = 0;
   while (session == 0) session = random.next();
   return session;
 }
+
+namespace {
 
 bool changes_something(wire::Opcode opcode) {
   return opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||

@@ -27,6 +27,8 @@ struct RpcOptions {
   /// How long an engine may be away (restarting) before its callers learn it.
   Duration reconnect_grace_ns = 0;
 };
+/// For a process: never 0.
+uint64_t random_session(Random& random);
 /// For the in-process transport's test mode, whose losses are many and whose engine is near.
 RpcOptions lossy_rpc_options();
 /// For engines in other processes: messages are not lost, but connections break, engines restart.

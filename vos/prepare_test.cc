@@ -24,6 +24,10 @@ class PrepareTest : public ::testing::Test {
   Result<Transacted> prepare(uint64_t id, const TxBuilder& tx) {
     return run(rig_.shard->prepare({1, id}, tx.request));
   }
+  void must_snapshot(model::Epoch epoch) {
+    ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
+    ASSERT_TRUE(run(rig_.shard->add_snapshot(1, epoch)));
+  }
   void must_prepare(uint64_t id, const TxBuilder& tx) {
     const auto ready = prepare(id, tx);
     ASSERT_TRUE(ready) << ready.error().what();
@@ -114,9 +118,8 @@ TEST_F(PrepareTest, AHold_WaitsForThoseThatStand_AndLetsNoMoreCome) {
   // hold waits, one that nobody ends; new ones, with changes and with reads alone.
   const auto before = put("d", "a", "old");
   ASSERT_TRUE(before);
-  ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
   const model::Epoch snapshot = *before + 100;
-  ASSERT_TRUE(run(rig_.shard->add_snapshot(1, snapshot)));
+  ASSERT_NO_FATAL_FAILURE(must_snapshot(snapshot));
   TxBuilder tx, later, reads;
   tx.put(object_, "d", "a", "new");
   must_prepare(1, tx);
@@ -156,9 +159,8 @@ TEST_F(PrepareTest, ADecidedRollback_ThatCannotBegin_HoldsTheContainer) {
   // a transaction stands in the way, as after a crash; then it is over.
   const auto before = put("d", "a", "old");
   ASSERT_TRUE(before);
-  ASSERT_TRUE(run(rig_.shard->freeze_container(1)));
   const model::Epoch snapshot = *before + 100;
-  ASSERT_TRUE(run(rig_.shard->add_snapshot(1, snapshot)));
+  ASSERT_NO_FATAL_FAILURE(must_snapshot(snapshot));
   ASSERT_TRUE(put("d", "a", "new"));
   TxBuilder tx;
   tx.put(object_, "e", "a", "prepared");

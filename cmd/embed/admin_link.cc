@@ -15,12 +15,6 @@ constexpr Duration kConnectPatience = 2 * kSecond;
 constexpr Duration kAttempt = 120 * kSecond;
 constexpr Duration kTotal = 600 * kSecond;
 
-uint64_t fresh_session(Reactor& reactor) {
-  uint64_t session = 0;
-  while (session == 0) session = reactor.random().next();
-  return session;
-}
-
 wire::AdminVerb admin_verb(engine::PeerVerb verb) {
   switch (verb) {
     case engine::PeerVerb::draw: return wire::AdminVerb::peer_draw;
@@ -70,7 +64,7 @@ AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options)
 
 AdminLink::AdminLink(Reactor& reactor, AdminLinkOptions options, const MakeTransport& make)
     : options_(std::move(options)) {
-  const uint64_t session = fresh_session(reactor);
+  const uint64_t session = client::random_session(reactor.random());
   transport_ = make(session);
   client::RpcOptions rpc{.system = options_.system,
                          .session = session,

@@ -26,12 +26,6 @@ constexpr int kMeetsMax = 200;
 constexpr Duration kMeetAgain = 10 * kMillisecond;
 constexpr Duration kConnectPatience = 10 * kSecond;
 
-uint64_t fresh_session() {
-  uint64_t session = 0;
-  while (session == 0) session = system_random().next();
-  return session;
-}
-
 /// CAIRN_RECONNECT_GRACE: seconds that calls wait for a server that went away.
 Duration reconnect_grace(Duration usual) {
   const char* text = std::getenv("CAIRN_RECONNECT_GRACE");
@@ -74,7 +68,7 @@ ClientGraph::ClientGraph()
     : reactor_(std::make_unique<Reactor>(system_clock(), system_random(), make_client_backend())) {}
 
 Result<void> ClientGraph::start(const MakeTransport& make) {
-  const uint64_t session = fresh_session();
+  const uint64_t session = client::random_session(system_random());
   transport_ = make(*reactor_, session);
   client::RpcOptions options = client::served_rpc_options();
   options.session = session;

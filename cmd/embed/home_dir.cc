@@ -233,6 +233,14 @@ Result<void> store_small_file(const std::string& directory, const char* name, By
   return {};
 }
 
+Result<FoundHome> find_home(const std::string& path) {
+  TRY(resolved, resolve_home(path));
+  TRY(usable, prepare_home(resolved, false));
+  TRY(found, load_home(resolved));
+  if (!found) return report_no_home(resolved);
+  return FoundHome{resolved, *found};
+}
+
 Result<void> store_home(const std::string& home, const HomeFile& file) {
   return store_small_file(home, "home", encode_home(file));
 }

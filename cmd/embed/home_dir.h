@@ -26,6 +26,14 @@ Result<void> prepare_home(const std::string& home, bool create);
 Result<std::optional<HomeFile>> load_home(const std::string& home);
 /// There is one, complete; it may be damaged.
 bool has_home(const std::string& home);
+/// A home that is there: its absolute path, and what its file says.
+struct FoundHome {
+  std::string path;
+  HomeFile file;
+};
+/// @error as resolve_home(), prepare_home() and load_home(); nonexistent  there is none. One line
+/// on stderr.
+Result<FoundHome> find_home(const std::string& path);
 /// Durable on return; the last step of making a home.
 Result<void> store_home(const std::string& home, const HomeFile& file);
 

@@ -12,17 +12,11 @@ constexpr Duration kAttempt = 5 * kSecond;
 constexpr Duration kTotal = 20 * kSecond;
 constexpr Duration kGrace = kSecond;
 
-uint64_t fresh_session(Reactor& reactor) {
-  uint64_t session = 0;
-  while (session == 0) session = reactor.random().next();
-  return session;
-}
-
 }  // namespace
 
 ServiceLink::ServiceLink(Reactor& reactor, std::vector<Address> services,
                          const fabric::Token& token) {
-  const uint64_t session = fresh_session(reactor);
+  const uint64_t session = client::random_session(reactor.random());
   transport_ = std::make_unique<fabric::StreamTransport>(
       reactor, fabric::StreamClientOptions{.session = session, .token = token},
       [&reactor, services = std::move(services)](fabric::Endpoint) {

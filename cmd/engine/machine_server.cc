@@ -92,12 +92,10 @@ MachineServer::~MachineServer() {
 
 Result<void> MachineServer::prepare(MachineOptions options) {
   options_ = std::move(options);
-  TRY(path, embed::resolve_home(options_.home));
+  TRY(found, embed::find_home(options_.home));
+  const std::string& path = found.path;
   options_.home = path;
-  TRY(usable, embed::prepare_home(path, false));
-  TRY(found, embed::load_home(path));
-  if (!found) return embed::report_no_home(path);
-  file_ = *found;
+  file_ = found.file;
   if (file_.has_services()) {
     report(Severity::error, path + ": has its services itself; start it without --machine");
     return fail(Errc::nonexistent, "home: not of a machine of a larger system");

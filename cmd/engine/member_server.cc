@@ -31,12 +31,10 @@ MemberServer::~MemberServer() {
 
 Result<void> MemberServer::prepare(MemberOptions options) {
   options_ = std::move(options);
-  TRY(path, embed::resolve_home(options_.home));
+  TRY(found, embed::find_home(options_.home));
+  const std::string& path = found.path;
   options_.home = path;
-  TRY(usable, embed::prepare_home(path, false));
-  TRY(found, embed::load_home(path));
-  if (!found) return embed::report_no_home(path);
-  file_ = *found;
+  file_ = found.file;
   if (options_.rank == 0 || !file_.has_rank(options_.rank)) {
     report(Severity::error, path + ": has no engine " + std::to_string(options_.rank) +
                                 " for a process of its own; its engines are " +
