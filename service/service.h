@@ -210,6 +210,7 @@ class Service {
   Task<Result<Reply>> cont_set_props(const Request& request);
   Task<Result<Reply>> cont_set_props_once(ContHandle handle, const Request& request);
   Task<Result<Reply>> alloc_oids(const Request& request);
+  Task<Result<Reply>> cont_aggregate(const Request& request);
   Task<Result<void>> reserve_oids(Uuid pool, Uuid cont, uint64_t count);
   Task<Result<HeldCont>> find_cont(Uuid pool, std::string name);
   Task<Result<HeldCont>> load_cont(Uuid pool, Uuid uuid);

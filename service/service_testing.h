@@ -160,6 +160,11 @@ class FakeHost final : public ShardHost {
     holds_refused = std::max(holds_refused, holds_over);
     co_return HeldSnapshots{epochs, epochs, holding.contains(container)};
   }
+  Task<Result<void>> aggregate_container(Uuid, uint32_t container, model::Epoch until) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    aggregated.emplace_back(container, until);
+    co_return Result<void>{};
+  }
   Task<Result<ShardSpace>> space(Uuid) override { co_return ShardSpace{.data_total = 7}; }
   std::vector<wire::EngineInfo> engines() const override {
     return {{.rank = 0, .incarnation = 5, .state = wire::EngineState::joined}};
@@ -212,7 +217,7 @@ class FakeHost final : public ShardHost {
   bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;
   bool fail_share = false, away = false;
   int fail_adds = 0;
-  std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
+  std::vector<std::pair<uint32_t, model::Epoch>> rolled_back, aggregated;
   std::set<model::Epoch> ats;  // of rollbacks
   std::set<uint32_t> holding;  // for one
   uint64_t holds_refused = 0;

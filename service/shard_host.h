@@ -118,6 +118,11 @@ class ShardHost {
   /// @param at  above what hold_container() answered   @error nonexistent, busy, io
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                       model::Epoch at) = 0;
+  /// Begins a pass over the container on every shard of the pool, in the background: small extents
+  /// become larger ones. All that can be asked begin. @param until  newer ones stay as they are; 0:
+  /// what is written from now on   @error overload
+  virtual Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
+                                                 model::Epoch until) = 0;
   /// Sums over the shards. @error nonexistent  not served   @error unreachable
   virtual Task<Result<ShardSpace>> space(Uuid pool) = 0;
   /// All engines, by rank.

@@ -100,6 +100,10 @@ int set_owner(daos_handle_t coh, const char* user, const char* group, bool look_
   return call(set_props_task(std::move(*container), std::move(props)), ev);
 }
 
+Task<int> aggregate_task(client::ContainerPtr container, model::Epoch until) {
+  co_return der_of(co_await container->aggregate(until));
+}
+
 /// For calls that need a container and are not built yet.
 int not_yet(daos_handle_t coh, daos_event_t* ev) {
   const auto container = container_of(coh);
@@ -179,9 +183,11 @@ int daos_cont_set_owner_no_check(daos_handle_t coh, d_string_t user, d_string_t 
 }
 
 int daos_cont_aggregate(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) {
-  const auto container = container_of(coh);
+  auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
-  return call(epoch == DAOS_EPOCH_MAX ? -DER_INVAL : 0, ev);  // a hint; reclaim needs none
+  if (epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
+  if (read_only(*container)) return call(-DER_NO_PERM, ev);
+  return call(aggregate_task(std::move(*container), epoch), ev);
 }
 
 int daos_cont_rollback(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) {

@@ -266,6 +266,8 @@ Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
       reply.held = held.held;
       co_return reply;
     }
+    case AdminVerb::aggregate:
+      co_return co_await plain(shards.aggregate_container(pool, container, request.epoch));
     case AdminVerb::rollback:
       co_return co_await plain(shards.rollback(pool, container, request.epoch, request.number));
     default: co_return fail(Errc::no_sys, "admin: a request that this version does not know");

@@ -297,6 +297,14 @@ Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
               });
 }
 
+Task<Result<void>> EngineFleet::aggregate_container(Uuid pool, uint32_t container,
+                                                    model::Epoch until) {
+  return each(ranks_of(pool), "engine.aggregate", After::go_on,
+              [pool, container, until](ShardHost& host) {
+                return host.aggregate_container(pool, container, until);
+              });
+}
+
 Task<Result<service::HeldSnapshots>> EngineFleet::snapshots(Uuid pool, uint32_t container,
                                                             uint64_t holds_over) {
   service::HeldSnapshots out;

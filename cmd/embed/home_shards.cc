@@ -343,6 +343,17 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
   co_return co_await run_all(reactor_, std::move(tasks), shards.size());
 }
 
+Task<Result<void>> HomeShards::aggregate_container(Uuid pool, uint32_t container,
+                                                   model::Epoch until) {
+  CO_TRY(shards, shards_of(pool));
+  Result<void> first;
+  for (const AtTarget& at : shards) {
+    const auto begun = at.shard->aggregate_later(container, until);
+    if (first && !begun) first = begun;
+  }
+  co_return first;
+}
+
 std::vector<wire::EngineInfo> HomeShards::engines() const {
   std::vector<wire::EngineInfo> out(1);
   out[0] = {.rank = options_.rank,

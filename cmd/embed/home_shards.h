@@ -59,6 +59,8 @@ class HomeShards final : public service::ShardHost {
                                             uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                               model::Epoch at) override;
+  Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
+                                         model::Epoch until) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;

@@ -171,6 +171,11 @@ Task<Result<void>> RemoteShards::rollback(Uuid pool, uint32_t container, model::
   return command(about_container(AdminVerb::rollback, pool, container, epoch, at));
 }
 
+Task<Result<void>> RemoteShards::aggregate_container(Uuid pool, uint32_t container,
+                                                     model::Epoch until) {
+  return command(about_container(AdminVerb::aggregate, pool, container, until));
+}
+
 Task<Result<service::ShardSpace>> RemoteShards::space(Uuid pool) {
   CO_TRY(answer, co_await ask(about_pool(AdminVerb::space, pool)));
   co_return service::ShardSpace{.data_total = answer.space.data_total,

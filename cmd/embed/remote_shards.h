@@ -52,6 +52,8 @@ class RemoteShards final : public service::ShardHost {
                                             uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                               model::Epoch at) override;
+  Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
+                                         model::Epoch until) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override { return {info_}; }
   Task<std::vector<wire::DeviceReply>> devices() override;
