@@ -67,6 +67,11 @@ class FakeHost final : public ShardHost {
     co_return Result<void>{};
   }
   Task<Result<void>> settle_pool(Uuid) override { co_return Result<void>{}; }
+  Task<Result<void>> set_scrub(Uuid, model::ScrubPolicy policy) override {
+    scrubs.push_back(policy);
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    co_return Result<void>{};
+  }
   Task<Result<void>> close_pool(Uuid) override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) override {
     made_on[pool] = targets;
@@ -212,6 +217,7 @@ class FakeHost final : public ShardHost {
   std::map<Uuid, Targets> made_on, opened_on, extended_to;
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
+  std::vector<model::ScrubPolicy> scrubs;           // as they were told
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
   bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;

@@ -211,6 +211,13 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
 
 Task<Result<void>> HomeShards::settle_pool(Uuid pool) { return engine_.resolve_transactions(pool); }
 
+Task<Result<void>> HomeShards::set_scrub(Uuid pool, model::ScrubPolicy policy) {
+  if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open");
+  // Nobody wants to find a medium read that is only looked at.
+  if (!options_.read_only) engine_.set_scrub(pool, policy);
+  co_return Result<void>{};
+}
+
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
   const Turn turn = co_await take_turn();
   co_return co_await close_shards(uuid);

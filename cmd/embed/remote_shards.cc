@@ -121,6 +121,14 @@ Task<Result<void>> RemoteShards::settle_pool(Uuid pool) {
   return command(about_pool(AdminVerb::settle_pool, pool));
 }
 
+Task<Result<void>> RemoteShards::set_scrub(Uuid pool, model::ScrubPolicy policy) {
+  AdminRequest request = about_pool(AdminVerb::scrub, pool);
+  request.scrub_mode = static_cast<uint32_t>(policy.mode);
+  request.scrub_frequency = policy.frequency_s;
+  request.scrub_threshold = policy.threshold;
+  return command(std::move(request));
+}
+
 Task<Result<void>> RemoteShards::close_pool(Uuid pool) {
   return command(about_pool(AdminVerb::close_pool, pool));
 }

@@ -39,6 +39,7 @@ class RemoteShards final : public service::ShardHost {
     return open_pool(pool, std::move(targets), memory_bytes);
   }
   Task<Result<void>> settle_pool(Uuid pool) override;
+  Task<Result<void>> set_scrub(Uuid pool, model::ScrubPolicy policy) override;
   Task<Result<void>> close_pool(Uuid pool) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;

@@ -338,6 +338,12 @@ size_t extents_of(System& system, Container& cont, model::ObjectId oid) {
   return listed ? listed->recxs.size() : 0;
 }
 
+/// Calls it on the reactor.
+template <class Ask>
+Task<uint64_t> asked(Ask ask, uint32_t number) {
+  co_return ask(number);
+}
+
 TEST_P(TargetsTest, A_pass_over_a_container_goes_over_all_targets) {
   // Goal: daos_cont_aggregate() reaches every shard. Method: small extents of objects on all of
   // them; too few to be merged unasked.
@@ -364,6 +370,30 @@ TEST_P(TargetsTest, A_pass_over_a_container_goes_over_all_targets) {
     }
     EXPECT_EQ(extents_of(*system_, *cont_, narrow(i)), 1u);
   }
+}
+
+TEST_P(TargetsTest, Shards_are_scrubbed_as_soon_as_the_pools_properties_say_so) {
+  // Goal: a property reaches every engine, without a restart and after one.
+  constexpr uint32_t kScrubMode = 16, kLazy = 1;
+  open_cont();
+  const auto passes = [this](uint32_t number) {
+    const uint32_t rank = number / GetParam().targets;
+    const auto facts = graph_->engine(rank).scrub_facts(pool_->uuid(), number % GetParam().targets);
+    return facts ? facts->passes : 0;
+  };
+  const auto expect_scrubbed = [&] {
+    for (uint32_t i = 0; i < kTargets; ++i) {
+      for (int tries = 0; tries < 500 && wait(asked(passes, i)) == 0; ++tries) usleep(10'000);
+      EXPECT_EQ(wait(asked(passes, i)), 1u) << i;
+    }
+  };
+  usleep(100'000);
+  for (uint32_t i = 0; i < kTargets; ++i) EXPECT_EQ(wait(asked(passes, i)), 0u);
+  ASSERT_TRUE(wait(system_->pool_set_props("p", {{kScrubMode, uint64_t{kLazy}}})));
+  expect_scrubbed();
+  close();
+  open_cont();
+  expect_scrubbed();
 }
 
 /// Dies at the `step` of `work` in a child, as SIGKILL would.
