@@ -235,9 +235,8 @@ Task<Result<void>> Transaction::stage_admitted() {
   CO_TRY(admitted, co_await state.store->admit());
   auto staged = stage_all();
   // Blocks that were freed last are waited for by admit().
-  for (int tries = 0;
-       tries < kStageTriesMax && !staged && staged.error().code() == Errc::no_space &&
-       state.store->stats().data.deferred != 0;
+  for (int tries = 0; tries < kStageTriesMax && !staged &&
+                      staged.error().code() == Errc::no_space && state.store->waits_for_blocks();
        ++tries) {
     cancel_all(false);
     CO_TRY(again, co_await state.store->admit());

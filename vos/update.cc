@@ -514,7 +514,7 @@ Result<bool> planned_at_once(Update& update) {
 Task<Result<void>> stage_patiently(Update& update, Result<void> staged) {
   index::Store& store = *update.state.store;
   for (int tries = 0; tries < kStageTriesMax && !staged &&
-                      staged.error().code() == Errc::no_space && store.stats().data.deferred != 0;
+                      staged.error().code() == Errc::no_space && store.waits_for_blocks();
        ++tries) {
     update.cancel_all(false);
     CO_TRY(again, co_await store.admit());
