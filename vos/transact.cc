@@ -232,6 +232,15 @@ Task<Result<void>> Transaction::plan_loaded() {
 }
 
 Task<Result<void>> Transaction::stage_admitted() {
+  uint64_t bytes = 0;
+  for (const Change& change : changes) {
+    if (change.update) bytes += payload_bytes(change.update->request);
+  }
+  room.release();
+  if (bytes > kInlineBytesMax) {
+    auto now = state.write_room.take_now(bytes);
+    room = now ? std::move(*now) : co_await state.write_room.take(bytes);
+  }
   CO_TRY(admitted, co_await state.store->admit());
   auto staged = stage_all();
   // Blocks that were freed last are waited for by admit().
