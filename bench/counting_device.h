@@ -40,6 +40,7 @@ class CountingDevice final : public media::Device {
   Task<void> discard(uint64_t offset, uint64_t bytes) override {
     return below_->discard(offset, bytes);
   }
+  bool wants_discard() const override { return below_->wants_discard(); }
   uint64_t flush_domain() const override { return below_->flush_domain(); }
   bool flush_covers(uint64_t offset, uint64_t bytes) override {
     return below_->flush_covers(offset, bytes);

@@ -317,6 +317,10 @@ class Container {
   /// Objects of which anything is visible, each once. @param position  of the page before, or empty
   virtual Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                                 uint32_t count_max) = 0;
+  /// Asks all shards to merge the small extents that are not newer than that epoch (0: that there
+  /// are), in the background; completes when all have been asked.
+  /// @error no_perm  the handle is read only   @error overload   @error unreachable  one was away
+  virtual Task<Result<void>> aggregate(model::Epoch until) = 0;
   /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
   virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
                                                  Bytes position, uint32_t count_max) = 0;

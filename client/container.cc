@@ -281,6 +281,12 @@ Task<Result<void>> ContainerImpl::rollback(model::Epoch epoch) {
   return pool_->impl().command(std::move(wanted));
 }
 
+Task<Result<void>> ContainerImpl::aggregate(model::Epoch until) {
+  auto wanted = request(wire::Op::cont_aggregate);
+  wanted.epoch = until;
+  return pool_->impl().command(std::move(wanted));
+}
+
 Task<Result<ObjectPage>> ContainerImpl::list_objects(model::Epoch epoch, Bytes position,
                                                      uint32_t count_max) {
   auto where = target_routes();

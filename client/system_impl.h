@@ -138,6 +138,7 @@ class ContainerImpl final : public Container {
   Task<Result<void>> snap_destroy(model::Epoch epoch) override;
   Task<Result<void>> snap_set_table(model::Epoch epoch, bool whole) override;
   Task<Result<void>> rollback(model::Epoch epoch) override;
+  Task<Result<void>> aggregate(model::Epoch until) override;
   Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                         uint32_t count_max) override;
   Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,

@@ -42,6 +42,7 @@ class ContainerView : public Container {
     return base_->snap_set_table(epoch, whole);
   }
   Task<Result<void>> rollback(model::Epoch epoch) override { return base_->rollback(epoch); }
+  Task<Result<void>> aggregate(model::Epoch until) override { return base_->aggregate(until); }
   Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                         uint32_t count_max) override {
     return base_->list_objects(epoch, std::move(position), count_max);

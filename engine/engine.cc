@@ -306,15 +306,42 @@ void Engine::set_serving(bool serving) { state_->serving = serving; }
 void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   CHECK(target < state_->options.target_count);
   CHECK(this->shard(pool, target) == nullptr);
-  state_->shards.push_back({pool, target, &shard});
+  State& s = *state_;
+  std::string name = "pool " + to_string(pool) + ", rank " + std::to_string(s.options.rank) +
+                     ", target " + std::to_string(target);
+  auto scrubber = std::make_unique<Scrubber>(s.reactor, shard, std::move(name), s.requests);
+  if (const auto policy = s.scrubs.find(pool); policy != s.scrubs.end()) {
+    scrubber->set_policy(policy->second);
+  }
+  s.shards.push_back({pool, target, &shard, std::move(scrubber)});
+}
+
+void Engine::set_scrub(const Uuid& pool, const model::ScrubPolicy& policy) {
+  state_->scrubs[pool] = policy;
+  for (const auto& entry : state_->shards) {
+    if (entry.pool == pool) entry.scrubber->set_policy(policy);
+  }
 }
 
 Task<void> Engine::remove_shards(Uuid pool) {
   State& s = *state_;
+  s.scrubs.erase(pool);
+  std::vector<std::unique_ptr<Scrubber>> scrubbers;
+  for (auto& entry : s.shards) {
+    if (entry.pool == pool) scrubbers.push_back(std::move(entry.scrubber));
+  }
   std::erase_if(s.shards, [&pool](const auto& entry) { return entry.pool == pool; });
+  for (const auto& scrubber : scrubbers) co_await scrubber->stop();
   co_await s.handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
   while (s.pools.contains(pool) && s.pools[pool].inside != 0) co_await s.peers_left.wait();
   s.pools.erase(pool);
+}
+
+std::optional<Scrubber::Facts> Engine::scrub_facts(const Uuid& pool, uint32_t target) const {
+  for (const auto& entry : state_->shards) {
+    if (entry.pool == pool && entry.target == target) return entry.scrubber->facts();
+  }
+  return std::nullopt;
 }
 
 vos::Shard* Engine::shard(const Uuid& pool, uint32_t target) const {
@@ -383,7 +410,12 @@ size_t Engine::handle_count() const { return state_->handles.count(); }
 
 void Engine::end_session(uint64_t session) { state_->resends.forget(session); }
 
-Task<void> Engine::stop() { return state_->gate.close(); }
+Task<void> Engine::stop() {
+  State& s = *state_;
+  co_await s.gate.close();
+  // By index: one may go while another one is waited for.
+  for (size_t i = 0; i < s.shards.size(); ++i) co_await s.shards[i].scrubber->stop();
+}
 
 Task<Result<void>> Engine::serve(void* request, void* reply) {
   return state_->serve(*static_cast<wire::Request*>(request), *static_cast<wire::Reply*>(reply));
@@ -459,6 +491,7 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
                                                wire::Reply& reply) {
   const wire::Opcode opcode = request.opcode();
   if (!serving) return refuse(reply, {Errc::unreachable, "engine: it does not serve yet"});
+  ++requests;
   auto use = handles.use(request.header.handle, request.header.session, request.header.target);
   if (!use) return refuse(reply, use.error());
   const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
@@ -516,7 +549,10 @@ bool Engine::State::fetch_at_once(wire::Request& request, wire::Reply& reply) {
   auto& found = reply.body.emplace<model::Fetched>();
   const auto done = use->shard().fetch_at_once(fetch, found);
   body->iods = std::move(fetch.iods);
-  if (done && *done) return true;
+  if (done && *done) {
+    ++requests;
+    return true;
+  }
   reply.body = {};
   return false;
 }

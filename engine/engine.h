@@ -7,12 +7,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/uuid.h"
 #include "engine/peers.h"
+#include "engine/scrubber.h"
 #include "fabric/transport.h"
 #include "runtime/reactor.h"
 #include "vos/shard.h"
@@ -85,6 +87,11 @@ class Engine final : public fabric::Service {
   Task<Result<void>> resolve_transactions(Uuid pool);
   /// Another engine asks. @error unreachable  the pool is not served here   Others: Peers::ask()
   Task<Result<PeerReply>> serve_peer(PeerRequest request);
+  /// How the pool's shards are scrubbed, also those that are added later. In effect at once; off
+  /// until it is called.
+  void set_scrub(const Uuid& pool, const model::ScrubPolicy& policy);
+  /// What was scrubbed of a shard. Nothing: the pool has none there.
+  std::optional<Scrubber::Facts> scrub_facts(const Uuid& pool, uint32_t target) const;
   /// Null if the pool has no shard there.
   vos::Shard* shard(const Uuid& pool, uint32_t target) const;
 

@@ -37,8 +37,11 @@ struct Engine::State {
     Uuid pool;
     uint32_t target;
     vos::Shard* shard;
+    std::unique_ptr<Scrubber> scrubber;
   };
   std::vector<PoolShard> shards;  // looked up when handles open
+  std::map<Uuid, model::ScrubPolicy> scrubs;
+  uint64_t requests = 0;  // for objects, so far
   HandleTable handles;
   Resends resends;
   Decider decider;

@@ -29,6 +29,7 @@ class MemoryDevice final : public media::Device {
   }
   Task<Result<void>> flush() override { co_return Result<void>{}; }
   Task<void> discard(uint64_t, uint64_t) override { co_return; }
+  Bytes& bytes() { return bytes_; }
 
  private:
   Bytes bytes_;

@@ -2,6 +2,7 @@
 // (store.md rules 10, 11).
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "index/logged.h"
@@ -103,7 +104,57 @@ Task<Result<void>> write_extents(CorePtr core, media::Lsn position,
   co_return result;
 }
 
+// A block that is told to the device is held meanwhile, so nobody writes it before the device has
+// forgotten what it held. It was reusable before: no replay and no reader misses its bytes, as they
+// would not miss them after another one's write (store.md rule 10).
+namespace {
+
+/// Told at once.
+constexpr uint64_t kTrimUnitsMax = 64;
+/// Between two such.
+constexpr Duration kTrimPause = 10 * kMillisecond;
+constexpr uint64_t kTrimLooksMax = 65'536;
+
+Task<void> trim_one(CorePtr core, media::Extent run) {
+  core->data.hold(run);
+  // Data of a former owner that is still on its way there must not come later.
+  co_await pass_waiting(core, run);
+  co_await core->devices.data->discard(run.block * media::kBlockBytes,
+                                       uint64_t{run.count} * media::kBlockBytes);
+  core->data.let_go(run);
+  core->trimmed_blocks += run.count;
+  core->progress.wake_all();
+}
+
+Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, Duration pause) {
+  for (;; pause = std::min(pause, kTrimPause)) {
+    co_await reactor.sleep(pause);
+    const auto core = alive.lock();
+    if (!core) co_return;
+    const bool over = core->closing || core->is_stopped() || core->trim.empty();
+    // What is wanted again soon need not be told.
+    const uint64_t units = core->data.usage().available() / 8 / core->trim.unit_blocks();
+    if (over || units == 0) {
+      core->trim_waits = false;
+      co_return;
+    }
+    if (core->data_short_at != 0) continue;
+    const auto run = core->trim.take(core->data, std::min(units, kTrimUnitsMax), kTrimLooksMax);
+    if (run) co_await trim_one(core, *run);
+  }
+}
+
+}  // namespace
+
+void StoreCore::note_trim(const std::vector<media::Extent>& released) {
+  if (!devices.data->wants_discard()) return;
+  for (const media::Extent& extent : released) trim.note(extent);
+  if (trim.empty() || std::exchange(trim_waits, true)) return;
+  reactor.spawn(trim_now_and_then(weak_from_this(), reactor, options.trim_after));
+}
+
 Task<Result<void>> wait_for_blocks(CorePtr core) {
+  while (core->data.usage().held != 0 && !core->is_stopped()) co_await core->progress.wait();
   // Others who are short meanwhile wait for the same.
   const media::Lsn freed_at = core->data_short_at;
   CO_TRY(freed, co_await core->wal->durable(freed_at));

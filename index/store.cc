@@ -205,7 +205,8 @@ Task<Result<void>> close_core(CorePtr core) {
   auto drained = co_await core->wal->drain();
   const Pager::State& s = core->pages();
   while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
-         core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing()) {
+         core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing() ||
+         core->data.usage().held != 0) {
     co_await core->progress.wait();
   }
   co_return last ? drained : last;
@@ -239,6 +240,8 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
       pager(make_pages(devices, options)),
       tree(pager),
       data(devices.data->size_bytes() / media::kBlockBytes, 0),
+      trim(devices.data->size_bytes() / media::kBlockBytes,
+           options.trim_unit_bytes / media::kBlockBytes),
       progress(reactor),
       behind(reactor, behind_bytes(options.memory_bytes) / 2 / media::kBlockBytes) {
   pages().kept_for_bitmaps = chunk_count(meta_pages - kEdgePages) +
@@ -280,7 +283,7 @@ void StoreCore::release_data() {
   media::Lsn limit = wal->complete_recorded();
   if (!pins.empty()) limit = std::min(limit, pins.front().at);
   if (data.usage().deferred != 0) {
-    data.release(limit);
+    note_trim(data.release(limit));
     const media::SpaceUsage usage = data.usage();
     if (usage.deferred != 0 && usage.available() < usage.total / 8) {
       wal->record_complete(std::min(freed_at, wal->complete()));
@@ -422,8 +425,13 @@ Result<std::vector<media::Extent>> Store::reserve_data(uint64_t bytes) {
   constexpr size_t kRunsMax = 64;
   const uint64_t blocks = round_up(bytes, media::kBlockBytes) / media::kBlockBytes;
   auto extents = state_->data.reserve_scattered(blocks, kRunsMax);
-  if (!extents && state_->data.usage().deferred != 0) state_->data_short_at = state_->freed_at;
+  if (!extents && waits_for_blocks()) state_->data_short_at = state_->freed_at;
   return extents;
+}
+
+bool Store::waits_for_blocks() const {
+  const media::SpaceUsage usage = state_->data.usage();
+  return usage.deferred + usage.held != 0;
 }
 
 void Store::cancel_data(const std::vector<media::Extent>& extents) {
@@ -554,6 +562,7 @@ StoreStats Store::stats() const {
   stats.replay_ns = s.replay_ns;
   stats.checkpoints = s.checkpoints_ended;
   stats.checkpoint_running = s.checkpoint_running;
+  stats.trimmed_blocks = s.trimmed_blocks;
   return stats;
 }
 

@@ -30,6 +30,10 @@ struct StoreDevices {
 struct StoreOptions {
   uint64_t memory_bytes = 256ull << 20;  // budget of the whole store (index/budget.h)
   bool evict_always = false;             // debug: every unpinned page leaves memory after each step
+  /// Freed blocks are told to a data device that wants to know when they have been free for about
+  /// this long: many together, and those that are soon used again not at all.
+  Duration trim_after = 5 * kSecond;
+  uint32_t trim_unit_bytes = 1u << 20;  // smaller holes are not told; a multiple of a block
   bool checkpoints = true;         // background checkpoints; false: only checkpoint() makes them
   uint64_t owner_tag[2] = {0, 0};  // e.g. the pool's UUID; open refuses a store of another owner
 };
@@ -46,6 +50,7 @@ struct StoreStats {
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
   uint64_t checkpoints = 0;
   bool checkpoint_running = false;
+  uint64_t trimmed_blocks = 0;  // of the data blob, told to its device
 };
 
 struct StoreCore;
@@ -134,6 +139,8 @@ class Store {
 
   /// Blocks for data. In memory only until a commit publishes them; cancel() what is not committed.
   Result<std::vector<media::Extent>> reserve_data(uint64_t bytes);
+  /// After reserve_data() found too few: others are on their way back, and admit() waits for them.
+  bool waits_for_blocks() const;
   void cancel_data(const std::vector<media::Extent>& extents);
 
   /// Appends the record and applies it: one plain step. Precondition: tree().prepare(batch)

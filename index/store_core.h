@@ -15,6 +15,7 @@
 #include "index/store.h"
 #include "index/superblock_format.h"
 #include "index/write_behind.h"
+#include "media/trim.h"
 #include "media/wal.h"
 #include "runtime/reactor.h"
 
@@ -34,6 +35,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   Pager pager;
   Tree tree;
   media::Space data;
+  media::TrimList trim;             // of `data`
   std::unique_ptr<media::Wal> wal;  // from the end of replay on
   Superblock super;                 // the newest durable one; its chunk lists are those of its root
   media::WalStamp stamp;
@@ -72,6 +74,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   };
   std::deque<Pin> pins;          // ascending positions
   media::Lsn freed_at = 0;       // of the newest record that freed blocks
+  bool trim_waits = false;       // a task looks at `trim` now and then
+  uint64_t trimmed_blocks = 0;
   media::Lsn data_short_at = 0;  // blocks freed up to here are waited for; 0: none
   media::WalStamp recovered_stamp;
   uint64_t replayed_records = 0, replayed_bytes = 0, replay_ns = 0;
@@ -95,6 +99,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void look_at_log();
   /// Makes freed extents reusable that no replay and no reader needs any more.
   void release_data();
+  /// Those are reusable from now on.
+  void note_trim(const std::vector<media::Extent>& released);
   double predicted_replay_ns() const;
   bool checkpoint_due() const;
   /// The log may grow so far before a checkpoint begins.

@@ -33,6 +33,7 @@ class BlobDevice final : public PieceDevice {
 
   Task<Result<void>> flush() override { return below_.flush(); }
   uint64_t flush_domain() const override { return below_.flush_domain(); }
+  bool wants_discard() const override { return below_.wants_discard(); }
 
  private:
   struct Run {

@@ -40,8 +40,12 @@ class Device {
     (void)offset, (void)bytes;
     return false;
   }
-  /// A hint that the range holds nothing of use. Never fails.
+  /// A hint that the range holds nothing of use: what is read from it until it is written again may
+  /// be anything. Never fails.
   virtual Task<void> discard(uint64_t offset, uint64_t bytes) = 0;
+  /// It has use for discard() of parts of a blob that stays. A file has not: it would lose the
+  /// space that was reserved for it. Plain call.
+  virtual bool wants_discard() const { return false; }
 };
 
 /// kBlockBytes-aligned memory. Movable.

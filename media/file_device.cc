@@ -64,10 +64,20 @@ struct IoAwaiter {
   int64_t await_resume() const noexcept { return request.result; }
 };
 
+bool is_block_device(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISBLK(status.st_mode);
+}
+
 class FileDevice final : public Device {
  public:
   FileDevice(Reactor& reactor, int fd, uint64_t bytes, bool direct)
-      : reactor_(reactor), fd_(fd), bytes_(bytes), direct_(direct), cover_(fd, direct, bytes) {}
+      : reactor_(reactor),
+        fd_(fd),
+        bytes_(bytes),
+        direct_(direct),
+        wants_discard_(is_block_device(fd)),
+        cover_(fd, direct, bytes) {}
   ~FileDevice() override { ::close(fd_); }
 
   uint64_t size_bytes() const override { return bytes_; }
@@ -109,11 +119,16 @@ class FileDevice final : public Device {
     for (const uint64_t end = offset + bytes; offset < end;) {
       const auto part = static_cast<uint32_t>(std::min(end - offset, kRequestBytesMax));
       // A hint: a file system without holes is no worse off.
-      co_await IoAwaiter{reactor_, {.op = IoRequest::Op::punch_hole, .fd = fd_, .bytes = part,
-                                    .offset = offset}};
+      const int64_t result = co_await IoAwaiter{
+          reactor_, {.op = IoRequest::Op::punch_hole, .fd = fd_, .bytes = part, .offset = offset}};
+      if (result < 0) {
+        wants_discard_ = false;
+        co_return;
+      }
       offset += part;
     }
   }
+  bool wants_discard() const override { return wants_discard_; }
 
  private:
   static void check_range(uint64_t offset, uint64_t bytes) {
@@ -162,6 +177,7 @@ class FileDevice final : public Device {
   const int fd_;
   const uint64_t bytes_;
   const bool direct_;
+  bool wants_discard_;  // until it refuses one
   FlushCover cover_;
 };
 

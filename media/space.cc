@@ -170,7 +170,7 @@ void Space::give_back(uint64_t from, uint64_t to) {
 
 Result<Extent> Space::reserve(uint32_t count) {
   CHECK(count > 0);
-  if (usage_.available() < count) return fail(Errc::no_space, "space: full");
+  if (to_hand_out() < count) return fail(Errc::no_space, "space: full");
   turn_back();
   Extent run;
   if (count <= run_max_) run = find_anywhere(count);
@@ -187,7 +187,7 @@ Result<std::vector<Extent>> Space::reserve_scattered(uint64_t count, size_t runs
   std::vector<Extent> runs;
   uint64_t left = count;
   turn_back();
-  while (left > 0 && runs.size() < runs_max && usage_.available() >= left) {
+  while (left > 0 && runs.size() < runs_max && to_hand_out() >= left) {
     const uint64_t wanted = std::min<uint64_t>(left, UINT32_MAX);
     const Extent run = find_anywhere(wanted);
     if (run.count == 0) break;
@@ -266,6 +266,25 @@ std::vector<Extent> Space::release(uint64_t lsn) {
   }
   deferred_.erase(deferred_.begin(), end);
   return released;
+}
+
+bool Space::is_free(Extent extent) const {
+  const uint64_t end = extent.block + extent.count;
+  return end <= block_count_ && count_bits(taken_, extent.block, end) == 0;
+}
+
+void Space::hold(Extent extent) {
+  CHECK(is_free(extent));
+  set_taken(extent.block, extent.block + extent.count, true);
+  usage_.held += extent.count;
+}
+
+void Space::let_go(Extent extent) {
+  CHECK(usage_.held >= extent.count);
+  const uint64_t end = extent.block + extent.count;
+  set_taken(extent.block, end, false);
+  raise_run_max(extent.block, end);
+  usage_.held -= extent.count;
 }
 
 SpaceUsage Space::usage() const { return usage_; }

@@ -25,6 +25,7 @@ struct SpaceUsage {
   uint64_t used = 0;      // published
   uint64_t reserved = 0;  // handed out, not yet published
   uint64_t deferred = 0;  // freed, not yet reusable
+  uint64_t held = 0;      // free, and kept back for a moment: part of available()
   uint64_t available() const { return total - used - reserved - deferred; }
 };
 
@@ -53,6 +54,12 @@ class Space {
   /// Everything freed at or below `lsn` is reusable. Returns the extents (for TRIM).
   std::vector<Extent> release(uint64_t lsn);
 
+  /// No block of it is owned, handed out, deferred or held.
+  bool is_free(Extent extent) const;
+  /// Keeps free blocks back from reserve(), until let_go(). Precondition: is_free().
+  void hold(Extent extent);
+  void let_go(Extent extent);
+
   SpaceUsage usage() const;
   bool is_owned(uint64_t block) const;
 
@@ -79,9 +86,10 @@ class Space {
   void turn_back();
   void raise_run_max(uint64_t from, uint64_t to);
   void give_back(uint64_t from, uint64_t to);
+  uint64_t to_hand_out() const { return usage_.available() - usage_.held; }
 
   std::vector<uint64_t> owned_;       // published bits
-  std::vector<uint64_t> taken_;       // owned, reserved or deferred: not to be handed out
+  std::vector<uint64_t> taken_;       // owned, reserved, deferred or held: not to be handed out
   std::vector<uint64_t> full_words_;  // bit w: word w of taken_ has no free block
   uint64_t run_max_;                  // no free run is longer
   std::vector<bool> dirty_units_;     // kDirtyWords words each

@@ -27,6 +27,11 @@ class StripedDevice final : public PieceDevice {
     return run_all(reactor(), std::move(flushes), devices_.size());
   }
 
+  bool wants_discard() const override {
+    return std::ranges::all_of(devices_,
+                               [](const auto& device) { return device->wants_discard(); });
+  }
+
  private:
   Piece piece_at(uint64_t offset, uint64_t bytes) const override {
     const uint64_t stripe = offset / kStripeBytes;

@@ -383,4 +383,18 @@ Task<Result<Service::Reply>> Service::alloc_oids(const Request& request) {
   co_return fail(Errc::busy, "container: too many others take object numbers; try again");
 }
 
+/// Not kept for resends: again does no harm.
+Task<Result<Service::Reply>> Service::cont_aggregate(const Request& request) {
+  CO_TRY(handle, cont_handle(request, true));
+  const ContHandle at = *handle;
+  if (request.epoch == model::kEpochMax) {
+    co_return fail(Errc::invalid, "container: no epoch is that new");
+  }
+  if (going_.contains(at.cont)) {
+    co_return fail(Errc::nonexistent, "container: is being destroyed");
+  }
+  CO_TRY(begun, co_await host_.aggregate_container(at.pool, at.number, request.epoch));
+  co_return Reply{};
+}
+
 }  // namespace cairn::service

@@ -61,6 +61,8 @@ Task<Result<Service::Reply>> Service::pool_set_props(const Request& request) {
     co_return fail(Errc::busy, "pool: somebody else changes it; try again");
   }
   if (!done) co_return fail(done.error());
+  // Also one that says the same: it may have failed to reach an engine before.
+  co_await start_scrubs(host_, pool.uuid, std::move(pool.record));
   co_return Reply{};
 }
 
@@ -104,6 +106,7 @@ Task<Result<void>> Service::extend_shards(const Request& request, HeldPool pool)
                                   "yet: " +
                                   opened.error().what());
   }
+  co_await start_scrubs(host_, pool.uuid, std::move(pool.record));
   co_return Result<void>{};
 }
 

@@ -46,6 +46,39 @@ TEST_F(PoolChangeTest, A_pool_is_on_the_ranks_that_were_named) {
   EXPECT_EQ(call({.op = wire::Op::pool_list})->pools.size(), 1u);
 }
 
+TEST_F(PoolChangeTest, Engines_are_told_how_to_scrub_a_pool_whenever_they_open_it_or_it_changes) {
+  // Goal: set-prop is in effect without a restart, and stays so after one. Method: what the engines
+  // heard last, after each event.
+  const auto mode = [](model::ScrubMode m, uint64_t frequency_s = 604'800, uint64_t threshold = 0) {
+    return model::ScrubPolicy{m, frequency_s, threshold};
+  };
+  using enum model::ScrubMode;
+  ASSERT_TRUE(create_on("tank", {0}));
+  EXPECT_EQ(host_.scrubs.back(), mode(off));
+  ASSERT_TRUE(set_props("tank", {{.number = prop::kPoolScrubMode, .integer = 1}}));
+  EXPECT_EQ(host_.scrubs.back(), mode(lazy));
+  ASSERT_TRUE(set_props("tank", {{.number = prop::kPoolScrubFrequency, .integer = 60},
+                                 {.number = prop::kPoolScrubMode, .integer = 2},
+                                 {.number = prop::kPoolScrubThreshold, .integer = 9}}));
+  EXPECT_EQ(host_.scrubs.back(), mode(timed, 60, 9));
+  const size_t count = host_.scrubs.size();
+  EXPECT_EQ(code(set_props("tank", {{.number = prop::kPoolScrubMode, .integer = 3}})),
+            Errc::invalid);
+  EXPECT_EQ(host_.scrubs.size(), count);
+  ASSERT_TRUE(extend("tank", {1}));
+  EXPECT_EQ(host_.scrubs.size(), count + 1);
+  restart();
+  EXPECT_EQ(host_.scrubs.size(), count + 2);
+  EXPECT_EQ(host_.scrubs.back(), mode(timed, 60, 9));
+  host_.away = true;
+  ASSERT_TRUE(set_props("tank", {{.number = prop::kPoolScrubMode, .integer = 0}}))
+      << "an engine that is away hears of it when it comes";
+  host_.away = false;
+  const auto caught_up = world_.run(service_->catch_up(host_));
+  ASSERT_TRUE(caught_up && *caught_up);
+  EXPECT_EQ(host_.scrubs.back(), mode(off, 60, 9));
+}
+
 TEST_F(PoolChangeTest, Extended_containers_stay_where_they_are_and_new_ones_spread) {
   ASSERT_TRUE(create_on("tank", {0}));
   const auto connected = connect("tank");

@@ -78,6 +78,14 @@ Task<Result<Service::HeldPool>> Service::find_pool(std::string name) {
   co_return co_await load_pool(uuid);
 }
 
+/// As the pool's properties say. A failure costs some scrubs, until the next change or open.
+Task<void> Service::start_scrubs(ShardHost& host, Uuid pool, PoolRecord record) {
+  const auto told = co_await host.set_scrub(pool, scrub_policy(record.props));
+  if (told) co_return;
+  report(Severity::warning, "pool " + record.label + ": an engine does not know how to scrub it: " +
+                                told.error().what());
+}
+
 Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uuid,
                                                  PoolRecord record) {
   const auto made = co_await host_.create_pool(
@@ -96,6 +104,7 @@ Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uu
   ConfigTxn txn;
   txn.put(pool_key(uuid), wire::proto_encode(record));
   CO_TRY(done, co_await commit_done(request, std::move(txn), {.uuid = uuid}));
+  co_await start_scrubs(host_, uuid, std::move(record));
   co_return Reply{.uuid = uuid};
 }
 
@@ -394,6 +403,7 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     note_opened(pool.uuid, host_, opened);
     co_return Result<void>{};
   }
+  co_await start_scrubs(host_, pool.uuid, pool.record);
   CO_TRY(entries, co_await config_.range(conts_prefix(pool.uuid)));
   for (const auto& entry : entries) {
     CO_TRY(record, parse_record<ContRecord>(entry.value));

@@ -23,30 +23,30 @@ struct Rule {
 
 constexpr Rule kPoolRules[] = {
     {.number = prop::kPoolLabel, .kind = Kind::text},
-    {.number = 2, .kind = Kind::raw},                      // ACL
-    {.number = 3, .most = 100},                            // space for rebuild
-    {.number = 4, .most = 7},                              // self healing
-    {.number = 5, .most = 4},                              // reclaim
-    {.number = 6, .kind = Kind::text},                     // owner
-    {.number = 7, .kind = Kind::text},                     // group
-    {.number = 8, .kind = Kind::read_only},                // service ranks
+    {.number = 2, .kind = Kind::raw},                        // ACL
+    {.number = 3, .most = 100},                              // space for rebuild
+    {.number = 4, .most = 7},                                // self healing
+    {.number = 5, .most = 4},                                // reclaim
+    {.number = 6, .kind = Kind::text},                       // owner
+    {.number = 7, .kind = Kind::text},                       // group
+    {.number = 8, .kind = Kind::read_only},                  // service ranks
     {.number = 9, .least = 4096, .most = kMiB, .unit = 32},  // code cell
-    {.number = 10},                                        // data threshold
+    {.number = 10},                                          // data threshold
     {.number = prop::kPoolRedunFac, .most = 4},
-    {.number = 12, .least = 1, .most = kU32Max},           // code domain affinity
-    {.number = 13, .least = 1, .most = kU32Max},           // copy domain affinity
-    {.number = 14, .kind = Kind::read_only},               // global version
-    {.number = 15, .kind = Kind::read_only},               // upgrade status
-    {.number = 16, .most = 2},                             // scrubbing
-    {.number = 17},
-    {.number = 18},
-    {.number = 19, .most = 4},                             // service redundancy
-    {.number = 20, .kind = Kind::read_only},               // object version
-    {.number = 21, .choices = {255, 200}},                 // performance domain
-    {.number = 22, .most = 2},                             // checkpoints
+    {.number = 12, .least = 1, .most = kU32Max},  // code domain affinity
+    {.number = 13, .least = 1, .most = kU32Max},  // copy domain affinity
+    {.number = 14, .kind = Kind::read_only},      // global version
+    {.number = 15, .kind = Kind::read_only},      // upgrade status
+    {.number = prop::kPoolScrubMode, .most = 2},
+    {.number = prop::kPoolScrubFrequency},  // seconds
+    {.number = prop::kPoolScrubThreshold},
+    {.number = 19, .most = 4},                // service redundancy
+    {.number = 20, .kind = Kind::read_only},  // object version
+    {.number = 21, .choices = {255, 200}},    // performance domain
+    {.number = 22, .most = 2},                // checkpoints
     {.number = 23, .least = 1, .most = kMiB},
     {.number = 24, .least = 10, .most = 75},
-    {.number = 25, .most = 2},                             // reintegration
+    {.number = 25, .most = 2},  // reintegration
     {.number = 26, .most = 1},
     {.number = 27, .least = 60, .most = 600},
 };
@@ -196,6 +196,17 @@ void set_prop(std::vector<wire::Prop>& props, const wire::Prop& prop) {
   } else {
     *found = prop;
   }
+}
+
+model::ScrubPolicy scrub_policy(const std::vector<wire::Prop>& props) {
+  const auto integer_of = [&props](uint32_t number, uint64_t otherwise) {
+    const wire::Prop* const found = find_prop(props, number);
+    return found != nullptr && found->integer ? *found->integer : otherwise;
+  };
+  const model::ScrubPolicy by_default;
+  return {.mode = static_cast<model::ScrubMode>(integer_of(prop::kPoolScrubMode, 0)),
+          .frequency_s = integer_of(prop::kPoolScrubFrequency, by_default.frequency_s),
+          .threshold = integer_of(prop::kPoolScrubThreshold, 0)};
 }
 
 }  // namespace cairn::service

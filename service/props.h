@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/scrub_policy.h"
 #include "wire/control.h"
 
 namespace cairn::service {
@@ -12,6 +13,9 @@ namespace cairn::service {
 namespace prop {
 inline constexpr uint32_t kPoolLabel = 1;
 inline constexpr uint32_t kPoolRedunFac = 11;
+inline constexpr uint32_t kPoolScrubMode = 16;
+inline constexpr uint32_t kPoolScrubFrequency = 17;
+inline constexpr uint32_t kPoolScrubThreshold = 18;
 inline constexpr uint32_t kContLabel = 0x1001;
 inline constexpr uint32_t kContStatus = 0x1012;
 inline constexpr uint32_t kContAllocedOid = 0x1013;
@@ -29,5 +33,8 @@ Result<void> check_cont_prop_changes(const std::vector<wire::Prop>& props, uint3
 const wire::Prop* find_prop(const std::vector<wire::Prop>& props, uint32_t number);
 /// Replaces or adds.
 void set_prop(std::vector<wire::Prop>& props, const wire::Prop& prop);
+
+/// What the properties of a pool say about scrubs; of those that are not given the defaults.
+model::ScrubPolicy scrub_policy(const std::vector<wire::Prop>& props);
 
 }  // namespace cairn::service

@@ -20,6 +20,7 @@ bool changes_something(wire::Op op) {
     case wire::Op::cont_set_attrs:
     case wire::Op::cont_delete_attrs:
     case wire::Op::cont_alloc_oids:
+    case wire::Op::cont_aggregate:
     case wire::Op::snap_create:
     case wire::Op::snap_destroy:
     case wire::Op::snap_set_table:
@@ -75,6 +76,8 @@ Task<Result<Service::Reply>> Service::dispatch_cont(const Request& request) {
     case wire::Op::cont_query: co_return co_await cont_query(request);
     case wire::Op::cont_set_props: co_return co_await cont_set_props(request);
     case wire::Op::cont_alloc_oids: co_return co_await alloc_oids(request);
+    case wire::Op::cont_aggregate:
+      co_return co_await cont_aggregate(request);
     case wire::Op::cont_attrs:
     case wire::Op::cont_set_attrs:
     case wire::Op::cont_delete_attrs: co_return co_await dispatch_attrs(request);

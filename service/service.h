@@ -179,6 +179,7 @@ class Service {
   Task<wire::PoolReply> describe(HeldPool pool);
   uint32_t targets_away(const wire::PoolMap& map) const;
   Task<Result<void>> start_pool(HeldPool pool);
+  static Task<void> start_scrubs(ShardHost& host, Uuid pool, PoolRecord record);
   /// Notes whether an engine could open the pool.
   void note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened);
   /// @error why it could not be opened
@@ -210,6 +211,7 @@ class Service {
   Task<Result<Reply>> cont_set_props(const Request& request);
   Task<Result<Reply>> cont_set_props_once(ContHandle handle, const Request& request);
   Task<Result<Reply>> alloc_oids(const Request& request);
+  Task<Result<Reply>> cont_aggregate(const Request& request);
   Task<Result<void>> reserve_oids(Uuid pool, Uuid cont, uint64_t count);
   Task<Result<HeldCont>> find_cont(Uuid pool, std::string name);
   Task<Result<HeldCont>> load_cont(Uuid pool, Uuid uuid);

@@ -67,6 +67,11 @@ class FakeHost final : public ShardHost {
     co_return Result<void>{};
   }
   Task<Result<void>> settle_pool(Uuid) override { co_return Result<void>{}; }
+  Task<Result<void>> set_scrub(Uuid, model::ScrubPolicy policy) override {
+    scrubs.push_back(policy);
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    co_return Result<void>{};
+  }
   Task<Result<void>> close_pool(Uuid) override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, Targets targets, ShardSizes sizes) override {
     made_on[pool] = targets;
@@ -160,6 +165,11 @@ class FakeHost final : public ShardHost {
     holds_refused = std::max(holds_refused, holds_over);
     co_return HeldSnapshots{epochs, epochs, holding.contains(container)};
   }
+  Task<Result<void>> aggregate_container(Uuid, uint32_t container, model::Epoch until) override {
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    aggregated.emplace_back(container, until);
+    co_return Result<void>{};
+  }
   Task<Result<ShardSpace>> space(Uuid) override { co_return ShardSpace{.data_total = 7}; }
   std::vector<wire::EngineInfo> engines() const override {
     return {{.rank = 0, .incarnation = 5, .state = wire::EngineState::joined}};
@@ -207,12 +217,13 @@ class FakeHost final : public ShardHost {
   std::map<Uuid, Targets> made_on, opened_on, extended_to;
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
+  std::vector<model::ScrubPolicy> scrubs;           // as they were told
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
   bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;
   bool fail_share = false, away = false;
   int fail_adds = 0;
-  std::vector<std::pair<uint32_t, model::Epoch>> rolled_back;
+  std::vector<std::pair<uint32_t, model::Epoch>> rolled_back, aggregated;
   std::set<model::Epoch> ats;  // of rollbacks
   std::set<uint32_t> holding;  // for one
   uint64_t holds_refused = 0;

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/uuid.h"
 #include "model/ids.h"
+#include "model/scrub_policy.h"
 #include "runtime/task.h"
 #include "wire/control.h"
 #include "wire/message.h"
@@ -80,6 +81,9 @@ class ShardHost {
   /// background. Part of open_pool() on all engines; of one engine, when it has caught up.
   /// @error io
   virtual Task<Result<void>> settle_pool(Uuid pool) = 0;
+  /// How the pool's shards are scrubbed from now on, until it is closed; engines that are away hear
+  /// of it when they open it. Off at first.
+  virtual Task<Result<void>> set_scrub(Uuid pool, model::ScrubPolicy policy) = 0;
   /// Ends service; the files stay. Not open: nothing to do.
   virtual Task<Result<void>> close_pool(Uuid pool) = 0;
   /// Ends service and removes the files. Idempotent; also after an incomplete create_pool().
@@ -118,6 +122,11 @@ class ShardHost {
   /// @param at  above what hold_container() answered   @error nonexistent, busy, io
   virtual Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                       model::Epoch at) = 0;
+  /// Begins a pass over the container on every shard of the pool, in the background: small extents
+  /// become larger ones. All that can be asked begin. @param until  newer ones stay as they are; 0:
+  /// what is written from now on   @error overload
+  virtual Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
+                                                 model::Epoch until) = 0;
   /// Sums over the shards. @error nonexistent  not served   @error unreachable
   virtual Task<Result<ShardSpace>> space(Uuid pool) = 0;
   /// All engines, by rank.

@@ -93,6 +93,21 @@ TEST_F(SnapshotServiceTest, A_handle_may_be_closed_while_engines_are_waited_for)
   EXPECT_TRUE(on_shards().empty());
 }
 
+TEST_F(SnapshotServiceTest, A_pass_over_a_container_is_begun_on_the_engines_for_who_may_write) {
+  const auto ask = [this](uint64_t handle, model::Epoch epoch) {
+    return code(call({.op = wire::Op::cont_aggregate, .cont_handle = handle, .epoch = epoch}));
+  };
+  EXPECT_EQ(ask(cont_, 0), Errc::ok);
+  EXPECT_EQ(ask(cont_, 77), Errc::ok);
+  EXPECT_EQ(host_.aggregated, (std::vector<std::pair<uint32_t, model::Epoch>>{{1, 0}, {1, 77}}));
+  EXPECT_EQ(ask(cont_, model::kEpochMax), Errc::invalid);
+  EXPECT_EQ(ask(cont_ + 100, 0), Errc::no_handle);
+  EXPECT_EQ(ask(open_cont(pool_, "c", kReadOnly)->handle, 0), Errc::no_perm);
+  host_.away = true;
+  EXPECT_EQ(ask(cont_, 0), Errc::unreachable);
+  EXPECT_EQ(host_.aggregated.size(), 2u);
+}
+
 TEST_F(SnapshotServiceTest, A_failed_shard_fails_the_snapshot_and_nothing_is_left) {
   // Goal: all shards or none. Method: each step fails; a failing clean-up is repeated at the next
   // start.

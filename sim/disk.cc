@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/endian.h"
+
 namespace cairn::sim {
 
 namespace {
@@ -302,6 +304,35 @@ Task<Result<void>> SimDisk::flush() {
   co_return Result<void>{};
 }
 
-Task<void> SimDisk::discard(uint64_t, uint64_t) { co_return; }
+Bytes SimDisk::discarded() {
+  Bytes bytes(kSectorBytes);
+  if (discard_ == Discard::zeros) return bytes;
+  for (size_t at = 0; at < bytes.size(); at += 8) store_le64(bytes.data() + at, random_.next());
+  return bytes;
+}
+
+Task<void> SimDisk::discard(uint64_t offset, uint64_t bytes) {
+  if (discard_ == Discard::ignored) co_return;
+  CHECK(offset % media::kBlockBytes == 0 && bytes % media::kBlockBytes == 0);
+  (void)start(Op::discard);
+  Reactor& reactor = *reactor_;
+  forget(offset, bytes);
+  if (!power_.on) co_await std::suspend_always{};
+  co_await reactor.sleep(1 + random_.below(power_.delay_max));
+  if (!power_.on) co_await std::suspend_always{};
+  before_event();
+  // Who writes there meanwhile has a bug.
+  forget(offset, bytes);
+}
+
+/// A sector that was never written holds zeros before and after.
+void SimDisk::forget(uint64_t offset, uint64_t bytes) {
+  if (discard_ == Discard::keeps) return;
+  const uint64_t order = ++order_;
+  const uint64_t first = offset / kSectorBytes, end = (offset + bytes) / kSectorBytes;
+  for (auto at = durable_.lower_bound(first); at != durable_.end() && at->first < end; ++at) {
+    unflushed_[at->first].push_back({order, true, std::make_shared<const Bytes>(discarded())});
+  }
+}
 
 }  // namespace cairn::sim

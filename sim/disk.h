@@ -31,7 +31,10 @@ struct Power {
 
 class SimDisk final : public media::Device {
  public:
-  enum class Op : uint8_t { read, write, flush };
+  enum class Op : uint8_t { read, write, flush, discard };
+  /// What a discarded sector holds: what it held, zeros, or anything; until a flush, after a cut,
+  /// what it held before.
+  enum class Discard : uint8_t { ignored, keeps, zeros, anything };
 
   SimDisk(Power& power, Random& random, std::string name, uint64_t bytes);
 
@@ -62,6 +65,8 @@ class SimDisk final : public media::Device {
     cache_ = cache;
   }
   void heal() { faults_.clear(); }
+  /// It wants to know what holds nothing of use, and does this with it.
+  void want_discards(Discard what) { discard_ = what; }
   /// Requests of this kind so far.
   uint64_t requests(Op op) const { return requests_[static_cast<size_t>(op)]; }
   /// Damages the medium behind the store's back.
@@ -95,6 +100,7 @@ class SimDisk final : public media::Device {
   }
   bool flush_covers(uint64_t offset, uint64_t bytes) override;
   Task<void> discard(uint64_t offset, uint64_t bytes) override;
+  bool wants_discard() const override { return discard_ != Discard::ignored; }
 
  private:
   struct Version {
@@ -129,6 +135,8 @@ class SimDisk final : public media::Device {
   std::vector<Covered> coverable(bool overwrites_only) const;
   void make_durable(const std::vector<Covered>& covered);
   Task<Result<void>> write_any(uint64_t offset, ByteView from, bool durable);
+  Bytes discarded();
+  void forget(uint64_t offset, uint64_t bytes);
   Sector newest(uint64_t sector) const;
   Sector met_by_read(uint64_t sector);
   void give(uint64_t offset, ByteSpan into);
@@ -143,7 +151,8 @@ class SimDisk final : public media::Device {
   uint64_t order_ = 0;
   bool mixes_reads_ = false;
   std::shared_ptr<std::vector<SimDisk*>> cache_;  // shared with those
-  uint64_t requests_[3] = {};
+  uint64_t requests_[4] = {};
+  Discard discard_ = Discard::ignored;
   Sectors durable_;
   std::map<uint64_t, std::vector<Version>> unflushed_;
   std::vector<Fault> faults_;

@@ -60,16 +60,18 @@ template <class Made, class Make>
 Task<Result<Made>> make_ready(Shard::State& state, size_t records_max, index::Pager::Use use,
                               Make make) {
   CO_TRY(admitted, co_await state.store->admit());
+  index::Store::Attempt attempt(*state.store);
   for (;;) {
     Result<Made> made = make(records_max);
     Result<void> ready = made ? state.tree().prepare(made->batch, use) : fail(made.error());
     if (ready) co_return made;
     if (ready.error().code() == Errc::page_absent) {
-      ready = co_await state.store->load_absent();
+      ready = co_await state.store->load_absent(attempt);
       if (ready) continue;
     }
     if (!is_short(ready.error()) || records_max == 1) co_return fail(ready.error());
     records_max = std::max<size_t>(1, records_max / 8);
+    attempt.release();
   }
 }
 

@@ -25,6 +25,7 @@ constexpr size_t kLoadsPerRecord = 8;
 template <class Make>
 Task<Result<Slice>> run_slice(Shard::State& state, Make make) {
   CO_TRY(admitted, co_await state.store->admit());
+  index::Store::Attempt attempt(*state.store);
   size_t loads = 0;
   for (size_t records = kRemovalSlice;;) {
     Result<Slice> planned = make(records);
@@ -34,17 +35,19 @@ Task<Result<Slice>> run_slice(Shard::State& state, Make make) {
     }
     Result<void> loaded;
     if (!planned && planned.error().code() == Errc::page_absent) {
-      loaded = co_await state.store->load_absent();
+      loaded = co_await state.store->load_absent(attempt);
       // More pages than memory has push each other out for ever.
       const bool crowded = records > 1 && ++loads > kLoadsPerRecord * records;
       if (loaded && crowded) {
         records /= 8;
         loads = 0;
+        attempt.release();
       }
       if (loaded) continue;
     }
     if (!planned && records > 1 && is_short(loaded ? planned.error() : loaded.error())) {
       records /= 8;
+      attempt.release();
       continue;
     }
     if (!planned) co_return fail(loaded ? planned.error() : loaded.error());

@@ -283,6 +283,29 @@ Result<bool> Fetch::done_at_once() {
   return reads.empty() && !must_wait() && !state.evicting;
 }
 
+/// Of one value under way at once.
+constexpr uint64_t kReadBytesMax = kReadsMax << 20;
+/// Of one fetch: the values of a portion.
+constexpr uint64_t kPortionBytes = 16u << 20;
+
+/// In portions, so that a large one leaves others room. The caller holds a read pin.
+Task<Result<void>> read_all(Shard::State& state, std::vector<DataRead>& reads) {
+  for (size_t at = 0; at < reads.size();) {
+    std::vector<Task<Result<void>>> tasks;
+    uint64_t bytes = 0;
+    do {
+      bytes += total_bytes(reads[at].into);
+      tasks.push_back(read_data(state.reactor, *state.store, std::move(reads[at])));
+      ++at;
+    } while (at < reads.size() && bytes + total_bytes(reads[at].into) <= kPortionBytes);
+    bytes = std::min(bytes, kReadBytesMax);
+    auto now = state.read_room.take_now(bytes);
+    const IoRoom::Hold room = now ? std::move(*now) : co_await state.read_room.take(bytes);
+    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+  }
+  co_return Result<void>{};
+}
+
 /// The long way.
 Task<Result<void>> run_fetch(Fetch& fetch) {
   Shard::State& state = fetch.state;
@@ -318,11 +341,7 @@ Task<Result<void>> run_fetch(Fetch& fetch) {
     if (wait) {
       CO_TRY(durable, co_await state.store->durable(seen));
     }
-    std::vector<Task<Result<void>>> tasks;
-    for (DataRead& read : fetch.reads) {
-      tasks.push_back(read_data(state.reactor, *state.store, std::move(read)));
-    }
-    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+    CO_TRY(done, co_await read_all(state, fetch.reads));
   } else if (wait) {
     CO_TRY(durable, co_await state.store->durable(seen));
   }

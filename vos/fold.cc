@@ -198,13 +198,14 @@ Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size
   CO_TRY(admitted, co_await state.store->admit());
   BlockCache cache;
   const auto pin = state.store->pin_reads();
+  index::Store::Attempt attempt(*state.store);
   for (size_t max = kFoldSlice;;) {
     auto slice = plan_slice(state, tx, from, max, cache);
     if (slice) co_return slice;
     Result<void> loaded = fail(slice.error());
     if (slice.error().code() == Errc::page_absent) {
       if (cache.wanted.empty()) {
-        loaded = co_await state.store->load_absent();
+        loaded = co_await state.store->load_absent(attempt);
       } else {
         CO_TRY(settled, co_await state.settle());
         loaded = co_await fill_cache(*state.store, cache);
@@ -216,6 +217,7 @@ Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size
       co_return fail(loaded.error());
     }
     max = std::max<size_t>(1, max / 8);
+    attempt.release();
   }
 }
 

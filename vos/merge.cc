@@ -50,13 +50,14 @@ struct Run {
 
 /// One akey on its way.
 struct Merge {
-  Merge(Shard::State& s, const ParsedKey& parsed, bool e)
+  Merge(Shard::State& s, const ParsedKey& parsed, bool e, model::Epoch u)
       : state(s),
         path(ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)}),
         container(parsed.container),
         akey(path.akey(path.dkey(parsed.dkey), parsed.akey)),
         dkey(path.dkey(parsed.dkey)),
         eager(e),
+        until(u),
         next(record_key(akey, Kind::extent)) {}
 
   Shard::State& state;
@@ -64,6 +65,7 @@ struct Merge {
   ContNumber container;
   Key akey, dkey;
   bool eager;
+  model::Epoch until;  // newer extents stay as they are
   Key next;
   Run run;
   Bytes buffer;
@@ -84,7 +86,8 @@ Result<bool> Merge::add(const FoundExtent& extent, ByteView raw) {
   const ValueView& v = extent.value;
   const uint64_t bytes = v.payload_bytes;
   const model::Epoch seen_by = state.snapshots.newest_in(container, 0, v.epoch);
-  if (bytes >= kMergedPieceBytesMax || run.pieces.size() == kPiecesMax) return false;
+  if (bytes >= kMergedPieceBytesMax || v.epoch > until) return false;
+  if (run.pieces.size() == kPiecesMax) return false;
   if (!run.pieces.empty() &&
       (run.pieces.back().end != extent.begin || run.record_bytes != v.record_bytes ||
        run.seen_by != seen_by || run.bytes + bytes > kMergedExtentBytesMax)) {
@@ -319,11 +322,44 @@ Result<std::optional<ParsedKey>> next_array(Shard::State& state, ContNumber cont
   }
 }
 
-Task<Result<void>> merge_akey(Shard::State& state, Key akey, bool eager) {
+Task<Result<void>> merge_akey(Shard::State& state, Key akey) {
   Key any = record_key(akey, Kind::single);
   CO_TRY(parsed, parse_key(any));
-  Merge merge(state, parsed, eager);
+  Merge merge(state, parsed, false, model::kEpochMax);
   co_return co_await merge_one_akey(merge);
+}
+
+/// Akeys that one step of a pass looks at.
+constexpr size_t kPassAkeysMax = 256;
+
+/// One step. False: the pass is over.
+Task<Result<bool>> step_pass(Shard::State& state, MergePass& pass) {
+  if (pass.next.size() == 0) pass.next = range_prefix(pass.container, Range::live);
+  for (size_t i = 0; i < kPassAkeysMax && !state.gate.closed(); ++i) {
+    CO_TRY(found,
+           co_await retried(state, [&] { return next_array(state, pass.container, pass.next); }));
+    if (!found) co_return false;
+    Merge merge(state, *found, true, pass.until);
+    const auto merged = co_await merge_one_akey(merge);
+    // What cannot be read stays as it is: reads and scrubs tell of it.
+    if (!merged && merged.error().code() != Errc::checksum) co_return fail(merged.error());
+  }
+  co_return true;
+}
+
+/// What the queue wants next; while others are at work, only what somebody has asked for.
+Task<Result<void>> merge_some(Shard::State& state, bool at_rest) {
+  if (at_rest && state.merges.has_akey()) co_return co_await merge_akey(state, state.merges.take());
+  MergePass pass = state.merges.take_pass();
+  const auto more = co_await step_pass(state, pass);
+  if (!more && more.error().code() == Errc::checksum) {
+    report(Severity::warning, "shard: a pass over container " + std::to_string(pass.container) +
+                                  " ends at what cannot be read: " + more.error().what());
+    co_return Result<void>{};
+  }
+  if (!more) co_return fail(more.error());
+  if (*more) state.merges.go_on(std::move(pass));
+  co_return Result<void>{};
 }
 
 }  // namespace
@@ -342,6 +378,30 @@ Key MergeQueue::take() {
   return akey;
 }
 
+Result<void> MergeQueue::ask_for_pass(ContNumber container, model::Epoch until) {
+  const auto known = std::ranges::find(passes_, container, &MergePass::container);
+  if (known != passes_.end()) {
+    *known = {container, std::max(known->until, until), {}};
+    return {};
+  }
+  if (passes_.size() == kPassesMax) {
+    return fail(Errc::overload, "merge: too many containers wait for a pass");
+  }
+  passes_.push_back({container, until, {}});
+  return {};
+}
+
+MergePass MergeQueue::take_pass() {
+  MergePass pass = std::move(passes_.front());
+  passes_.pop_front();
+  return pass;
+}
+
+void MergeQueue::go_on(MergePass pass) {
+  const auto anew = std::ranges::find(passes_, pass.container, &MergePass::container);
+  if (anew == passes_.end()) passes_.push_back(std::move(pass));
+}
+
 Task<void> run_merges(Shard::State& state) {
   while (!state.gate.closed()) {
     if (state.merges.empty()) {
@@ -351,10 +411,11 @@ Task<void> run_merges(Shard::State& state) {
     const model::Epoch before = state.newest;
     co_await state.reactor.sleep(kRest);
     const media::SpaceUsage data = state.store->stats().data;
-    const bool has_room = data.available() > data.total / 8;
-    if (state.gate.closed() || state.checks != 0 || (state.newest != before && has_room)) continue;
+    const bool at_rest = state.newest == before || data.available() <= data.total / 8;
+    if (state.gate.closed() || state.checks != 0) continue;
+    if (!at_rest && !state.merges.has_pass()) continue;
     state.merging = true;
-    const auto done = co_await merge_akey(state, state.merges.take(), false);
+    const auto done = co_await merge_some(state, at_rest);
     state.merging = false;
     state.merges_moved.wake_all();
     if (!done && done.error().code() != Errc::shutdown) {
@@ -370,14 +431,24 @@ Task<void> run_merges(Shard::State& state) {
 Task<Result<void>> Shard::aggregate_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   State& state = *state_;
-  Key next = range_prefix(container, Range::live);
-  for (;;) {
-    CO_TRY(found, co_await retried(state, [&] { return next_array(state, container, next); }));
-    if (!found) break;
-    Merge merge(state, *found, true);
-    CO_TRY(merged, co_await merge_one_akey(merge));
+  MergePass pass{container, model::kEpochMax, {}};
+  for (bool more = true; more && !state.gate.closed();) {
+    CO_TRY(goes_on, co_await step_pass(state, pass));
+    more = goes_on;
   }
   co_return co_await state.settle();
+}
+
+Result<void> Shard::aggregate_later(ContNumber container, model::Epoch until) {
+  TRY(hold, state_->gate.enter());
+  State& state = *state_;
+  if (container == 0) return fail(Errc::invalid, "container 0 is the shard's own");
+  if (state.store->stopped()) return fail(Errc::io, "shard: it has stopped");
+  if (state.merges_over)
+    return fail(Errc::not_supported, "merge: it is switched off, or has failed");
+  TRY(asked, state.merges.ask_for_pass(container, until == 0 ? state.newest : until));
+  state.merges_moved.wake_all();
+  return {};
 }
 
 }  // namespace cairn::vos

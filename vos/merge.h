@@ -7,6 +7,7 @@
 #include <deque>
 #include <vector>
 
+#include "base/result.h"
 #include "vos/key_format.h"
 
 namespace cairn::vos {
@@ -14,6 +15,15 @@ namespace cairn::vos {
 /// Extents of this size and above stay as they are.
 inline constexpr uint64_t kMergedPieceBytesMax = 1u << 20;
 inline constexpr uint64_t kMergedExtentBytesMax = 8u << 20;
+/// Containers that wait for a pass or are in one.
+inline constexpr size_t kPassesMax = 1024;
+
+/// A container whose akeys are all looked at, because somebody asked for it.
+struct MergePass {
+  ContNumber container = 0;
+  model::Epoch until = 0;  // newer extents stay as they are
+  Key next;                // the first akey that was not looked at; empty: from the start on
+};
 
 /// Akeys that gathered small extents. Of fixed size: what it has no room for is counted again with
 /// the next write, or found by Shard::aggregate_container().
@@ -22,8 +32,17 @@ class MergeQueue {
   MergeQueue() : counters_(4096) {}
   /// An update put `extents` small extents there.
   void note(const Key& akey_prefix, size_t extents);
-  bool empty() const { return akeys_.empty(); }
+  bool empty() const { return akeys_.empty() && passes_.empty(); }
+  bool has_akey() const { return !akeys_.empty(); }
+  bool has_pass() const { return !passes_.empty(); }
   Key take();
+
+  /// A pass over the container, or another one from its start on where one has begun.
+  /// @error overload  kPassesMax others wait
+  Result<void> ask_for_pass(ContNumber container, model::Epoch until);
+  MergePass take_pass();
+  /// It is not over; others come first. One that was asked for anew meanwhile replaces it.
+  void go_on(MergePass pass);
 
  private:
   /// So many small extents make an akey worth a look.
@@ -31,6 +50,7 @@ class MergeQueue {
   static constexpr size_t kAkeysMax = 256;
   std::vector<uint32_t> counters_;
   std::deque<Bytes> akeys_;
+  std::deque<MergePass> passes_;
 };
 
 }  // namespace cairn::vos

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/parallel.h"
+#include "vos/merge.h"
 #include "vos/testing/rig.h"
 
 namespace cairn::vos::testing {
@@ -139,6 +140,61 @@ TEST_F(MergeTest, What_was_written_in_small_pieces_merges_by_itself_once_the_sha
   EXPECT_EQ(extents().recxs.size(), 1u);
   EXPECT_EQ(*read(64 * 4'096), expected(64 * 4'096));
   ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(MergeTest, A_pass_that_was_asked_for_goes_over_the_container_beside_writes) {
+  // Goal: it does not wait for the shard to rest, leaves what is newer than it was asked for, and
+  // what others write. Method: pieces of two akeys' worth of passes, while another object is
+  // written all the time.
+  for (uint64_t i = 0; i < 8; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+  const auto until = write(40'000, 5'000);
+  ASSERT_TRUE(until);
+  ASSERT_TRUE(write(45'000, 5'000));
+  ASSERT_TRUE(write(50'000, 5'000));
+  ASSERT_TRUE(shard().aggregate_later(1, *until));
+  bool over = false;
+  struct Writer {
+    static Task<void> run(Shard& shard, Reactor& reactor, bool& over) {
+      Bytes bytes(100, std::byte{1});
+      uint64_t i = 0;
+      while (!over) {
+        UpdateRequest r{.object = {2, {9, 0x0001'0001'0000'0000}, 0}, .dkey = as_bytes("d")};
+        r.iods.push_back({as_bytes("a"),
+                          ValueType::array,
+                          1,
+                          0,
+                          {{i++ % 7 * 500, 100}},
+                          scattered(bytes),
+                          false});
+        EXPECT_TRUE(co_await shard.update(r));
+        co_await reactor.sleep(kMillisecond);
+      }
+    }
+  };
+  rig_.world.reactor().spawn(Writer::run(shard(), rig_.world.reactor(), over));
+  rig_.world.run_for(kSecond);
+  model::Listed after = extents();
+  ASSERT_EQ(after.recxs.size(), 3u);
+  EXPECT_EQ(after.recxs[0], (model::Recx{0, 45'000}));
+  EXPECT_EQ(after.epochs[0], *until);
+  ASSERT_TRUE(shard().aggregate_later(1, 0));
+  rig_.world.run_for(kSecond);
+  over = true;
+  rig_.world.run_for(10 * kMillisecond);
+  EXPECT_EQ(extents().recxs.size(), 1u);
+  EXPECT_EQ(*read(55'000), expected(55'000));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(MergeTest, A_pass_is_refused_where_it_cannot_be_and_ends_with_the_shard) {
+  // Goal: bounded, and closing does not wait for it. Method: containers beyond the limit; a shard
+  // that is closed while one has begun.
+  EXPECT_EQ(shard().aggregate_later(0, 0).error().code(), Errc::invalid);
+  for (ContNumber c = 1; c <= kPassesMax; ++c) ASSERT_TRUE(shard().aggregate_later(c, 0));
+  ASSERT_TRUE(shard().aggregate_later(1, 0)) << "again";
+  EXPECT_EQ(shard().aggregate_later(kPassesMax + 1, 0).error().code(), Errc::overload);
+  ASSERT_TRUE(run(shard().close()));
+  EXPECT_EQ(shard().aggregate_later(1, 0).error().code(), Errc::shutdown);
 }
 
 TEST_F(MergeTest, A_merge_stops_for_what_is_written_meanwhile) {

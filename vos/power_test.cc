@@ -35,13 +35,22 @@ void expect_goes_on(Rig& rig) {
   ASSERT_NO_FATAL_FAILURE(rig.expect_same());
 }
 
-void expect_every_cut_is_survived(uint64_t seed, const Breadth& breadth, uint64_t count) {
+/// Freed blocks are told at once, a few together.
+void trim_eagerly(Rig& rig, sim::SimDisk::Discard what) {
+  rig.options.store.trim_after = 100 * kMicrosecond;
+  rig.options.store.trim_unit_bytes = media::kBlockBytes;
+  rig.data.want_discards(what);
+}
+
+void expect_every_cut_is_survived(uint64_t seed, const Breadth& breadth, uint64_t count,
+                                  sim::SimDisk::Discard trims = sim::SimDisk::Discard::ignored) {
   bool through = false;
   uint64_t cut = 1;
   for (; !through; ++cut) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " cut " + std::to_string(cut));
     // The same life up to the cut; what the cut leaves differs.
     Rig rig(seed, breadth);
+    if (trims != sim::SimDisk::Discard::ignored) trim_eagerly(rig, trims);
     rig.world.cut_power_at(cut);
     const auto done = live(rig, count);
     through = done.has_value();
@@ -72,6 +81,26 @@ TEST(ShardPower, Every_cut_point_of_data_updates_that_trim_keeps_what_was_acknow
     ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
         seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 40'000, .punch_percent = 20}, 18));
   }
+}
+
+TEST(ShardPower, Every_cut_point_beside_discards_keeps_what_was_acknowledged) {
+  // Goal: what is told to the device is needed by nobody, neither now nor by a replay. Method: a
+  // device that keeps, zeroes or spoils what it is told, until a flush maybe one, maybe the other.
+  using Discard = sim::SimDisk::Discard;
+  uint64_t discards = 0;
+  for (uint64_t seed = test_seed(); seed < test_seed() + lives(8); ++seed) {
+    // It must be told something at all.
+    Rig whole(seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 60'000, .punch_percent = 25});
+    trim_eagerly(whole, Discard::keeps);
+    ASSERT_TRUE(*live(whole, 18));
+    discards += whole.data.requests(sim::SimDisk::Op::discard);
+    const Discard what = seed % 3 == 0   ? Discard::keeps
+                         : seed % 3 == 1 ? Discard::zeros
+                                         : Discard::anything;
+    ASSERT_NO_FATAL_FAILURE(expect_every_cut_is_survived(
+        seed, {.dkeys = 2, .akeys = 2, .value_bytes_max = 60'000, .punch_percent = 25}, 18, what));
+  }
+  EXPECT_GT(discards, lives(8));
 }
 
 TEST(ShardPower, Every_cut_point_of_large_updates_keeps_what_was_acknowledged) {
@@ -108,6 +137,7 @@ TEST(ShardPower, Random_cuts_of_a_long_life_keep_what_was_acknowledged) {
         {.types = {0, 2, 7}, .dkeys = 4, .akeys = 7, .value_bytes_max = 30'000, .long_keys = true},
         {.wal = 1u << 20});
     rig.options.store.evict_always = seed % 2 == 0;
+    if (seed % 3 == 0) trim_eagerly(rig, sim::SimDisk::Discard::anything);
     ASSERT_TRUE(*rig.start(true));
     for (int era = 0; era < 60; ++era) {
       SCOPED_TRACE("era " + std::to_string(era));

@@ -111,6 +111,8 @@ struct Scrub::State {
   index::Sweep sweep;
   ScrubReport report;
   bool begun = false;
+  std::optional<Bytes> low;  // the sweep's leaf is not done: its records from there on ...
+  uint32_t slot = 0;         // ... and from this one
   Key last_akey;          // prefix of the extents seen last
   uint64_t last_end = 0;  // and the end of the last one
   media::AlignedBuffer window{kWindowBlocks * kDataBlockBytes};
@@ -119,7 +121,7 @@ struct Scrub::State {
     ++report.loss_count;
     if (report.losses.size() < kLossesMax) report.losses.push_back(std::move(loss));
   }
-  Task<Result<uint64_t>> look_at_leaf(Bytes low);
+  Task<Result<uint64_t>> look_at_leaf(uint64_t bytes_max);
   Task<Result<uint64_t>> look_at(Bytes key, Bytes value, Result<void> sound);
   Result<void> check_order(const Record& record);
   Result<void> check_history(const Record& record);
@@ -319,14 +321,15 @@ Task<Result<uint64_t>> Scrub::State::look_at(Bytes key, Bytes value, Result<void
   co_return bytes;
 }
 
-/// The records of the sweep's leaf from `low` on. @returns bytes read for them
-Task<Result<uint64_t>> Scrub::State::look_at_leaf(Bytes low) {
+/// Records of the sweep's leaf, until about `bytes_max` were read for them. By the next slice they
+/// may be of an older state, like what the sweep's root says. @returns bytes read
+Task<Result<uint64_t>> Scrub::State::look_at_leaf(uint64_t bytes_max) {
   uint64_t bytes = 0;
   const index::Node node = sweep.node();
-  for (uint32_t slot = 0; slot < node.count(); ++slot) {
+  for (; slot < node.count() && bytes < bytes_max; ++slot) {
     Bytes key(node.key_bytes(slot));
     node.key(slot).copy(0, key.size(), key.data());
-    if (as_chars(key) < as_chars(low)) continue;
+    if (as_chars(key) < as_chars(*low)) continue;
     ++report.records;
     if (key.size() > 4 && key[4] == static_cast<std::byte>(Range::session)) continue;
     const ByteView value = node.leaf_value(slot);
@@ -347,6 +350,7 @@ Task<Result<uint64_t>> Scrub::State::look_at_leaf(Bytes low) {
     CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), sound));
     bytes += read;
   }
+  if (slot == node.count()) low.reset();
   co_return bytes;
 }
 
@@ -364,9 +368,16 @@ Task<Result<bool>> Scrub::slice(uint64_t bytes) {
     s.report.pages_total = s.shard.store->stats().page_count;
   }
   for (uint64_t read = 0; read < bytes || read == 0;) {
+    if (s.low) {
+      CO_TRY(more, co_await s.look_at_leaf(bytes - read));
+      read += more;
+      s.report.bytes += more;
+      continue;
+    }
     auto visit = co_await s.sweep.next();
     if (!visit) co_return false;
     read += index::kPageBytes;
+    s.report.bytes += index::kPageBytes;
     ++s.report.pages;
     if (visit->moved) s.last_akey.truncate(0);
     if (visit->lost != nullptr) {
@@ -377,8 +388,8 @@ Task<Result<bool>> Scrub::slice(uint64_t bytes) {
               .page = visit->ref.page_number(),
               .level = std::min(visit->level, index::kLevelMax)});
     } else if (s.sweep.node().is_leaf()) {
-      CO_TRY(more, co_await s.look_at_leaf(std::move(visit->low)));
-      read += more;
+      s.low = std::move(visit->low);
+      s.slot = 0;
     }
   }
   co_return true;

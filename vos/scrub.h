@@ -23,6 +23,7 @@ struct ScrubOptions {
 struct ScrubReport {
   uint64_t pages = 0, records = 0;
   uint64_t blocks = 0;       // of data, read and compared
+  uint64_t bytes = 0;        // of both
   uint64_t pages_total = 0;  // of the shard when the scrub began; for progress
   std::vector<Loss> losses;  // the first kLossesMax
   uint64_t loss_count = 0;
@@ -36,7 +37,7 @@ class Scrub {
   Scrub(const Scrub&) = delete;
   ~Scrub();
 
-  /// Goes on until about `bytes` were read (one page and its records at least).
+  /// Goes on until about `bytes` were read (a page, or the data of a record, at least).
   /// @returns false at the end   @error shutdown  the shard closes
   Task<Result<bool>> slice(uint64_t bytes);
   const ScrubReport& report() const;

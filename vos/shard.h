@@ -242,6 +242,12 @@ class Shard {
   /// Merges the small extents of the container that the same snapshots see (docs/architecture.md,
   /// reclaim); the shard does so on its own where many were written. Durable on return.
   Task<Result<void>> aggregate_container(ContNumber container);
+  /// The same in the background, beside what others do and at a pace that leaves them room; a
+  /// restart ends it. Returns at once; again begins anew.
+  /// @param until  newer extents stay as they are; 0: what is written from now on
+  /// @error overload  too many containers wait   @error io  the shard has stopped
+  /// @error not_supported  the shard merges nothing
+  Result<void> aggregate_later(ContNumber container, model::Epoch until);
 
   /// Waits until all that was done so far is durable. @error io  the shard has stopped
   Task<Result<void>> settled();

@@ -10,6 +10,7 @@
 #include "runtime/parallel.h"
 #include "vos/epoch_table.h"
 #include "vos/history.h"
+#include "vos/io_room.h"
 #include "vos/markers.h"
 #include "vos/merge.h"
 #include "vos/sessions.h"
@@ -28,7 +29,9 @@ struct Shard::State {
         session_moved(r),
         background_moved(r),
         unresolved_moved(r),
-        merges_moved(r) {}
+        merges_moved(r),
+        read_room(r),
+        write_room(r) {}
 
   Reactor& reactor;
   std::unique_ptr<index::Store> store;
@@ -76,6 +79,7 @@ struct Shard::State {
   WaitList merges_moved;
   bool merging = false;
   bool merges_over = false;
+  IoRoom read_room, write_room;  // for data under way
   int checks = 0;  // under way: nothing is merged meanwhile
   /// Debug: every unpinned page leaves memory after each step.
   bool evicting = false;

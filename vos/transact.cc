@@ -232,12 +232,20 @@ Task<Result<void>> Transaction::plan_loaded() {
 }
 
 Task<Result<void>> Transaction::stage_admitted() {
+  uint64_t bytes = 0;
+  for (const Change& change : changes) {
+    if (change.update) bytes += payload_bytes(change.update->request);
+  }
+  room.release();
+  if (bytes > kInlineBytesMax) {
+    auto now = state.write_room.take_now(bytes);
+    room = now ? std::move(*now) : co_await state.write_room.take(bytes);
+  }
   CO_TRY(admitted, co_await state.store->admit());
   auto staged = stage_all();
   // Blocks that were freed last are waited for by admit().
-  for (int tries = 0;
-       tries < kStageTriesMax && !staged && staged.error().code() == Errc::no_space &&
-       state.store->stats().data.deferred != 0;
+  for (int tries = 0; tries < kStageTriesMax && !staged &&
+                      staged.error().code() == Errc::no_space && state.store->waits_for_blocks();
        ++tries) {
     cancel_all(false);
     CO_TRY(again, co_await state.store->admit());

@@ -37,6 +37,7 @@ struct Transaction {
   bool aside = false;                    // prepare(): the changes are not made, only planned
   bool too_large = false;                // for one log record
   size_t failed_op = Transacted::kNone;  // where check() and plan() ended
+  IoRoom::Hold room;                     // for its data
 
   /// Is the request sound? Fills `reads`.
   Result<void> check();

@@ -117,6 +117,12 @@ Result<void> Update::stage_all() {
 }
 
 /// Bytes of all data but the names'.
+uint64_t payload_bytes(const UpdateRequest& request) {
+  uint64_t bytes = 0;
+  for (const model::Iod& iod : request.iods) bytes += total_bytes(iod.buffer);
+  return bytes;
+}
+
 uint64_t Update::data_bytes() const {
   uint64_t bytes = 0;
   for (const auto& list : parts) {
@@ -517,7 +523,7 @@ Result<bool> planned_at_once(Update& update) {
 Task<Result<void>> stage_patiently(Update& update, Result<void> staged) {
   index::Store& store = *update.state.store;
   for (int tries = 0; tries < kStageTriesMax && !staged &&
-                      staged.error().code() == Errc::no_space && store.stats().data.deferred != 0;
+                      staged.error().code() == Errc::no_space && store.waits_for_blocks();
        ++tries) {
     update.cancel_all(false);
     CO_TRY(again, co_await store.admit());
@@ -599,6 +605,11 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   Shard::State& state = update.state;
   index::Store& store = *state.store;
   CO_TRY(checked, update.check());
+  IoRoom::Hold room;
+  if (const uint64_t bytes = payload_bytes(update.request); bytes > kInlineBytesMax) {
+    auto now = state.write_room.take_now(bytes);
+    room = now ? std::move(*now) : co_await state.write_room.take(bytes);
+  }
   if (!store.admits()) {
     CO_TRY(admitted, co_await store.admit());
   }

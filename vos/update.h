@@ -19,6 +19,9 @@ struct StagedPart {
 
 using StagedParts = SmallVector<StagedPart, 1>;
 
+/// All that the request brings.
+uint64_t payload_bytes(const UpdateRequest& request);
+
 struct Update {
   Update(Shard::State& s, const UpdateRequest& r) : state(s), request(r), path(r.object) {}
 

@@ -35,7 +35,7 @@ enum class Op : uint32_t {
   pool_set_props = 11, pool_extend = 12,
   cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
   cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
-  cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31,
+  cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31, cont_aggregate = 32,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
   storage_query = 60, system_query = 61, storage_format = 62, system_stop = 63,

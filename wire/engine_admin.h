@@ -12,9 +12,9 @@ enum class AdminVerb : uint32_t {
   none = 0,
   join = 1, serve = 2, watch = 3, leave = 4,
   create_pool = 10, open_pool = 11, settle_pool = 12, close_pool = 13, remove_pool = 14,
-  extend_pool = 15,
+  extend_pool = 15, scrub = 16,
   destroy_container = 20, freeze = 21, unfreeze = 22, add_snapshot = 23, remove_snapshot = 24,
-  snapshots = 25, rollback = 26, hold = 27,
+  snapshots = 25, rollback = 26, hold = 27, aggregate = 28,
   space = 30, devices = 31,
   restore_handle = 40, revoke_handle = 41, retain_handles = 42, end_session = 43,
   peer_draw = 60, peer_prepare = 61, peer_commit = 62, peer_abort = 63, peer_outcome = 64,
@@ -51,13 +51,16 @@ struct AdminRequest {
   Bytes body;
   uint32_t rank = 0;  // that is asked about
   uint64_t number = 0;
+  uint32_t scrub_mode = 0;  // model::ScrubMode
+  uint64_t scrub_frequency = 0, scrub_threshold = 0;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.verb), f(3, self.incarnation), f(4, self.pool);
     f(5, self.container), f(6, self.epoch), f(7, self.targets), f(8, self.wal_bytes);
     f(9, self.meta_bytes), f(10, self.data_bytes), f(11, self.memory_bytes), f(12, self.session);
     f(13, self.sequence), f(14, self.acknowledged_below), f(15, self.handles);
     f(16, self.tx_high), f(17, self.tx_low), f(18, self.body), f(19, self.number);
-    f(20, self.rank);
+    f(20, self.rank), f(21, self.scrub_mode), f(22, self.scrub_frequency);
+    f(23, self.scrub_threshold);
   }
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -185,7 +186,7 @@ struct daos_ace* daos_acl_get_next_ace(struct daos_acl* acl, struct daos_ace* cu
 }
 
 int daos_acl_get_ace_for_principal(struct daos_acl* acl, enum daos_acl_principal_type type,
-                                   const char* principal, struct daos_ace** ace) {
+                                   const char* principal, struct daos_ace** ace) try {
   if (acl == nullptr || ace == nullptr || (named(type) && principal == nullptr)) return -DER_INVAL;
   for (daos_ace* at = nullptr; (at = daos_acl_get_next_ace(acl, at)) != nullptr;) {
     if (at->dae_principal_type != type) continue;
@@ -196,9 +197,11 @@ int daos_acl_get_ace_for_principal(struct daos_acl* acl, enum daos_acl_principal
     return 0;
   }
   return -DER_NONEXIST;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_add_ace(struct daos_acl** acl, struct daos_ace* new_ace) {
+int daos_acl_add_ace(struct daos_acl** acl, struct daos_ace* new_ace) try {
   if (acl == nullptr || *acl == nullptr || !daos_ace_is_valid(new_ace)) return -DER_INVAL;
   std::vector<const daos_ace*> list = entries_of(*acl);
   std::erase_if(list, [&](const daos_ace* ace) { return same_principal(ace, new_ace); });
@@ -208,10 +211,12 @@ int daos_acl_add_ace(struct daos_acl** acl, struct daos_ace* new_ace) {
   std::free(*acl);
   *acl = grown;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_acl_remove_ace(struct daos_acl** acl, enum daos_acl_principal_type type,
-                        const char* principal_name) {
+                        const char* principal_name) try {
   if (acl == nullptr || *acl == nullptr) return -DER_INVAL;
   daos_ace* found = nullptr;
   const int rc = daos_acl_get_ace_for_principal(*acl, type, principal_name, &found);
@@ -223,9 +228,11 @@ int daos_acl_remove_ace(struct daos_acl** acl, enum daos_acl_principal_type type
   std::free(*acl);
   *acl = smaller;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_validate(struct daos_acl* acl) {
+int daos_acl_validate(struct daos_acl* acl) try {
   if (daos_acl_get_size(acl) < 0 || acl->dal_ver != DAOS_ACL_VERSION) return -DER_INVAL;
   std::vector<const daos_ace*> seen;
   for (size_t offset = 0; offset < acl->dal_len;) {
@@ -241,6 +248,8 @@ int daos_acl_validate(struct daos_acl* acl) {
     offset += ace_bytes(ace);
   }
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 struct daos_ace* daos_ace_create(enum daos_acl_principal_type type, const char* principal_name) {
@@ -308,22 +317,26 @@ int daos_acl_gid_to_principal(gid_t gid, char** name) {
   return name_to_principal(account == nullptr ? nullptr : account->gr_name, name);
 }
 
-int daos_acl_principal_to_uid(const char* principal, uid_t* uid) {
+int daos_acl_principal_to_uid(const char* principal, uid_t* uid) try {
   if (uid == nullptr || !daos_acl_principal_is_valid(principal)) return -DER_INVAL;
   const std::string name(principal, std::strchr(principal, '@'));
   const passwd* const account = getpwnam(name.c_str());
   if (account == nullptr) return -DER_NONEXIST;
   *uid = account->pw_uid;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_principal_to_gid(const char* principal, gid_t* gid) {
+int daos_acl_principal_to_gid(const char* principal, gid_t* gid) try {
   if (gid == nullptr || !daos_acl_principal_is_valid(principal)) return -DER_INVAL;
   const std::string name(principal, std::strchr(principal, '@'));
   const group* const account = getgrnam(name.c_str());
   if (account == nullptr) return -DER_NONEXIST;
   *gid = account->gr_gid;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_get_perms(daos_prop_t* pool_prop, uid_t uid, gid_t* gids, size_t nr_gids,

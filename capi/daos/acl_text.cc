@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -119,7 +120,7 @@ const char* daos_ace_get_principal_str(struct daos_ace* ace) {
   }
 }
 
-int daos_ace_from_str(const char* str, struct daos_ace** ace) {
+int daos_ace_from_str(const char* str, struct daos_ace** ace) try {
   if (str == nullptr || ace == nullptr) return -DER_INVAL;
   std::vector<std::string> fields(1);
   for (const char* at = str; *at != '\0'; ++at) {
@@ -150,6 +151,8 @@ int daos_ace_from_str(const char* str, struct daos_ace** ace) {
   }
   *ace = made;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_ace_to_str(struct daos_ace* ace, char* buf, size_t buf_len) {
@@ -161,7 +164,7 @@ int daos_ace_to_str(struct daos_ace* ace, char* buf, size_t buf_len) {
              buf, buf_len);
 }
 
-int daos_ace_str_get_verbose(const char* ace_str, char* buf, size_t buf_len) {
+int daos_ace_str_get_verbose(const char* ace_str, char* buf, size_t buf_len) try {
   if (ace_str == nullptr || buf == nullptr || buf_len == 0) return -DER_INVAL;
   daos_ace* ace = nullptr;
   const int rc = daos_ace_from_str(ace_str, &ace);
@@ -177,9 +180,11 @@ int daos_ace_str_get_verbose(const char* ace_str, char* buf, size_t buf_len) {
                            words_of(kPerms, perms_of(*ace), "No-Access");
   daos_ace_free(ace);
   return put(text, buf, buf_len);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_from_strs(const char** ace_strs, size_t ace_nr, struct daos_acl** acl) {
+int daos_acl_from_strs(const char** ace_strs, size_t ace_nr, struct daos_acl** acl) try {
   if (ace_strs == nullptr || ace_nr == 0 || acl == nullptr || ace_nr > UINT16_MAX)
     return -DER_INVAL;
   std::vector<daos_ace*> aces(ace_nr, nullptr);
@@ -192,9 +197,11 @@ int daos_acl_from_strs(const char** ace_strs, size_t ace_nr, struct daos_acl** a
   if (made == nullptr) return -DER_INVAL;
   *acl = made;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_to_strs(struct daos_acl* acl, char*** ace_strs, size_t* ace_nr) {
+int daos_acl_to_strs(struct daos_acl* acl, char*** ace_strs, size_t* ace_nr) try {
   if (acl == nullptr || ace_strs == nullptr || ace_nr == nullptr || daos_acl_validate(acl) != 0) {
     return -DER_INVAL;
   }
@@ -211,10 +218,12 @@ int daos_acl_to_strs(struct daos_acl* acl, char*** ace_strs, size_t* ace_nr) {
   *ace_strs = out;
   *ace_nr = texts.size();
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_acl_principal_from_str(const char* principal_str, enum daos_acl_principal_type* type,
-                                char** name) {
+                                char** name) try {
   if (principal_str == nullptr || type == nullptr || name == nullptr) return -DER_INVAL;
   *name = nullptr;
   const auto special = type_of(principal_str, false);
@@ -230,9 +239,11 @@ int daos_acl_principal_from_str(const char* principal_str, enum daos_acl_princip
   if (*name == nullptr) return -DER_NOMEM;
   *type = user ? DAOS_ACL_USER : DAOS_ACL_GROUP;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_acl_to_stream(FILE* stream, struct daos_acl* acl, bool verbose) {
+int daos_acl_to_stream(FILE* stream, struct daos_acl* acl, bool verbose) try {
   if (stream == nullptr || (acl != nullptr && daos_acl_validate(acl) != 0)) return -DER_INVAL;
   int written = std::fprintf(stream, "# Entries:\n");
   daos_ace* ace = acl == nullptr ? nullptr : daos_acl_get_next_ace(acl, nullptr);
@@ -247,6 +258,8 @@ int daos_acl_to_stream(FILE* stream, struct daos_acl* acl, bool verbose) {
     written = std::fprintf(stream, "%s\n", text);
   }
   return written < 0 ? -DER_IO : 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 void daos_acl_dump(struct daos_acl* acl) { (void)daos_acl_to_stream(stdout, acl, true); }

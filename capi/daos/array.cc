@@ -2,6 +2,7 @@
 #include <daos_array.h>
 
 #include <cstring>
+#include <new>
 
 #include "capi/daos/array_attr_format.h"
 #include "capi/daos/global.h"
@@ -203,7 +204,7 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_array_create(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, daos_size_t cell_size,
-                      daos_size_t chunk_size, daos_handle_t* oh, daos_event_t* ev) {
+                      daos_size_t chunk_size, daos_handle_t* oh, daos_event_t* ev) try {
   auto object = open_object(coh, oid, DAOS_OO_RW);
   if (!object) return call(capi::der_of(object), ev);
   const auto seen = in_transaction(*object, th, ValuesOf::library);
@@ -213,11 +214,13 @@ int daos_array_create(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, da
   }
   return call(create_task(std::move(*object), (*seen)->container, {cell_size, chunk_size}, oh),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_open(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, unsigned int mode,
                     daos_size_t* cell_size, daos_size_t* chunk_size, daos_handle_t* oh,
-                    daos_event_t* ev) {
+                    daos_event_t* ev) try {
   auto object = open_object(coh, oid, mode);
   if (!object) return call(capi::der_of(object), ev);
   const auto seen = in_transaction(*object, th, ValuesOf::library);
@@ -228,11 +231,13 @@ int daos_array_open(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th, unsi
   }
   return call(
       open_task(std::move(*object), (*seen)->container, {cell_size, chunk_size, oh}), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_open_with_attr(daos_handle_t coh, daos_obj_id_t oid, daos_handle_t th,
                               unsigned int mode, daos_size_t cell_size, daos_size_t chunk_size,
-                              daos_handle_t* oh, daos_event_t* ev) {
+                              daos_handle_t* oh, daos_event_t* ev) try {
   auto object = open_object(coh, oid, mode);
   if (!object) return call(capi::der_of(object), ev);
   const auto seen = in_transaction(*object, th);
@@ -244,6 +249,8 @@ int daos_array_open_with_attr(daos_handle_t coh, daos_obj_id_t oid, daos_handle_
   }
   *oh = library().handles.insert(make_handle(std::move(*object), cell_size, chunk_size));
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_local2global(daos_handle_t oh, d_iov_t* glob) {
@@ -260,7 +267,8 @@ int daos_array_local2global(daos_handle_t oh, d_iov_t* glob) {
   return capi::der_of(export_blob(blob, glob));
 }
 
-int daos_array_global2local(daos_handle_t coh, d_iov_t glob, unsigned int mode, daos_handle_t* oh) {
+int daos_array_global2local(daos_handle_t coh, d_iov_t glob, unsigned int mode,
+                            daos_handle_t* oh) try {
   if (oh == nullptr) return -DER_INVAL;
   const auto container = container_of(coh);
   if (!container) return capi::der_of(container);
@@ -274,14 +282,18 @@ int daos_array_global2local(daos_handle_t coh, d_iov_t glob, unsigned int mode, 
   if (!object) return capi::der_of(object);
   *oh = library().handles.insert(make_handle(std::move(*object), blob->cookie, blob->extra));
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_array_close(daos_handle_t oh, daos_event_t* ev) {
+int daos_array_close(daos_handle_t oh, daos_event_t* ev) try {
   return call(library().handles.remove<ArrayHandle>(oh) ? 0 : no_handle(), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_read(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, d_sg_list_t* sgl,
-                    daos_event_t* ev) {
+                    daos_event_t* ev) try {
   const auto array = array_for(oh, th, false);
   if (!array) return call(capi::der_of(array), ev);
   auto plan = plan_of(**array, iod, sgl);
@@ -289,10 +301,12 @@ int daos_array_read(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, d
   return call(read_task((*array)->object, shape_of(**array), std::move(plan->ranges),
                         std::move(plan->buffer), iod),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_write(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, d_sg_list_t* sgl,
-                     daos_event_t* ev) {
+                     daos_event_t* ev) try {
   const auto array = array_for(oh, th, true, ValuesOf::program);
   if (!array) return call(capi::der_of(array), ev);
   auto plan = plan_of(**array, iod, sgl);
@@ -300,42 +314,57 @@ int daos_array_write(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, 
   return call(write_task((*array)->object, shape_of(**array), std::move(plan->ranges),
                          std::move(plan->buffer)),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_array_get_size(daos_handle_t oh, daos_handle_t th, daos_size_t* size, daos_event_t* ev) {
+int daos_array_get_size(daos_handle_t oh, daos_handle_t th, daos_size_t* size,
+                        daos_event_t* ev) try {
   const auto array = array_for(oh, th, false);
   if (!array) return call(capi::der_of(array), ev);
   if (size == nullptr) return call(-DER_INVAL, ev);
   return call(size_task((*array)->object, shape_of(**array), size), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_stat(daos_handle_t oh, daos_handle_t th, daos_array_stbuf_t* stbuf,
-                    daos_event_t* ev) {
+                    daos_event_t* ev) try {
   const auto array = array_for(oh, th, false);
   if (!array) return call(capi::der_of(array), ev);
   if (stbuf == nullptr) return call(-DER_INVAL, ev);
   return call(stat_task((*array)->object, shape_of(**array), stbuf), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_array_set_size(daos_handle_t oh, daos_handle_t th, daos_size_t size, daos_event_t* ev) {
+int daos_array_set_size(daos_handle_t oh, daos_handle_t th, daos_size_t size,
+                        daos_event_t* ev) try {
   const auto array = array_for(oh, th, true);
   if (!array) return call(capi::der_of(array), ev);
   return call(set_size_task((*array)->object, shape_of(**array), size), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_array_destroy(daos_handle_t oh, daos_handle_t th, daos_event_t* ev) {
+int daos_array_destroy(daos_handle_t oh, daos_handle_t th, daos_event_t* ev) try {
   const auto array = array_for(oh, th, true);
   if (!array) return call(capi::der_of(array), ev);
   return call(destroy_task((*array)->object), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_array_punch(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod, daos_event_t* ev) {
+int daos_array_punch(daos_handle_t oh, daos_handle_t th, daos_array_iod_t* iod,
+                     daos_event_t* ev) try {
   const auto array = array_for(oh, th, true);
   if (!array) return call(capi::der_of(array), ev);
   uint64_t cells = 0;
   auto ranges = ranges_of(iod, &cells);
   if (!ranges || ranges->empty()) return call(capi::der_of(ranges), ev);
   return call(punch_task((*array)->object, shape_of(**array), std::move(*ranges)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_array_get_attr(daos_handle_t oh, daos_size_t* chunk_size, daos_size_t* cell_size) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/attr.h"
 #include "capi/daos/global.h"
@@ -169,16 +170,19 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_cont_create2(daos_handle_t poh, uuid_t* uuid, daos_prop_t* cont_prop, daos_event_t* ev) {
+int daos_cont_create2(daos_handle_t poh, uuid_t* uuid, daos_prop_t* cont_prop,
+                      daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto creation = creation_of(cont_prop, DAOS_RF_MAX);
   if (!creation) return call(refuse("daos_cont_create", creation.error()), ev);
   return call(create_task(std::move(*pool), std::move(*creation), uuid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_create_with_label(daos_handle_t poh, const char* label, daos_prop_t* cont_prop,
-                                uuid_t* uuid, daos_event_t* ev) {
+                                uuid_t* uuid, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (label == nullptr) return call(-DER_INVAL, ev);
@@ -188,76 +192,97 @@ int daos_cont_create_with_label(daos_handle_t poh, const char* label, daos_prop_
   if (!creation) return call(refuse("daos_cont_create_with_label", creation.error()), ev);
   creation->label = label;
   return call(create_task(std::move(*pool), std::move(*creation), uuid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_open2(daos_handle_t poh, const char* cont, unsigned int flags, daos_handle_t* coh,
-                    daos_cont_info_t* info, daos_event_t* ev) {
+                    daos_cont_info_t* info, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (cont == nullptr || coh == nullptr || !open_flags_valid(flags) || !model::parse_name(cont)) {
     return call(-DER_INVAL, ev);
   }
   return call(open_task(std::move(*pool), cont, flags, coh, info), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_close(daos_handle_t coh, daos_event_t* ev) {
+int daos_cont_close(daos_handle_t coh, daos_event_t* ev) try {
   auto handle = find<ContHandle>(coh);
   if (!handle) return call(no_handle(), ev);
   return call(close_task(coh, std::move(handle)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_destroy2(daos_handle_t poh, const char* cont, int force, daos_event_t* ev) {
+int daos_cont_destroy2(daos_handle_t poh, const char* cont, int force, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (cont == nullptr || !model::parse_name(cont)) return call(-DER_INVAL, ev);
   return call(destroy_task(std::move(*pool), cont, force != 0), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_query(daos_handle_t coh, daos_cont_info_t* info, daos_prop_t* cont_prop,
-                    daos_event_t* ev) {
+                    daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   return call(query_task(std::move(*container), info, cont_prop), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_list_attr(daos_handle_t coh, char* buffer, size_t* size, daos_event_t* ev) {
+int daos_cont_list_attr(daos_handle_t coh, char* buffer, size_t* size, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (size == nullptr) return call(-DER_INVAL, ev);
   return call(list_attr_task(std::move(*container), buffer, size), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_get_attr(daos_handle_t coh, int n, const char* const* names, void* const* buffers,
-                       size_t* sizes, daos_event_t* ev) {
+                       size_t* sizes, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   auto wanted = attr_names({n, names});
   if (!wanted || sizes == nullptr) return call(-DER_INVAL, ev);
   return call(get_attr_task(std::move(*container), std::move(*wanted), buffers, sizes), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_set_attr(daos_handle_t coh, int n, const char* const* names,
-                       const void* const* values, const size_t* sizes, daos_event_t* ev) {
+                       const void* const* values, const size_t* sizes, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   auto attrs = attrs_to_set({n, names}, values, sizes);
   if (!attrs) return call(capi::der_of(attrs), ev);
   return call(set_attr_task(std::move(*container), std::move(*attrs)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_del_attr(daos_handle_t coh, int n, const char* const* names, daos_event_t* ev) {
+int daos_cont_del_attr(daos_handle_t coh, int n, const char* const* names, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   auto wanted = attr_names({n, names});
   if (!wanted) return call(capi::der_of(wanted), ev);
   return call(del_attr_task(std::move(*container), std::move(*wanted)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_alloc_oids(daos_handle_t coh, daos_size_t num_oids, uint64_t* oid, daos_event_t* ev) {
+int daos_cont_alloc_oids(daos_handle_t coh, daos_size_t num_oids, uint64_t* oid,
+                         daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (num_oids == 0 || oid == nullptr) return call(-DER_INVAL, ev);
   return call(alloc_oids_task(std::move(*container), num_oids, oid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_local2global(daos_handle_t coh, d_iov_t* glob) {
@@ -275,7 +300,7 @@ int daos_cont_local2global(daos_handle_t coh, d_iov_t* glob) {
   return capi::der_of(done);
 }
 
-int daos_cont_global2local(daos_handle_t poh, d_iov_t glob, daos_handle_t* coh) {
+int daos_cont_global2local(daos_handle_t poh, d_iov_t glob, daos_handle_t* coh) try {
   const auto pool = pool_of(poh);
   if (!pool) return capi::der_of(pool);
   if (coh == nullptr) return -DER_INVAL;
@@ -295,6 +320,8 @@ int daos_cont_global2local(daos_handle_t poh, d_iov_t glob, daos_handle_t* coh) 
   handle->opening->handles.fetch_add(1);
   *coh = library().handles.insert(std::move(handle));
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

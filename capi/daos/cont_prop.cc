@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/library.h"
 #include "capi/daos/prop_table.h"
@@ -100,6 +101,10 @@ int set_owner(daos_handle_t coh, const char* user, const char* group, bool look_
   return call(set_props_task(std::move(*container), std::move(props)), ev);
 }
 
+Task<int> aggregate_task(client::ContainerPtr container, model::Epoch until) {
+  co_return der_of(co_await container->aggregate(until));
+}
+
 /// For calls that need a container and are not built yet.
 int not_yet(daos_handle_t coh, daos_event_t* ev) {
   const auto container = container_of(coh);
@@ -114,7 +119,7 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_cont_set_prop(daos_handle_t coh, daos_prop_t* prop, daos_event_t* ev) {
+int daos_cont_set_prop(daos_handle_t coh, daos_prop_t* prop, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (prop == nullptr) return call(-DER_INVAL, ev);
@@ -122,30 +127,38 @@ int daos_cont_set_prop(daos_handle_t coh, daos_prop_t* prop, daos_event_t* ev) {
   if (!props) return call(refuse("daos_cont_set_prop", props.error()), ev);
   if (read_only(*container)) return call(-DER_NO_PERM, ev);
   return call(set_props_task(std::move(*container), std::move(*props)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_status_clear(daos_handle_t coh, daos_event_t* ev) {
+int daos_cont_status_clear(daos_handle_t coh, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   return call(set_props_task(std::move(*container), {}), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_get_acl(daos_handle_t coh, daos_prop_t** acl_prop, daos_event_t* ev) {
+int daos_cont_get_acl(daos_handle_t coh, daos_prop_t** acl_prop, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (acl_prop == nullptr) return call(-DER_INVAL, ev);
   return call(get_acl_task(std::move(*container), acl_prop), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_overwrite_acl(daos_handle_t coh, struct daos_acl* acl, daos_event_t* ev) {
+int daos_cont_overwrite_acl(daos_handle_t coh, struct daos_acl* acl, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (daos_acl_validate(acl) != 0) return call(-DER_INVAL, ev);
   if (read_only(*container)) return call(-DER_NO_PERM, ev);
   return call(set_props_task(std::move(*container), acl_props(acl)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_update_acl(daos_handle_t coh, struct daos_acl* acl, daos_event_t* ev) {
+int daos_cont_update_acl(daos_handle_t coh, struct daos_acl* acl, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (daos_acl_validate(acl) != 0) return call(-DER_INVAL, ev);
@@ -153,10 +166,12 @@ int daos_cont_update_acl(daos_handle_t coh, struct daos_acl* acl, daos_event_t* 
   auto change = std::make_shared<AclChange>();
   change->added.reset(daos_acl_dup(acl));
   return call(change_acl_task(std::move(*container), std::move(change)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_delete_acl(daos_handle_t coh, enum daos_acl_principal_type type, d_string_t name,
-                         daos_event_t* ev) {
+                         daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (static_cast<unsigned>(type) >= NUM_DAOS_ACL_TYPES) return call(-DER_INVAL, ev);
@@ -167,6 +182,8 @@ int daos_cont_delete_acl(daos_handle_t coh, enum daos_acl_principal_type type, d
   change->type = type;
   if (named) change->name = name;
   return call(change_acl_task(std::move(*container), std::move(change)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_set_owner(daos_handle_t coh, d_string_t user, d_string_t group, daos_event_t* ev) {
@@ -178,10 +195,14 @@ int daos_cont_set_owner_no_check(daos_handle_t coh, d_string_t user, d_string_t 
   return set_owner(coh, user, group, false, ev);
 }
 
-int daos_cont_aggregate(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) {
-  const auto container = container_of(coh);
+int daos_cont_aggregate(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) try {
+  auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
-  return call(epoch == DAOS_EPOCH_MAX ? -DER_INVAL : 0, ev);  // a hint; reclaim needs none
+  if (epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
+  if (read_only(*container)) return call(-DER_NO_PERM, ev);
+  return call(aggregate_task(std::move(*container), epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_rollback(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) {

@@ -213,14 +213,16 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_eq_create(daos_handle_t* eqh) {
+int daos_eq_create(daos_handle_t* eqh) try {
   if (const int rc = initialized(); rc != 0) return rc;
   if (eqh == nullptr) return -DER_INVAL;
   *eqh = library().handles.insert(std::make_shared<Queue>());
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_eq_destroy(daos_handle_t eqh, int flags) {
+int daos_eq_destroy(daos_handle_t eqh, int flags) try {
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   const auto queue = find<Queue>(eqh);
@@ -249,10 +251,12 @@ int daos_eq_destroy(daos_handle_t eqh, int flags) {
   }
   library().handles.remove<Queue>(eqh);
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_eq_poll(daos_handle_t eqh, int wait_running, int64_t timeout, unsigned int nevents,
-                 daos_event_t** evs) {
+                 daos_event_t** evs) try {
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   if (nevents == 0 || evs == nullptr) return -DER_INVAL;
@@ -285,10 +289,12 @@ int daos_eq_poll(daos_handle_t eqh, int wait_running, int64_t timeout, unsigned 
     if (gone >= limit) return 0;
     left = limit - gone;
   }
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_eq_query(daos_handle_t eqh, daos_eq_query_t query, unsigned int nevents,
-                  daos_event_t** evs) {
+                  daos_event_t** evs) try {
   if (const int rc = initialized(); rc != 0) return rc;
   const auto queue = find<Queue>(eqh);
   if (!queue) return -DER_NONEXIST;
@@ -306,9 +312,11 @@ int daos_eq_query(daos_handle_t eqh, daos_eq_query_t query, unsigned int nevents
     add(queue->running);
   }
   return static_cast<int>(evs != nullptr && nevents != 0 ? std::min(count, nevents) : count);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_event_init(daos_event_t* ev, daos_handle_t eqh, daos_event_t* parent) {
+int daos_event_init(daos_event_t* ev, daos_handle_t eqh, daos_event_t* parent) try {
   if (const int rc = initialized(); rc != 0) return rc;
   if (ev == nullptr) return -DER_INVAL;
   EventPrivate fresh{};
@@ -333,9 +341,11 @@ int daos_event_init(daos_event_t* ev, daos_handle_t eqh, daos_event_t* parent) {
     ++part(parent).children;
   }
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_event_fini(daos_event_t* ev) {
+int daos_event_fini(daos_event_t* ev) try {
   if (ev == nullptr) return -DER_INVAL;
   if (!alive(ev)) return 0;
   if (const int rc = initialized(); rc != 0) return rc;
@@ -360,6 +370,8 @@ int daos_event_fini(daos_event_t* ev) {
   free_callbacks(p);
   p.magic = 0;
   return p.queue != 0 && !queue ? -DER_NONEXIST : 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 daos_event_t* daos_event_next(daos_event_t* parent, daos_event_t* child) {
@@ -368,7 +380,7 @@ daos_event_t* daos_event_next(daos_event_t* parent, daos_event_t* child) {
   return child == nullptr ? part(parent).first_child : part(child).sibling;
 }
 
-int daos_event_test(struct daos_event* ev, int64_t timeout, bool* flag) {
+int daos_event_test(struct daos_event* ev, int64_t timeout, bool* flag) try {
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   if (!alive(ev) || flag == nullptr) return -DER_INVAL;
@@ -411,9 +423,11 @@ int daos_event_test(struct daos_event* ev, int64_t timeout, bool* flag) {
     if (limit != kNever && gone >= limit) return 0;
     if (limit != kNever) left = limit - gone;
   }
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_event_register_comp_cb(struct daos_event* ev, daos_event_comp_cb_t cb, void* arg) {
+int daos_event_register_comp_cb(struct daos_event* ev, daos_event_comp_cb_t cb, void* arg) try {
   if (!alive(ev) || cb == nullptr) return -DER_INVAL;
   auto* const callback = new (std::nothrow) EventPrivate::Callback{cb, arg, nullptr};
   if (callback == nullptr) return -DER_NOMEM;
@@ -422,9 +436,11 @@ int daos_event_register_comp_cb(struct daos_event* ev, daos_event_comp_cb_t cb, 
   while (*at != nullptr) at = &(*at)->next;
   *at = callback;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_event_parent_barrier(struct daos_event* ev) {
+int daos_event_parent_barrier(struct daos_event* ev) try {
   if (const int rc = initialized(); rc != 0) return rc;
   if (!alive(ev)) return -DER_INVAL;
   std::lock_guard lock(events->mutex);
@@ -441,13 +457,17 @@ int daos_event_parent_barrier(struct daos_event* ev) {
   p.barrier = true;
   if (queue) queue->running.push_back(ev);
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_event_abort(daos_event_t* ev) {
+int daos_event_abort(daos_event_t* ev) try {
   if (!alive(ev)) return -DER_INVAL;
   std::lock_guard lock(events->mutex);
   const State state = part(ev).state;
   return state == State::running || state == State::ended ? 0 : -DER_NO_PERM;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

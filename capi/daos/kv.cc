@@ -2,6 +2,7 @@
 #include <daos_kv.h>
 
 #include <cstring>
+#include <new>
 
 #include "capi/daos/obj_args.h"
 #include "capi/daos/obj_list.h"
@@ -78,7 +79,7 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_kv_open(daos_handle_t coh, daos_obj_id_t oid, unsigned int mode, daos_handle_t* oh,
-                 daos_event_t* ev) {
+                 daos_event_t* ev) try {
   auto object = open_object(coh, oid, mode);
   if (!object) return call(capi::der_of(object), ev);
   if (oh == nullptr || !daos_is_kv(oid)) return call(-DER_INVAL, ev);
@@ -87,13 +88,17 @@ int daos_kv_open(daos_handle_t coh, daos_obj_id_t oid, unsigned int mode, daos_h
   kv->object_handle = library().handles.insert(kv->object);
   *oh = library().handles.insert(std::move(kv));
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_kv_close(daos_handle_t oh, daos_event_t* ev) {
+int daos_kv_close(daos_handle_t oh, daos_event_t* ev) try {
   const auto kv = library().handles.remove<KvHandle>(oh);
   if (!kv) return call(no_handle(), ev);
   library().handles.remove<ObjectHandle>(kv->object_handle);
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 daos_handle_t daos_kv2objhandle(daos_handle_t oh);
@@ -102,14 +107,16 @@ daos_handle_t daos_kv2objhandle(daos_handle_t oh) {
   return kv ? kv->object_handle : DAOS_HDL_INVAL;
 }
 
-int daos_kv_destroy(daos_handle_t oh, daos_handle_t th, daos_event_t* ev) {
+int daos_kv_destroy(daos_handle_t oh, daos_handle_t th, daos_event_t* ev) try {
   const auto kv = kv_for(oh, th, true);
   if (!kv) return call(capi::der_of(kv), ev);
   return call(destroy_task((*kv)->object->container, (*kv)->object->oid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_kv_put(daos_handle_t oh, daos_handle_t th, uint64_t flags, const char* key,
-                daos_size_t size, const void* buf, daos_event_t* ev) {
+                daos_size_t size, const void* buf, daos_event_t* ev) try {
   const auto kv = kv_for(oh, th, true);
   if (!kv) return call(capi::der_of(kv), ev);
   const model::ObjectId oid = (*kv)->object->oid;
@@ -123,10 +130,12 @@ int daos_kv_put(daos_handle_t oh, daos_handle_t th, uint64_t flags, const char* 
   return call(put_task((*kv)->object->container, {.oid = oid, .dkey = *dkey, .flags = *conds},
                        one(std::move(iod))),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_kv_get(daos_handle_t oh, daos_handle_t th, uint64_t flags, const char* key,
-                daos_size_t* size, void* buf, daos_event_t* ev) {
+                daos_size_t* size, void* buf, daos_event_t* ev) try {
   const auto kv = kv_for(oh, th, false);
   if (!kv) return call(capi::der_of(kv), ev);
   const model::ObjectId oid = (*kv)->object->oid;
@@ -140,10 +149,12 @@ int daos_kv_get(daos_handle_t oh, daos_handle_t th, uint64_t flags, const char* 
   return call(get_task((*kv)->object->container, {.oid = oid, .dkey = *dkey, .flags = *conds},
                        one(std::move(iod)), size),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_kv_remove(daos_handle_t oh, daos_handle_t th, uint64_t flags, const char* key,
-                   daos_event_t* ev) {
+                   daos_event_t* ev) try {
   const auto kv = kv_for(oh, th, true);
   if (!kv) return call(capi::der_of(kv), ev);
   const model::ObjectId oid = (*kv)->object->oid;
@@ -152,14 +163,18 @@ int daos_kv_remove(daos_handle_t oh, daos_handle_t th, uint64_t flags, const cha
   return call(remove_task((*kv)->object->container,
                           {.oid = oid, .dkey = *dkey, .flags = flags & DAOS_COND_KEY_REMOVE}),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_kv_list(daos_handle_t oh, daos_handle_t th, uint32_t* nr, daos_key_desc_t* kds,
-                 d_sg_list_t* sgl, daos_anchor_t* anchor, daos_event_t* ev) {
+                 d_sg_list_t* sgl, daos_anchor_t* anchor, daos_event_t* ev) try {
   const auto kv = kv_for(oh, th, false);
   if (!kv) return call(capi::der_of(kv), ev);
   return list_keys((*kv)->object, model::ListRequest::What::dkeys, {},
                    {.nr = nr, .kds = kds, .sgl = sgl, .anchor = anchor}, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <new>
 #include <string>
 
 #include "base/report.h"
@@ -115,7 +116,7 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_init(void) {
+int daos_init(void) try {
   if (forked.load()) {
     report_fork();
     return -DER_UNINIT;
@@ -130,9 +131,11 @@ int daos_init(void) {
   }
   ++lib.references;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_fini(void) {
+int daos_fini(void) try {
   if (forked.load()) {
     report_fork();
     return -DER_UNINIT;
@@ -148,9 +151,11 @@ int daos_fini(void) {
   lib.system.reset();
   remove_queues();
   return done ? 0 : capi::der_of(done.error().code());
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_reinit(void) {
+int daos_reinit(void) try {
   if (!forked.load()) {
     Library& lib = library();
     std::lock_guard lock(lib.mutex);
@@ -168,6 +173,8 @@ int daos_reinit(void) {
   forked.store(false);
   fork_reported.store(false);
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "base/report.h"
 #include "capi/daos/library.h"
@@ -13,7 +14,7 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_mgmt_get_sys_info(const char* sys, struct daos_sys_info** info) {
+int daos_mgmt_get_sys_info(const char* sys, struct daos_sys_info** info) try {
   if (const int rc = initialized(); rc != 0) return rc;
   if (info == nullptr) return -DER_INVAL;
   const char* const name = sys == nullptr ? DAOS_DEFAULT_SYS_NAME : sys;
@@ -38,6 +39,8 @@ int daos_mgmt_get_sys_info(const char* sys, struct daos_sys_info** info) {
   out->dsi_ms_ranks = service;
   *info = out;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 void daos_mgmt_put_sys_info(struct daos_sys_info* info) {
@@ -48,18 +51,22 @@ void daos_mgmt_put_sys_info(struct daos_sys_info* info) {
   std::free(info);
 }
 
-int daos_pool_stop_svc(daos_handle_t poh, daos_event_t* ev) {
+int daos_pool_stop_svc(daos_handle_t poh, daos_event_t* ev) try {
   const auto pool = pool_of(poh);
   return call(pool ? -DER_NOSYS : capi::der_of(pool), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_debug_set_params(const char* grp, d_rank_t rank, unsigned int key_id, uint64_t value,
-                          uint64_t value_extra, daos_event_t* ev) {
+                          uint64_t value_extra, daos_event_t* ev) try {
   (void)grp;
   (void)rank;
   (void)value;
   (void)value_extra;
   return call(key_id >= DMG_KEY_NUM ? -DER_INVAL : -DER_NOSYS, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_debug_add_mark(const char* mark) {
@@ -69,11 +76,13 @@ int daos_debug_add_mark(const char* mark) {
 }
 
 int daos_mgmt_get_bs_state(const char* group, unsigned char* blobstore_uuid, int* blobstore_state,
-                           daos_event_t* ev) {
+                           daos_event_t* ev) try {
   (void)group;
   (void)blobstore_uuid;
   (void)blobstore_state;
   return call(-DER_NOSYS, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int dc_mgmt_srv_version(uint32_t* major, uint32_t* minor, uint32_t* patch, char** tag) {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/obj_args.h"
 #include "capi/daos/obj_open.h"
@@ -168,7 +169,7 @@ int daos_obj_generate_oid2(daos_handle_t coh, daos_obj_id_t* oid, enum daos_otyp
 }
 
 int daos_obj_open(daos_handle_t coh, daos_obj_id_t oid, unsigned int mode, daos_handle_t* oh,
-                  daos_event_t* ev) {
+                  daos_event_t* ev) try {
   auto object = open_object(coh, oid, mode);
   if (!object) {
     const bool argument = object.error().code() != Errc::no_handle;
@@ -177,14 +178,18 @@ int daos_obj_open(daos_handle_t coh, daos_obj_id_t oid, unsigned int mode, daos_
   if (oh == nullptr) return call(-DER_INVAL, ev);
   *oh = library().handles.insert(std::move(*object));
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_obj_close(daos_handle_t oh, daos_event_t* ev) {
+int daos_obj_close(daos_handle_t oh, daos_event_t* ev) try {
   return call(library().handles.remove<ObjectHandle>(oh) ? 0 : no_handle(), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_update(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,
-                    unsigned int nr, daos_iod_t* iods, d_sg_list_t* sgls, daos_event_t* ev) {
+                    unsigned int nr, daos_iod_t* iods, d_sg_list_t* sgls, daos_event_t* ev) try {
   auto object = object_for(oh, th, true);
   if (!object) return call(capi::der_of(object), ev);
   const model::ObjectId oid = (*object)->oid;
@@ -196,11 +201,13 @@ int daos_obj_update(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key
   return call(update_task((*object)->container, {.oid = oid, .dkey = *key, .flags = *conds},
                           std::move(*parsed)),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_fetch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,
                    unsigned int nr, daos_iod_t* iods, d_sg_list_t* sgls, daos_iom_t* ioms,
-                   daos_event_t* ev) {
+                   daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   const model::ObjectId oid = (*object)->oid;
@@ -216,17 +223,21 @@ int daos_obj_fetch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_
     return answer;
   }
   return call(fetch_task((*object)->container, args, std::move(*parsed), out), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_obj_punch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_event_t* ev) {
+int daos_obj_punch(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_event_t* ev) try {
   (void)flags;
   auto object = object_for(oh, th, true);
   if (!object) return call(capi::der_of(object), ev);
   return call(punch_object_task((*object)->container, (*object)->oid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_punch_dkeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, unsigned int nr,
-                         daos_key_t* dkeys, daos_event_t* ev) {
+                         daos_key_t* dkeys, daos_event_t* ev) try {
   auto object = object_for(oh, th, true);
   if (!object) return call(capi::der_of(object), ev);
   if (nr != 1) return call(-DER_INVAL, ev);
@@ -236,10 +247,12 @@ int daos_obj_punch_dkeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, uns
       punch_dkey_task((*object)->container,
                       {.oid = (*object)->oid, .dkey = *key, .flags = flags & model::cond::kPunch}),
       ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_punch_akeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,
-                         unsigned int nr, daos_key_t* akeys, daos_event_t* ev) {
+                         unsigned int nr, daos_key_t* akeys, daos_event_t* ev) try {
   auto object = object_for(oh, th, true);
   if (!object) return call(capi::der_of(object), ev);
   const model::ObjectId oid = (*object)->oid;
@@ -251,22 +264,28 @@ int daos_obj_punch_akeys(daos_handle_t oh, daos_handle_t th, uint64_t flags, dao
                                {.oid = oid, .dkey = *key, .flags = flags & model::cond::kPunch},
                                std::move(*names)),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_query(daos_handle_t oh, struct daos_obj_attr* oa, d_rank_list_t* ranks,
-                   daos_event_t* ev) {
+                   daos_event_t* ev) try {
   (void)oh;
   (void)oa;
   (void)ranks;
   return call(-DER_NOSYS, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_query_max_epoch(daos_handle_t oh, daos_handle_t th, daos_epoch_t* epoch,
-                             daos_event_t* ev) {
+                             daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   if (epoch == nullptr) return call(-DER_INVAL, ev);
   return call(max_epoch_task((*object)->container, (*object)->oid, epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_verify(daos_handle_t coh, daos_obj_id_t oid, daos_epoch_t epoch) {

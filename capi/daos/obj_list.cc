@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/obj_args.h"
 #include "model/limits.h"
@@ -256,16 +257,18 @@ using What = model::ListRequest::What;
 extern "C" {
 
 int daos_obj_list_dkey(daos_handle_t oh, daos_handle_t th, uint32_t* nr, daos_key_desc_t* kds,
-                       d_sg_list_t* sgl, daos_anchor_t* anchor, daos_event_t* ev) {
+                       d_sg_list_t* sgl, daos_anchor_t* anchor, daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   return list_keys(std::move(*object), What::dkeys, {},
                    {.nr = nr, .kds = kds, .sgl = sgl, .anchor = anchor}, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_list_akey(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, uint32_t* nr,
                        daos_key_desc_t* kds, d_sg_list_t* sgl, daos_anchor_t* anchor,
-                       daos_event_t* ev) {
+                       daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   if (dkey == nullptr || dkey->iov_buf == nullptr || dkey->iov_len > dkey->iov_buf_len) {
@@ -280,12 +283,14 @@ int daos_obj_list_akey(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, uin
   }
   return list_keys(std::move(*object), What::akeys, view_of(dkey->iov_buf, dkey->iov_len),
                    {.nr = nr, .kds = kds, .sgl = sgl, .anchor = anchor}, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_list_recx(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, daos_key_t* akey,
                        daos_size_t* size, uint32_t* nr, daos_recx_t* recxs,
                        daos_epoch_range_t* eprs, daos_anchor_t* anchor, bool incr_order,
-                       daos_event_t* ev) {
+                       daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   if (nr == nullptr || *nr == 0 || anchor == nullptr) return call(-DER_INVAL, ev);
@@ -309,10 +314,12 @@ int daos_obj_list_recx(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, dao
       list_recxs_task((*object)->container, (*object)->oid, std::move(request),
                       {.size = size, .nr = nr, .recxs = recxs, .eprs = eprs, .anchor = anchor}),
       ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_query_key(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_key_t* dkey,
-                       daos_key_t* akey, daos_recx_t* recx, daos_event_t* ev) {
+                       daos_key_t* akey, daos_recx_t* recx, daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   if (recx != nullptr) *recx = {0, 0};
@@ -320,24 +327,30 @@ int daos_obj_query_key(daos_handle_t oh, daos_handle_t th, uint64_t flags, daos_
   const auto request = query_request((*object)->oid, flags, args);
   if (!request) return call(capi::der_of(request), ev);
   return call(query_key_task((*object)->container, (*object)->oid, *request, args), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_obj_anchor_split(daos_handle_t oh, uint32_t* nr, daos_anchor_t* anchors) {
+int daos_obj_anchor_split(daos_handle_t oh, uint32_t* nr, daos_anchor_t* anchors) try {
   const auto object = find<ObjectHandle>(oh);
   if (!object) return no_handle();
   if (nr == nullptr) return -DER_INVAL;
   return call(split_task(object->container, object->oid, nr, anchors), nullptr);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_obj_anchor_set(daos_handle_t oh, uint32_t index, daos_anchor_t* anchor) {
+int daos_obj_anchor_set(daos_handle_t oh, uint32_t index, daos_anchor_t* anchor) try {
   const auto object = find<ObjectHandle>(oh);
   if (!object) return no_handle();
   if (anchor == nullptr) return -DER_INVAL;
   return call(anchor_task(object->container, object->oid, index, anchor), nullptr);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_obj_key2anchor(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, daos_key_t* akey,
-                        daos_anchor_t* anchor, daos_event_t* ev) {
+                        daos_anchor_t* anchor, daos_event_t* ev) try {
   auto object = object_for(oh, th, false);
   if (!object) return call(capi::der_of(object), ev);
   const auto dkey_view = dkey_of(dkey, (*object)->oid);
@@ -351,6 +364,8 @@ int daos_obj_key2anchor(daos_handle_t oh, daos_handle_t th, daos_key_t* dkey, da
   return call(position_task((*object)->container, (*object)->oid,
                             akey == nullptr ? What::dkeys : What::akeys, key, anchor),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

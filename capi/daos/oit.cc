@@ -1,6 +1,8 @@
 // Object id tables of snapshots.
 #include <daos_obj.h>
 
+#include <new>
+
 #include "capi/daos/library.h"
 #include "capi/daos/obj_list.h"
 #include "client/oid_table.h"
@@ -91,15 +93,19 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_oit_open(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* oh, daos_event_t* ev) {
+int daos_oit_open(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* oh, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (oh == nullptr) return call(-DER_INVAL, ev);
   return call(open_task(std::move(*container), epoch, oh), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_oit_close(daos_handle_t oh, daos_event_t* ev) {
+int daos_oit_close(daos_handle_t oh, daos_event_t* ev) try {
   return call(library().handles.remove<TableHandle>(oh) ? 0 : no_handle(), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_oit_list(daos_handle_t oh, daos_obj_id_t* oids, uint32_t* oids_nr, daos_anchor_t* anchor,
@@ -117,7 +123,7 @@ int daos_oit_list_filter(daos_handle_t oh, daos_obj_id_t* oids, uint32_t* oids_n
   return list(oh, {.oids = oids, .nr = oids_nr, .anchor = anchor}, filter, ev);
 }
 
-int daos_oit_mark(daos_handle_t oh, daos_obj_id_t oid, d_iov_t* marker, daos_event_t* ev) {
+int daos_oit_mark(daos_handle_t oh, daos_obj_id_t oid, d_iov_t* marker, daos_event_t* ev) try {
   auto table = find<TableHandle>(oh);
   if (!table) return call(no_handle(), ev);
   Bytes bytes;
@@ -130,6 +136,8 @@ int daos_oit_mark(daos_handle_t oh, daos_obj_id_t oid, d_iov_t* marker, daos_eve
     bytes.assign(view.begin(), view.end());
   }
   return call(mark_task(std::move(table), {.lo = oid.lo, .hi = oid.hi}, std::move(bytes)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/attr.h"
 #include "capi/daos/global.h"
@@ -163,7 +164,7 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_pool_connect2(const char* pool, const char* sys, unsigned int flags, daos_handle_t* poh,
-                       daos_pool_info_t* info, daos_event_t* ev) {
+                       daos_pool_info_t* info, daos_event_t* ev) try {
   (void)sys;  // a home holds one system, whatever it is called
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
@@ -172,12 +173,16 @@ int daos_pool_connect2(const char* pool, const char* sys, unsigned int flags, da
     return call(-DER_INVAL, ev);
   if (!model::parse_name(pool)) return call(-DER_INVAL, ev);
   return call(connect_task(*running, pool, static_cast<client::Access>(flags), poh, info), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_pool_disconnect(daos_handle_t poh, daos_event_t* ev) {
+int daos_pool_disconnect(daos_handle_t poh, daos_event_t* ev) try {
   auto handle = find<PoolHandle>(poh);
   if (!handle) return call(no_handle(), ev);
   return call(disconnect_task(poh, std::move(handle)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_local2global(daos_handle_t poh, d_iov_t* glob) {
@@ -195,7 +200,7 @@ int daos_pool_local2global(daos_handle_t poh, d_iov_t* glob) {
   return capi::der_of(done);
 }
 
-int daos_pool_global2local(d_iov_t glob, daos_handle_t* poh) {
+int daos_pool_global2local(d_iov_t glob, daos_handle_t* poh) try {
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   if (poh == nullptr) return -DER_INVAL;
@@ -214,54 +219,68 @@ int daos_pool_global2local(d_iov_t glob, daos_handle_t* poh) {
   handle->connection->handles.fetch_add(1);
   *poh = library().handles.insert(std::move(handle));
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_query(daos_handle_t poh, d_rank_list_t** ranks, daos_pool_info_t* info,
-                    daos_prop_t* pool_prop, daos_event_t* ev) {
+                    daos_prop_t* pool_prop, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   return call(query_task(std::move(*pool), ranks, info, pool_prop), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_query_target(daos_handle_t poh, uint32_t tgt, d_rank_t rank, daos_target_info_t* info,
-                           daos_event_t* ev) {
+                           daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (info == nullptr) return call(-DER_INVAL, ev);
   return call(query_target_task(std::move(*pool), tgt, rank, info), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_pool_list_attr(daos_handle_t poh, char* buffer, size_t* size, daos_event_t* ev) {
+int daos_pool_list_attr(daos_handle_t poh, char* buffer, size_t* size, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (size == nullptr) return call(-DER_INVAL, ev);
   return call(list_attr_task(std::move(*pool), buffer, size), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_get_attr(daos_handle_t poh, int n, const char* const* names, void* const* buffers,
-                       size_t* sizes, daos_event_t* ev) {
+                       size_t* sizes, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto wanted = attr_names({n, names});
   if (!wanted || sizes == nullptr) return call(-DER_INVAL, ev);
   return call(get_attr_task(std::move(*pool), std::move(*wanted), buffers, sizes), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_set_attr(daos_handle_t poh, int n, const char* const* names,
-                       const void* const* values, const size_t* sizes, daos_event_t* ev) {
+                       const void* const* values, const size_t* sizes, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto attrs = attrs_to_set({n, names}, values, sizes);
   if (!attrs) return call(capi::der_of(attrs), ev);
   return call(set_attr_task(std::move(*pool), std::move(*attrs)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_pool_del_attr(daos_handle_t poh, int n, const char* const* names, daos_event_t* ev) {
+int daos_pool_del_attr(daos_handle_t poh, int n, const char* const* names, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto wanted = attr_names({n, names});
   if (!wanted) return call(capi::der_of(wanted), ev);
   return call(del_attr_task(std::move(*pool), std::move(*wanted)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

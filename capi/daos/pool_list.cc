@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "capi/daos/library.h"
 
@@ -153,11 +154,13 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_pool_list_cont(daos_handle_t poh, daos_size_t* ncont, struct daos_pool_cont_info* cbuf,
-                        daos_event_t* ev) {
+                        daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   if (ncont == nullptr) return call(-DER_INVAL, ev);
   return call(list_task(std::move(*pool), ncont, cbuf), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_pool_cont_filter_init(daos_pool_cont_filter_t* filt, uint32_t combine_func) {
@@ -168,7 +171,8 @@ int daos_pool_cont_filter_init(daos_pool_cont_filter_t* filt, uint32_t combine_f
   return 0;
 }
 
-int daos_pool_cont_filter_add(daos_pool_cont_filter_t* filt, daos_pool_cont_filter_part_t* part) {
+int daos_pool_cont_filter_add(daos_pool_cont_filter_t* filt,
+                              daos_pool_cont_filter_part_t* part) try {
   if (filt == nullptr || part == nullptr) return -DER_INVAL;
   void* const grown =
       std::realloc(filt->pcf_parts, (filt->pcf_nparts + size_t{1}) * sizeof *filt->pcf_parts);
@@ -176,6 +180,8 @@ int daos_pool_cont_filter_add(daos_pool_cont_filter_t* filt, daos_pool_cont_filt
   filt->pcf_parts = static_cast<daos_pool_cont_filter_part_t**>(grown);
   filt->pcf_parts[filt->pcf_nparts++] = part;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 void daos_pool_cont_filter_fini(daos_pool_cont_filter_t* filt) {
@@ -186,21 +192,25 @@ void daos_pool_cont_filter_fini(daos_pool_cont_filter_t* filt) {
 }
 
 int daos_pool_filter_cont(daos_handle_t poh, daos_pool_cont_filter_t* filter, daos_size_t* ncont,
-                          struct daos_pool_cont_info2* cbuf, daos_event_t* ev) {
+                          struct daos_pool_cont_info2* cbuf, daos_event_t* ev) try {
   auto pool = pool_of(poh);
   if (!pool) return call(capi::der_of(pool), ev);
   auto parsed = filter_of(filter);
   if (!parsed || ncont == nullptr) return call(-DER_INVAL, ev);
   return call(filter_task(std::move(*pool), std::move(*parsed), ncont, cbuf), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_mgmt_list_pools(const char* group, daos_size_t* npools, daos_mgmt_pool_info_t* pools,
-                         daos_event_t* ev) {
+                         daos_event_t* ev) try {
   (void)group;
   const auto running = capi::system();
   if (!running) return capi::der_of(running.error().code());
   if (npools == nullptr) return call(-DER_INVAL, ev);
   return call(list_pools_task(*running, npools, pools), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

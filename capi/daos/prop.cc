@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -138,7 +139,7 @@ void daos_prop_free(daos_prop_t* prop) {
   std::free(prop);
 }
 
-int daos_prop_from_str(const char* str, daos_size_t len, daos_prop_t** prop) {
+int daos_prop_from_str(const char* str, daos_size_t len, daos_prop_t** prop) try {
   if (str == nullptr || len == 0 || prop == nullptr) return -DER_INVAL;
   daos_prop_t* const list = daos_prop_alloc(DAOS_PROP_ENTRIES_MAX_NR);
   if (list == nullptr) return -DER_NOMEM;
@@ -156,6 +157,8 @@ int daos_prop_from_str(const char* str, daos_size_t len, daos_prop_t** prop) {
   }
   *prop = list;
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_prop_merge2(daos_prop_t* old_prop, daos_prop_t* new_prop, daos_prop_t** out_prop) {
@@ -264,7 +267,7 @@ int daos_prop_entry_dup_byteval(struct daos_prop_entry* entry_dst,
   return -DER_INVAL;
 }
 
-int daos_prop_entry_cmp_acl(struct daos_prop_entry* entry1, struct daos_prop_entry* entry2) {
+int daos_prop_entry_cmp_acl(struct daos_prop_entry* entry1, struct daos_prop_entry* entry2) try {
   if (entry1 == nullptr || entry2 == nullptr) return -DER_INVAL;
   const ssize_t size1 = daos_acl_get_size(static_cast<daos_acl*>(entry1->dpe_val_ptr));
   const ssize_t size2 = daos_acl_get_size(static_cast<daos_acl*>(entry2->dpe_val_ptr));
@@ -273,15 +276,19 @@ int daos_prop_entry_cmp_acl(struct daos_prop_entry* entry1, struct daos_prop_ent
   const int differ =
       std::memcmp(entry1->dpe_val_ptr, entry2->dpe_val_ptr, static_cast<size_t>(size1));
   return differ == 0 ? 0 : -DER_MISMATCH;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_prop_entry_dup_co_roots(struct daos_prop_entry* dst, struct daos_prop_entry* src) {
+int daos_prop_entry_dup_co_roots(struct daos_prop_entry* dst, struct daos_prop_entry* src) try {
   if (dst == nullptr || src == nullptr || src->dpe_val_ptr == nullptr) return -DER_INVAL;
   if (dst->dpe_val_ptr == nullptr) {
     return daos_prop_entry_dup_ptr(dst, src, sizeof(daos_prop_co_roots));
   }
   std::memcpy(dst->dpe_val_ptr, src->dpe_val_ptr, sizeof(daos_prop_co_roots));
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 bool daos_prop_has_str(struct daos_prop_entry* entry) {

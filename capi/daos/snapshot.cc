@@ -3,6 +3,7 @@
 #include <daos_cont.h>
 
 #include <algorithm>
+#include <new>
 
 #include "capi/daos/library.h"
 #include "client/oid_table.h"
@@ -92,7 +93,7 @@ using namespace cairn::capi;
 extern "C" {
 
 int daos_cont_create_snap_opt(daos_handle_t coh, daos_epoch_t* epoch, char* name,
-                              enum daos_snapshot_opts opts, daos_event_t* ev) {
+                              enum daos_snapshot_opts opts, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (name != nullptr) return call(-DER_NOSYS, ev);
@@ -100,6 +101,8 @@ int daos_cont_create_snap_opt(daos_handle_t coh, daos_epoch_t* epoch, char* name
   if ((opts & DAOS_SNAP_OPT_CR) == 0) return call(-DER_NOSYS, ev);
   const bool with_table = (opts & DAOS_SNAP_OPT_OIT) != 0;
   return call(create_task(std::move(*container), with_table, epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_cont_create_snap(daos_handle_t coh, daos_epoch_t* epoch, char* name, daos_event_t* ev) {
@@ -107,48 +110,59 @@ int daos_cont_create_snap(daos_handle_t coh, daos_epoch_t* epoch, char* name, da
 }
 
 int daos_cont_list_snap(daos_handle_t coh, int* nr, daos_epoch_t* epochs, char** names,
-                        daos_anchor_t* anchor, daos_event_t* ev) {
+                        daos_anchor_t* anchor, daos_event_t* ev) try {
   (void)names;  // there are none
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (nr == nullptr) return call(-DER_INVAL, ev);
   return call(list_task(std::move(*container), {.nr = nr, .epochs = epochs, .anchor = anchor}),
               ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_destroy_snap(daos_handle_t coh, daos_epoch_range_t epr, daos_event_t* ev) {
+int daos_cont_destroy_snap(daos_handle_t coh, daos_epoch_range_t epr, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (epr.epr_lo != epr.epr_hi || epr.epr_lo == 0) return call(-DER_INVAL, ev);
   return call(destroy_task(std::move(*container), epr.epr_lo), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_snap_oit_create(daos_handle_t coh, daos_epoch_t epoch, char* name, daos_event_t* ev) {
+int daos_cont_snap_oit_create(daos_handle_t coh, daos_epoch_t epoch, char* name,
+                              daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (name != nullptr) return call(-DER_NOSYS, ev);
   if (read_only(*container)) return call(-DER_NO_PERM, ev);
   return call(table_create_task(std::move(*container), epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_cont_snap_oit_destroy(daos_handle_t coh, daos_handle_t oh, daos_event_t* ev) {
+int daos_cont_snap_oit_destroy(daos_handle_t coh, daos_handle_t oh, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   const auto table = find<TableHandle>(oh);
   if (!table) return call(-DER_NO_HDL, ev);
   if ((*container)->uuid() != table->container->uuid()) return call(-DER_INVAL, ev);
   return call(table_destroy_task(std::move(*container), table->epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int cairn_cont_rollback(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) {
+int cairn_cont_rollback(daos_handle_t coh, daos_epoch_t epoch, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (epoch == 0 || epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
   return call(rollback_task(std::move(*container), epoch), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int cairn_cont_snap_diff(daos_handle_t coh, daos_epoch_t older, daos_epoch_t newer,
-                         cairn_snap_diff_cb_t* found, void* arg) {
+                         cairn_snap_diff_cb_t* found, void* arg) try {
   auto container = container_of(coh);
   if (!container) return capi::der_of(container);
   if (found == nullptr) return -DER_INVAL;
@@ -165,6 +179,8 @@ int cairn_cont_snap_diff(daos_handle_t coh, daos_epoch_t older, daos_epoch_t new
     eof = page->eof;
   }
   return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

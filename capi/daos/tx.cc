@@ -1,6 +1,8 @@
 // Transactions, and conversions of epochs.
 #include <daos_api.h>
 
+#include <new>
+
 #include "capi/daos/library.h"
 #include "model/hlc.h"
 
@@ -36,7 +38,7 @@ using namespace cairn::capi;
 
 extern "C" {
 
-int daos_tx_open(daos_handle_t coh, daos_handle_t* th, uint64_t flags, daos_event_t* ev) {
+int daos_tx_open(daos_handle_t coh, daos_handle_t* th, uint64_t flags, daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (th == nullptr) return call(-DER_INVAL, ev);
@@ -47,9 +49,12 @@ int daos_tx_open(daos_handle_t coh, daos_handle_t* th, uint64_t flags, daos_even
   handle->values_stay = (flags & DAOS_TF_ZERO_COPY) != 0;
   *th = library().handles.insert(std::move(handle));
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_open_snap(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* th, daos_event_t* ev) {
+int daos_tx_open_snap(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* th,
+                      daos_event_t* ev) try {
   auto container = container_of(coh);
   if (!container) return call(capi::der_of(container), ev);
   if (th == nullptr || epoch == 0 || epoch == DAOS_EPOCH_MAX) return call(-DER_INVAL, ev);
@@ -57,39 +62,51 @@ int daos_tx_open_snap(daos_handle_t coh, daos_epoch_t epoch, daos_handle_t* th, 
   handle->tx = std::make_shared<client::Transaction>(std::move(*container), epoch);
   *th = library().handles.insert(std::move(handle));
   return call(0, ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_commit(daos_handle_t th, daos_event_t* ev) {
+int daos_tx_commit(daos_handle_t th, daos_event_t* ev) try {
   auto tx = tx_of(th);
   if (!tx) return call(capi::der_of(tx), ev);
   return call(commit_task(std::move(*tx)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_abort(daos_handle_t th, daos_event_t* ev) {
+int daos_tx_abort(daos_handle_t th, daos_event_t* ev) try {
   auto tx = tx_of(th);
   if (!tx) return call(capi::der_of(tx), ev);
   return call(abort_task(std::move(*tx)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_close(daos_handle_t th, daos_event_t* ev) {
+int daos_tx_close(daos_handle_t th, daos_event_t* ev) try {
   auto tx = tx_of(th);
   if (!tx) return call(capi::der_of(tx), ev);
   return call(close_task(th, std::move(*tx)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_restart(daos_handle_t th, daos_event_t* ev) {
+int daos_tx_restart(daos_handle_t th, daos_event_t* ev) try {
   auto tx = tx_of(th);
   if (!tx) return call(capi::der_of(tx), ev);
   return call(restart_task(std::move(*tx)), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
-int daos_tx_hdl2epoch(daos_handle_t th, daos_epoch_t* epoch) {
+int daos_tx_hdl2epoch(daos_handle_t th, daos_epoch_t* epoch) try {
   auto tx = tx_of(th);
   if (!tx) return capi::der_of(tx);
   if (epoch == nullptr) return -DER_INVAL;
   const auto found = run_blocking(epoch_task(std::move(*tx)));
   if (found) *epoch = *found;
   return capi::der_of(found);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int daos_tx_local2global(daos_handle_t th, d_iov_t* glob) {

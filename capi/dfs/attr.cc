@@ -1,5 +1,6 @@
 // Attributes and extended attributes.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -54,7 +55,7 @@ void cairn::capi::fill_stat(const cairn::dfs::Attributes& from, struct stat* to,
   to->st_atim = timespec_of(from.atime());
 }
 
-int dfs_stat(dfs_t* dfs, dfs_obj_t* parent, const char* name, struct stat* stbuf) {
+int dfs_stat(dfs_t* dfs, dfs_obj_t* parent, const char* name, struct stat* stbuf) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || stbuf == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
@@ -63,18 +64,22 @@ int dfs_stat(dfs_t* dfs, dfs_obj_t* parent, const char* name, struct stat* stbuf
                                        : run_fs(mount->stat_in(*place->dir, place->name));
   if (got) fill_stat(*got, stbuf, true);
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_ostat(dfs_t* dfs, dfs_obj_t* obj, struct stat* stbuf) {
+int dfs_ostat(dfs_t* dfs, dfs_obj_t* obj, struct stat* stbuf) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || stbuf == nullptr) return EINVAL;
   const auto got = run_fs(mount->stat(*node));
   if (got) fill_stat(*got, stbuf, true);
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_osetattr(dfs_t* dfs, dfs_obj_t* obj, struct stat* stbuf, int flags) {
+int dfs_osetattr(dfs_t* dfs, dfs_obj_t* obj, struct stat* stbuf, int flags) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || stbuf == nullptr) return EINVAL;
@@ -82,9 +87,11 @@ int dfs_osetattr(dfs_t* dfs, dfs_obj_t* obj, struct stat* stbuf, int flags) {
                                                 static_cast<uint32_t>(flags)));
   if (got) fill_stat(*got, stbuf, true);
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_access(dfs_t* dfs, dfs_obj_t* parent, const char* name, int mask) {
+int dfs_access(dfs_t* dfs, dfs_obj_t* parent, const char* name, int mask) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
@@ -93,9 +100,11 @@ int dfs_access(dfs_t* dfs, dfs_obj_t* parent, const char* name, int mask) {
     return capi::errno_of(run_fs(mount->access(*place->dir, caller(), mask)));
   }
   return capi::errno_of(run_fs(mount->access_in(*place->dir, place->name, caller(), mask)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_chmod(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode) {
+int dfs_chmod(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
@@ -107,9 +116,12 @@ int dfs_chmod(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode) {
   if ((mode & S_IFMT) != 0 && !S_ISDIR(mode)) return EINVAL;
   wanted.mode = S_IFDIR | mode;
   return capi::errno_of(run_fs(mount->set_attributes(*place->dir, wanted, DFS_SET_ATTR_MODE)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_chown(dfs_t* dfs, dfs_obj_t* parent, const char* name, uid_t uid, gid_t gid, int flags) {
+int dfs_chown(dfs_t* dfs, dfs_obj_t* parent, const char* name, uid_t uid, gid_t gid,
+              int flags) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr) return EINVAL;
   const auto place = place_of(mount, parent, name);
@@ -125,33 +137,41 @@ int dfs_chown(dfs_t* dfs, dfs_obj_t* parent, const char* name, uid_t uid, gid_t 
   if (uid != static_cast<uid_t>(-1)) which |= DFS_SET_ATTR_UID;
   if (gid != static_cast<gid_t>(-1)) which |= DFS_SET_ATTR_GID;
   return capi::errno_of(run_fs(mount->set_attributes(*place->dir, wanted, which)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_set_oclass(dfs_t* dfs, dfs_obj_t* obj, int, daos_oclass_id_t cid) {
+int dfs_obj_set_oclass(dfs_t* dfs, dfs_obj_t* obj, int, daos_oclass_id_t cid) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr) return EINVAL;
   return capi::errno_of(run_fs(mount->set_dir_class(*node, cid)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_set_chunk_size(dfs_t* dfs, dfs_obj_t* obj, int, daos_size_t csize) {
+int dfs_obj_set_chunk_size(dfs_t* dfs, dfs_obj_t* obj, int, daos_size_t csize) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr) return EINVAL;
   return capi::errno_of(run_fs(mount->set_dir_chunk(*node, csize)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_setxattr(dfs_t* dfs, dfs_obj_t* obj, const char* name, const void* value,
-                 daos_size_t size, int flags) {
+int dfs_setxattr(dfs_t* dfs, dfs_obj_t* obj, const char* name, const void* value, daos_size_t size,
+                 int flags) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || name == nullptr) return EINVAL;
   if (value == nullptr && size != 0) return EINVAL;
   const std::string attribute = name;
   return capi::errno_of(run_fs(mount->set_xattr(*node, attribute, view_of(value, size), flags)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_getxattr(dfs_t* dfs, dfs_obj_t* obj, const char* name, void* value, daos_size_t* size) {
+int dfs_getxattr(dfs_t* dfs, dfs_obj_t* obj, const char* name, void* value, daos_size_t* size) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || name == nullptr || size == nullptr) return EINVAL;
@@ -160,17 +180,21 @@ int dfs_getxattr(dfs_t* dfs, dfs_obj_t* obj, const char* name, void* value, daos
   const auto got = run_fs(mount->get_xattr(*node, attribute, room));
   if (got) *size = *got;
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_removexattr(dfs_t* dfs, dfs_obj_t* obj, const char* name) {
+int dfs_removexattr(dfs_t* dfs, dfs_obj_t* obj, const char* name) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || name == nullptr) return EINVAL;
   const std::string attribute = name;
   return capi::errno_of(run_fs(mount->remove_xattr(*node, attribute)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_listxattr(dfs_t* dfs, dfs_obj_t* obj, char* list, daos_size_t* size) {
+int dfs_listxattr(dfs_t* dfs, dfs_obj_t* obj, char* list, daos_size_t* size) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || size == nullptr) return EINVAL;
@@ -185,4 +209,6 @@ int dfs_listxattr(dfs_t* dfs, dfs_obj_t* obj, char* list, daos_size_t* size) {
   }
   *size = total;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

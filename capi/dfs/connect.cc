@@ -2,6 +2,7 @@
 // container with one access mode, and closed with the last of them.
 #include <cstring>
 #include <map>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -110,34 +111,40 @@ int connect_and_mount(const char* pool, const char* sys, const char* cont, int f
 
 }  // namespace
 
-int dfs_init(void) {
+int dfs_init(void) try {
   Connections& all = connections();
   std::lock_guard lock(all.mutex);
   const int rc = daos_init();
   if (rc != 0 && rc != -DER_ALREADY) return errno_of_der(rc);
   ++all.references;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_fini(void) {
+int dfs_fini(void) try {
   Connections& all = connections();
   std::lock_guard lock(all.mutex);
   if (all.references == 0) return 0;
   --all.references;
   return errno_of_der(daos_fini());
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_connect(const char* pool, const char* sys, const char* cont, int flags, dfs_attr_t* attr,
-                dfs_t** dfs) {
+                dfs_t** dfs) try {
   if (pool == nullptr || cont == nullptr || dfs == nullptr ||
       (flags & O_ACCMODE) == O_ACCMODE) {
     return EINVAL;
   }
   return connect_and_mount(pool, sys, cont, flags, attr, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_connect_snap(const char* pool, const char* sys, const char* cont, int flags,
-                     daos_epoch_t epoch, const char* name, dfs_t** dfs) {
+                     daos_epoch_t epoch, const char* name, dfs_t** dfs) try {
   if (epoch == DAOS_EPOCH_MAX || (epoch == 0 && name == nullptr)) return EINVAL;
   if (pool == nullptr || cont == nullptr || dfs == nullptr ||
       (flags & O_ACCMODE) == O_ACCMODE) {
@@ -145,9 +152,11 @@ int dfs_connect_snap(const char* pool, const char* sys, const char* cont, int fl
   }
   return connect_and_mount(pool, sys, cont, (flags & ~(O_ACCMODE | O_CREAT)) | O_RDONLY, nullptr,
                            dfs, epoch);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_disconnect(dfs_t* dfs) {
+int dfs_disconnect(dfs_t* dfs) try {
   if (dfs == nullptr || dfs->connection == nullptr) return EINVAL;
   Connections& all = connections();
   std::shared_ptr<Connection> last;
@@ -160,10 +169,12 @@ int dfs_disconnect(dfs_t* dfs) {
   std::lock_guard lock(all.mutex);
   last.reset();
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_destroy(const char* pool, const char* sys, const char* cont, int force,
-                daos_event_t* ev) {
+                daos_event_t* ev) try {
   if (pool == nullptr || cont == nullptr) return EINVAL;
   {
     Connections& all = connections();
@@ -177,9 +188,11 @@ int dfs_destroy(const char* pool, const char* sys, const char* cont, int force,
     (void)daos_pool_disconnect(poh, nullptr);
   }
   return call_fs(errno_of_der(rc), ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_local2global_all(dfs_t* dfs, d_iov_t* glob) {
+int dfs_local2global_all(dfs_t* dfs, d_iov_t* glob) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || glob == nullptr || dfs->connection == nullptr) return EINVAL;
   GlobalConnection global{};
@@ -188,9 +201,11 @@ int dfs_local2global_all(dfs_t* dfs, d_iov_t* glob) {
   to_string(mount->container()->pool().uuid()).copy(global.pool, DAOS_UUID_STR_SIZE - 1);
   to_string(mount->container()->uuid()).copy(global.container, DAOS_UUID_STR_SIZE - 1);
   return put_global(glob, &global, sizeof(global));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_global2local_all(int flags, d_iov_t glob, dfs_t** dfs) {
+int dfs_global2local_all(int flags, d_iov_t glob, dfs_t** dfs) try {
   GlobalConnection global;
   if (dfs == nullptr || glob.iov_buf == nullptr || glob.iov_buf_len < sizeof(global) ||
       glob.iov_len != sizeof(global)) {
@@ -205,4 +220,6 @@ int dfs_global2local_all(int flags, d_iov_t glob, dfs_t** dfs) {
   }
   const int access = flags == 0 ? global.access : flags & O_ACCMODE;
   return connect_and_mount(global.pool, nullptr, global.container, access, nullptr, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

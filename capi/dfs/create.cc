@@ -1,5 +1,6 @@
 // Making POSIX containers.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -120,13 +121,17 @@ int create_and_mount(daos_handle_t poh, const char* label, dfs_attr_t* attr, uui
 }  // namespace
 
 int dfs_cont_create(daos_handle_t poh, uuid_t* uuid, dfs_attr_t* attr, daos_handle_t* coh,
-                    dfs_t** dfs) {
+                    dfs_t** dfs) try {
   if (uuid == nullptr) return EINVAL;
   return create_and_mount(poh, nullptr, attr, uuid, coh, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_cont_create_with_label(daos_handle_t poh, const char* label, dfs_attr_t* attr,
-                               uuid_t* uuid, daos_handle_t* coh, dfs_t** dfs) {
+int dfs_cont_create_with_label(daos_handle_t poh, const char* label, dfs_attr_t* attr, uuid_t* uuid,
+                               daos_handle_t* coh, dfs_t** dfs) try {
   if (label == nullptr) return EINVAL;
   return create_and_mount(poh, label, attr, uuid, coh, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

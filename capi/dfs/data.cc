@@ -1,4 +1,6 @@
 // Reading and writing files, blocking or with events.
+#include <new>
+
 #include "capi/dfs/internal.h"
 
 using namespace cairn;
@@ -56,7 +58,7 @@ Task<int> write_task(MountPtr mount, NodePtr node, CellRanges ranges,
 }  // namespace
 
 int dfs_read(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos_size_t* read_size,
-             daos_event_t* ev) {
+             daos_event_t* ev) try {
   MountPtr mount = mount_of(dfs);
   NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || sgl == nullptr || read_size == nullptr) return EINVAL;
@@ -67,10 +69,12 @@ int dfs_read(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos_
   CellRanges ranges{{off, bytes}};
   return call_fs(read_task(std::move(mount), std::move(node), std::move(ranges),
                            std::move(*buffer), read_size), ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_readx(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl,
-              daos_size_t* read_size, daos_event_t* ev) {
+int dfs_readx(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl, daos_size_t* read_size,
+              daos_event_t* ev) try {
   MountPtr mount = mount_of(dfs);
   NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || iod == nullptr || read_size == nullptr) return EINVAL;
@@ -85,9 +89,11 @@ int dfs_readx(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl,
   if (!buffer || !ranges) return EINVAL;
   return call_fs(read_task(std::move(mount), std::move(node), std::move(*ranges),
                            std::move(*buffer), read_size), ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_write(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos_event_t* ev) {
+int dfs_write(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos_event_t* ev) try {
   MountPtr mount = mount_of(dfs);
   NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr) return EINVAL;
@@ -98,9 +104,11 @@ int dfs_write(dfs_t* dfs, dfs_obj_t* obj, d_sg_list_t* sgl, daos_off_t off, daos
   CellRanges ranges{{off, bytes}};
   return call_fs(write_task(std::move(mount), std::move(node), std::move(ranges),
                             std::move(*buffer)), ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_writex(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl, daos_event_t* ev) {
+int dfs_writex(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl, daos_event_t* ev) try {
   MountPtr mount = mount_of(dfs);
   NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || iod == nullptr) return EINVAL;
@@ -112,29 +120,37 @@ int dfs_writex(dfs_t* dfs, dfs_obj_t* obj, dfs_iod_t* iod, d_sg_list_t* sgl, dao
   if (iod->iod_nr == 0) ranges->clear();
   return call_fs(write_task(std::move(mount), std::move(node), std::move(*ranges),
                             std::move(*buffer)), ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_get_size(dfs_t* dfs, dfs_obj_t* obj, daos_size_t* size) {
+int dfs_get_size(dfs_t* dfs, dfs_obj_t* obj, daos_size_t* size) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || size == nullptr) return EINVAL;
   const auto got = run_fs(mount->size(*node));
   if (got) *size = *got;
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_get_size_by_oid(dfs_t* dfs, daos_obj_id_t oid, daos_size_t chunk_size,
-                        daos_size_t* size) {
+                        daos_size_t* size) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || size == nullptr) return EINVAL;
   const auto got = run_fs(mount->size_of({oid.lo, oid.hi}, chunk_size));
   if (got) *size = *got;
   return capi::errno_of(got);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_punch(dfs_t* dfs, dfs_obj_t* obj, daos_off_t offset, daos_size_t len) {
+int dfs_punch(dfs_t* dfs, dfs_obj_t* obj, daos_off_t offset, daos_size_t len) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr) return EINVAL;
   return capi::errno_of(run_fs(mount->punch(*node, offset, len)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

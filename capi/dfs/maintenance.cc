@@ -1,5 +1,6 @@
 // Rarely used calls: filtered listing, owners; and those that need what is not built yet.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -46,7 +47,7 @@ bool passes(const dfs_pipeline_t& pipe, const char* name, const struct stat& st)
 }  // namespace
 
 int dfs_pipeline_create(dfs_t* dfs, dfs_predicate_t pred, uint64_t flags,
-                        dfs_pipeline_t** dpipe) {
+                        dfs_pipeline_t** dpipe) try {
   if (mount_of(dfs) == nullptr || dpipe == nullptr) return EINVAL;
   auto* pipe = new dfs_pipeline;
   if ((flags & DFS_FILTER_NAME) != 0) {
@@ -57,16 +58,20 @@ int dfs_pipeline_create(dfs_t* dfs, dfs_predicate_t pred, uint64_t flags,
   pipe->after = pred.dp_newer;
   *dpipe = pipe;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_pipeline_destroy(dfs_pipeline_t* dpipe) {
+int dfs_pipeline_destroy(dfs_pipeline_t* dpipe) try {
   delete dpipe;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_readdir_with_filter(dfs_t* dfs, dfs_obj_t* obj, dfs_pipeline_t* dpipe,
                             daos_anchor_t* anchor, uint32_t* nr, struct dirent* dirs,
-                            daos_obj_id_t* oids, daos_size_t* csizes, uint64_t* nr_scanned) {
+                            daos_obj_id_t* oids, daos_size_t* csizes, uint64_t* nr_scanned) try {
   if (dpipe == nullptr || nr == nullptr || dirs == nullptr) return EINVAL;
   std::vector<struct stat> stats(*nr);
   uint32_t scanned = *nr;
@@ -92,10 +97,12 @@ int dfs_readdir_with_filter(dfs_t* dfs, dfs_obj_t* obj, dfs_pipeline_t* dpipe,
   *nr = count;
   if (nr_scanned != nullptr) *nr_scanned += scanned;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_cont_set_owner(daos_handle_t coh, d_string_t user, uid_t uid, d_string_t group,
-                       gid_t gid) {
+                       gid_t gid) try {
   dfs_t* fs = nullptr;
   int rc = mount_container({}, coh, O_RDWR, &fs);
   if (rc != 0) return rc;
@@ -103,6 +110,8 @@ int dfs_cont_set_owner(daos_handle_t coh, d_string_t user, uid_t uid, d_string_t
   if (rc == 0) rc = dfs_chown(fs, nullptr, nullptr, uid, gid, 0);
   (void)dfs_umount(fs);
   return rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 // Not written yet.

@@ -1,6 +1,7 @@
 // Mounting: handles, prefix, portable form.
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 #include "client/view.h"
@@ -93,18 +94,22 @@ FsResult<std::string> cairn::capi::without_prefix(dfs_t* fs, const char* path) {
   return std::string{rest};
 }
 
-int dfs_mount(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** dfs) {
+int dfs_mount(daos_handle_t poh, daos_handle_t coh, int flags, dfs_t** dfs) try {
   return mount_container(poh, coh, flags, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_mount_snap(daos_handle_t poh, daos_handle_t coh, int flags, daos_epoch_t epoch,
-                   const char* name, dfs_t** dfs) {
+                   const char* name, dfs_t** dfs) try {
   if (epoch == DAOS_EPOCH_MAX || (epoch == 0 && name == nullptr)) return EINVAL;
   // Snapshots have no names: with one alone, epoch 0 is looked for, and nothing has it.
   return mount_container(poh, coh, flags, dfs, epoch);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_umount(dfs_t* dfs) {
+int dfs_umount(dfs_t* dfs) try {
   if (dfs == nullptr || dfs->connection != nullptr) return EINVAL;
   {
     std::lock_guard lock(dfs->mutex);
@@ -112,41 +117,51 @@ int dfs_umount(dfs_t* dfs) {
   }
   delete dfs;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_pool_get(dfs_t* dfs, daos_handle_t* poh) {
+int dfs_pool_get(dfs_t* dfs, daos_handle_t* poh) try {
   if (dfs == nullptr || poh == nullptr) return EINVAL;
   std::lock_guard lock(dfs->mutex);
   ++dfs->pool_loans;
   *poh = dfs->pool;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_pool_put(dfs_t* dfs, daos_handle_t poh) {
+int dfs_pool_put(dfs_t* dfs, daos_handle_t poh) try {
   if (dfs == nullptr || poh.cookie != dfs->pool.cookie) return EINVAL;
   std::lock_guard lock(dfs->mutex);
   if (dfs->pool_loans == 0) return EINVAL;
   --dfs->pool_loans;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_cont_get(dfs_t* dfs, daos_handle_t* coh) {
+int dfs_cont_get(dfs_t* dfs, daos_handle_t* coh) try {
   if (dfs == nullptr || coh == nullptr) return EINVAL;
   std::lock_guard lock(dfs->mutex);
   ++dfs->container_loans;
   *coh = dfs->container;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_cont_put(dfs_t* dfs, daos_handle_t coh) {
+int dfs_cont_put(dfs_t* dfs, daos_handle_t coh) try {
   if (dfs == nullptr || coh.cookie != dfs->container.cookie) return EINVAL;
   std::lock_guard lock(dfs->mutex);
   if (dfs->container_loans == 0) return EINVAL;
   --dfs->container_loans;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_query(dfs_t* dfs, dfs_attr_t* attr) {
+int dfs_query(dfs_t* dfs, dfs_attr_t* attr) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || attr == nullptr) return EINVAL;
   const cairn::dfs::Settings& s = mount->settings();
@@ -158,9 +173,11 @@ int dfs_query(dfs_t* dfs, dfs_attr_t* attr) {
   attr->da_mode = s.consistency;
   s.hints.copy(attr->da_hints, sizeof(attr->da_hints) - 1);
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_set_prefix(dfs_t* dfs, const char* prefix) {
+int dfs_set_prefix(dfs_t* dfs, const char* prefix) try {
   if (dfs == nullptr) return EINVAL;
   std::string wanted;
   if (prefix != nullptr) {
@@ -171,23 +188,29 @@ int dfs_set_prefix(dfs_t* dfs, const char* prefix) {
   std::lock_guard lock(dfs->mutex);
   dfs->prefix = std::move(wanted);
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sync(dfs_t* dfs) {
+int dfs_sync(dfs_t* dfs) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr) return EINVAL;
   return mount->writable() ? 0 : EPERM;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_suggest_oclass(dfs_t* dfs, const char* hint, daos_oclass_id_t* cid) {
+int dfs_suggest_oclass(dfs_t* dfs, const char* hint, daos_oclass_id_t* cid) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || hint == nullptr || cid == nullptr) return EINVAL;
   const auto found = mount->suggest_class(hint);
   if (found) *cid = *found;
   return capi::errno_of(found);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_local2global(dfs_t* dfs, d_iov_t* glob) {
+int dfs_local2global(dfs_t* dfs, d_iov_t* glob) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || glob == nullptr) return EINVAL;
   GlobalMount global{};
@@ -196,9 +219,12 @@ int dfs_local2global(dfs_t* dfs, d_iov_t* glob) {
   const Uuid uuid = mount->container()->uuid();
   std::memcpy(global.container, uuid.bytes.data(), sizeof(global.container));
   return put_global(glob, &global, sizeof(global));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_global2local(daos_handle_t poh, daos_handle_t coh, int flags, d_iov_t glob, dfs_t** dfs) {
+int dfs_global2local(daos_handle_t poh, daos_handle_t coh, int flags, d_iov_t glob,
+                     dfs_t** dfs) try {
   GlobalMount global;
   if (dfs == nullptr || glob.iov_buf == nullptr || glob.iov_buf_len < sizeof(global) ||
       glob.iov_len != sizeof(global)) {
@@ -213,4 +239,6 @@ int dfs_global2local(daos_handle_t poh, daos_handle_t coh, int flags, d_iov_t gl
     return EINVAL;
   }
   return mount_container(poh, coh, flags == 0 ? global.flags : flags, dfs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

@@ -1,5 +1,6 @@
 // Directories: making, removing, moving and listing entries.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -90,7 +91,7 @@ int read_dir(dfs_t* fs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr, str
 }  // namespace
 
 int dfs_mkdir(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode,
-              daos_oclass_id_t cid) {
+              daos_oclass_id_t cid) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || name == nullptr) return EINVAL;
   const NodePtr dir = parent_of(mount, parent);
@@ -100,9 +101,12 @@ int dfs_mkdir(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode,
   options.class_id = cid;
   options.owner = caller();
   return capi::errno_of(run_fs(mount->make_dir(*dir, entry, std::move(options))));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_remove(dfs_t* dfs, dfs_obj_t* parent, const char* name, bool force, daos_obj_id_t* oid) {
+int dfs_remove(dfs_t* dfs, dfs_obj_t* parent, const char* name, bool force,
+               daos_obj_id_t* oid) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || name == nullptr) return EINVAL;
   const NodePtr dir = parent_of(mount, parent);
@@ -110,10 +114,12 @@ int dfs_remove(dfs_t* dfs, dfs_obj_t* parent, const char* name, bool force, daos
   const auto gone = run_fs(mount->remove(*dir, entry, force));
   if (gone && oid != nullptr) *oid = {gone->lo, gone->hi};
   return capi::errno_of(gone);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_move(dfs_t* dfs, dfs_obj_t* parent, const char* name, dfs_obj_t* new_parent,
-             const char* new_name, daos_obj_id_t* oid) {
+             const char* new_name, daos_obj_id_t* oid) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || name == nullptr || new_name == nullptr) return EINVAL;
   const NodePtr from = parent_of(mount, parent);
@@ -125,10 +131,12 @@ int dfs_move(dfs_t* dfs, dfs_obj_t* parent, const char* name, dfs_obj_t* new_par
     *oid = {(*replaced)->lo, (*replaced)->hi};
   }
   return capi::errno_of(replaced);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_exchange(dfs_t* dfs, dfs_obj_t* parent1, const char* name1, dfs_obj_t* parent2,
-                 const char* name2) {
+                 const char* name2) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || name1 == nullptr || name2 == nullptr) return EINVAL;
   const NodePtr first = parent_of(mount, parent1);
@@ -136,20 +144,26 @@ int dfs_exchange(dfs_t* dfs, dfs_obj_t* parent1, const char* name1, dfs_obj_t* p
   const std::string a = name1;
   const std::string b = name2;
   return capi::errno_of(run_fs(mount->exchange(*first, a, *second, b)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_readdir(dfs_t* dfs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr,
-                struct dirent* dirs) {
+                struct dirent* dirs) try {
   return read_dir(dfs, obj, anchor, nr, dirs, nullptr);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_readdirplus(dfs_t* dfs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr,
-                    struct dirent* dirs, struct stat* stbufs) {
+                    struct dirent* dirs, struct stat* stbufs) try {
   return read_dir(dfs, obj, anchor, nr, dirs, stbufs);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_iterate(dfs_t* dfs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr, size_t size,
-                dfs_filler_cb_t op, void* arg) {
+                dfs_filler_cb_t op, void* arg) try {
   Listing listing;
   const int rc = begin_listing(dfs, obj, anchor, nr, listing);
   if (rc != 0) return rc;
@@ -178,9 +192,11 @@ int dfs_iterate(dfs_t* dfs, dfs_obj_t* obj, daos_anchor_t* anchor, uint32_t* nr,
   }
   *nr = count;
   return answer;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_dir_anchor_set(dfs_obj_t* obj, const char* name, daos_anchor_t* anchor) {
+int dfs_dir_anchor_set(dfs_obj_t* obj, const char* name, daos_anchor_t* anchor) try {
   const NodePtr dir = node_of(obj);
   if (dir == nullptr || !dir->is_dir() || name == nullptr || name[0] == 0) return EINVAL;
   if (anchor == nullptr) return 0;  // as the reference
@@ -189,20 +205,26 @@ int dfs_dir_anchor_set(dfs_obj_t* obj, const char* name, daos_anchor_t* anchor) 
   const auto position = run_fs(mount->position_of(*dir, entry));
   if (!position) return position.error().number();
   return put_position(anchor, *position, false);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_anchor_split(dfs_obj_t* obj, uint32_t* nr, daos_anchor_t* anchors) {
+int dfs_obj_anchor_split(dfs_obj_t* obj, uint32_t* nr, daos_anchor_t* anchors) try {
   const NodePtr dir = node_of(obj);
   if (dir == nullptr || !dir->is_dir() || nr == nullptr || *nr != 0) return EINVAL;
   *nr = 1;
   if (anchors != nullptr) std::memset(&anchors[0], 0, sizeof(anchors[0]));
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_anchor_set(dfs_obj_t* obj, uint32_t index, daos_anchor_t* anchor) {
+int dfs_obj_anchor_set(dfs_obj_t* obj, uint32_t index, daos_anchor_t* anchor) try {
   const NodePtr dir = node_of(obj);
   if (dir == nullptr || !dir->is_dir() || anchor == nullptr) return EINVAL;
   std::memset(anchor, 0, sizeof(*anchor));
   if (index != 0) anchor->da_type = DAOS_ANCHOR_TYPE_EOF;  // the first one covers everything
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

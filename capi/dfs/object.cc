@@ -1,5 +1,6 @@
 // Open entries: look-up, open, dup, release, accessors, portable form.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/internal.h"
 
@@ -42,7 +43,7 @@ bool is_terminated(const GlobalObj& global) {
 }  // namespace
 
 int dfs_lookup(dfs_t* dfs, const char* path, int flags, dfs_obj_t** obj, mode_t* mode,
-               struct stat* stbuf) {
+               struct stat* stbuf) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || obj == nullptr) return EINVAL;
   const auto inner = without_prefix(dfs, path);
@@ -50,10 +51,12 @@ int dfs_lookup(dfs_t* dfs, const char* path, int flags, dfs_obj_t** obj, mode_t*
   auto node = run_fs(mount->lookup(*inner, flags));
   if (!node) return node.error().number();
   return deliver(dfs, mount, std::move(*node), obj, mode, stbuf);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_lookup_rel(dfs_t* dfs, dfs_obj_t* parent, const char* name, int flags, dfs_obj_t** obj,
-                   mode_t* mode, struct stat* stbuf) {
+                   mode_t* mode, struct stat* stbuf) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || obj == nullptr || name == nullptr) return EINVAL;
   const NodePtr dir = parent_of(mount, parent);
@@ -61,10 +64,12 @@ int dfs_lookup_rel(dfs_t* dfs, dfs_obj_t* parent, const char* name, int flags, d
   auto node = run_fs(mount->lookup_in(*dir, entry, flags));
   if (!node) return node.error().number();
   return deliver(dfs, mount, std::move(*node), obj, mode, stbuf);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_open(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode, int flags,
-             daos_oclass_id_t cid, daos_size_t chunk_size, const char* value, dfs_obj_t** obj) {
+             daos_oclass_id_t cid, daos_size_t chunk_size, const char* value, dfs_obj_t** obj) try {
   const MountPtr mount = mount_of(dfs);
   if (mount == nullptr || obj == nullptr || name == nullptr) return EINVAL;
   const NodePtr dir = parent_of(mount, parent);
@@ -82,9 +87,11 @@ int dfs_open(dfs_t* dfs, dfs_obj_t* parent, const char* name, mode_t mode, int f
   if (!node) return node.error().number();
   *obj = make_obj(dfs, std::move(*node));
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_dup(dfs_t* dfs, dfs_obj_t* obj, int flags, dfs_obj_t** new_obj) {
+int dfs_dup(dfs_t* dfs, dfs_obj_t* obj, int flags, dfs_obj_t** new_obj) try {
   const NodePtr node = node_of(obj);
   if (mount_of(dfs) == nullptr || node == nullptr || new_obj == nullptr ||
       (flags & O_ACCMODE) == O_ACCMODE) {
@@ -94,37 +101,47 @@ int dfs_dup(dfs_t* dfs, dfs_obj_t* obj, int flags, dfs_obj_t** new_obj) {
   copy.flags = flags & O_ACCMODE;
   *new_obj = make_obj(dfs, std::move(copy));
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_release(dfs_obj_t* obj) {
+int dfs_release(dfs_obj_t* obj) try {
   if (obj == nullptr) return EINVAL;
   if (daos_handle_is_valid(obj->array)) (void)daos_array_close(obj->array, nullptr);
   delete obj;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj2id(dfs_obj_t* obj, daos_obj_id_t* oid) {
+int dfs_obj2id(dfs_obj_t* obj, daos_obj_id_t* oid) try {
   const NodePtr node = node_of(obj);
   if (node == nullptr || oid == nullptr) return EINVAL;
   *oid = {node->oid.lo, node->oid.hi};
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_get_mode(dfs_obj_t* obj, mode_t* mode) {
+int dfs_get_mode(dfs_obj_t* obj, mode_t* mode) try {
   const NodePtr node = node_of(obj);
   if (node == nullptr || mode == nullptr) return EINVAL;
   *mode = node->mode;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_get_chunk_size(dfs_obj_t* obj, daos_size_t* chunk_size) {
+int dfs_get_chunk_size(dfs_obj_t* obj, daos_size_t* chunk_size) try {
   const NodePtr node = node_of(obj);
   if (node == nullptr || chunk_size == nullptr || !node->is_file()) return EINVAL;
   *chunk_size = node->chunk_bytes;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_get_file_oh(dfs_obj_t* obj, daos_handle_t* oh) {
+int dfs_get_file_oh(dfs_obj_t* obj, daos_handle_t* oh) try {
   const NodePtr node = node_of(obj);
   if (node == nullptr || oh == nullptr || !node->is_file()) return EINVAL;
   std::lock_guard lock(obj->mutex);
@@ -137,9 +154,11 @@ int dfs_get_file_oh(dfs_obj_t* obj, daos_handle_t* oh) {
   }
   *oh = obj->array;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_get_symlink_value(dfs_obj_t* obj, char* buf, daos_size_t* size) {
+int dfs_get_symlink_value(dfs_obj_t* obj, char* buf, daos_size_t* size) try {
   const NodePtr node = node_of(obj);
   if (node == nullptr || size == nullptr || !node->is_link()) return EINVAL;
   const daos_size_t room = *size;
@@ -148,9 +167,11 @@ int dfs_get_symlink_value(dfs_obj_t* obj, char* buf, daos_size_t* size) {
   const size_t length = node->target.copy(buf, room - 1);
   buf[length] = 0;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_get_info(dfs_t* dfs, dfs_obj_t* obj, dfs_obj_info_t* info) {
+int dfs_obj_get_info(dfs_t* dfs, dfs_obj_t* obj, dfs_obj_info_t* info) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || info == nullptr) return EINVAL;
@@ -167,9 +188,11 @@ int dfs_obj_get_info(dfs_t* dfs, dfs_obj_t* obj, dfs_obj_info_t* info) {
     info->doi_file_oclass_id = mount->picked_class(cairn::dfs::kFileType);
   }
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_update_parent(dfs_obj_t* obj, dfs_obj_t* src_obj, const char* name) {
+int dfs_update_parent(dfs_obj_t* obj, dfs_obj_t* src_obj, const char* name) try {
   const NodePtr node = node_of(obj);
   const NodePtr source = node_of(src_obj);
   if (node == nullptr || source == nullptr) return EINVAL;
@@ -181,9 +204,11 @@ int dfs_update_parent(dfs_obj_t* obj, dfs_obj_t* src_obj, const char* name) {
   std::lock_guard lock(obj->mutex);
   obj->node = std::move(moved);
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_local2global(dfs_t* dfs, dfs_obj_t* obj, d_iov_t* glob) {
+int dfs_obj_local2global(dfs_t* dfs, dfs_obj_t* obj, d_iov_t* glob) try {
   const MountPtr mount = mount_of(dfs);
   const NodePtr node = node_of(obj);
   if (mount == nullptr || node == nullptr || glob == nullptr || node->is_link()) return EINVAL;
@@ -201,9 +226,11 @@ int dfs_obj_local2global(dfs_t* dfs, dfs_obj_t* obj, d_iov_t* glob) {
   global.class_id = node->class_id;
   node->name.copy(global.name, DFS_MAX_NAME);
   return put_global(glob, &global, sizeof(global));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_obj_global2local(dfs_t* dfs, int flags, d_iov_t glob, dfs_obj_t** obj) {
+int dfs_obj_global2local(dfs_t* dfs, int flags, d_iov_t glob, dfs_obj_t** obj) try {
   const MountPtr mount = mount_of(dfs);
   GlobalObj global;
   if (mount == nullptr || obj == nullptr || glob.iov_buf == nullptr ||
@@ -231,4 +258,6 @@ int dfs_obj_global2local(dfs_t* dfs, int flags, d_iov_t glob, dfs_obj_t** obj) {
   if (!adopted) return adopted.error().number();
   *obj = make_obj(dfs, std::move(*adopted));
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

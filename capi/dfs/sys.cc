@@ -2,6 +2,7 @@
 // looks it up, and calls libdfs. A cached directory that somebody removed answers like an open one:
 // its entries are gone.
 #include <cstring>
+#include <new>
 
 #include "capi/dfs/sys.h"
 
@@ -31,7 +32,7 @@ int access_flags(int mode, int flags) { return mode | (flags & O_NOFOLLOW); }
 
 }  // namespace
 
-int dfs_sys_access(dfs_sys_t* dfs_sys, const char* path, int mask, int flags) {
+int dfs_sys_access(dfs_sys_t* dfs_sys, const char* path, int mask, int flags) try {
   if ((flags & AT_EACCESS) != 0) return ENOTSUP;
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
@@ -43,29 +44,37 @@ int dfs_sys_access(dfs_sys_t* dfs_sys, const char* path, int mask, int flags) {
   if (link.rc() != 0) return link.rc();
   const NodePtr node = node_of(link.get());
   return cairn::capi::errno_of(run_fs(dfs_sys->dfs->mount->access(*node, caller(), mask)));
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_chmod(dfs_sys_t* dfs_sys, const char* path, mode_t mode) {
+int dfs_sys_chmod(dfs_sys_t* dfs_sys, const char* path, mode_t mode) try {
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
   return rc != 0 ? rc : dfs_chmod(dfs_sys->dfs, at.parent(), at.name_or_null(), mode);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_chown(dfs_sys_t* dfs_sys, const char* path, uid_t uid, gid_t gid, int flags) {
+int dfs_sys_chown(dfs_sys_t* dfs_sys, const char* path, uid_t uid, gid_t gid, int flags) try {
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
   return rc != 0 ? rc : dfs_chown(dfs_sys->dfs, at.parent(), at.name_or_null(), uid, gid, flags);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_setattr(dfs_sys_t* dfs_sys, const char* path, struct stat* stbuf, int flags,
-                    int sflags) {
+                    int sflags) try {
   const Opened entry(dfs_sys, path, access_flags(O_RDWR, sflags));
   return entry.rc() != 0 ? entry.rc()
                          : dfs_osetattr(dfs_sys->dfs, entry.get(), stbuf, flags);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_utimens(dfs_sys_t* dfs_sys, const char* path, const struct timespec* times,
-                    int flags) {
+                    int flags) try {
   struct stat st{};
   if (times != nullptr) {
     st.st_atim = times[0];
@@ -76,9 +85,11 @@ int dfs_sys_utimens(dfs_sys_t* dfs_sys, const char* path, const struct timespec*
     st.st_mtim = {static_cast<time_t>(now.seconds), static_cast<long>(now.ns)};
   }
   return dfs_sys_setattr(dfs_sys, path, &st, DFS_SET_ATTR_ATIME | DFS_SET_ATTR_MTIME, flags);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_stat(dfs_sys_t* dfs_sys, const char* path, int flags, struct stat* stbuf) {
+int dfs_sys_stat(dfs_sys_t* dfs_sys, const char* path, int flags, struct stat* stbuf) try {
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
   if (rc != 0) return rc;
@@ -92,10 +103,12 @@ int dfs_sys_stat(dfs_sys_t* dfs_sys, const char* path, int flags, struct stat* s
   const int told = dfs_ostat(dfs_sys->dfs, obj, stbuf);
   (void)dfs_release(obj);
   return told;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_mknod(dfs_sys_t* dfs_sys, const char* path, mode_t mode, daos_oclass_id_t cid,
-                  daos_size_t chunk_size) {
+                  daos_size_t chunk_size) try {
   if (!S_ISREG(mode) && !S_ISDIR(mode)) return EINVAL;
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
@@ -106,47 +119,59 @@ int dfs_sys_mknod(dfs_sys_t* dfs_sys, const char* path, mode_t mode, daos_oclass
                             O_CREAT | O_EXCL | O_RDWR, cid, chunk_size, nullptr, &obj);
   if (made == 0) (void)dfs_release(obj);
   return made;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_listxattr(dfs_sys_t* dfs_sys, const char* path, char* list, daos_size_t* size,
-                      int flags) {
+                      int flags) try {
   if (size == nullptr) return EINVAL;
   const Opened entry(dfs_sys, path, access_flags(O_RDONLY, flags));
   if (entry.rc() != 0) return entry.rc();
   const daos_size_t room = list == nullptr ? 0 : *size;
   const int rc = dfs_listxattr(dfs_sys->dfs, entry.get(), list, size);
   return rc == 0 && *size > room ? ERANGE : rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_getxattr(dfs_sys_t* dfs_sys, const char* path, const char* name, void* value,
-                     daos_size_t* size, int flags) {
+                     daos_size_t* size, int flags) try {
   if (size == nullptr) return EINVAL;
   const Opened entry(dfs_sys, path, access_flags(O_RDONLY, flags));
   if (entry.rc() != 0) return entry.rc();
   const daos_size_t room = value == nullptr ? 0 : *size;
   const int rc = dfs_getxattr(dfs_sys->dfs, entry.get(), name, value, size);
   return rc == 0 && *size > room ? ERANGE : rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_setxattr(dfs_sys_t* dfs_sys, const char* path, const char* name, const void* value,
-                     daos_size_t size, int flags, int sflags) {
+                     daos_size_t size, int flags, int sflags) try {
   const Opened entry(dfs_sys, path, access_flags(O_RDWR, sflags));
   return entry.rc() != 0
              ? entry.rc()
              : dfs_setxattr(dfs_sys->dfs, entry.get(), name, value, size, flags);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_removexattr(dfs_sys_t* dfs_sys, const char* path, const char* name, int flags) {
+int dfs_sys_removexattr(dfs_sys_t* dfs_sys, const char* path, const char* name, int flags) try {
   const Opened entry(dfs_sys, path, access_flags(O_RDWR, flags));
   return entry.rc() != 0 ? entry.rc() : dfs_removexattr(dfs_sys->dfs, entry.get(), name);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_readlink(dfs_sys_t* dfs_sys, const char* path, char* buf, daos_size_t* size) {
+int dfs_sys_readlink(dfs_sys_t* dfs_sys, const char* path, char* buf, daos_size_t* size) try {
   const Opened entry(dfs_sys, path, O_RDONLY | O_NOFOLLOW);
   return entry.rc() != 0 ? entry.rc() : dfs_get_symlink_value(entry.get(), buf, size);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_symlink(dfs_sys_t* dfs_sys, const char* target, const char* path) {
+int dfs_sys_symlink(dfs_sys_t* dfs_sys, const char* target, const char* path) try {
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, path, at);
   if (rc != 0) return rc;
@@ -156,11 +181,12 @@ int dfs_sys_symlink(dfs_sys_t* dfs_sys, const char* target, const char* path) {
                             O_CREAT | O_EXCL | O_RDWR, 0, 0, target, &obj);
   if (made == 0) (void)dfs_release(obj);
   return made;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_open(dfs_sys_t* dfs_sys, const char* path, mode_t mode, int flags,
-                 daos_oclass_id_t cid, daos_size_t chunk_size, const char* value,
-                 dfs_obj_t** obj) {
+int dfs_sys_open(dfs_sys_t* dfs_sys, const char* path, mode_t mode, int flags, daos_oclass_id_t cid,
+                 daos_size_t chunk_size, const char* value, dfs_obj_t** obj) try {
   if (obj == nullptr) return EINVAL;
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   SysPath at;
@@ -186,35 +212,43 @@ int dfs_sys_open(dfs_sys_t* dfs_sys, const char* path, mode_t mode, int flags,
   }
   return dfs_open(dfs_sys->dfs, at.parent(), at.name.c_str(), mode, flags, cid, chunk_size, value,
                   obj);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_close(dfs_obj_t* obj) { return dfs_release(obj); }
 
-int dfs_sys_read(dfs_sys_t* dfs_sys, dfs_obj_t* obj, void* buf, daos_off_t off,
-                 daos_size_t* size, daos_event_t* ev) {
+int dfs_sys_read(dfs_sys_t* dfs_sys, dfs_obj_t* obj, void* buf, daos_off_t off, daos_size_t* size,
+                 daos_event_t* ev) try {
   if (dfs_sys == nullptr || obj == nullptr || size == nullptr) return EINVAL;
   d_iov_t iov;
   d_iov_set(&iov, buf, *size);
   d_sg_list_t sgl = {.sg_nr = 1, .sg_nr_out = 0, .sg_iovs = &iov};
   return dfs_read(dfs_sys->dfs, obj, &sgl, off, size, ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_write(dfs_sys_t* dfs_sys, dfs_obj_t* obj, const void* buf, daos_off_t off,
-                  daos_size_t* size, daos_event_t* ev) {
+                  daos_size_t* size, daos_event_t* ev) try {
   if (dfs_sys == nullptr || obj == nullptr || size == nullptr) return EINVAL;
   d_iov_t iov;
   d_iov_set(&iov, const_cast<void*>(buf), *size);
   d_sg_list_t sgl = {.sg_nr = 1, .sg_nr_out = 0, .sg_iovs = &iov};
   return dfs_write(dfs_sys->dfs, obj, &sgl, off, ev);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_punch(dfs_sys_t* dfs_sys, const char* path, daos_off_t offset, daos_off_t len) {
+int dfs_sys_punch(dfs_sys_t* dfs_sys, const char* path, daos_off_t offset, daos_off_t len) try {
   const Opened entry(dfs_sys, path, O_RDWR);
   return entry.rc() != 0 ? entry.rc() : dfs_punch(dfs_sys->dfs, entry.get(), offset, len);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_remove_type(dfs_sys_t* dfs_sys, const char* path, bool force, mode_t,
-                        daos_obj_id_t* oid) {
+                        daos_obj_id_t* oid) try {
   if (dfs_sys == nullptr) return EINVAL;
   if (force && dfs_sys->cached) {
     // The cache could not tell which of its directories go.
@@ -231,22 +265,28 @@ int dfs_sys_remove_type(dfs_sys_t* dfs_sys, const char* path, bool force, mode_t
     dfs_sys->cache.drop((at.dir_path == "/" ? "" : at.dir_path) + "/" + at.name);
   }
   return removed;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_remove(dfs_sys_t* dfs_sys, const char* path, bool force, daos_obj_id_t* oid) {
+int dfs_sys_remove(dfs_sys_t* dfs_sys, const char* path, bool force, daos_obj_id_t* oid) try {
   return dfs_sys_remove_type(dfs_sys, path, force, 0, oid);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_mkdir(dfs_sys_t* dfs_sys, const char* dir, mode_t mode, daos_oclass_id_t cid) {
+int dfs_sys_mkdir(dfs_sys_t* dfs_sys, const char* dir, mode_t mode, daos_oclass_id_t cid) try {
   SysPath at;
   const int rc = parse_sys_path(dfs_sys, dir, at);
   if (rc != 0) return rc;
   if (at.name.empty()) return EEXIST;
   return dfs_mkdir(dfs_sys->dfs, at.parent(), at.name.c_str(), mode, cid);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 int dfs_sys_mkdir_p(dfs_sys_t* dfs_sys, const char* dir_path, mode_t mode,
-                    daos_oclass_id_t cid) {
+                    daos_oclass_id_t cid) try {
   if (dfs_sys == nullptr || dir_path == nullptr || dir_path[0] != '/') return EINVAL;
   const std::string path = dir_path;
   for (size_t end = 1; end <= path.size(); ++end) {
@@ -261,4 +301,6 @@ int dfs_sys_mkdir_p(dfs_sys_t* dfs_sys, const char* dir_path, mode_t mode,
     if (told != 0 || !S_ISDIR(st.st_mode)) return told != 0 ? told : EEXIST;
   }
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

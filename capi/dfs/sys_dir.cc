@@ -1,4 +1,6 @@
 // dfs_sys: listing a directory. The DIR that callers hold is ours, not the C library's.
+#include <new>
+
 #include "capi/dfs/sys.h"
 
 using namespace cairn::capi;
@@ -18,7 +20,7 @@ SysDir* dir_of(DIR* cookie) { return reinterpret_cast<SysDir*>(cookie); }
 
 }  // namespace
 
-int dfs_sys_opendir(dfs_sys_t* dfs_sys, const char* dir, int flags, DIR** dirp) {
+int dfs_sys_opendir(dfs_sys_t* dfs_sys, const char* dir, int flags, DIR** dirp) try {
   if (dirp == nullptr) return EINVAL;
   dfs_obj_t* obj = nullptr;
   const int rc = open_sys_path(dfs_sys, dir, O_RDONLY | (flags & O_NOFOLLOW), &obj);
@@ -31,17 +33,21 @@ int dfs_sys_opendir(dfs_sys_t* dfs_sys, const char* dir, int flags, DIR** dirp) 
   open->obj = obj;
   *dirp = reinterpret_cast<DIR*>(open);
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_closedir(DIR* dirp) {
+int dfs_sys_closedir(DIR* dirp) try {
   if (dirp == nullptr) return EINVAL;
   SysDir* const open = dir_of(dirp);
   const int rc = dfs_release(open->obj);
   delete open;
   return rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int dfs_sys_readdir(dfs_sys_t* dfs_sys, DIR* dirp, struct dirent** dirent) {
+int dfs_sys_readdir(dfs_sys_t* dfs_sys, DIR* dirp, struct dirent** dirent) try {
   if (dfs_sys == nullptr || dirp == nullptr || dirent == nullptr) return EINVAL;
   SysDir& open = *dir_of(dirp);
   *dirent = nullptr;
@@ -55,4 +61,6 @@ int dfs_sys_readdir(dfs_sys_t* dfs_sys, DIR* dirp, struct dirent** dirent) {
   }
   *dirent = &open.entries[open.next++];
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }

@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #include "capi/daos/bridge.h"
@@ -161,7 +162,7 @@ int create_linked(daos_handle_t poh, const char* path, struct duns_attr_t* attr)
 
 }  // namespace
 
-int duns_resolve_path(const char* path, struct duns_attr_t* attr) {
+int duns_resolve_path(const char* path, struct duns_attr_t* attr) try {
   if (path == nullptr || path[0] == 0 || attr == nullptr) return EINVAL;
   attr->da_sys = nullptr;
   attr->da_rel_path = nullptr;
@@ -173,9 +174,11 @@ int duns_resolve_path(const char* path, struct duns_attr_t* attr) {
   }
   if ((attr->da_flags & DUNS_NO_CHECK_PATH) != 0) return EINVAL;
   return walk_up(path, attr);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int duns_create_path(daos_handle_t poh, const char* path, struct duns_attr_t* attrp) {
+int duns_create_path(daos_handle_t poh, const char* path, struct duns_attr_t* attrp) try {
   if (path == nullptr || path[0] == 0 || attrp == nullptr) return EINVAL;
   if (layout_name(attrp->da_type) == nullptr) return EINVAL;
   const auto direct = parse_direct_path(path);
@@ -185,9 +188,11 @@ int duns_create_path(daos_handle_t poh, const char* path, struct duns_attr_t* at
   const int rc = create_container(poh, direct->container, attrp, &uuid);
   if (rc == 0) put_names(attrp, direct->pool, direct->container);
   return rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int duns_destroy_path(daos_handle_t poh, const char* path) {
+int duns_destroy_path(daos_handle_t poh, const char* path) try {
   if (path == nullptr || path[0] == 0) return EINVAL;
   if (const auto direct = parse_direct_path(path)) {
     if (direct->container.empty()) return EINVAL;
@@ -200,9 +205,11 @@ int duns_destroy_path(daos_handle_t poh, const char* path) {
   // A container that is gone already must not keep the path for ever.
   if (rc != 0 && rc != -DER_NONEXIST) return errno_of_der(rc);
   return remove_path(path, attr.da_type);
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int duns_link_cont(daos_handle_t poh, const char* cont, const char* path) {
+int duns_link_cont(daos_handle_t poh, const char* cont, const char* path) try {
   if (cont == nullptr || path == nullptr || path[0] == 0) return EINVAL;
   std::string pool;
   int rc = pool_uuid(poh, pool);
@@ -226,24 +233,30 @@ int duns_link_cont(daos_handle_t poh, const char* cont, const char* path) {
   rc = write_link(path, {layout, pool, text_of(info.ci_uuid)});
   if (rc != 0) (void)remove_path(path, layout);
   return rc;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int duns_parse_attr(char* str, daos_size_t len, struct duns_attr_t* attr) {
+int duns_parse_attr(char* str, daos_size_t len, struct duns_attr_t* attr) try {
   if (str == nullptr || attr == nullptr) return EINVAL;
   const auto link = parse_link_text({str, len});
   if (!link) return EINVAL;
   attr->da_type = link->layout;
   put_names(attr, link->pool, link->container);
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
-int duns_set_sys_name(struct duns_attr_t* attrp, const char* sys) {
+int duns_set_sys_name(struct duns_attr_t* attrp, const char* sys) try {
   if (attrp == nullptr || sys == nullptr) return EINVAL;
   char* const copy = strdup(sys);
   if (copy == nullptr) return ENOMEM;
   free(attrp->da_sys);
   attrp->da_sys = copy;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
 }
 
 void duns_destroy_attr(struct duns_attr_t* attrp) {

@@ -121,6 +121,7 @@ class FakeContainer final : public Container {
     return FakeSystem::none<void>();
   }
   Task<Result<void>> rollback(model::Epoch) override { return FakeSystem::none<void>(); }
+  Task<Result<void>> aggregate(model::Epoch) override { return FakeSystem::none<void>(); }
   Task<Result<ObjectPage>> list_objects(model::Epoch, Bytes, uint32_t) override {
     return FakeSystem::none<ObjectPage>();
   }

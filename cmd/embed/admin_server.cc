@@ -67,6 +67,15 @@ Task<Result<AdminReply>> space_of(HomeShards& shards, Uuid pool) {
   co_return reply;
 }
 
+/// A mode of a later version is off here.
+Task<Result<AdminReply>> set_scrub(HomeShards& shards, const AdminRequest& request) {
+  const auto mode = static_cast<model::ScrubMode>(request.scrub_mode);
+  const bool known = mode == model::ScrubMode::lazy || mode == model::ScrubMode::timed;
+  return plain(shards.set_scrub(request.pool, {.mode = known ? mode : model::ScrubMode::off,
+                                               .frequency_s = request.scrub_frequency,
+                                               .threshold = request.scrub_threshold}));
+}
+
 }  // namespace
 
 /// A request of a service, as long as it runs.
@@ -207,6 +216,7 @@ Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
     case AdminVerb::settle_pool:
     case AdminVerb::close_pool:
     case AdminVerb::remove_pool:
+    case AdminVerb::scrub:
     case AdminVerb::space: co_return co_await run_pool(std::move(request));
     case AdminVerb::restore_handle:
     case AdminVerb::revoke_handle:
@@ -229,6 +239,8 @@ Task<Result<AdminReply>> AdminServer::run_pool(AdminRequest request) {
     case AdminVerb::settle_pool: return plain(shards.settle_pool(pool));
     case AdminVerb::close_pool: return plain(shards.close_pool(pool));
     case AdminVerb::remove_pool: return plain(shards.remove_pool(pool));
+    case AdminVerb::scrub:
+      return set_scrub(shards, request);
     default: break;
   }
   return space_of(shards, pool);
@@ -266,6 +278,8 @@ Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
       reply.held = held.held;
       co_return reply;
     }
+    case AdminVerb::aggregate:
+      co_return co_await plain(shards.aggregate_container(pool, container, request.epoch));
     case AdminVerb::rollback:
       co_return co_await plain(shards.rollback(pool, container, request.epoch, request.number));
     default: co_return fail(Errc::no_sys, "admin: a request that this version does not know");

@@ -171,6 +171,11 @@ Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
               [pool](ShardHost& host) { return host.settle_pool(pool); });
 }
 
+Task<Result<void>> EngineFleet::set_scrub(Uuid pool, model::ScrubPolicy policy) {
+  return each(ranks_of(pool), "engine.scrub", After::overlook,
+              [pool, policy](ShardHost& host) { return host.set_scrub(pool, policy); });
+}
+
 Task<Result<void>> EngineFleet::close_pool(Uuid pool) {
   return each(all(), "engine.close", After::go_on,
               [pool](ShardHost& host) { return host.close_pool(pool); });
@@ -294,6 +299,14 @@ Task<Result<void>> EngineFleet::remove_snapshot(Uuid pool, uint32_t container,
   return each(ranks_of(pool), "engine.unsnapshot", After::go_on,
               [pool, container, epoch](ShardHost& host) {
                 return host.remove_snapshot(pool, container, epoch);
+              });
+}
+
+Task<Result<void>> EngineFleet::aggregate_container(Uuid pool, uint32_t container,
+                                                    model::Epoch until) {
+  return each(ranks_of(pool), "engine.aggregate", After::go_on,
+              [pool, container, until](ShardHost& host) {
+                return host.aggregate_container(pool, container, until);
               });
 }
 

@@ -36,6 +36,7 @@ class EngineFleet final : public service::ShardHost {
   Task<Result<void>> serve_extension(Uuid pool, service::Targets targets,
                                      uint64_t memory_bytes) override;
   Task<Result<void>> settle_pool(Uuid pool) override;
+  Task<Result<void>> set_scrub(Uuid pool, model::ScrubPolicy policy) override;
   Task<Result<void>> close_pool(Uuid pool) override;
   Task<Result<void>> remove_pool(Uuid pool) override;
   Task<Result<void>> destroy_container(Uuid pool, uint32_t container) override;
@@ -49,6 +50,8 @@ class EngineFleet final : public service::ShardHost {
                                             uint64_t number) override;
   Task<Result<void>> rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                               model::Epoch at) override;
+  Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
+                                         model::Epoch until) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;

@@ -211,6 +211,13 @@ Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
 
 Task<Result<void>> HomeShards::settle_pool(Uuid pool) { return engine_.resolve_transactions(pool); }
 
+Task<Result<void>> HomeShards::set_scrub(Uuid pool, model::ScrubPolicy policy) {
+  if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open");
+  // Nobody wants to find a medium read that is only looked at.
+  if (!options_.read_only) engine_.set_scrub(pool, policy);
+  co_return Result<void>{};
+}
+
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
   const Turn turn = co_await take_turn();
   co_return co_await close_shards(uuid);
@@ -341,6 +348,17 @@ Task<Result<void>> HomeShards::rollback(Uuid pool, uint32_t container, model::Ep
     tasks.push_back(one.shard->rollback(container, epoch, at));
   }
   co_return co_await run_all(reactor_, std::move(tasks), shards.size());
+}
+
+Task<Result<void>> HomeShards::aggregate_container(Uuid pool, uint32_t container,
+                                                   model::Epoch until) {
+  CO_TRY(shards, shards_of(pool));
+  Result<void> first;
+  for (const AtTarget& at : shards) {
+    const auto begun = at.shard->aggregate_later(container, until);
+    if (first && !begun) first = begun;
+  }
+  co_return first;
 }
 
 std::vector<wire::EngineInfo> HomeShards::engines() const {

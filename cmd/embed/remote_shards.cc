@@ -121,6 +121,14 @@ Task<Result<void>> RemoteShards::settle_pool(Uuid pool) {
   return command(about_pool(AdminVerb::settle_pool, pool));
 }
 
+Task<Result<void>> RemoteShards::set_scrub(Uuid pool, model::ScrubPolicy policy) {
+  AdminRequest request = about_pool(AdminVerb::scrub, pool);
+  request.scrub_mode = static_cast<uint32_t>(policy.mode);
+  request.scrub_frequency = policy.frequency_s;
+  request.scrub_threshold = policy.threshold;
+  return command(std::move(request));
+}
+
 Task<Result<void>> RemoteShards::close_pool(Uuid pool) {
   return command(about_pool(AdminVerb::close_pool, pool));
 }
@@ -169,6 +177,11 @@ Task<Result<model::Epoch>> RemoteShards::hold_container(Uuid pool, uint32_t cont
 Task<Result<void>> RemoteShards::rollback(Uuid pool, uint32_t container, model::Epoch epoch,
                                           model::Epoch at) {
   return command(about_container(AdminVerb::rollback, pool, container, epoch, at));
+}
+
+Task<Result<void>> RemoteShards::aggregate_container(Uuid pool, uint32_t container,
+                                                     model::Epoch until) {
+  return command(about_container(AdminVerb::aggregate, pool, container, until));
 }
 
 Task<Result<service::ShardSpace>> RemoteShards::space(Uuid pool) {

@@ -329,6 +329,73 @@ TEST_P(TargetsTest, A_snapshot_is_one_moment_of_all_targets) {
   for (const model::ObjectId& oid : all) EXPECT_EQ(get(*cont_, oid, "b"), "1");
 }
 
+/// Extents of the array akey "a" below dkey "d".
+size_t extents_of(System& system, Container& cont, model::ObjectId oid) {
+  const auto listed = run(system, cont.list(oid, {.what = model::ListRequest::What::recxs,
+                                                  .dkey = as_bytes("d"),
+                                                  .akey = as_bytes("a"),
+                                                  .count_max = 100}));
+  return listed ? listed->recxs.size() : 0;
+}
+
+/// Calls it on the reactor.
+template <class Ask>
+Task<uint64_t> asked(Ask ask, uint32_t number) {
+  co_return ask(number);
+}
+
+TEST_P(TargetsTest, A_pass_over_a_container_goes_over_all_targets) {
+  // Goal: daos_cont_aggregate() reaches every shard. Method: small extents of objects on all of
+  // them; too few to be merged unasked.
+  open_cont();
+  constexpr uint64_t kObjects = 12, kPieces = 4;
+  for (uint64_t i = 0; i < kObjects; ++i) {
+    for (uint64_t piece = 0; piece < kPieces; ++piece) {
+      std::string bytes(300, static_cast<char>('a' + piece));
+      model::Iods iods(1);
+      iods[0].akey = as_bytes("a");
+      iods[0].type = model::ValueType::array;
+      iods[0].record_bytes = 1;
+      iods[0].recxs = {{piece * bytes.size(), bytes.size()}};
+      iods[0].buffer = {{reinterpret_cast<std::byte*>(bytes.data()), bytes.size()}};
+      const ObjectArgs at{.oid = narrow(i), .dkey = as_bytes("d")};
+      ASSERT_TRUE(wait(cont_->update(at, std::move(iods))));
+    }
+    ASSERT_EQ(extents_of(*system_, *cont_, narrow(i)), kPieces);
+  }
+  ASSERT_TRUE(wait(cont_->aggregate(0)));
+  for (uint64_t i = 0; i < kObjects; ++i) {
+    for (int tries = 0; tries < 500 && extents_of(*system_, *cont_, narrow(i)) != 1; ++tries) {
+      usleep(10'000);
+    }
+    EXPECT_EQ(extents_of(*system_, *cont_, narrow(i)), 1u);
+  }
+}
+
+TEST_P(TargetsTest, Shards_are_scrubbed_as_soon_as_the_pools_properties_say_so) {
+  // Goal: a property reaches every engine, without a restart and after one.
+  constexpr uint32_t kScrubMode = 16, kLazy = 1;
+  open_cont();
+  const auto passes = [this](uint32_t number) {
+    const uint32_t rank = number / GetParam().targets;
+    const auto facts = graph_->engine(rank).scrub_facts(pool_->uuid(), number % GetParam().targets);
+    return facts ? facts->passes : 0;
+  };
+  const auto expect_scrubbed = [&] {
+    for (uint32_t i = 0; i < kTargets; ++i) {
+      for (int tries = 0; tries < 500 && wait(asked(passes, i)) == 0; ++tries) usleep(10'000);
+      EXPECT_EQ(wait(asked(passes, i)), 1u) << i;
+    }
+  };
+  usleep(100'000);
+  for (uint32_t i = 0; i < kTargets; ++i) EXPECT_EQ(wait(asked(passes, i)), 0u);
+  ASSERT_TRUE(wait(system_->pool_set_props("p", {{kScrubMode, uint64_t{kLazy}}})));
+  expect_scrubbed();
+  close();
+  open_cont();
+  expect_scrubbed();
+}
+
 /// Dies at the `step` of `work` in a child, as SIGKILL would.
 void die_at(const std::string& home, const std::string& step,
             std::function<void(System&)> work) {

@@ -543,6 +543,11 @@ Task<Result<void>> FakeContainer::rollback(model::Epoch epoch) {
   co_return Result<void>{};
 }
 
+Task<Result<void>> FakeContainer::aggregate(model::Epoch) {
+  CO_TRY(begun, begin_write());
+  co_return Result<void>{};
+}
+
 /// One page.
 Task<Result<client::ObjectPage>> FakeContainer::list_objects(model::Epoch epoch, Bytes, uint32_t) {
   CO_TRY(objects, begin_read({.epoch = epoch}, {}));

@@ -49,6 +49,7 @@ class FakeContainer final : public client::Container {
   Task<Result<void>> snap_destroy(model::Epoch epoch) override;
   Task<Result<void>> snap_set_table(model::Epoch epoch, bool whole) override;
   Task<Result<void>> rollback(model::Epoch epoch) override;
+  Task<Result<void>> aggregate(model::Epoch until) override;
   Task<Result<client::ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                                 uint32_t count_max) override;
   Task<Result<client::DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,

@@ -33,6 +33,7 @@ class Machine::Blob final : public media::Device {
   Task<void> discard(uint64_t offset, uint64_t bytes) override {
     return disk_->discard(offset, bytes);
   }
+  bool wants_discard() const override { return disk_->wants_discard(); }
 
  private:
   const std::shared_ptr<SimDisk> disk_;

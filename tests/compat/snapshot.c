@@ -250,6 +250,33 @@ static void back_in_time(daos_handle_t coh) {
   OK(daos_kv_close(kv, NULL));
 }
 
+/* A hint that small pieces may become larger ones: what is read stays what it was. */
+static void aggregates(daos_handle_t coh, daos_handle_t ro) {
+  const daos_handle_t kv = kv_of(coh, 60);
+  daos_epoch_t epoch = 0;
+  daos_event_t event, *ready = NULL;
+  daos_handle_t queue = DAOS_HDL_INVAL;
+
+  fill(kv, 1);
+  MUST(daos_cont_create_snap(coh, &epoch, NULL, NULL));
+  fill(kv, 2);
+  OK(daos_cont_aggregate(coh, 0, NULL));
+  OK(daos_cont_aggregate(coh, epoch, NULL));
+  IS(daos_cont_aggregate(coh, DAOS_EPOCH_MAX, NULL), -DER_INVAL);
+  IS(daos_cont_aggregate(kNoHandle, 0, NULL), -DER_NO_HDL);
+  IS(daos_cont_aggregate(ro, 0, NULL), -DER_NO_PERM);
+  MUST(daos_eq_create(&queue));
+  MUST(daos_event_init(&event, queue, NULL));
+  OK(daos_cont_aggregate(coh, 0, &event));
+  IS(daos_eq_poll(queue, 1, DAOS_EQ_WAIT, 1, &ready), 1);
+  IS(event.ev_error, 0);
+  OK(daos_event_fini(&event));
+  OK(daos_eq_destroy(queue, 0));
+  IS(look(kv, DAOS_TX_NONE, "key.04"), 2);
+  OK(daos_cont_destroy_snap(coh, (daos_epoch_range_t){epoch, epoch}, NULL));
+  OK(daos_kv_close(kv, NULL));
+}
+
 int main(void) {
   const daos_handle_t poh = connect_pool();
   daos_handle_t coh = open_cont(poh, "snapshot-test"), ro = DAOS_HDL_INVAL;
@@ -268,6 +295,7 @@ int main(void) {
   IS(daos_cont_create_snap(ro, &epoch, NULL, NULL), -DER_NO_PERM);
   IS(daos_cont_destroy_snap(ro, (daos_epoch_range_t){kept, kept}, NULL), -DER_NO_PERM);
   IS(snapshots(ro), 1);
+  aggregates(coh, ro);
   OK(daos_cont_close(ro, NULL));
   /* It survives the end of the library. */
   leave(poh, coh);

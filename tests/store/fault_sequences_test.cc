@@ -14,9 +14,10 @@ namespace cairn::tests::store {
 namespace {
 
 constexpr Letter kWorkload[] = {
-    Letter::small, Letter::large,     Letter::overwrite, Letter::evict,     Letter::punch,
-    Letter::small, Letter::overwrite, Letter::destroy,   Letter::overwrite, Letter::checkpoint,
-    Letter::large, Letter::small,     Letter::evict,     Letter::overwrite,
+    Letter::small,   Letter::large,    Letter::overwrite, Letter::snapshot,
+    Letter::evict,   Letter::punch,    Letter::small,     Letter::overwrite,
+    Letter::destroy, Letter::snapshot, Letter::overwrite, Letter::checkpoint,
+    Letter::large,   Letter::small,    Letter::evict,     Letter::overwrite,
 };
 
 enum class Harm : uint8_t { io, no_space, flip };

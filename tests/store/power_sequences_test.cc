@@ -402,7 +402,7 @@ void expect_survives(const Sequence& letters, bool concurrent, Counts& counts) {
 }
 
 void all_sequences(bool concurrent) {
-  const uint64_t share = env_number("CAIRN_POWER_SHARE", 24);
+  const uint64_t share = env_number("CAIRN_POWER_SHARE", 36);
   const Instant begin = system_clock().now();
   Counts counts;
   uint64_t number = test_seed();

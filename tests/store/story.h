@@ -13,20 +13,32 @@
 
 namespace cairn::tests::store {
 
-/// Snapshots join here: a letter, its step in perform() and apply(), and in full_text() a reading
-/// at each of them.
-enum class Letter : uint8_t { small, large, overwrite, punch, destroy, checkpoint, evict };
-inline constexpr std::array kAlphabet{Letter::small, Letter::large,   Letter::overwrite,
-                                      Letter::punch, Letter::destroy, Letter::checkpoint,
-                                      Letter::evict};
+enum class Letter : uint8_t {
+  small,
+  large,
+  overwrite,
+  punch,
+  snapshot,
+  destroy,
+  checkpoint,
+  evict
+};
+inline constexpr std::array kAlphabet{Letter::small,      Letter::large,    Letter::overwrite,
+                                      Letter::punch,      Letter::snapshot, Letter::destroy,
+                                      Letter::checkpoint, Letter::evict};
 inline const char* name_of(Letter letter) {
-  static constexpr const char* kNames[] = {"small",   "large",      "overwrite", "punch",
-                                           "destroy", "checkpoint", "evict"};
+  static constexpr const char* kNames[] = {"small",    "large",   "overwrite",  "punch",
+                                           "snapshot", "destroy", "checkpoint", "evict"};
   return kNames[static_cast<size_t>(letter)];
 }
 
 /// Object 0 in container 1 is changed, object 1 in container 2 destroyed.
-using State = std::array<Object, 2>;
+struct State {
+  std::array<Object, 2> objects;
+  std::vector<Object> snapshots;  // of container 1, in the order of their epochs: object 0
+  Object& operator[](size_t i) { return objects[i]; }
+  const Object& operator[](size_t i) const { return objects[i]; }
+};
 inline const std::array<vos::ObjectPath, 2>& paths() {
   static const std::array<vos::ObjectPath, 2> kPaths{
       {{1, {2, 0x0001'0001'0000'0000}, 0}, {2, {3, 0x0001'0001'0000'0000}, 0}}};
@@ -69,15 +81,35 @@ inline void apply(State& state, Letter letter, uint32_t stamp) {
     state[1].clear();
     return;
   }
+  if (letter == Letter::snapshot) {
+    state.snapshots.push_back(state[0]);
+    return;
+  }
   const auto op = op_of(letter, stamp);
   CHECK(vos::testing::apply_op(state[op.object], op).empty());
 }
 
-/// @returns the epoch of what has one, else 0
+/// As the owner of the shards does it. A freeze that another one has ended begins anew. No two get
+/// one epoch.
+inline Task<Result<void>> take_snapshot(vos::Shard& shard, uint32_t stamp) {
+  for (;;) {
+    CO_TRY(newest, co_await shard.freeze_container(1));
+    const auto added = co_await shard.add_snapshot(1, newest + stamp);
+    const Errc code = added ? Errc::ok : added.error().code();
+    if (code != Errc::timed_out && code != Errc::invalid) co_return added;
+  }
+}
+
+/// @returns the epoch at which a change stands in the order of its container's, if it has one; else
+/// 0
 inline Task<Result<model::Epoch>> perform(vos::Shard& shard, Letter letter, uint32_t stamp) {
   if (letter == Letter::destroy) {
     CO_TRY(done, co_await shard.destroy_container(2));
     co_return model::Epoch{0};
+  }
+  if (letter == Letter::snapshot) {
+    CO_TRY(done, co_await take_snapshot(shard, stamp));
+    co_return model::Epoch{0};  // it may lie below that of an earlier change elsewhere
   }
   if (letter == Letter::checkpoint) {
     CO_TRY(done, co_await shard.checkpoint());
@@ -100,8 +132,9 @@ inline std::string text_of(const std::string& akey, uint64_t record_bytes, ByteV
 inline Bytes array_room() { return Bytes(kArrayRecords * kRecordBytes, std::byte{0xEE}); }
 
 inline Task<Result<std::string>> fetched_text(vos::Shard& shard, size_t object, std::string dkey,
-                                              std::vector<std::string> akeys) {
-  vos::FetchRequest request{.object = paths()[object], .dkey = as_bytes(dkey)};
+                                              std::vector<std::string> akeys,
+                                              model::Epoch epoch = model::kEpochMax) {
+  vos::FetchRequest request{.object = paths()[object], .dkey = as_bytes(dkey), .epoch = epoch};
   std::vector<Bytes> rooms;
   for (const std::string& akey : akeys) {
     const bool array = akey == "array";
@@ -147,9 +180,10 @@ inline std::string fetched_text(const State& state, size_t object, const std::st
   return text;
 }
 
-inline Task<Result<std::string>> listed_text(vos::Shard& shard, size_t object) {
+inline Task<Result<std::string>> listed_text(vos::Shard& shard, size_t object,
+                                             model::Epoch epoch = model::kEpochMax) {
   CO_TRY(keys, co_await vos::testing::list_keys(
-                   shard, paths()[object],
+                   {shard, epoch}, paths()[object],
                    {.what = model::ListRequest::What::dkeys, .count_max = 5, .bytes_max = 100}));
   std::sort(keys.begin(), keys.end());
   std::string text = "dkeys ";
@@ -178,7 +212,7 @@ inline std::string look(const State& state, size_t which) {
   return listed_text(state, which - 2);
 }
 
-/// Everything: listings of both levels, all values.
+/// Everything: listings of both levels, all values, and what each snapshot sees.
 inline Task<Result<std::string>> full_text(vos::Shard& shard) {
   std::string text;
   for (size_t object = 0; object < 2; ++object) {
@@ -194,6 +228,11 @@ inline Task<Result<std::string>> full_text(vos::Shard& shard) {
     CO_TRY(values, co_await fetched_text(shard, object, "d", akeys_of(object)));
     text += values;
   }
+  for (const model::Epoch epoch : shard.snapshots(1)) {
+    CO_TRY(dkeys, co_await listed_text(shard, 0, epoch));
+    CO_TRY(values, co_await fetched_text(shard, 0, "d", akeys_of(0), epoch));
+    text += "snapshot " + dkeys + values;
+  }
   co_return text;
 }
 
@@ -206,6 +245,10 @@ inline std::string full_text(const State& state) {
       for (const auto& [akey, value] : found->second) text += akey + " ";
     }
     text += fetched_text(state, object, "d", akeys_of(object));
+  }
+  for (const Object& seen : state.snapshots) {
+    const State then{{seen, {}}, {}};
+    text += "snapshot " + listed_text(then, 0) + fetched_text(then, 0, "d", akeys_of(0));
   }
   return text;
 }

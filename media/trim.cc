@@ -1,0 +1,43 @@
+#include "media/trim.h"
+
+#include <algorithm>
+
+namespace cairn::media {
+
+TrimList::TrimList(uint64_t block_count, uint32_t unit_blocks)
+    : unit_blocks_(unit_blocks), units_(block_count / unit_blocks), is_noted_(units_) {}
+
+void TrimList::note(const Extent& released) {
+  const uint64_t first = released.block / unit_blocks_;
+  const uint64_t last = (released.block + released.count - 1) / unit_blocks_;
+  for (uint64_t unit = first; unit <= last && unit < units_; ++unit) {
+    if (is_noted_[unit]) continue;
+    is_noted_[unit] = true;
+    ++noted_;
+  }
+}
+
+std::optional<Extent> TrimList::take(const Space& space, uint64_t units_max, uint64_t looks_max) {
+  uint64_t first = 0, count = 0;
+  for (; looks_max > 0 && noted_ > 0 && count < units_max; --looks_max, ++at_) {
+    if (at_ == units_) {
+      at_ = 0;
+      if (count != 0) break;
+    }
+    const uint64_t unit = at_;
+    bool fits = is_noted_[unit];
+    if (fits) {
+      is_noted_[unit] = false;
+      --noted_;
+      fits = space.is_free({unit * unit_blocks_, unit_blocks_});
+    }
+    if (!fits && count != 0) break;
+    if (!fits) continue;
+    if (count == 0) first = unit;
+    ++count;
+  }
+  if (count == 0) return std::nullopt;
+  return Extent{first * unit_blocks_, static_cast<uint32_t>(count * unit_blocks_)};
+}
+
+}  // namespace cairn::media
