@@ -42,13 +42,11 @@ TEST(Place, One_target_holds_the_single_shard_of_every_plain_class) {
   const PoolMap map;
   for (const uint64_t groups : {uint64_t{1}, kAll}) {
     const auto oid = plain(groups);
-    const auto count = shard_count(oid, map);
+    const auto count = shard_count(oid, map.shape);
     ASSERT_TRUE(count);
     EXPECT_EQ(*count, 1u);
     EXPECT_EQ(shard_of_dkey(oid, as_bytes("key"), *count), 0u);
-    const auto place = place_shard(oid, 0, map);
-    ASSERT_TRUE(place);
-    EXPECT_EQ(*place, Place{});
+    EXPECT_EQ(placed(oid, map), std::vector{Place{}});
   }
 }
 
@@ -56,9 +54,9 @@ TEST(Place, Redundancy_and_unknown_classes_are_refused) {
   // Goal: nobody writes what could not be read back after a loss he asked to survive. Method:
   // RP_2G1, EC_2P1G1 and an ordinal that nobody has.
   for (const PoolMap& map : {PoolMap{}, pool(4, 4)}) {
-    EXPECT_FALSE(shard_count(object(0, 8, 1), map));
-    EXPECT_FALSE(shard_count(object(0, 32, 1), map));
-    EXPECT_FALSE(shard_count(object(0, 0xf0, 1), map));
+    EXPECT_FALSE(shard_count(object(0, 8, 1), map.shape));
+    EXPECT_FALSE(shard_count(object(0, 32, 1), map.shape));
+    EXPECT_FALSE(shard_count(object(0, 0xf0, 1), map.shape));
     EXPECT_FALSE(place_object(object(0, 8, 1), map));
   }
 }
@@ -154,7 +152,6 @@ TEST(Place, Shards_are_apart_and_over_as_many_ranks_as_can_be) {
         std::map<uint32_t, uint32_t> held;
         for (uint32_t i = 0; i < n; ++i) {
           EXPECT_EQ(places[i].shard, i);
-          EXPECT_EQ(place_shard(plain(n, number), i, map), places[i]);
           targets.insert(target_of(places[i]));
           ++held[places[i].rank];
         }
@@ -172,10 +169,10 @@ TEST(Place, Shards_are_apart_and_over_as_many_ranks_as_can_be) {
 
 TEST(Place, A_class_that_the_pool_cannot_hold_is_refused) {
   // Goal: more groups than targets is an error, "all" takes what there is. Method: small pools.
-  EXPECT_EQ(shard_count(plain(5), pool(1, 4)).error().code(), Errc::invalid);
+  EXPECT_EQ(shard_count(plain(5), pool(1, 4).shape).error().code(), Errc::invalid);
   EXPECT_EQ(place_object(plain(5), pool(2, 2)).error().code(), Errc::invalid);
-  EXPECT_EQ(shard_count(plain(kAll), pool(2, 3)), 6u);
-  EXPECT_EQ(shard_count(plain(4), pool(2, 3)), 4u);
+  EXPECT_EQ(shard_count(plain(kAll), pool(2, 3).shape), 6u);
+  EXPECT_EQ(shard_count(plain(4), pool(2, 3).shape), 4u);
 }
 
 /// Shards that each target gets of 10^5 shards of objects of that class.
