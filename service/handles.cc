@@ -75,7 +75,7 @@ Task<Result<void>> Service::share_handle(uint64_t id) {
   const auto found = cont_handles_.find(id);
   if (found == cont_handles_.end()) co_return Result<void>{};  // its record is not made, either
   const ContHandle handle = found->second;
-  CO_TRY(shared, co_await host_.share(grant_of(handle), handle.io));
+  CO_TRY(shared, co_await host_.share({{grant_of(handle), handle.io}}));
   if (!cont_handles_.contains(id)) co_await host_.revoke(handle.io);  // closed meanwhile
   co_return Result<void>{};
 }
