@@ -251,10 +251,14 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   }
   step("pool.destroy.tombstone");
   for (auto& [id, handle] : pool_handles_) {
-    if (handle.pool == pool.uuid) handle.evicted = true;
+    if (handle.pool != pool.uuid) continue;
+    count_out(handle);
+    handle.evicted = true;
   }
   for (auto& [id, handle] : cont_handles_) {
-    if (handle.pool == pool.uuid) handle.evicted = true;
+    if (handle.pool != pool.uuid) continue;
+    count_out(handle);
+    handle.evicted = true;
   }
   const auto finished = co_await finish_pool_destroy(pool.uuid);
   going_.erase(pool.uuid);
@@ -305,15 +309,12 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   CO_TRY(pool, co_await find_pool(request.name));
   if (going_.contains(pool.uuid)) co_return fail(Errc::nonexistent, "pool: is being destroyed");
   CO_TRY(whole, check_whole(pool.uuid));
-  for (const auto& [id, handle] : pool_handles_) {
-    if (handle.pool != pool.uuid || handle.owner != 0 || handle.evicted) continue;
-    if (request.access == kExclusive || handle.access == kExclusive) {
-      co_return fail(Errc::busy, "pool: connected by others, or exclusively by another");
-    }
-  }
+  CO_TRY(alone, check_exclusive(pool.uuid, request.access));
   const uint64_t id = new_handle_id();
-  pool_handles_[id] = {
+  const PoolHandle handle{
       .session = request.origin.session, .pool = pool.uuid, .access = request.access};
+  pool_handles_[id] = handle;
+  count_in(handle);
   co_return co_await keep_handle(
       request, id,
       {.uuid = pool.uuid, .handle = id, .access = request.access, .map = told_map(pool.record)});
