@@ -221,12 +221,16 @@ Task<Result<void>> HomeShards::close_shards(Uuid uuid) {
   auto found = pools_.extract(uuid);
   Result<void> first;
   if (found.empty()) co_return first;
-  for (auto* const shards : {&found.mapped().shards, &found.mapped().coming}) {
+  // Not in this frame: whoever still waits in a shard must not outlive it, and where all tasks are
+  // dropped at once this one may go before them.
+  const auto closing = closing_.insert(closing_.end(), std::move(found));
+  for (auto* const shards : {&closing->mapped().shards, &closing->mapped().coming}) {
     for (auto& [target, one] : *shards) {
       const auto closed = co_await one.shard->close();
       if (first && !closed) first = closed;
     }
   }
+  closing_.erase(closing);
   co_return first;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -122,6 +123,7 @@ class HomeShards final : public service::ShardHost {
   BlobSource& storage_;
   const HomeShardsOptions options_;
   std::map<Uuid, OpenPool> pools_;
+  std::list<std::map<Uuid, OpenPool>::node_type> closing_;  // out of pools_
   bool taken_ = false;   // the turn
   bool closed_ = false;  // close(): nothing is opened or made until reopen()
   WaitList turns_;
