@@ -271,17 +271,30 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
 
 /// Files first, then the keys, the record last: repeatable from any point.
 Task<Result<void>> Service::finish_pool_destroy(Uuid uuid) {
+  CO_TRY(freed, co_await free_label(uuid));
   CO_TRY(removed, co_await host_.remove_pool(uuid));
   step("pool.destroy.files");
   broken_.erase(uuid);
   CO_TRY(emptied, co_await erase_prefix(pool_prefix(uuid)));
   CO_TRY(entry, co_await config_.get(pool_key(uuid)));
   if (!entry) co_return Result<void>{};
-  CO_TRY(record, parse_record<PoolRecord>(entry->value));
   ConfigTxn txn;
   txn.expect(pool_key(uuid), entry->modified).erase(pool_key(uuid));
-  // A half-made pool still holds its label.
-  if (record.state == State::creating) txn.erase(pool_label_key(record.label));
+  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  co_return Result<void>{};
+}
+
+/// A half-made pool holds its label. That goes before anything else: whoever asks for the pool
+/// again must not be told that it exists as long as an engine with a part of it is away.
+Task<Result<void>> Service::free_label(Uuid uuid) {
+  CO_TRY(entry, co_await config_.get(pool_key(uuid)));
+  if (!entry) co_return Result<void>{};
+  CO_TRY(record, parse_record<PoolRecord>(entry->value));
+  if (record.state != State::creating) co_return Result<void>{};
+  record.state = State::destroying;
+  ConfigTxn txn;
+  txn.expect(pool_key(uuid), entry->modified).put(pool_key(uuid), wire::proto_encode(record));
+  txn.erase(pool_label_key(record.label));
   CO_TRY(done, co_await config_.commit(std::move(txn)));
   co_return Result<void>{};
 }

@@ -185,6 +185,7 @@ class Service {
   Task<Result<Reply>> pool_list();
   Task<Result<Reply>> pool_destroy(const Request& request);
   Task<Result<void>> check_pool_idle(HeldPool pool, bool force);
+  Task<Result<void>> free_label(Uuid uuid);
   Task<Result<void>> finish_pool_destroy(Uuid uuid);
   Task<Result<Reply>> pool_connect(const Request& request);
   Task<Result<Reply>> pool_disconnect(const Request& request);
