@@ -75,10 +75,10 @@ Cluster::Cluster(const ClusterOptions& options)
   }
   server_ = std::make_unique<ServerProcess>(stage_, network_, shape_, pointers(members_));
   for (uint32_t i = 0; i < kClients; ++i) {
-    const auto role = i == 0   ? ClientProcess::Role::snapshots
-                      : i == 1 ? ClientProcess::Role::containers
-                      : i == 3 ? ClientProcess::Role::pools
-                               : ClientProcess::Role::worker;
+    const auto role = i == 0                    ? ClientProcess::Role::snapshots
+                      : i == 1                  ? ClientProcess::Role::containers
+                      : i == 3 && options.pools ? ClientProcess::Role::pools
+                                                : ClientProcess::Role::worker;
     clients_.push_back(std::make_unique<ClientProcess>(stage_, network_, shape_, shape_.engines + i,
                                                        role, scope_));
   }

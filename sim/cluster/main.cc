@@ -144,6 +144,7 @@ int main(int argc, char** argv) {
   app.add_option("--fault-every", fault_s, "seconds; 0: no faults");
   app.add_flag("--marks", marks, "fail if some kind of fault or operation never occurred");
   app.add_flag("--no-rollbacks", no_rollbacks, "");
+  app.add_flag("--no-pools{false}", options.pools, "none are made and destroyed");
   bool scale = false;
   sim::ScaleOptions large;
   app.add_flag("--scale", scale, "a large system instead, counted: with --engines and");
