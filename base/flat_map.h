@@ -23,6 +23,12 @@ class FlatMap {
     bool used = false;
     value_type item{};
   };
+
+ public:
+  /// Of memory; the table has a power of two of them.
+  static constexpr size_t kSlotBytes = sizeof(Slot);
+
+ private:
   template <class S, class T>
   class Iterator {
    public:

@@ -63,6 +63,7 @@ void add_client_cases(std::vector<Case>& cases);
 void add_net_cases(std::vector<Case>& cases);
 void add_net_many_cases(std::vector<Case>& cases);
 void add_file_cases(std::vector<Case>& cases);
+void add_layout_cases(std::vector<Case>& cases);
 
 /// Seconds since some start.
 double now_seconds();

@@ -75,7 +75,7 @@ Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, ByteView dk
                                          bool writes) const {
   TRY(may, check_handle(writes));
   if (opened_.map.targets.size() == 1) {
-    TRY(count, layout::shard_count(oid, opened_.map));
+    TRY(count, layout::shard_count(oid, opened_.map.shape));
     const model::TargetId& only = opened_.map.targets.front().id;
     return route_to({.rank = only.rank, .target = only.index, .shard = 0});
   }

@@ -1,6 +1,5 @@
 // PlaceCache: where the shards of an object are, computed once for objects that are used again and
-// again: a wide object's places take some microseconds. Internal to client/. Home: the container's
-// reactor.
+// again. Internal to client/. Home: the container's reactor.
 #pragma once
 
 #include <array>
@@ -12,15 +11,14 @@ namespace cairn::client {
 
 class PlaceCache {
  public:
-  /// `map` is borrowed.
-  explicit PlaceCache(const layout::PoolMap& map) : map_(map) {}
+  explicit PlaceCache(const layout::PoolMap& map) : placer_(map) {}
 
   /// By shard; good until the next call. Errors as layout::place_object().
-  Result<const std::vector<layout::Place>*> of(const model::ObjectId& oid) const {
+  Result<const std::vector<layout::Place>*> of(const model::ObjectId& oid) {
     Entry& entry = entries_[(oid.lo ^ oid.hi * kSpread) * kSpread >> (64 - kEntryBits)];
     if (entry.oid == oid && !entry.places.empty()) return &entry.places;
-    TRY(places, layout::place_object(oid, map_));
-    entry = {oid, std::move(places)};
+    entry.oid = oid;
+    TRY(placed, placer_.place(oid, entry.places));
     return &entry.places;
   }
 
@@ -31,8 +29,8 @@ class PlaceCache {
     model::ObjectId oid;
     std::vector<layout::Place> places;
   };
-  const layout::PoolMap& map_;
-  mutable std::array<Entry, size_t{1} << kEntryBits> entries_;
+  layout::Placer placer_;
+  std::array<Entry, size_t{1} << kEntryBits> entries_;
 };
 
 }  // namespace cairn::client

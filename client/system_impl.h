@@ -185,7 +185,7 @@ class ContainerImpl final : public Container {
 
   const std::shared_ptr<PoolImpl> pool_;
   const Opened opened_;
-  const PlaceCache places_;
+  mutable PlaceCache places_;
   bool open_ = true;
 };
 

@@ -10,7 +10,7 @@
 namespace cairn::client {
 namespace {
 
-/// Shards of one call that are asked at once.
+/// Shards of one call that are asked at once: docs/decisions/0016-wide-requests-from-the-client.md.
 constexpr size_t kShardsAtOnceMax = 32;
 
 // A position in the dkeys of an object with several shards:

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "base/hash.h"
+
 namespace cairn::layout {
 namespace {
 
@@ -40,13 +42,11 @@ TEST(Place, One_target_holds_the_single_shard_of_every_plain_class) {
   const PoolMap map;
   for (const uint64_t groups : {uint64_t{1}, kAll}) {
     const auto oid = plain(groups);
-    const auto count = shard_count(oid, map);
+    const auto count = shard_count(oid, map.shape);
     ASSERT_TRUE(count);
     EXPECT_EQ(*count, 1u);
     EXPECT_EQ(shard_of_dkey(oid, as_bytes("key"), *count), 0u);
-    const auto place = place_shard(oid, 0, map);
-    ASSERT_TRUE(place);
-    EXPECT_EQ(*place, Place{});
+    EXPECT_EQ(placed(oid, map), std::vector{Place{}});
   }
 }
 
@@ -54,9 +54,9 @@ TEST(Place, Redundancy_and_unknown_classes_are_refused) {
   // Goal: nobody writes what could not be read back after a loss he asked to survive. Method:
   // RP_2G1, EC_2P1G1 and an ordinal that nobody has.
   for (const PoolMap& map : {PoolMap{}, pool(4, 4)}) {
-    EXPECT_FALSE(shard_count(object(0, 8, 1), map));
-    EXPECT_FALSE(shard_count(object(0, 32, 1), map));
-    EXPECT_FALSE(shard_count(object(0, 0xf0, 1), map));
+    EXPECT_FALSE(shard_count(object(0, 8, 1), map.shape));
+    EXPECT_FALSE(shard_count(object(0, 32, 1), map.shape));
+    EXPECT_FALSE(shard_count(object(0, 0xf0, 1), map.shape));
     EXPECT_FALSE(place_object(object(0, 8, 1), map));
   }
 }
@@ -91,6 +91,49 @@ TEST(Place, An_object_keeps_its_places) {
   EXPECT_EQ(placed(plain(3, 9), turned), placed(plain(3, 9), weighted));
 }
 
+/// Ranks with different numbers of targets, and targets of different weights.
+PoolMap mixed(uint32_t ranks) {
+  PoolMap map{.targets = {}};
+  for (uint32_t rank = 0; rank < ranks; ++rank) {
+    for (uint32_t i = 0; i < 1 + rank * 7 % 5; ++i) {
+      map.targets.push_back({.id = {rank * 3 + 1, i * 2}, .weight = 1 + (rank + i) * 11 % 70});
+    }
+  }
+  set_shape(map);
+  return map;
+}
+
+/// Of the places of `objects` objects of each of those classes.
+uint64_t digest_of(const PoolMap& map, std::initializer_list<uint64_t> classes, uint64_t objects) {
+  uint64_t digest = 0;
+  for (const uint64_t groups : classes) {
+    for (uint64_t number = 0; number < objects; ++number) {
+      for (const Place& p : placed(plain(groups, number * 0x1'0001), map)) {
+        const uint32_t words[] = {p.rank, p.target, p.shard};
+        digest = xxh3_64(std::as_bytes(std::span(words)), digest);
+      }
+    }
+  }
+  return digest;
+}
+
+TEST(Place, Many_objects_keep_their_places_in_pools_of_every_shape) {
+  // Goal: no way to compute places faster changes one of them. Method: golden digests, over narrow
+  // and wide objects, from one rank to a thousand, of one target and of many, even and not.
+  EXPECT_EQ(digest_of(pool(1, 1), {1, kAll}, 100), 15286534937413958912u);
+  EXPECT_EQ(digest_of(pool(1, 7), {1, 2, 5, 7, kAll}, 200), 6353969529965164035u);
+  EXPECT_EQ(digest_of(pool(2, 1), {1, 2}, 200), 13229023880202327277u);
+  EXPECT_EQ(digest_of(pool(5, 3), {1, 2, 3, 4, 5, 6, 8, 15, kAll}, 200), 3085097952088395484u);
+  EXPECT_EQ(digest_of(pool(8, 4), {1, 2, 3, 4, 6, 8, 16, 32, kAll}, 200), 13128727576463957881u);
+  EXPECT_EQ(digest_of(pool(100, 1), {1, 2, 3, 4, 6, 8, 32, 64, 100, kAll}, 50),
+            6600718739202951480u);
+  EXPECT_EQ(digest_of(pool(100, 8), {1, 2, 4, 6, 16, 128, 256, kAll}, 20), 6967848391957574544u);
+  EXPECT_EQ(digest_of(pool(1000, 1), {1, 2, 4, 5, 6, 32, 512, kAll}, 10), 8438699114027132357u);
+  EXPECT_EQ(digest_of(pool(1000, 16), {1, 2, 3, 6, 64, 1024, kAll}, 3), 10546430087465993495u);
+  EXPECT_EQ(digest_of(mixed(7), {1, 2, 3, 4, 5, 6, 8, 10, kAll}, 200), 14128665600597996978u);
+  EXPECT_EQ(digest_of(mixed(90), {1, 2, 4, 6, 16, 64, 128, kAll}, 20), 16930696260822465697u);
+}
+
 TEST(Place, Shards_are_apart_and_over_as_many_ranks_as_can_be) {
   // Goal: one target never has two shards of an object while others have none, and ranks are filled
   // evenly. Method: every class size that fits, in pools of several shapes, also uneven ones.
@@ -109,7 +152,6 @@ TEST(Place, Shards_are_apart_and_over_as_many_ranks_as_can_be) {
         std::map<uint32_t, uint32_t> held;
         for (uint32_t i = 0; i < n; ++i) {
           EXPECT_EQ(places[i].shard, i);
-          EXPECT_EQ(place_shard(plain(n, number), i, map), places[i]);
           targets.insert(target_of(places[i]));
           ++held[places[i].rank];
         }
@@ -127,10 +169,10 @@ TEST(Place, Shards_are_apart_and_over_as_many_ranks_as_can_be) {
 
 TEST(Place, A_class_that_the_pool_cannot_hold_is_refused) {
   // Goal: more groups than targets is an error, "all" takes what there is. Method: small pools.
-  EXPECT_EQ(shard_count(plain(5), pool(1, 4)).error().code(), Errc::invalid);
+  EXPECT_EQ(shard_count(plain(5), pool(1, 4).shape).error().code(), Errc::invalid);
   EXPECT_EQ(place_object(plain(5), pool(2, 2)).error().code(), Errc::invalid);
-  EXPECT_EQ(shard_count(plain(kAll), pool(2, 3)), 6u);
-  EXPECT_EQ(shard_count(plain(4), pool(2, 3)), 4u);
+  EXPECT_EQ(shard_count(plain(kAll), pool(2, 3).shape), 6u);
+  EXPECT_EQ(shard_count(plain(4), pool(2, 3).shape), 4u);
 }
 
 /// Shards that each target gets of 10^5 shards of objects of that class.

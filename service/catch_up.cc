@@ -88,7 +88,7 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
   }
   // Who opens a handle from here on tells this engine, too, perhaps before it hears of these.
   const uint64_t as_of_ns = reactor_.clock().wall_ns();
-  std::vector<std::pair<Grant, wire::HandleRef>> handles;
+  Handles handles;
   std::vector<std::pair<uint64_t, wire::HandleRef>> told;
   for (const auto& [id, handle] : cont_handles_) {
     if (handle.evicted) continue;

@@ -111,10 +111,7 @@ Task<Result<wire::ContReply>> Service::describe_cont(Uuid pool, HeldCont cont) {
   CO_TRY(snapshots, co_await load_snapshots(pool, cont.uuid));
   out.snapshot_count = static_cast<uint32_t>(snapshots.size());
   if (!snapshots.empty()) out.last_snapshot = snapshots.back().epoch;
-  for (const auto& [id, handle] : cont_handles_) {
-    if (handle.pool != pool || handle.cont != cont.uuid || handle.owner != 0) continue;
-    if (!handle.evicted) ++out.handle_count;
-  }
+  out.handle_count = openers_of(cont.uuid).all;
   co_return out;
 }
 
@@ -133,17 +130,6 @@ Task<Result<Service::Reply>> Service::cont_list(const Request& request) {
     reply.conts.push_back(std::move(info));
   }
   co_return reply;
-}
-
-Result<void> Service::check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const {
-  for (const auto& [id, handle] : cont_handles_) {
-    if (handle.pool != pool || handle.cont != cont) continue;
-    if (handle.owner != 0 || handle.evicted) continue;
-    if (access == kExclusive || handle.access == kExclusive) {
-      return fail(Errc::busy, "container: opened by others, or exclusively by another");
-    }
-  }
-  return {};
 }
 
 /// One commit: where handles are kept the handle, and the open time, unless another opener has
@@ -203,7 +189,7 @@ Task<Result<Service::Reply>> Service::cont_open(const Request& request) {
   CO_TRY(still, pool_handle(request));
   if (going_.contains(cont.uuid)) co_return fail(Errc::nonexistent, kNoCont);
   CO_TRY(whole, check_whole(pool));
-  CO_TRY(alone, check_exclusive(pool, cont.uuid, request.access));
+  CO_TRY(alone, check_exclusive(cont.uuid, request.access));
   CO_TRY(id, add_cont_handle({.session = request.origin.session,
                               .pool_handle = request.pool_handle,
                               .pool = pool,
@@ -217,6 +203,7 @@ Task<void> Service::evict_conts(Uuid pool, Uuid cont) {
   std::vector<wire::HandleRef> refs;
   for (auto& [id, handle] : cont_handles_) {
     if (handle.pool != pool || handle.cont != cont || handle.evicted) continue;
+    count_out(handle);
     handle.evicted = true;
     refs.push_back(handle.io);
   }
@@ -230,13 +217,8 @@ Task<Result<Service::Reply>> Service::cont_destroy(const Request& request) {
   }
   const Uuid pool = through->pool;
   CO_TRY(cont, co_await find_cont(pool, request.name));
-  if (!request.force) {
-    for (const auto& [id, handle] : cont_handles_) {
-      if (handle.pool != pool || handle.cont != cont.uuid || handle.owner != 0) continue;
-      if (!handle.evicted) {
-        co_return fail(Errc::busy, "container: open; close its handles or force");
-      }
-    }
+  if (!request.force && openers_of(cont.uuid).all != 0) {
+    co_return fail(Errc::busy, "container: open; close its handles or force");
   }
   if (!going_.insert(cont.uuid).second) {
     co_return fail(Errc::busy, "container: is being destroyed already");

@@ -3,6 +3,7 @@
 // that nothing is decided on a handle that goes.
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/report.h"
 #include "service/service.h"
 
@@ -12,12 +13,15 @@ namespace {
 constexpr const char* kNoPoolHandle = "pool: unknown or closed handle";
 constexpr const char* kNoContHandle = "container: unknown or closed handle";
 
-/// Moves what `pick` wants to another table.
-template <class Table, class Pick>
-void take_if(Table& from, Table& into, Pick pick) {
+/// Moves what `pick` wants to another table. `taken` is told of each.
+template <class Table, class Pick, class Taken>
+void take_if(Table& from, Table& into, Pick pick, Taken taken) {
   for (auto at = from.begin(); at != from.end();) {
     const auto next = std::next(at);
-    if (pick(at->second)) into.insert(from.extract(at));
+    if (pick(at->second)) {
+      taken(at->second);
+      into.insert(from.extract(at));
+    }
     at = next;
   }
 }
@@ -60,6 +64,28 @@ Grant Service::grant_of(const ContHandle& handle) const {
           .session = handle.session};
 }
 
+void Service::count(const Uuid& opened, uint32_t access, bool in) {
+  Openers& openers = openers_[opened];
+  CHECK(in || openers.all != 0);
+  const uint32_t change = in ? 1 : ~0u;
+  openers.all += change;
+  if (access == kExclusive) openers.exclusive += change;
+  if (openers.all == 0) openers_.erase(opened);
+}
+
+Service::Openers Service::openers_of(const Uuid& opened) const {
+  const auto found = openers_.find(opened);
+  return found == openers_.end() ? Openers{} : found->second;
+}
+
+Result<void> Service::check_exclusive(const Uuid& opened, uint32_t access) const {
+  const Openers openers = openers_of(opened);
+  if (openers.exclusive != 0 || (access == kExclusive && openers.all != 0)) {
+    return fail(Errc::busy, "open: others have it open, or one has it exclusively");
+  }
+  return {};
+}
+
 /// Grants access and enters the table. share_handle() makes it known to all engines.
 /// @returns the id
 Result<uint64_t> Service::add_cont_handle(ContHandle handle) {
@@ -67,6 +93,7 @@ Result<uint64_t> Service::add_cont_handle(ContHandle handle) {
   handle.io = io;
   const uint64_t id = new_handle_id();
   cont_handles_[id] = handle;
+  count_in(handle);
   return id;
 }
 
@@ -75,7 +102,7 @@ Task<Result<void>> Service::share_handle(uint64_t id) {
   const auto found = cont_handles_.find(id);
   if (found == cont_handles_.end()) co_return Result<void>{};  // its record is not made, either
   const ContHandle handle = found->second;
-  CO_TRY(shared, co_await host_.share(grant_of(handle), handle.io));
+  CO_TRY(shared, co_await host_.share({{grant_of(handle), handle.io}}));
   if (!cont_handles_.contains(id)) co_await host_.revoke(handle.io);  // closed meanwhile
   co_return Result<void>{};
 }
@@ -135,29 +162,46 @@ Task<Result<Service::Reply>> Service::finish_handle(const Request& request, uint
 
 /// Takes a handle out of the tables, and what ends with it.
 void Service::take(uint64_t id, Closing& into) {
-  if (auto pool = pool_handles_.extract(id)) into.pools.insert(std::move(pool));
-  if (auto cont = cont_handles_.extract(id)) into.conts.insert(std::move(cont));
+  if (auto pool = pool_handles_.extract(id)) {
+    count_out(pool.mapped());
+    into.pools.insert(std::move(pool));
+  }
+  if (auto cont = cont_handles_.extract(id)) {
+    count_out(cont.mapped());
+    into.conts.insert(std::move(cont));
+  }
   take_dependents(into);
 }
 
 /// What is attached to one of these, and open containers of connections among them.
 void Service::take_dependents(Closing& into) {
-  take_if(pool_handles_, into.pools, [&into](const PoolHandle& handle) {
-    return handle.owner != 0 && into.pools.contains(handle.owner);
-  });
-  take_if(cont_handles_, into.conts, [&into](const ContHandle& handle) {
-    return !handle.evicted && into.pools.contains(handle.pool_handle);
-  });
-  take_if(cont_handles_, into.conts, [&into](const ContHandle& handle) {
-    return handle.owner != 0 && into.conts.contains(handle.owner);
-  });
+  const auto taken = [this](const auto& handle) { count_out(handle); };
+  take_if(
+      pool_handles_, into.pools,
+      [&into](const PoolHandle& handle) {
+        return handle.owner != 0 && into.pools.contains(handle.owner);
+      },
+      taken);
+  take_if(
+      cont_handles_, into.conts,
+      [&into](const ContHandle& handle) {
+        return !handle.evicted && into.pools.contains(handle.pool_handle);
+      },
+      taken);
+  take_if(
+      cont_handles_, into.conts,
+      [&into](const ContHandle& handle) {
+        return handle.owner != 0 && into.conts.contains(handle.owner);
+      },
+      taken);
 }
 
 Service::Closing Service::take_session(uint64_t session) {
   const auto of_session = [session](const auto& handle) { return handle.session == session; };
   Closing closing;
-  take_if(pool_handles_, closing.pools, of_session);
-  take_if(cont_handles_, closing.conts, of_session);
+  const auto taken = [this](const auto& handle) { count_out(handle); };
+  take_if(pool_handles_, closing.pools, of_session, taken);
+  take_if(cont_handles_, closing.conts, of_session, taken);
   take_dependents(closing);
   return closing;
 }
@@ -188,7 +232,9 @@ Task<Result<Service::Reply>> Service::close_handles(const Request& request, uint
   if (keeps()) txn.erase(handle_key(request.origin.session, id));
   const auto decided = co_await commit_done(request, std::move(txn), {});
   if (!decided) {
+    for (const auto& [number, handle] : closing.pools) count_in(handle);
     pool_handles_.merge(closing.pools);
+    for (const auto& [number, handle] : closing.conts) count_in(handle);
     cont_handles_.merge(closing.conts);
     co_return fail(decided.error());
   }
@@ -248,11 +294,13 @@ Task<Result<bool>> Service::restore_pool(SessionKey key, HandleRecord record) {
   if (record.owner != 0 && !pool_handles_.contains(record.owner)) co_return false;
   const auto pool = co_await load_pool(record.pool);
   if (!pool && pool.error().code() != Errc::nonexistent) co_return fail(pool.error());
-  pool_handles_[key.number] = {.session = key.session,
-                               .owner = record.owner,
-                               .pool = record.pool,
-                               .access = record.access,
-                               .evicted = !pool};
+  const PoolHandle handle{.session = key.session,
+                          .owner = record.owner,
+                          .pool = record.pool,
+                          .access = record.access,
+                          .evicted = !pool};
+  pool_handles_[key.number] = handle;
+  count_in(handle);
   co_return true;
 }
 
@@ -281,6 +329,7 @@ Task<Result<bool>> Service::restore_cont(SessionKey key, HandleRecord record) {
     }
   }
   cont_handles_[key.number] = handle;
+  count_in(handle);
   co_return true;
 }
 

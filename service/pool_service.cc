@@ -260,10 +260,14 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
   }
   step("pool.destroy.tombstone");
   for (auto& [id, handle] : pool_handles_) {
-    if (handle.pool == pool.uuid) handle.evicted = true;
+    if (handle.pool != pool.uuid) continue;
+    count_out(handle);
+    handle.evicted = true;
   }
   for (auto& [id, handle] : cont_handles_) {
-    if (handle.pool == pool.uuid) handle.evicted = true;
+    if (handle.pool != pool.uuid) continue;
+    count_out(handle);
+    handle.evicted = true;
   }
   const auto finished = co_await finish_pool_destroy(pool.uuid);
   going_.erase(pool.uuid);
@@ -276,17 +280,30 @@ Task<Result<Service::Reply>> Service::pool_destroy(const Request& request) {
 
 /// Files first, then the keys, the record last: repeatable from any point.
 Task<Result<void>> Service::finish_pool_destroy(Uuid uuid) {
+  CO_TRY(freed, co_await free_label(uuid));
   CO_TRY(removed, co_await host_.remove_pool(uuid));
   step("pool.destroy.files");
   broken_.erase(uuid);
   CO_TRY(emptied, co_await erase_prefix(pool_prefix(uuid)));
   CO_TRY(entry, co_await config_.get(pool_key(uuid)));
   if (!entry) co_return Result<void>{};
-  CO_TRY(record, parse_record<PoolRecord>(entry->value));
   ConfigTxn txn;
   txn.expect(pool_key(uuid), entry->modified).erase(pool_key(uuid));
-  // A half-made pool still holds its label.
-  if (record.state == State::creating) txn.erase(pool_label_key(record.label));
+  CO_TRY(done, co_await config_.commit(std::move(txn)));
+  co_return Result<void>{};
+}
+
+/// A half-made pool holds its label. That goes before anything else: whoever asks for the pool
+/// again must not be told that it exists as long as an engine with a part of it is away.
+Task<Result<void>> Service::free_label(Uuid uuid) {
+  CO_TRY(entry, co_await config_.get(pool_key(uuid)));
+  if (!entry) co_return Result<void>{};
+  CO_TRY(record, parse_record<PoolRecord>(entry->value));
+  if (record.state != State::creating) co_return Result<void>{};
+  record.state = State::destroying;
+  ConfigTxn txn;
+  txn.expect(pool_key(uuid), entry->modified).put(pool_key(uuid), wire::proto_encode(record));
+  txn.erase(pool_label_key(record.label));
   CO_TRY(done, co_await config_.commit(std::move(txn)));
   co_return Result<void>{};
 }
@@ -314,15 +331,12 @@ Task<Result<Service::Reply>> Service::pool_connect(const Request& request) {
   CO_TRY(pool, co_await find_pool(request.name));
   if (going_.contains(pool.uuid)) co_return fail(Errc::nonexistent, "pool: is being destroyed");
   CO_TRY(whole, check_whole(pool.uuid));
-  for (const auto& [id, handle] : pool_handles_) {
-    if (handle.pool != pool.uuid || handle.owner != 0 || handle.evicted) continue;
-    if (request.access == kExclusive || handle.access == kExclusive) {
-      co_return fail(Errc::busy, "pool: connected by others, or exclusively by another");
-    }
-  }
+  CO_TRY(alone, check_exclusive(pool.uuid, request.access));
   const uint64_t id = new_handle_id();
-  pool_handles_[id] = {
+  const PoolHandle handle{
       .session = request.origin.session, .pool = pool.uuid, .access = request.access};
+  pool_handles_[id] = handle;
+  count_in(handle);
   co_return co_await keep_handle(
       request, id,
       {.uuid = pool.uuid, .handle = id, .access = request.access, .map = told_map(pool.record)});

@@ -88,6 +88,7 @@ class Service {
     Uuid pool;
     uint32_t access = 0;
     bool evicted = false;
+    const Uuid& opened() const { return pool; }
   };
   struct ContHandle {
     uint64_t session = 0, owner = 0, pool_handle = 0;
@@ -95,7 +96,24 @@ class Service {
     uint32_t number = 0, access = 0;
     wire::HandleRef io;
     bool evicted = false;
+    const Uuid& opened() const { return cont; }
   };
+  /// Handles of a pool or container in the tables that count: neither attached nor evicted.
+  /// Thousands of clients open one at once, so nobody counts them each time.
+  struct Openers {
+    uint32_t all = 0, exclusive = 0;
+  };
+  /// After a handle has entered the table; before it leaves it, or is evicted.
+  void count_in(const auto& handle) {
+    if (handle.owner == 0 && !handle.evicted) count(handle.opened(), handle.access, true);
+  }
+  void count_out(const auto& handle) {
+    if (handle.owner == 0 && !handle.evicted) count(handle.opened(), handle.access, false);
+  }
+  void count(const Uuid& opened, uint32_t access, bool in);
+  /// @error busy  others have it open, or one exclusively
+  Result<void> check_exclusive(const Uuid& opened, uint32_t access) const;
+  Openers openers_of(const Uuid& opened) const;
   /// Handles that are no longer in the tables.
   struct Closing {
     std::map<uint64_t, PoolHandle> pools;
@@ -167,6 +185,7 @@ class Service {
   Task<Result<Reply>> pool_list();
   Task<Result<Reply>> pool_destroy(const Request& request);
   Task<Result<void>> check_pool_idle(HeldPool pool, bool force);
+  Task<Result<void>> free_label(Uuid uuid);
   Task<Result<void>> finish_pool_destroy(Uuid uuid);
   Task<Result<Reply>> pool_connect(const Request& request);
   Task<Result<Reply>> pool_disconnect(const Request& request);
@@ -216,7 +235,6 @@ class Service {
   Task<Result<HeldCont>> find_cont(Uuid pool, std::string name);
   Task<Result<HeldCont>> load_cont(Uuid pool, Uuid uuid);
   Task<Result<wire::ContReply>> describe_cont(Uuid pool, HeldCont cont);
-  Result<void> check_exclusive(const Uuid& pool, const Uuid& cont, uint32_t access) const;
   Task<void> evict_conts(Uuid pool, Uuid cont);
 
   // snapshot_service.cc
@@ -278,6 +296,7 @@ class Service {
   model::Hlc hlc_;
   std::map<uint64_t, PoolHandle> pool_handles_;
   std::map<uint64_t, ContHandle> cont_handles_;
+  std::map<Uuid, Openers> openers_;                   // of both, by pool and by container
   std::map<Uuid, std::map<uint32_t, Error>> broken_;  // pools that engines could not open
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created

@@ -125,6 +125,23 @@ TEST_F(ServiceTest, A_pool_that_cannot_be_made_leaves_nothing) {
   EXPECT_TRUE(create_pool("tank"));
 }
 
+TEST_F(ServiceTest, The_label_of_a_half_made_pool_is_free_before_its_parts_are_gone) {
+  // Goal: whoever asks again for a pool that could not be made is not told that it exists. Method:
+  // an engine fails halfway, and what it has made cannot be removed yet.
+  host_.fail_create = host_.fail_remove = true;
+  EXPECT_EQ(code(create_pool("tank")), Errc::no_space);
+  EXPECT_EQ(host_.pools.size(), 1u);
+  host_.fail_create = false;
+  EXPECT_TRUE(create_pool("tank"));
+  EXPECT_EQ(host_.pools.size(), 2u);
+  const auto list = call({.op = wire::Op::pool_list});
+  ASSERT_TRUE(list);
+  EXPECT_EQ(list->pools.size(), 1u);
+  host_.fail_remove = false;
+  restart();
+  EXPECT_EQ(host_.pools.size(), 1u);
+}
+
 TEST_F(ServiceTest, Connections_are_exclusive_when_they_say_so) {
   // Goal: access modes as the reference has them. Method: the combinations of the probe.
   ASSERT_TRUE(create_pool("tank"));

@@ -58,7 +58,7 @@ class MapConfig final : public ConfigStore {
 };
 
 /// Engines that remember what they were told.
-class FakeHost final : public ShardHost {
+class FakeHost : public ShardHost {
  public:
   Task<Result<void>> ready(Uuid, Targets) override {
     if (at_ready) co_await at_ready();
@@ -183,9 +183,9 @@ class FakeHost final : public ShardHost {
     grants.push_back(grant);
     return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
   }
-  Task<Result<void>> share(Grant grant, wire::HandleRef handle) override {
+  Task<Result<void>> share(Handles handles) override {
     if (fail_share) co_return fail(Errc::exists, "taken on another engine");
-    shared.emplace_back(grant, handle);
+    shared.insert(shared.end(), handles.begin(), handles.end());
     co_return Result<void>{};
   }
   Task<Result<void>> restore(Grant grant, wire::HandleRef handle) override {
@@ -193,8 +193,7 @@ class FakeHost final : public ShardHost {
     restored.emplace_back(grant, handle);
     co_return Result<void>{};
   }
-  Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
-                            uint64_t) override {
+  Task<Result<void>> retain(Handles handles, uint64_t) override {
     retained = std::move(handles);
     if (at_retain) co_await at_retain();
     co_return Result<void>{};

@@ -44,6 +44,8 @@ struct Grant {
   bool writable = false;
   uint64_t session = 0;    // of the client
 };
+/// What was granted, and the references that were given out for it.
+using Handles = std::vector<std::pair<Grant, wire::HandleRef>>;
 
 /// Who sent a request, and which of its requests that is.
 struct Origin {
@@ -137,10 +139,10 @@ class ShardHost {
   /// A reference for a handle, valid on the engine that is in the services' process; then share().
   /// @error nonexistent  the pool is not served
   virtual Result<wire::HandleRef> grant(const Grant& grant) = 0;
-  /// Object requests with this handle are served by all engines from now on; one that is away
-  /// learns of it when it comes back. After an error: revoke().
+  /// Object requests with these handles are served by all engines from now on; one that is away
+  /// learns of them when it comes back. After an error: revoke() each.
   /// @error exists, invalid  not a reference that was granted beside the others
-  virtual Task<Result<void>> share(Grant grant, wire::HandleRef handle) = 0;
+  virtual Task<Result<void>> share(Handles handles) = 0;
   /// Makes a reference that an earlier process granted valid again, on all engines. If the pool is
   /// not served, requests with it are refused, and nobody else gets it. Idempotent on engines that
   /// have outlived that process.
@@ -149,8 +151,7 @@ class ShardHost {
   /// Makes these the handles that there are; others are closed, and those inside waited for.
   /// @error exists  an operation under way keeps the place of one; try again
   /// @param as_of_ns  wall time of the list: those that were granted later stay
-  virtual Task<Result<void>> retain(std::vector<std::pair<Grant, wire::HandleRef>> handles,
-                                    uint64_t as_of_ns) = 0;
+  virtual Task<Result<void>> retain(Handles handles, uint64_t as_of_ns) = 0;
   /// Completes when operations under the handle have ended; later ones get no_handle.
   virtual Task<void> revoke(wire::HandleRef handle) = 0;
   /// Forgets what is kept for resends of the session, whose handles are revoked.

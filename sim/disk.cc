@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/endian.h"
 
@@ -133,6 +134,25 @@ void SimDisk::flip_bit(uint64_t offset, unsigned bit) {
   bytes[offset % kSectorBytes] ^= static_cast<std::byte>(1u << bit);
   unflushed_.erase(sector);
   durable_[sector] = std::make_shared<const Bytes>(std::move(bytes));
+}
+
+void SimDisk::rot() {
+  if (durable_.empty()) return;
+  auto at = durable_.lower_bound(random_.below(durable_.rbegin()->first + 1));
+  while (at != durable_.end() && unflushed_.contains(at->first)) ++at;
+  if (at == durable_.end() || !at->second) return;
+  Bytes bytes = *at->second;
+  flip_one_bit(random_, bytes);
+  const Sector before = std::exchange(at->second, std::make_shared<const Bytes>(std::move(bytes)));
+  rotten_.push_back({at->first, before, at->second});
+}
+
+void SimDisk::undo_rot() {
+  for (; !rotten_.empty(); rotten_.pop_back()) {
+    const Rotten& one = rotten_.back();
+    const auto at = durable_.find(one.sector);
+    if (at != durable_.end() && at->second == one.after) at->second = one.before;
+  }
 }
 
 void SimDisk::settle_after_cut() {

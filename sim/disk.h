@@ -71,6 +71,10 @@ class SimDisk final : public media::Device {
   uint64_t requests(Op op) const { return requests_[static_cast<size_t>(op)]; }
   /// Damages the medium behind the store's back.
   void flip_bit(uint64_t offset, unsigned bit);
+  /// One bit flips in a sector that is durable and not being written, if there is one.
+  void rot();
+  /// Sectors that rotted and were not written since are what they were.
+  void undo_rot();
   /// What a reader would see now, for comparisons.
   Bytes peek(uint64_t offset, uint64_t bytes) const;
   uint64_t sectors_written() const { return durable_.size(); }
@@ -156,6 +160,11 @@ class SimDisk final : public media::Device {
   Sectors durable_;
   std::map<uint64_t, std::vector<Version>> unflushed_;
   std::vector<Fault> faults_;
+  struct Rotten {
+    uint64_t sector;
+    Sector before, after;
+  };
+  std::vector<Rotten> rotten_;
 };
 
 }  // namespace cairn::sim

@@ -144,5 +144,26 @@ TEST(SimDisk, Requests_fail_on_demand_and_bits_flip) {
   EXPECT_EQ(static_cast<char>(out.data()[5]), '`');
 }
 
+TEST(SimDisk, What_rots_is_another_bit_until_it_is_undone_or_written) {
+  // Goal: rot changes what is read, never what was not durable, and can be taken back. Method: a
+  // block that rots in some sectors; one of them is written again before the rest is undone.
+  World world(4);
+  SimDisk& disk = world.add_disk("d", kBytes);
+  disk.rot();  // nothing is there
+  const auto a = block_of('a', 2);
+  ASSERT_TRUE(*world.run(disk.write(0, a.view())));
+  disk.rot();  // nothing is durable
+  EXPECT_EQ(disk.peek(0, a.size()), Bytes(a.view().begin(), a.view().end()));
+  ASSERT_TRUE(*world.run(disk.flush()));
+  for (int i = 0; i < 100; ++i) disk.rot();
+  EXPECT_NE(disk.peek(0, media::kBlockBytes), Bytes(media::kBlockBytes, std::byte{'a'}));
+  const auto b = block_of('b');
+  ASSERT_TRUE(*world.run(disk.write_durable(0, b.view())));
+  disk.undo_rot();
+  EXPECT_EQ(disk.peek(0, media::kBlockBytes), Bytes(media::kBlockBytes, std::byte{'b'}));
+  EXPECT_EQ(disk.peek(media::kBlockBytes, media::kBlockBytes),
+            Bytes(media::kBlockBytes, std::byte{'a'}));
+}
+
 }  // namespace
 }  // namespace cairn::sim

@@ -1,6 +1,7 @@
 #include "vos/sessions.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/endian.h"
 #include "base/ordered_int.h"
@@ -21,11 +22,17 @@ static_assert(kEntriesPerRecord * 20 + 32 <= index::kValueBytesMax);
 Sessions::Session& Sessions::touch(uint64_t session) {
   auto [it, added] = sessions_.try_emplace(session);
   it->second.used = ++uses_;
-  if (added && sessions_.size() > kSessionsMax) {
+  if (added && sessions_.size() > sessions_max_) {
     forget_oldest(session);
     return sessions_.find(session)->second;
   }
   return it->second;
+}
+
+/// The table has a power of two of slots, three quarters of them in use, and grows before one more.
+void Sessions::limit_bytes(uint64_t bytes) {
+  const uint64_t slots = std::bit_floor(bytes / decltype(sessions_)::kSlotBytes);
+  sessions_max_ = std::max<size_t>(slots - slots / 4, kSessionsMax + 1) - 1;
 }
 
 void Sessions::forget_oldest(uint64_t keep) {

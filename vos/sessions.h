@@ -3,6 +3,7 @@
 // and each checkpoint writes it to the tree. Home: the shard's reactor. Plain calls.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -13,7 +14,8 @@
 
 namespace cairn::vos {
 
-/// Sessions known at a time; the one that was silent longest is forgotten first.
+/// Sessions known at a time, however little memory there is; the one that was silent longest is
+/// forgotten first, and the updates of a client that still lives end as "unknown" from then on.
 inline constexpr size_t kSessionsMax = 4096;
 /// Updates of one session whose answers were not acknowledged; a client keeps far fewer under way.
 inline constexpr size_t kSessionWindowMax = 65'536;
@@ -36,6 +38,9 @@ class Sessions {
   /// How many updates all windows together may hold; beyond it the session that was silent longest
   /// is forgotten, or a session that has more than its share is told to acknowledge first.
   void limit_entries(size_t entries) { entries_max_ = entries; }
+  /// What the table of sessions may take of memory; kSessionsMax of them are known in any case.
+  void limit_bytes(uint64_t bytes);
+  size_t sessions_max() const { return sessions_max_; }
   void open(uint64_t session);
   /// Looks the update up and, if it is fresh, notes that it runs. Drops what `acknowledged_below`
   /// covers.
@@ -90,6 +95,7 @@ class Sessions {
   uint64_t uses_ = 0;
   size_t entries_ = 0;  // in all windows
   size_t entries_max_ = 16 * kSessionWindowMax;
+  size_t sessions_max_ = kSessionsMax;
 };
 
 }  // namespace cairn::vos

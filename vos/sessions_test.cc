@@ -24,6 +24,24 @@ TEST(Sessions, All_windows_together_stay_within_the_limit) {
   EXPECT_EQ(sessions.begin(1, 50, 0).verdict, Verdict::unknown);
 }
 
+TEST(Sessions, As_many_are_known_as_memory_allows) {
+  // Goal: twenty thousand clients of a shard of 256 MiB are all known, and no table outgrows what
+  // it was given. Method: as many as the limit says, and one more, which costs the oldest its
+  // place.
+  Sessions sessions;
+  EXPECT_EQ(sessions.sessions_max(), kSessionsMax);
+  sessions.limit_bytes(1u << 10);
+  EXPECT_EQ(sessions.sessions_max(), kSessionsMax);
+  sessions.limit_bytes(4u << 20);
+  ASSERT_GE(sessions.sessions_max(), 20'000u);
+  for (uint64_t session = 1; session <= sessions.sessions_max(); ++session) sessions.open(session);
+  EXPECT_EQ(sessions.begin(1, 1, 0).verdict, Verdict::fresh);
+  sessions.open(sessions.sessions_max() + 1);
+  EXPECT_EQ(sessions.count(), sessions.sessions_max());
+  EXPECT_EQ(sessions.begin(2, 1, 0).verdict, Verdict::unknown);
+  EXPECT_EQ(sessions.begin(1, 2, 0).verdict, Verdict::fresh);
+}
+
 TEST(Sessions, One_that_has_more_than_its_share_is_told_to_acknowledge) {
   // Goal: a session that hoards does not push others out, nor itself. Method: one session fills
   // all; its next update is refused until it acknowledges, and it is still known.

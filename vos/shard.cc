@@ -56,9 +56,12 @@ Task<Result<void>> save_sessions(Shard::State& state) {
   }
 }
 
-/// Half of what the budget has for tables.
-size_t session_entries(const ShardOptions& options) {
-  return index::table_bytes(options.store.memory_bytes) / 2 / kSessionEntryBytes;
+/// Half of what the budget has for tables: a quarter for sessions, so that a shard of 256 MiB knows
+/// 24,575 clients, a quarter for their updates.
+void limit_sessions(Sessions& sessions, const ShardOptions& options) {
+  const uint64_t bytes = index::table_bytes(options.store.memory_bytes) / 4;
+  sessions.limit_bytes(bytes);
+  sessions.limit_entries(bytes / kSessionEntryBytes);
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
@@ -300,7 +303,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::create(Reactor& reactor, index::Stor
                                                    Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
-  shard->state_->sessions.limit_entries(session_entries(options));
+  limit_sessions(shard->state_->sessions, options);
   CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(pool, options)));
   shard->state_->store = std::move(store);
   attach(*shard->state_, options);
@@ -311,7 +314,7 @@ Task<Result<std::unique_ptr<Shard>>> Shard::open(Reactor& reactor, index::StoreD
                                                  Uuid pool, ShardOptions options) {
   std::unique_ptr<Shard> shard(new Shard);
   shard->state_ = std::make_unique<State>(reactor);
-  shard->state_->sessions.limit_entries(session_entries(options));
+  limit_sessions(shard->state_->sessions, options);
   State& state = *shard->state_;
   State* const s = &state;
   CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(pool, options),

@@ -16,7 +16,7 @@ enum class AdminVerb : uint32_t {
   destroy_container = 20, freeze = 21, unfreeze = 22, add_snapshot = 23, remove_snapshot = 24,
   snapshots = 25, rollback = 26, hold = 27, aggregate = 28,
   space = 30, devices = 31,
-  restore_handle = 40, revoke_handle = 41, retain_handles = 42, end_session = 43,
+  restore_handles = 40, revoke_handle = 41, retain_handles = 42, end_session = 43,
   peer_draw = 60, peer_prepare = 61, peer_commit = 62, peer_abort = 63, peer_outcome = 64,
   locate = 70,
 };

@@ -50,6 +50,14 @@ wire::HandleRef ref_of(const wire::AdminHandle& handle) {
   return {handle.index, handle.generation};
 }
 
+service::Handles handles_of(const AdminRequest& request) {
+  service::Handles out;
+  for (const wire::AdminHandle& handle : request.handles) {
+    out.emplace_back(grant_of(handle), ref_of(handle));
+  }
+  return out;
+}
+
 /// What is answered where only success or failure counts.
 Task<Result<AdminReply>> plain(Task<Result<void>> task) {
   CO_TRY(done, co_await std::move(task));
@@ -218,7 +226,7 @@ Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
     case AdminVerb::remove_pool:
     case AdminVerb::scrub:
     case AdminVerb::space: co_return co_await run_pool(std::move(request));
-    case AdminVerb::restore_handle:
+    case AdminVerb::restore_handles:
     case AdminVerb::revoke_handle:
     case AdminVerb::retain_handles:
     case AdminVerb::end_session: co_return co_await run_handles(std::move(request));
@@ -293,18 +301,14 @@ Task<Result<AdminReply>> AdminServer::run_handles(AdminRequest request) {
     co_return AdminReply{};
   }
   if (request.verb == AdminVerb::retain_handles) {
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles;
-    for (const wire::AdminHandle& handle : request.handles) {
-      handles.emplace_back(grant_of(handle), ref_of(handle));
-    }
-    co_return co_await plain(shards.retain(std::move(handles), request.number));
+    co_return co_await plain(shards.retain(handles_of(request), request.number));
+  }
+  if (request.handles.empty()) co_return fail(Errc::invalid, "admin: no handle");
+  if (request.verb == AdminVerb::restore_handles) {
+    co_return co_await plain(shards.share(handles_of(request)));
   }
   if (request.handles.size() != 1) co_return fail(Errc::invalid, "admin: not one handle");
-  const wire::AdminHandle& handle = request.handles.front();
-  if (request.verb == AdminVerb::restore_handle) {
-    co_return co_await plain(shards.restore(grant_of(handle), ref_of(handle)));
-  }
-  co_await shards.revoke(ref_of(handle));
+  co_await shards.revoke(ref_of(request.handles.front()));
   co_return AdminReply{};
 }
 

@@ -139,12 +139,13 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   EXPECT_GT(run(shards.space(pool_))->data_total, 0u);
   EXPECT_FALSE(run(shards.devices()).empty());
   const service::Grant grant{.pool = pool_, .container = 1, .writable = true, .session = 9};
-  ASSERT_TRUE(run(shards.share(grant, {.index = 4, .generation = 5})));
-  ASSERT_TRUE(run(shards.share(grant, {.index = 6, .generation = 7})));
+  ASSERT_TRUE(run(shards.share(
+      {{grant, {.index = 4, .generation = 5}}, {grant, {.index = 6, .generation = 7}}})));
   EXPECT_EQ(engine_->engine().handle_count(), 2u);
   ASSERT_TRUE(run(shards.retain({{grant, {.index = 6, .generation = 7}}}, kNewer)));
   EXPECT_EQ(engine_->engine().handle_count(), 1u);
-  EXPECT_EQ(run(shards.share(grant, {.index = 6, .generation = 6})).error().code(), Errc::exists);
+  EXPECT_EQ(run(shards.share({{grant, {.index = 6, .generation = 6}}})).error().code(),
+            Errc::exists);
 
   const auto newest = run(shards.freeze_container(pool_, 1));
   ASSERT_TRUE(newest);
@@ -223,7 +224,7 @@ TEST_F(AdminTest, Hostile_requests_are_refused) {
     }
   }
   EXPECT_EQ(ask(*link_, static_cast<wire::AdminVerb>(59)).error().code(), Errc::no_sys);
-  EXPECT_EQ(ask(*link_, wire::AdminVerb::restore_handle).error().code(), Errc::invalid);
+  EXPECT_EQ(ask(*link_, wire::AdminVerb::restore_handles).error().code(), Errc::invalid);
   EXPECT_FALSE(ask(*link_, wire::AdminVerb::peer_prepare));
   EXPECT_EQ(ask(*link_, wire::AdminVerb::peer_outcome).error().code(), Errc::unreachable);
   EXPECT_TRUE(ask(*link_, wire::AdminVerb::devices));

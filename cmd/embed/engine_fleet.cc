@@ -12,6 +12,10 @@ using service::ShardHost;
 
 namespace {
 
+/// Enough to fill the time in which an answer comes, few enough for one engine to serve them.
+constexpr size_t kEnginesAtOnceMax = 32;
+/// Of one message: some hundred KiB.
+constexpr size_t kHandlesAtOnceMax = 4'096;
 /// Longer than a shard waits for its transactions.
 constexpr Duration kHoldMax = 4 * kSecond;
 
@@ -52,20 +56,35 @@ EngineFleet::EngineFleet(Reactor& reactor, std::vector<ShardHost*> engines, uint
   CHECK(!engines_.empty());
 }
 
+struct EngineFleet::Errors {
+  After after = After::stop;
+  bool enough = false;
+};
+
+template <class Ask>
+Task<Result<void>> EngineFleet::ask_one(uint32_t rank, const char* name, Errors& errors, Ask& ask) {
+  if (errors.enough) co_return Result<void>{};
+  if (rank != 0 && at_step_) at_step_(name);
+  Result<void> done = stopped();
+  if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
+  if (is_coming(done, *engines_[rank])) done = stopped();
+  if (done || (errors.after == After::overlook && is_away(done))) co_return Result<void>{};
+  if (errors.after != After::go_on) errors.enough = true;
+  co_return done;
+}
+
 /// `ask` makes a task from an engine; it stays with this frame.
 template <class Ask>
 Task<Result<void>> EngineFleet::each(Ranks ranks, const char* name, After after, Ask ask) {
-  Result<void> first;
-  for (const uint32_t rank : ranks) {
-    if (rank != 0 && at_step_) at_step_(name);
-    Result<void> done = stopped();
-    if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
-    if (is_coming(done, *engines_[rank])) done = stopped();
-    if (done || (after == After::overlook && is_away(done))) continue;
-    if (first) first = done;
-    if (after != After::go_on) break;
-  }
-  co_return first;
+  Errors errors{.after = after};
+  std::vector<Task<Result<void>>> tasks;
+  for (const uint32_t rank : ranks) tasks.push_back(ask_one(rank, name, errors, ask));
+  co_return co_await ask_all(std::move(tasks));
+}
+
+Task<Result<void>> EngineFleet::ask_all(std::vector<Task<Result<void>>> tasks) {
+  if (tasks.empty()) co_return Result<void>{};
+  co_return co_await run_all(reactor_, std::move(tasks), kEnginesAtOnceMax);
 }
 
 std::vector<ShardHost*> EngineFleet::running(const Ranks& ranks) const {
@@ -190,12 +209,19 @@ Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
   co_return Result<void>{};
 }
 
-/// In the order of ranks: the lowest one of a transaction decides, and waits for it before the
-/// container goes there.
+/// One after the other, in the order of ranks: the lowest one of a transaction decides, and waits
+/// for it before the container goes there.
 Task<Result<void>> EngineFleet::destroy_container(Uuid pool, uint32_t container) {
-  return each(ranks_of(pool), "engine.destroy", After::go_on, [pool, container](ShardHost& host) {
+  Errors errors{.after = After::go_on};
+  auto destroy = [pool, container](ShardHost& host) {
     return host.destroy_container(pool, container);
-  });
+  };
+  Result<void> first;
+  for (const uint32_t rank : ranks_of(pool)) {
+    const auto done = co_await ask_one(rank, "engine.destroy", errors, destroy);
+    if (first) first = done;
+  }
+  co_return first;
 }
 
 /// At once: a freeze does not last long.
@@ -348,23 +374,28 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
   co_return Result<void>{};
 }
 
+Task<Result<void>> EngineFleet::add_space(uint32_t rank, Uuid pool, service::ShardSpace& sum) {
+  Result<service::ShardSpace> asked = stopped();
+  if (!stopped_[rank]) asked = co_await engines_[rank]->space(pool);
+  if (is_away(asked)) {
+    sum.targets_away += target_count_;
+    co_return Result<void>{};
+  }
+  if (!asked) co_return fail(asked.error());
+  const service::ShardSpace& one = *asked;
+  sum.data_total += one.data_total;
+  sum.data_free += one.data_free;
+  sum.meta_total += one.meta_total;
+  sum.meta_free += one.meta_free;
+  sum.meta_used += one.meta_used;
+  co_return Result<void>{};
+}
+
 Task<Result<service::ShardSpace>> EngineFleet::space(Uuid pool) {
   service::ShardSpace sum;
-  for (const uint32_t rank : ranks_of(pool)) {
-    Result<service::ShardSpace> asked = stopped();
-    if (!stopped_[rank]) asked = co_await engines_[rank]->space(pool);
-    if (is_away(asked)) {
-      sum.targets_away += target_count_;
-      continue;
-    }
-    if (!asked) co_return fail(asked.error());
-    const service::ShardSpace& one = *asked;
-    sum.data_total += one.data_total;
-    sum.data_free += one.data_free;
-    sum.meta_total += one.meta_total;
-    sum.meta_free += one.meta_free;
-    sum.meta_used += one.meta_used;
-  }
+  std::vector<Task<Result<void>>> tasks;
+  for (const uint32_t rank : ranks_of(pool)) tasks.push_back(add_space(rank, pool, sum));
+  CO_TRY(asked, co_await ask_all(std::move(tasks)));
   co_return sum;
 }
 
@@ -392,9 +423,57 @@ Result<wire::HandleRef> EngineFleet::grant(const service::Grant& grant) {
   return engines_.front()->grant(grant);
 }
 
-Task<Result<void>> EngineFleet::share(service::Grant grant, wire::HandleRef handle) {
+/// Handles that are told to the engines together, each with what became of it.
+struct EngineFleet::Sharing {
+  explicit Sharing(Reactor& reactor) : changed(reactor) {}
+  service::Handles handles;
+  std::vector<Result<void>> outcomes;
+  bool over = false;
+  WaitList changed;
+};
+
+/// All in one round; whose round is full or under way goes with the next one.
+Task<Result<void>> EngineFleet::share(service::Handles handles) {
+  while (next_round_ && next_round_->handles.size() + handles.size() > kHandlesAtOnceMax) {
+    const auto full = next_round_;
+    while (!full->over) co_await full->changed.wait();
+  }
+  const bool first = !next_round_;
+  if (first) next_round_ = std::make_shared<Sharing>(reactor_);
+  const auto round = next_round_;
+  const size_t begin = round->handles.size();
+  round->handles.insert(round->handles.end(), handles.begin(), handles.end());
+  if (first && !sharing_) reactor_.spawn(share_rounds());
+  while (!round->over) co_await round->changed.wait();
+  for (size_t i = begin; i < begin + handles.size(); ++i) {
+    if (!round->outcomes[i]) co_return round->outcomes[i];
+  }
+  co_return Result<void>{};
+}
+
+Task<void> EngineFleet::share_rounds() {
+  sharing_ = true;
+  while (next_round_) co_await share_round(std::exchange(next_round_, nullptr));
+  sharing_ = false;
+}
+
+/// An engine that refuses one of several handles does not say which: then each goes alone.
+Task<void> EngineFleet::share_round(std::shared_ptr<Sharing> round) {
+  const service::Handles& handles = round->handles;
+  const auto together = co_await share_now(handles);
+  round->outcomes.assign(handles.size(), together);
+  if (!together && handles.size() > 1) {
+    for (size_t i = 0; i < handles.size(); ++i) {
+      round->outcomes[i] = co_await share_now({handles[i]});
+    }
+  }
+  round->over = true;
+  round->changed.wake_all();
+}
+
+Task<Result<void>> EngineFleet::share_now(service::Handles handles) {
   return each(all(), "engine.share", After::overlook,
-              [grant, handle](ShardHost& host) { return host.share(grant, handle); });
+              [handles = std::move(handles)](ShardHost& host) { return host.share(handles); });
 }
 
 Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef handle) {
@@ -402,22 +481,41 @@ Task<Result<void>> EngineFleet::restore(service::Grant grant, wire::HandleRef ha
               [grant, handle](ShardHost& host) { return host.restore(grant, handle); });
 }
 
-Task<Result<void>> EngineFleet::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
+Task<Result<void>> EngineFleet::retain(service::Handles handles, uint64_t as_of_ns) {
   return each(all(), "engine.retain", After::overlook,
               [handles = std::move(handles), as_of_ns](ShardHost& host) {
                 return host.retain(handles, as_of_ns);
               });
 }
 
+namespace {
+
+Task<Result<void>> revoke_one(ShardHost& host, wire::HandleRef handle) {
+  co_await host.revoke(handle);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> end_session_on(ShardHost& host, uint64_t session) {
+  co_await host.end_session(session);
+  co_return Result<void>{};
+}
+
+}  // namespace
+
 /// The one that gave the reference out comes last: it may give it out again.
 Task<void> EngineFleet::revoke(wire::HandleRef handle) {
-  for (size_t rank = engines_.size(); rank-- > 0;) co_await engines_[rank]->revoke(handle);
+  std::vector<Task<Result<void>>> tasks;
+  for (size_t rank = 1; rank < engines_.size(); ++rank) {
+    tasks.push_back(revoke_one(*engines_[rank], handle));
+  }
+  [[maybe_unused]] const auto done = co_await ask_all(std::move(tasks));
+  co_await engines_.front()->revoke(handle);
 }
 
 Task<void> EngineFleet::end_session(uint64_t session) {
-  // By rank: engines may be added meanwhile.
-  for (const uint32_t rank : all()) co_await engines_[rank]->end_session(session);
+  std::vector<Task<Result<void>>> tasks;
+  for (ShardHost* const host : engines_) tasks.push_back(end_session_on(*host, session));
+  [[maybe_unused]] const auto done = co_await ask_all(std::move(tasks));
 }
 
 }  // namespace cairn::embed

@@ -1,6 +1,8 @@
-// EngineFleet: all engines of a home as the one ShardHost that the services ask. What concerns a
-// pool is done engine after engine, in the order of ranks. An engine that is away (unreachable)
-// fails what needs it; what it can catch up with goes on without it. Home: the reactor given.
+// EngineFleet: all engines of a home as the one ShardHost that the services ask. So many engines
+// are asked at once, begun in the order of ranks. Handles that are opened while others are being
+// told to the engines go together, in one message to each: clients that come at once cost a message
+// to each engine for each round, not for each client. An engine that is away (unreachable) fails
+// what needs it; what it can catch up with goes on without it. Home: the reactor given.
 #pragma once
 
 #include <functional>
@@ -56,23 +58,32 @@ class EngineFleet final : public service::ShardHost {
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
-  Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> share(service::Handles handles) override;
   Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
-  Task<Result<void>> retain(std::vector<std::pair<service::Grant, wire::HandleRef>> handles,
-                            uint64_t as_of_ns) override;
+  Task<Result<void>> retain(service::Handles handles, uint64_t as_of_ns) override;
   Task<void> revoke(wire::HandleRef handle) override;
   Task<void> end_session(uint64_t session) override;
 
  private:
-  /// Asks one engine after the other; `name`: the step before each but the first.
+  /// What an error of one engine means for those that were not asked yet.
   enum class After : uint8_t {
-    stop,      // the first error ends it
+    stop,      // they are not asked
     go_on,     // all are asked; the first error counts
     overlook,  // as stop, but an engine that is away does not count
   };
   using Ranks = std::vector<uint32_t>;  // ascending
+  struct Errors;
+  /// `name`: the step before each engine but the first. @returns the error of the lowest rank
   template <class Ask>
   Task<Result<void>> each(Ranks ranks, const char* name, After after, Ask ask);
+  template <class Ask>
+  Task<Result<void>> ask_one(uint32_t rank, const char* name, Errors& errors, Ask& ask);
+  Task<Result<void>> ask_all(std::vector<Task<Result<void>>> tasks);
+  Task<Result<void>> add_space(uint32_t rank, Uuid pool, service::ShardSpace& sum);
+  struct Sharing;
+  Task<void> share_rounds();
+  Task<void> share_round(std::shared_ptr<Sharing> round);
+  Task<Result<void>> share_now(service::Handles handles);
   /// Of these those that have not been stopped.
   std::vector<service::ShardHost*> running(const Ranks& ranks) const;
   Ranks all() const;
@@ -87,6 +98,8 @@ class EngineFleet final : public service::ShardHost {
   std::vector<service::ShardHost*> engines_;  // grows
   std::vector<bool> stopped_;  // by rank
   std::map<Uuid, std::set<uint32_t>> ranks_;  // of pools that were made or opened
+  std::shared_ptr<Sharing> next_round_;       // of handles that wait for the round under way
+  bool sharing_ = false;                      // a round is under way
   const uint32_t target_count_;
   const std::function<void(const char*)> at_step_;
 };

@@ -228,12 +228,16 @@ Task<Result<void>> HomeShards::close_shards(Uuid uuid) {
   auto found = pools_.extract(uuid);
   Result<void> first;
   if (found.empty()) co_return first;
-  for (auto* const shards : {&found.mapped().shards, &found.mapped().coming}) {
+  // Not in this frame: whoever still waits in a shard must not outlive it, and where all tasks are
+  // dropped at once this one may go before them.
+  const auto closing = closing_.insert(closing_.end(), std::move(found));
+  for (auto* const shards : {&closing->mapped().shards, &closing->mapped().coming}) {
     for (auto& [target, one] : *shards) {
       const auto closed = co_await one.shard->close();
       if (first && !closed) first = closed;
     }
   }
+  closing_.erase(closing);
   co_return first;
 }
 
@@ -403,16 +407,18 @@ Result<wire::HandleRef> HomeShards::grant(const service::Grant& grant) {
   return engine_.add_handle(spec_of(grant));
 }
 
-Task<Result<void>> HomeShards::share(service::Grant grant, wire::HandleRef handle) {
-  return engine_.restore_handle(spec_of(grant), handle);
+Task<Result<void>> HomeShards::share(service::Handles handles) {
+  for (const auto& [grant, handle] : handles) {
+    CO_TRY(shared, co_await engine_.restore_handle(spec_of(grant), handle));
+  }
+  co_return Result<void>{};
 }
 
 Task<Result<void>> HomeShards::restore(service::Grant grant, wire::HandleRef handle) {
   return engine_.restore_handle(spec_of(grant), handle);
 }
 
-Task<Result<void>> HomeShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
+Task<Result<void>> HomeShards::retain(service::Handles handles, uint64_t as_of_ns) {
   std::vector<std::pair<engine::HandleSpec, wire::HandleRef>> specs;
   for (const auto& [grant, handle] : handles) specs.emplace_back(spec_of(grant), handle);
   return engine_.retain_handles(std::move(specs), as_of_ns);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,10 +67,9 @@ class HomeShards final : public service::ShardHost {
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
-  Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> share(service::Handles handles) override;
   Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
-  Task<Result<void>> retain(std::vector<std::pair<service::Grant, wire::HandleRef>> handles,
-                            uint64_t as_of_ns) override;
+  Task<Result<void>> retain(service::Handles handles, uint64_t as_of_ns) override;
   Task<void> revoke(wire::HandleRef handle) override;
   Task<void> end_session(uint64_t session) override;
 
@@ -126,6 +126,7 @@ class HomeShards final : public service::ShardHost {
   BlobSource& storage_;
   const HomeShardsOptions options_;
   std::map<Uuid, OpenPool> pools_;
+  std::list<std::map<Uuid, OpenPool>::node_type> closing_;  // out of pools_
   bool taken_ = false;   // the turn
   bool closed_ = false;  // close(): nothing is opened or made until reopen()
   WaitList turns_;

@@ -205,19 +205,18 @@ Result<wire::HandleRef> RemoteShards::grant(const service::Grant&) {
   return fail(Errc::not_supported, "engine: another one grants");
 }
 
-Task<Result<void>> RemoteShards::share(service::Grant grant, wire::HandleRef handle) {
+Task<Result<void>> RemoteShards::share(service::Handles handles) {
   AdminRequest request;
-  request.verb = AdminVerb::restore_handle;
-  request.handles.push_back(handle_of(grant, handle));
+  request.verb = AdminVerb::restore_handles;
+  for (const auto& [grant, handle] : handles) request.handles.push_back(handle_of(grant, handle));
   return command(std::move(request));
 }
 
 Task<Result<void>> RemoteShards::restore(service::Grant grant, wire::HandleRef handle) {
-  return share(grant, handle);
+  return share({{grant, handle}});
 }
 
-Task<Result<void>> RemoteShards::retain(
-    std::vector<std::pair<service::Grant, wire::HandleRef>> handles, uint64_t as_of_ns) {
+Task<Result<void>> RemoteShards::retain(service::Handles handles, uint64_t as_of_ns) {
   AdminRequest request;
   request.number = as_of_ns;
   request.verb = AdminVerb::retain_handles;

@@ -60,10 +60,9 @@ class RemoteShards final : public service::ShardHost {
   Task<std::vector<wire::DeviceReply>> devices() override;
   /// The engine in the services' process grants. @error not_supported
   Result<wire::HandleRef> grant(const service::Grant& grant) override;
-  Task<Result<void>> share(service::Grant grant, wire::HandleRef handle) override;
+  Task<Result<void>> share(service::Handles handles) override;
   Task<Result<void>> restore(service::Grant grant, wire::HandleRef handle) override;
-  Task<Result<void>> retain(std::vector<std::pair<service::Grant, wire::HandleRef>> handles,
-                            uint64_t as_of_ns) override;
+  Task<Result<void>> retain(service::Handles handles, uint64_t as_of_ns) override;
   Task<void> revoke(wire::HandleRef handle) override;
   Task<void> end_session(uint64_t session) override;
 

@@ -144,7 +144,9 @@ void ClientProcess::set_to_work() {
   }
   if (role_ == Role::worker) return;
   ++run_->busy;
-  reactor().spawn(role_ == Role::snapshots ? keep_snapshots() : keep_containers());
+  reactor().spawn(role_ == Role::snapshots    ? keep_snapshots()
+                  : role_ == Role::containers ? keep_containers()
+                                              : keep_pools());
 }
 
 void ClientProcess::resume() {
@@ -174,6 +176,8 @@ void ClientProcess::ended(const char* what, const Error& error) {
   const Errc code = error.code();
   if (code == Errc::no_handle && run_->cont != nullptr) {
     reactor().spawn(ask_about_handle(what, run_->cont));
+  } else if (code == Errc::checksum && scope_.rotten) {
+    ++scope_.done["told of damage"];
   } else if (!is_expected(code)) {
     book_.problem(std::string(what) + " ended with an error that nothing explains: " +
                   error.what() + " (" + std::to_string(static_cast<int>(code)) + ")");

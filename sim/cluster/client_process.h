@@ -22,6 +22,7 @@ struct Scope {
   Book book;
   bool pausing = false;   // workers end when what they do has ended
   bool rollbacks = true;  // some
+  bool rotten = false;    // in this chapter bits have flipped: whoever needs them may be told
   Duration think_max = 1'000 * kMillisecond;
   std::array<model::ObjectId, kRegisters> objects;
   std::array<std::string, kRegisters> dkeys;
@@ -34,6 +35,12 @@ struct Scope {
   enum class There : uint8_t { yes, no, maybe };
   std::map<std::string, There> containers;
   uint64_t next_container = 1;
+  // Of the one who makes pools.
+  std::map<std::string, There> pools;
+  uint64_t next_pool = 1;
+  /// Of those that may be there, who have been asked for before the last quiet moment: none of them
+  /// comes to be any more.
+  std::set<std::string> old_doubts;
   std::map<std::string, uint64_t> done;  // operations that ended well, by kind
   uint64_t ended = 0, failed = 0;
 };
@@ -43,7 +50,7 @@ inline constexpr const char* kMainLabel = "main";
 
 class ClientProcess final : public Process {
  public:
-  enum class Role : uint8_t { worker, snapshots, containers };
+  enum class Role : uint8_t { worker, snapshots, containers, pools };
 
   ClientProcess(Stage& stage, Network& network, const ClusterShape& shape, NodeId node, Role role,
                 Scope& scope);
@@ -117,6 +124,17 @@ class ClientProcess final : public Process {
   Task<void> use_container(std::string label);
   Task<void> drop_container(std::string label);
   Task<void> list_containers();
+  /// A value goes into a container and is read back.
+  Task<Result<void>> use(client::Pool& pool, std::string label);
+  /// Or until the workers pause.
+  Task<void> pause(Duration length);
+
+  // Of pools: client_pools.cc.
+  Task<void> keep_pools();
+  Task<void> make_pool(std::string label);
+  Task<void> use_pool(std::string label);
+  Task<void> drop_pool(std::string label);
+  Task<void> list_pools();
 
   Instant now() { return stage().now(); }
   uint64_t dice(uint64_t sides) { return random().below(sides); }

@@ -38,11 +38,15 @@ Task<void> ClientProcess::keep_snapshots() {
     if (!there.empty()) co_await look_at_snapshot(there[dice(there.size())]);
     co_await make_snapshot();
     if (scope_.rollbacks && dice(6) == 0) co_await roll_back();
-    for (Duration slept = 0; slept < kBetween && !scope_.pausing; slept += 100 * kMillisecond) {
-      co_await reactor().sleep(100 * kMillisecond);
-    }
+    co_await pause(kBetween);
   }
   --run_->busy;
+}
+
+Task<void> ClientProcess::pause(Duration length) {
+  for (Duration slept = 0; slept < length && !scope_.pausing; slept += 100 * kMillisecond) {
+    co_await reactor().sleep(100 * kMillisecond);
+  }
 }
 
 Task<void> ClientProcess::make_snapshot() {
@@ -174,9 +178,7 @@ Task<void> ClientProcess::keep_containers() {
     }
     if (!there.empty()) co_await use_container(there[dice(there.size())]);
     co_await make_container("extra" + std::to_string(scope_.next_container++));
-    for (Duration slept = 0; slept < kBetween && !scope_.pausing; slept += 100 * kMillisecond) {
-      co_await reactor().sleep(100 * kMillisecond);
-    }
+    co_await pause(kBetween);
   }
   --run_->busy;
 }
@@ -195,22 +197,14 @@ Task<void> ClientProcess::make_container(std::string label) {
   well("make a container");
 }
 
-Task<void> ClientProcess::use_container(std::string label) {
-  const auto cont = co_await run_->pool->cont_open(label, client::Access::read_write);
-  if (!cont) {
-    if (cont.error().code() == Errc::nonexistent) {
-      book_.problem("container " + label + " is not there");
-    } else {
-      ended("open a container", cont.error());
-    }
-    co_return;
-  }
+Task<Result<void>> ClientProcess::use(client::Pool& pool, std::string label) {
+  CO_TRY(cont, co_await pool.cont_open(label, client::Access::read_write));
   Bytes bytes = bytes_of(book_.fresh_value());
   const size_t at = kRegisters - 1;
-  const auto put = co_await (*cont)->update(
+  const auto put = co_await cont->update(
       {.oid = scope_.objects[at], .dkey = as_bytes(scope_.dkeys[at])}, single_iod(bytes));
   if (put) {
-    const auto value = co_await fetch(**cont, at);
+    const auto value = co_await fetch(*cont, at);
     if (value && *value != *value_of(bytes)) {
       book_.problem("container " + label + ": another value than was put there");
     }
@@ -218,12 +212,18 @@ Task<void> ClientProcess::use_container(std::string label) {
   } else {
     ended("put into a container", put.error());
   }
-  const auto closed = co_await (*cont)->close();
-  if (!closed) {
-    ended("close a container", closed.error());
-    co_return;
+  co_return co_await cont->close();
+}
+
+Task<void> ClientProcess::use_container(std::string label) {
+  const auto used = co_await use(*run_->pool, label);
+  if (!used && used.error().code() == Errc::nonexistent) {
+    book_.problem("container " + label + " is not there");
+  } else if (!used) {
+    ended("use a container", used.error());
+  } else {
+    well("use a container");
   }
-  well("use a container");
 }
 
 Task<void> ClientProcess::drop_container(std::string label) {

@@ -75,16 +75,18 @@ Cluster::Cluster(const ClusterOptions& options)
   }
   server_ = std::make_unique<ServerProcess>(stage_, network_, shape_, pointers(members_));
   for (uint32_t i = 0; i < kClients; ++i) {
-    const auto role = i == 0   ? ClientProcess::Role::snapshots
-                      : i == 1 ? ClientProcess::Role::containers
-                               : ClientProcess::Role::worker;
+    const auto role = i == 0                    ? ClientProcess::Role::snapshots
+                      : i == 1                  ? ClientProcess::Role::containers
+                      : i == 3 && options.pools ? ClientProcess::Role::pools
+                                                : ClientProcess::Role::worker;
     clients_.push_back(std::make_unique<ClientProcess>(stage_, network_, shape_, shape_.engines + i,
                                                        role, scope_));
   }
   faults_ = std::make_unique<Faults>(stage_, Faults::Parts{.server = server_.get(),
                                                            .members = pointers(members_),
                                                            .clients = pointers(clients_),
-                                                           .network = &network_});
+                                                           .network = &network_,
+                                                           .scope = &scope_});
   place_registers();
 }
 
@@ -196,6 +198,11 @@ bool Cluster::read_all() {
 bool Cluster::chapter() {
   const Instant until = stage_.now() + options_.chapter;
   scope_.pausing = false;
+  scope_.rotten = false;
+  scope_.old_doubts.clear();
+  for (const auto& [label, there] : scope_.pools) {
+    if (there == Scope::There::maybe) scope_.old_doubts.insert(label);
+  }
   for (const auto& client : clients_) client->resume();
   schedule_faults(until - options_.chapter / 10);
   stage_.run([] { return false; }, until);
@@ -244,10 +251,27 @@ std::vector<std::string> missing_marks(const ClusterReport& report) {
   for (const auto& [name, count] : counts) {
     if (count == 0) missing.push_back(name);
   }
-  for (const char* name : {"read", "put", "insert", "insert refused", "update", "update refused",
-                           "punch", "blind transaction", "read and change", "look", "snapshot",
-                           "look at a snapshot", "drop a snapshot", "rollback", "make a container",
-                           "use a container", "destroy a container"}) {
+  for (const char* name : {"read",
+                           "put",
+                           "insert",
+                           "insert refused",
+                           "update",
+                           "update refused",
+                           "punch",
+                           "blind transaction",
+                           "read and change",
+                           "look",
+                           "snapshot",
+                           "look at a snapshot",
+                           "drop a snapshot",
+                           "rollback",
+                           "make a container",
+                           "use a container",
+                           "destroy a container",
+                           "make a pool",
+                           "use a pool",
+                           "destroy a pool",
+                           "told of damage"}) {
     if (!report.done.contains(name)) missing.push_back(name);
   }
   return missing;

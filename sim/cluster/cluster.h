@@ -18,6 +18,7 @@ struct ClusterOptions {
   Duration fault_every = 30 * kSecond;  // on the average; 0: none
   std::vector<Fault> only = {};         // empty: all kinds
   bool rollbacks = true;
+  bool pools = true;  // are made and destroyed
 };
 
 struct ClusterReport {

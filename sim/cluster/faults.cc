@@ -30,7 +30,9 @@ const char* name_of(Fault fault) {
                                            "duplicates",
                                            "clocks moved",
                                            "disk error",
-                                           "slow disk"};
+                                           "slow disk",
+                                           "rotten data",
+                                           "rotten metadata"};
   static_assert(std::size(kNames) == kFaults);
   return kNames[static_cast<size_t>(fault)];
 }
@@ -167,6 +169,18 @@ void Faults::break_disk() {
   });
 }
 
+/// Somebody notices, and brings back what was there: the only copy there is. Until then whoever
+/// needs it is told.
+void Faults::rot(bool metadata) {
+  EngineProcess& one = engine(any_engine());
+  parts_.scope->rotten = true;
+  one.machine().rot(stage_.random(), metadata);
+  later([this, &one, metadata] {
+    one.machine().heal();
+    if (metadata) take_down(one, false);
+  });
+}
+
 void Faults::disturb(Fault fault) {
   Network& network = *parts_.network;
   switch (fault) {
@@ -199,6 +213,10 @@ void Faults::disturb(Fault fault) {
       one.machine().set_delay(Machine::kUsualDelay * (10 + dice(500)));
       return later([&one] { one.machine().set_delay(Machine::kUsualDelay); });
     }
+    case Fault::data_rot:
+      return rot(false);
+    case Fault::page_rot:
+      return rot(true);
     default:
       return break_disk();
   }

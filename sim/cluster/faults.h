@@ -31,6 +31,8 @@ enum class Fault : uint8_t {
   skew,
   disk_error,
   slow_disk,
+  data_rot,  // bits flip on a machine's disks of data; later they are what they were
+  page_rot,  // on those of metadata, too
   count
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::count);
@@ -43,6 +45,7 @@ class Faults {
     std::vector<MemberProcess*> members;
     std::vector<ClientProcess*> clients;
     Network* network = nullptr;
+    Scope* scope = nullptr;
   };
   Faults(Stage& stage, Parts parts) : stage_(stage), parts_(std::move(parts)) {}
 
@@ -69,6 +72,7 @@ class Faults {
   void disturb(Fault fault);
   void weather(Weather weather);
   void break_disk();
+  void rot(bool metadata);
   /// Runs `undo` after a while, unless end_all() comes before.
   void later(std::function<void()> undo);
 

@@ -8,6 +8,8 @@ constexpr service::ShardSizes kConfigSizes = {
     .wal_bytes = 16u << 20, .meta_bytes = 64u << 20, .data_bytes = 64u << 20};
 /// A fault is aimed at one of the next requests.
 constexpr uint64_t kRequestsAhead = 20;
+/// Of a disk of data, and of metadata, at once: most of what is there is in use no more.
+constexpr uint64_t kDataRotten = 200, kMetadataRotten = 10;
 
 }  // namespace
 
@@ -135,8 +137,25 @@ void Machine::fail_a_request(Random& random) {
   }
 }
 
+/// Not in logs: the last thing in a log that does not prove itself is what a power cut has torn,
+/// and without a copy nobody can tell. Not in the services' store, whose machine is assumed to be
+/// well.
+void Machine::rot(Random& random, bool metadata) {
+  for (const auto& [key, disks] : shards_) {
+    for (uint64_t i = 0, n = 1 + random.below(kDataRotten); i < n; ++i) disks.data->rot();
+    for (uint64_t i = 0, n = 1 + random.below(kMetadataRotten); metadata && i < n; ++i) {
+      disks.meta->rot();
+    }
+  }
+  // What a store has met of it, it may hold against the page for good.
+  if (metadata) broken_ = true;
+}
+
 void Machine::heal() {
-  each([](SimDisk& disk) { disk.heal(); });
+  each([](SimDisk& disk) {
+    disk.heal();
+    disk.undo_rot();
+  });
 }
 
 }  // namespace cairn::sim

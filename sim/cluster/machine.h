@@ -26,6 +26,9 @@ class Machine {
   void settle_after_power_cut();
   /// One of the next requests of one disk fails; the store on it stops.
   void fail_a_request(Random& random);
+  /// Bits flip on the disks of data, or on those of metadata as well.
+  void rot(Random& random, bool metadata);
+  /// Requests succeed, and what has rotted is what it was.
   void heal();
   /// Did a request fail since the last look?
   bool take_broken() { return std::exchange(broken_, false); }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "sim/cluster/cluster.h"
+#include "sim/cluster/scale.h"
 
 namespace {
 
@@ -50,9 +51,14 @@ void print_marks(const sim::ClusterReport& sum) {
     std::printf("  %-28s %" PRIu64 "\n", name.c_str(), count);
 }
 
+/// How long it goes on: until both have passed; one cluster at least.
+struct Length {
+  double hours = 0;    // of simulated clusters
+  double seconds = 0;  // of this program
+};
+
 /// 0: all is well.
-int run(uint64_t seed, uint64_t step, double hours_wanted, sim::ClusterOptions options,
-        bool marks) {
+int run(uint64_t seed, uint64_t step, Length length, sim::ClusterOptions options, bool marks) {
   Totals totals;
   const Instant begin = system_clock().now();
   do {
@@ -72,7 +78,7 @@ int run(uint64_t seed, uint64_t step, double hours_wanted, sim::ClusterOptions o
       return 1;
     }
     seed += step;
-  } while (hours(totals.simulated) < hours_wanted);
+  } while (hours(totals.simulated) < length.hours || seconds_since(begin) < length.seconds);
   const double took = seconds_since(begin);
   std::printf(
       "%.2f cluster-hours in %.0f s (%.0f in an hour), %.1f operations a second\n",
@@ -86,26 +92,74 @@ int run(uint64_t seed, uint64_t step, double hours_wanted, sim::ClusterOptions o
   return missing.empty() ? 0 : 1;
 }
 
+void print(const char* what, const sim::Spread& spread) {
+  std::printf("%-40s mean %.1f, most %.0f, variation %.4f\n", what, spread.mean, spread.max,
+              spread.variation);
+}
+
+int show_scale(const sim::ScaleOptions& options) {
+  const Instant begin = system_clock().now();
+  const sim::ScaleReport report = sim::run_scale(options);
+  std::printf("%u engines of %u targets, %u clients, seed %" PRIu64 ": hash %016" PRIx64
+              ", %.0f s\n",
+              options.engines, options.targets, options.clients, options.seed, report.hash,
+              seconds_since(begin));
+  std::printf("%-28s %10s %12s %10s %12s %10s %11s\n", "step", "seconds", "of clients", "MiB",
+              "of engines", "MiB", "connections");
+  for (const sim::ScaleStep& step : report.steps) {
+    std::printf("%-28s %10.3f %12" PRIu64 " %10.2f %12" PRIu64 " %10.2f %11" PRIu64 "\n",
+                step.name.c_str(), static_cast<double>(step.took) / kSecond, step.calls.messages,
+                static_cast<double>(step.calls.bytes) / (1 << 20), step.admin.messages,
+                static_cast<double>(step.admin.bytes) / (1 << 20), step.connections);
+  }
+  print("connections of a client", report.of_client);
+  print("connections of an engine", report.of_engine);
+  print("objects on a target", report.objects);
+  print("bytes on a target", report.bytes);
+  std::printf("%-40s %.4f\n", "variation of objects by chance alone", report.binomial);
+  std::printf("%-40s %.4f\n", "of new objects on engines that joined", report.to_late);
+  std::printf("memory: %.1f KiB an engine, %.1f KiB a client, %" PRIu64
+              " bytes a client on an engine\n",
+              static_cast<double>(report.engine_bytes) / 1024,
+              static_cast<double>(report.client_bytes) / 1024, report.handle_bytes);
+  for (const std::string& problem : report.problems) std::printf("PROBLEM: %s\n", problem.c_str());
+  return report.problems.empty() ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Simulated clusters under faults, judged by their histories");
   uint64_t seed = 1, step = 1, fault_s = 30;
-  double hours_wanted = 0, minutes = 10;
+  Length length;
+  double minutes = 10;
   bool marks = false, no_rollbacks = false;
   sim::ClusterOptions options;
   app.add_option("--seed", seed, "of the first cluster");
   app.add_option("--step", step, "from one seed to the next");
-  app.add_option("--hours", hours_wanted, "of simulated clusters; at least one is run");
+  app.add_option("--hours", length.hours, "of simulated clusters; at least one is run");
+  app.add_option("--seconds", length.seconds, "that it takes, at least");
   app.add_option("--minutes", minutes, "of simulated time, of each");
   app.add_option("--engines", options.engines, "0: as the seed says");
   app.add_option("--fault-every", fault_s, "seconds; 0: no faults");
   app.add_flag("--marks", marks, "fail if some kind of fault or operation never occurred");
   app.add_flag("--no-rollbacks", no_rollbacks, "");
+  app.add_flag("--no-pools{false}", options.pools, "none are made and destroyed");
+  bool scale = false;
+  sim::ScaleOptions large;
+  app.add_flag("--scale", scale, "a large system instead, counted: with --engines and");
+  app.add_option("--clients", large.clients, "");
+  app.add_option("--late", large.late, "engines that join its pool later");
   CLI11_PARSE(app, argc, argv);
   setenv("CAIRN_LOG", "off", 0);
+  if (scale) {
+    large.seed = seed;
+    if (options.engines != 0) large.engines = std::max(options.engines, 4u);
+    large.late = std::clamp(large.late, 1u, large.engines - 3);
+    return show_scale(large);
+  }
   options.length = static_cast<Duration>(minutes * 60 * kSecond);
   options.fault_every = fault_s * kSecond;
   options.rollbacks = !no_rollbacks;
-  return run(seed, step, hours_wanted, options, marks);
+  return run(seed, step, length, options, marks);
 }

@@ -125,6 +125,7 @@ void Network::accept(const std::shared_ptr<Connecting>& attempt, const Connectio
   }
   if (!c->client_up) return;  // it did not wait for so long
   c->server_up = true;
+  ++counts_.connections;
   auto& sessions = c->admin ? listening.admins : listening.sessions;
   const auto& hook = c->admin ? listening.door.admin_session : listening.door.session;
   if (++sessions[c->session] == 1 && hook) hook(c->session, true);
@@ -148,6 +149,7 @@ void Network::request(const ConnectionPtr& c, uint64_t id, Bytes bytes) {
       there.door.process->reactor().spawn(serve_copy(*there.door.calls, bytes));
     });
   }
+  (c->admin ? counts_.admin : counts_.calls).add(bytes.size());
   const bool overtakes = !c->admin;
   if (overtakes && c->requests_until > stage_.now()) ++counts_.overtaken;
   send(
@@ -194,6 +196,7 @@ void Network::reply(const ConnectionPtr& c, uint64_t id, Bytes bytes) {
     break_server_end(c);
     return;
   }
+  (c->admin ? counts_.admin : counts_.calls).add(bytes.size());
   send(
       c->server, c->client, [this, c, id, bytes = std::move(bytes)] { take_reply(c, id, bytes); },
       c->admin ? &c->replies_until : nullptr);
@@ -243,6 +246,16 @@ void Network::leave_session(const Connection& c) {
   if (found == sessions.end() || --found->second != 0) return;
   sessions.erase(found);
   if (hook) hook(c.session, false);
+}
+
+Network::Held Network::held() const {
+  Held out;
+  for (const ConnectionPtr& c : connections_) {
+    if (c->admin || !c->client_up || !c->server_up) continue;
+    ++out.by_engine[c->server];
+    ++out.by_session[c->session];
+  }
+  return out;
 }
 
 void Network::forget_dead() {

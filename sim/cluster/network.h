@@ -49,9 +49,16 @@ struct Weather {
   uint32_t breaks = 0, duplicates = 0;
 };
 
+struct Traffic {
+  uint64_t messages = 0, bytes = 0;
+  void add(size_t more) { ++messages, bytes += more; }
+};
+
 struct NetworkCounts {
   uint64_t messages = 0, overtaken = 0, slow = 0, held = 0, broken = 0, duplicated = 0, refused = 0,
            late_answers = 0;
+  uint64_t connections = 0;  // made
+  Traffic calls, admin;      // requests and answers, of clients and of engines
 };
 
 class Network {
@@ -71,6 +78,12 @@ class Network {
   void set_weather(Weather weather) { weather_ = weather; }
   const NetworkCounts& counts() const { return counts_; }
   uint32_t nodes() const { return nodes_; }
+  /// Connections of clients that are up, by the engine and by the client's session.
+  struct Held {
+    std::map<NodeId, uint32_t> by_engine;
+    std::map<uint64_t, uint32_t> by_session;
+  };
+  Held held() const;
 
  private:
   friend class SimTransport;

@@ -51,13 +51,18 @@ void Stage::at(Instant when, std::move_only_function<void()> event) {
   });
 }
 
+/// Has it anything to do? Most have not, most of the time.
+bool Stage::is_due(const Reactor& reactor) {
+  return reactor.has_ready() || reactor.next_timer() <= clock_.now() || reactor.has_mail();
+}
+
 /// What is due now, once.
 bool Stage::turn() {
   bool ran = false;
   // By number: an event may add processes or end them.
   for (size_t i = 0; i < processes_.size(); ++i) {
     Process& process = *processes_[i];
-    if (process.is_running()) ran |= process.reactor_->turn();
+    if (process.is_running() && is_due(*process.reactor_)) ran |= process.reactor_->turn();
   }
   while (!events_.empty() && events_.front().at <= now()) {
     std::ranges::pop_heap(events_, [](const Event& a, const Event& b) {

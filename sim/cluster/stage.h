@@ -104,6 +104,7 @@ class Stage {
     uint64_t order = 0;
     std::move_only_function<void()> run;
   };
+  bool is_due(const Reactor& reactor);
   bool turn();
   Instant next() const;
 

@@ -1,0 +1,121 @@
+#include "cmd/embed/engine_fleet.h"
+
+#include <gtest/gtest.h>
+
+#include "service/service_testing.h"
+#include "sim/world.h"
+
+namespace cairn::embed {
+namespace {
+
+constexpr uint32_t kEngines = 100;
+constexpr Duration kAnswerAfter = kMillisecond;
+
+/// An engine that answers after a while, and counts what it was asked.
+class SlowEngine final : public service::FakeHost {
+ public:
+  explicit SlowEngine(Reactor& reactor) : reactor_(reactor) {}
+
+  Task<Result<void>> share(service::Handles handles) override {
+    ++messages;
+    co_await reactor_.sleep(kAnswerAfter);
+    if (away) co_return fail(Errc::unreachable, "away");
+    for (const auto& [grant, handle] : handles) {
+      if (handle.index == refused) co_return fail(Errc::exists, "taken");
+      known.insert(handle.index);
+    }
+    co_return Result<void>{};
+  }
+  Task<Result<void>> settle_pool(Uuid) override {
+    ++messages;
+    co_await reactor_.sleep(kAnswerAfter);
+    if (away) co_return fail(Errc::unreachable, "away");
+    co_return Result<void>{};
+  }
+
+  uint32_t messages = 0;
+  uint32_t refused = ~0u;
+  bool away = false;
+  std::set<uint32_t> known;
+
+ private:
+  Reactor& reactor_;
+};
+
+class EngineFleetTest : public testing::Test {
+ protected:
+  EngineFleetTest() {
+    std::vector<service::ShardHost*> hosts;
+    for (uint32_t rank = 0; rank < kEngines; ++rank) {
+      engines_.push_back(std::make_unique<SlowEngine>(world_.reactor()));
+      hosts.push_back(engines_.back().get());
+    }
+    fleet_ = std::make_unique<EngineFleet>(world_.reactor(), hosts, 1, nullptr);
+  }
+  Task<void> share_one(uint32_t index) {
+    const auto shared = co_await fleet_->share({{{}, {.index = index, .generation = 1}}});
+    outcomes_[index] = shared ? Errc::ok : shared.error().code();
+  }
+  /// That many handles at once.
+  Task<bool> share_all(uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) world_.reactor().spawn(share_one(i));
+    while (outcomes_.size() < count) co_await world_.reactor().sleep(kMillisecond);
+    co_return true;
+  }
+  Task<Result<void>> settle() { return fleet_->settle_pool({}); }
+
+  sim::World world_{1};
+  std::vector<std::unique_ptr<SlowEngine>> engines_;
+  std::unique_ptr<EngineFleet> fleet_;
+  std::map<uint32_t, Errc> outcomes_;
+};
+
+TEST_F(EngineFleetTest, Handles_that_come_together_go_in_few_messages) {
+  // Goal: a thousand clients that open a container at once cost each engine a message, and every
+  // engine knows every handle. Method: a thousand tasks.
+  world_.run(share_all(1'000));
+  for (const auto& engine : engines_) {
+    EXPECT_EQ(engine->messages, 1u);
+    EXPECT_EQ(engine->known.size(), 1'000u);
+  }
+  for (const auto& [index, code] : outcomes_) EXPECT_EQ(code, Errc::ok);
+}
+
+TEST_F(EngineFleetTest, A_round_has_a_limit_and_others_follow) {
+  world_.run(share_all(10'000));
+  for (const auto& engine : engines_) {
+    EXPECT_EQ(engine->messages, 3u);
+    EXPECT_EQ(engine->known.size(), 10'000u);
+  }
+}
+
+TEST_F(EngineFleetTest, A_handle_that_one_engine_refuses_spoils_no_other) {
+  // Goal: what an engine says of one handle concerns its opener alone. Method: one of fifty is
+  // taken on one engine.
+  engines_[60]->refused = 7;
+  world_.run(share_all(50));
+  for (const auto& [index, code] : outcomes_) {
+    EXPECT_EQ(code, index == 7 ? Errc::exists : Errc::ok) << index;
+  }
+  for (const auto& engine : engines_) EXPECT_GE(engine->known.size(), 49u);
+}
+
+TEST_F(EngineFleetTest, An_engine_that_is_away_keeps_no_handle_from_the_others) {
+  engines_[3]->away = true;
+  world_.run(share_all(20));
+  for (const auto& [index, code] : outcomes_) EXPECT_EQ(code, Errc::ok);
+  EXPECT_EQ(engines_[99]->known.size(), 20u);
+}
+
+TEST_F(EngineFleetTest, Engines_are_asked_many_at_once) {
+  // Goal: what concerns all engines takes the time of a few, not of all one after the other.
+  // Method: a hundred that answer after a millisecond each.
+  const Instant begin = world_.clock().now();
+  EXPECT_TRUE(world_.run(settle())->has_value());
+  EXPECT_LE(world_.clock().now() - begin, 5 * kAnswerAfter);
+  engines_[42]->away = true;
+  EXPECT_TRUE(world_.run(settle())->has_value());  // it catches up when it comes
+}
+
+}  // namespace
+}  // namespace cairn::embed
