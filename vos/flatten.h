@@ -38,15 +38,15 @@ inline constexpr size_t kFlattenObjectsMax = 4096;
 enum class FlattenOutcome : uint8_t {
   flattened = 0,
   already = 1,
-  absent = 2,      // nothing of it is visible
-  too_large = 3,   // its buffer, or its changes to the index, would be: see FlattenOptions
-  too_many = 4,    // keys at a level, or extents of an akey
-  long_key = 5,    // a key of 4 KiB or more
-  snapshot = 6,    // a snapshot lies between its changes: remove it, or leave the object as it is
-  pending = 7,     // a transaction that changes it waits for its outcome: again when it is over
-  reclaiming = 8,  // what a punch left is still being removed: again later
-  changed = 9,     // it was written meanwhile, or after `unchanged_since`
-  fragmented = 10, // large data of it stands in small pieces: aggregate the container first
+  absent = 2,       // nothing of it is visible
+  too_large = 3,    // its buffer, or its changes to the index, would be: see FlattenOptions
+  too_many = 4,     // keys at a level, or extents of an akey
+  long_key = 5,     // a key of 4 KiB or more
+  snapshot = 6,     // a snapshot lies between its changes: remove it, or leave the object as it is
+  pending = 7,      // a transaction that changes it waits for its outcome: again when it is over
+  reclaiming = 8,   // what a punch left is still being removed: again later
+  changed = 9,      // it was written meanwhile, or after `unchanged_since`
+  fragmented = 10,  // large data of it stands in small pieces: aggregate the container first
 };
 /// For reports: "flattened", "its buffer would be too large", ...
 const char* flatten_outcome_text(FlattenOutcome outcome);
