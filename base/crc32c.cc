@@ -6,6 +6,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/crc32c_folding.h"
+
 #if defined(__SSE4_2__)
 #include <nmmintrin.h>
 #elif defined(__ARM_FEATURE_CRC32)
@@ -20,7 +22,7 @@ constexpr uint32_t kPolynomial = 0x82F63B78;  // bit-reversed
 /// A linear map of registers: column i is where bit i goes.
 using Matrix = std::array<uint32_t, 32>;
 
-constexpr uint32_t apply(const Matrix& m, uint32_t crc) {
+constexpr uint32_t mapped(const Matrix& m, uint32_t crc) {
   uint32_t out = 0;
   for (int i = 0; crc != 0; ++i, crc >>= 1) {
     if ((crc & 1) != 0) out ^= m[static_cast<size_t>(i)];
@@ -30,7 +32,7 @@ constexpr uint32_t apply(const Matrix& m, uint32_t crc) {
 
 constexpr Matrix after(const Matrix& second, const Matrix& first) {
   Matrix out{};
-  for (size_t i = 0; i < 32; ++i) out[i] = apply(second, first[i]);
+  for (size_t i = 0; i < 32; ++i) out[i] = mapped(second, first[i]);
   return out;
 }
 
@@ -60,7 +62,7 @@ struct ShiftTable {
     const Matrix m = over_zero_bytes(bytes);
     for (size_t part = 0; part < 4; ++part) {
       for (uint32_t value = 0; value < 256; ++value) {
-        of[part][value] = apply(m, value << (8 * part));
+        of[part][value] = mapped(m, value << (8 * part));
       }
     }
   }
@@ -136,9 +138,9 @@ inline uint32_t three_lanes(uint32_t crc, const std::byte* p, size_t lane,
 
 namespace {
 
+/// The register after `data`. `fetch`: what follows it is wanted next.
 template <bool fetch>
-uint32_t extend(ByteView data, uint32_t seed) {
-  uint32_t crc = ~seed;
+uint32_t in_lanes(uint32_t crc, ByteView data) {
   const std::byte* p = data.data();
   size_t left = data.size();
   for (; left >= 3 * kLongLane; left -= 3 * kLongLane, p += 3 * kLongLane) {
@@ -149,19 +151,55 @@ uint32_t extend(ByteView data, uint32_t seed) {
   }
   for (; left >= 8; left -= 8, p += 8) crc = step8(crc, p);
   for (; left > 0; --left, ++p) crc = step(crc, static_cast<uint8_t>(*p));
-  return ~crc;
+  return crc;
 }
+
+// False while the program's other objects are made: slower, not wrong.
+const bool folds = detail::can_fold();
+
+/// `readable` bytes from data.data() on are the caller's, and wanted next.
+uint32_t extend(ByteView data, uint32_t seed, size_t readable) {
+  uint32_t crc = ~seed;
+  if (folds && data.size() >= detail::kFoldBytesMin) {
+    crc = detail::crc32c_fold(crc, data.data(), data.size(), readable);
+    data = data.subspan(data.size() / detail::kFoldUnit * detail::kFoldUnit);
+    return ~in_lanes<false>(crc, data);
+  }
+  const bool more = readable >= data.size() + kFetchAhead;
+  return ~(more ? in_lanes<true>(crc, data) : in_lanes<false>(crc, data));
+}
+
+/// The map "n zero bytes follow" for any n.
+uint32_t over_zeros(uint32_t crc, uint64_t bytes) {
+  Matrix power = over_zero_bytes(1);
+  for (; bytes != 0; bytes >>= 1) {
+    if ((bytes & 1) != 0) crc = mapped(power, crc);
+    if (bytes != 1) power = after(power, power);
+  }
+  return crc;
+}
+
+constexpr uint64_t kUsualBlock = 4096;
+constexpr ShiftTable kOverUsualBlock(kUsualBlock);
 
 }  // namespace
 
-uint32_t crc32c(ByteView data, uint32_t seed) noexcept { return extend<false>(data, seed); }
+uint32_t detail::crc32c_lanes(uint32_t crc, ByteView data) noexcept {
+  return in_lanes<false>(crc, data);
+}
+
+uint32_t crc32c(ByteView data, uint32_t seed) noexcept { return extend(data, seed, data.size()); }
 
 void crc32c_blocks(ByteView data, size_t block_bytes, std::span<uint32_t> crcs) noexcept {
   for (size_t i = 0; i < crcs.size(); ++i) {
-    const ByteView block = data.subspan(i * block_bytes, block_bytes);
-    const bool more = data.size() - i * block_bytes >= block_bytes + kFetchAhead;
-    crcs[i] = more ? extend<true>(block, 0) : extend<false>(block, 0);
+    const ByteView rest = data.subspan(i * block_bytes);
+    crcs[i] = extend(rest.first(block_bytes), 0, rest.size());
   }
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t second_bytes) noexcept {
+  const bool usual = second_bytes == kUsualBlock;
+  return (usual ? kOverUsualBlock(first) : over_zeros(first, second_bytes)) ^ second;
 }
 
 }  // namespace cairn

@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "base/crc32c_folding.h"
+
 namespace cairn {
 namespace {
 
@@ -31,6 +33,38 @@ TEST(Crc32c, Every_length_agrees_with_the_definition) {
   for (const size_t n : {4079u, 4080u, 4081u, 4096u, 4560u, 8160u, 8161u, 12'345u, 19'000u}) {
     const ByteView part = ByteView(data).subspan(7, n);
     ASSERT_EQ(crc32c(part), by_definition(part, 0)) << n;
+  }
+}
+
+TEST(Crc32c, Both_ways_agree_with_the_definition) {
+  // Goal: folding and lanes, each by itself, whichever this processor would take. Method: lengths
+  // around their units, odd starts, registers that are not the first.
+  std::mt19937 random(21);
+  Bytes data(70'000);
+  for (std::byte& b : data) b = static_cast<std::byte>(random());
+  for (size_t n = detail::kFoldBytesMin; n < data.size() - 70; n += n < 1300 ? 1 : 997) {
+    const ByteView part = ByteView(data).subspan(n % 67, n);
+    const auto seed = static_cast<uint32_t>(n * 2654435761u);
+    const uint32_t wanted = by_definition(part, seed);
+    ASSERT_EQ(~detail::crc32c_lanes(~seed, part), wanted) << n;
+    if (!detail::can_fold()) continue;
+    const size_t folded = n / detail::kFoldUnit * detail::kFoldUnit;
+    const uint32_t crc = detail::crc32c_fold(~seed, part.data(), n, n);
+    ASSERT_EQ(~detail::crc32c_lanes(crc, part.subspan(folded)), wanted) << n;
+  }
+}
+
+TEST(Crc32c, Two_pieces_join) {
+  // Goal: the whole's from the parts'. Method: the usual block, odd sizes, nothing.
+  Bytes data(3 * 4096 + 777);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 7 + i / 255);
+  const ByteView view(data);
+  for (const size_t second : {size_t{0}, size_t{1}, size_t{5}, size_t{4095}, size_t{4096},
+                              size_t{4097}, size_t{8192}, data.size()}) {
+    const size_t first = data.size() - second;
+    EXPECT_EQ(crc32c_join(crc32c(view.first(first)), crc32c(view.subspan(first)), second),
+              crc32c(view))
+        << second;
   }
 }
 

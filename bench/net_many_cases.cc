@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/crc32c.h"
+#include "bench/bare_beside.h"
 #include "bench/client_process.h"
 #include "bench/harness.h"
 #include "bench/served_home.h"
@@ -67,7 +68,9 @@ void beside_stream_case(Run& run, bool reading) {
     return quantile_us(done, 0.99);
   };
   const auto alone = [&] { return quantile_us(small.run(run.seconds), 0.99); };
-  run.compare(beside, {"unloaded", alone}, [&](double) {
+  BareBeside bare(reading);
+  const auto with_nothing = [&] { return bare.p99_us(run.seconds); };
+  run.compare_all(beside, {{"unloaded", alone}, {"bare.unix", with_nothing}}, [&](double) {
     char text[100];
     std::nth_element(medians.begin(), medians.begin() + medians.size() / 2, medians.end());
     std::snprintf(text, sizeof(text), "\"p50_us\": %.1f, \"stream_mib_per_second\": %.0f",

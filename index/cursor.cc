@@ -2,10 +2,16 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/short_bytes.h"
 #include "index/pager_state.h"
 #include "index/tree.h"
 
 namespace cairn::index {
+
+namespace {
+/// Records whose bytes are fetched before a walk comes to them.
+constexpr uint32_t kFetchAhead = 8;
+}  // namespace
 
 void Cursor::enter_leaf() {
   const Node leaf(path_[depth_ - 1].frame->data);
@@ -57,11 +63,16 @@ Result<void> Cursor::descend(ByteView key) {
 
 /// A seek forward that ends in the same leaf needs no way down from the root.
 bool Cursor::seek_in_leaf(ByteView key) {
-  if (as_chars(key) <= as_chars(this->key()) || slot_ + 1 >= leaf_count_) return false;
-  ++slot_;
-  load();
-  if (as_chars(this->key()) >= as_chars(key)) return true;
-  const uint32_t slot = Node(leaf_).find(key).slot;
+  if (slot_ + 1 >= leaf_count_ || key.size() < prefix_bytes_) return false;
+  const ByteView prefix{key_buffer_.data(), prefix_bytes_};
+  if (compare_bytes(key.first(prefix_bytes_), prefix) != 0) return false;
+  const Node leaf(leaf_);
+  const ByteView suffix = key.subspan(prefix_bytes_);
+  if (leaf.compare(slot_, suffix) >= 0) return false;
+  uint32_t slot = slot_ + 1;
+  // Records stand anywhere in the page; who seeks step by step comes to those that follow.
+  if (slot + kFetchAhead < leaf_count_) __builtin_prefetch(leaf.entry(slot + kFetchAhead));
+  if (leaf.compare(slot, suffix) < 0) slot = leaf.find(key).slot;
   if (slot >= leaf_count_) return false;
   slot_ = slot;
   load();

@@ -62,12 +62,17 @@ int Node::compare_same_head(uint32_t slot, ByteView suffix) const {
   const size_t mine = suffix_bytes(slot);
   if (mine > kHeadBytes && suffix.size() > kHeadBytes) {
     const ByteView r = rest(slot);
-    const size_t n = std::min(r.size(), suffix.size() - kHeadBytes);
-    const int c = __builtin_memcmp(r.data(), suffix.data() + kHeadBytes, n);
-    if (c != 0) return c;
+    return compare_bytes(r, suffix.subspan(kHeadBytes));
   }
   // The shorter one is the beginning of the other: what differs would differ in the heads.
   return mine < suffix.size() ? -1 : mine > suffix.size() ? 1 : 0;
+}
+
+int Node::compare(uint32_t slot, ByteView suffix) const {
+  const uint32_t mine = load_be32(p_ + at(slot));
+  const uint32_t head = head_value(suffix);
+  if (mine != head) return mine < head ? -1 : 1;
+  return compare_same_head(slot, suffix);
 }
 
 Node::Found Node::find(ByteView key) const {

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/result.h"
+#include "base/short_bytes.h"
 #include "index/page_format.h"
 
 namespace cairn::index {
@@ -72,9 +73,9 @@ class Node {
   /// Writes the key behind the prefix.
   void copy_suffix(uint32_t slot, std::byte* into) const {
     const ByteView h = head(slot);
-    std::memcpy(into, h.data(), h.size());
+    copy_short(into, h.data(), h.size());
     const ByteView r = rest(slot);
-    if (!r.empty()) std::memcpy(into + h.size(), r.data(), r.size());
+    copy_short(into + h.size(), r.data(), r.size());
   }
   ByteView value(uint32_t slot) const {
     const ByteView r = rest(slot);
@@ -104,6 +105,8 @@ class Node {
   };
   /// In a leaf: among all slots; in a branch: among slots 1 and up.
   Found find(ByteView key) const;
+  /// Of a slot's key to `suffix` behind the prefix: below, at or above 0.
+  int compare(uint32_t slot, ByteView suffix) const;
   /// Branch: the child whose range has `key`.
   uint32_t child_for(ByteView key) const {
     const Found f = find(key);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -47,6 +49,9 @@ struct Iod {
   Recxs recxs;  // array only; ascending or not, not overlapping
   IoVecs buffer;
   bool size_only = false;  // fetch: the caller has no buffer and wants sizes
+  /// Update: the CRC32C of each 4 KiB of buffer[0] from its begin, as far as they are known. What
+  /// they stand for must not change. Borrowed as the buffer is.
+  std::span<const uint32_t> block_crcs;
 };
 // On the heap: it is handed from floor to floor, and that must be cheap.
 using Iods = std::vector<Iod>;
@@ -73,6 +78,8 @@ struct Fetched {
   Errc status = Errc::ok;
   Epoch epoch = 0;  // of a transactional fetch
   SmallVector<FetchedIod, 1> iods;
+  /// CRC32C of all pieces one behind the other, where it is known without looking at them.
+  std::optional<uint32_t> payload_crc;
 };
 
 /// What to enumerate and from where.

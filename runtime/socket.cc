@@ -81,7 +81,8 @@ void SocketOp::await_suspend(std::coroutine_handle<> handle) {
 
 namespace {
 
-constexpr size_t kTransferBytesMax = 1u << 30;
+// The kernel copies while the reactor stands still: a small call shall not wait for a large one.
+constexpr size_t kTransferBytesMax = 128u << 10;
 constexpr int64_t kNoConnection = -1;  // an accept that has not ended, or whose result was taken
 // How long a connect waits before it looks again, first and at most.
 constexpr Duration kRetryFirst = kMillisecond;

@@ -95,7 +95,7 @@ class Socket {
   Socket(Reactor& reactor, int fd) : handle_(reactor, fd) {}
 
   /// Awaitable: receives as many bytes as are there, 1 to `bytes`, waiting for the first.
-  /// Bytes in one call are limited to 1 GiB.
+  /// Bytes in one call are limited to 128 KiB, so that others have their turn in between.
   /// @returns bytes, 0 at the end of the stream (the peer closed, or shutdown()), or -errno
   detail::SocketOp recv(std::byte* data, size_t bytes);
   /// Awaitable: sends as many bytes as there is room for, 1 to `bytes`, waiting for room for the

@@ -58,8 +58,13 @@ struct Staged {
 /// Takes `bytes` from `from`; copies what is small or not aligned, so that nobody changes it under
 /// a write. @error no_space  nothing is reserved
 Result<Staged> stage(index::Store& store, IoVecCursor& from, uint64_t bytes);
-/// Makes the checksums; the writes may be under way.
-void make_checksums(Staged& staged);
+/// What is known of a caller's buffer already: model::Iod::block_crcs.
+struct KnownCrcs {
+  const std::byte* data = nullptr;
+  std::span<const uint32_t> of_blocks;
+};
+/// Makes the checksums, as far as they are not known; the writes may be under way.
+void make_checksums(Staged& staged, KnownCrcs known = {});
 
 /// Bytes [begin, begin + into bytes) of the payload in `data`, to be read into a caller's buffer.
 struct DataRead {

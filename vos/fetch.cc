@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/crc32c.h"
 #include "vos/epoch_view.h"
 #include "vos/request.h"
 #include "vos/validation.h"
@@ -46,6 +47,7 @@ struct Fetch {
   Result<void> plan_single(Look& look, size_t index, Floor floor);
   Result<void> plan_array(Look& look, size_t index, Floor floor);
   void add_piece(size_t index, uint64_t offset, uint64_t bytes);
+  void add_crc(const Found& piece, const BlockData* data);
   bool fits(size_t index) const;
   Result<void> deliver(Look& look);
   bool must_wait() const { return saw_absence || !state.is_durable(newest_seen); }
@@ -158,12 +160,31 @@ bool Fetch::fits(size_t index) const {
   return needed <= total_bytes(c.iod->buffer);
 }
 
+/// Joins the CRCs of a piece's blocks to those of the pieces before it. Only whole blocks have one.
+/// @param data  null: it is not in blocks
+void Fetch::add_crc(const Found& piece, const BlockData* data) {
+  std::optional<uint32_t>& crc = result.payload_crc;
+  if (!crc) return;
+  if (data == nullptr || (data->skip + piece.from) % kDataBlockBytes != 0 ||
+      piece.bytes % kDataBlockBytes != 0) {
+    crc.reset();
+    return;
+  }
+  const uint64_t first = (data->skip + piece.from) / kDataBlockBytes;
+  for (uint64_t i = 0; i < piece.bytes / kDataBlockBytes; ++i) {
+    crc = crc32c_join(*crc, data->crcs[first + i], kDataBlockBytes);
+  }
+}
+
 Result<void> Fetch::deliver(Look& look) {
+  // Of nothing.
+  if (!found.empty()) result.payload_crc = 0;
   for (const Found& f : found) {
     IoVecCursor into(checked.iods[f.iod].iod->buffer);
     into.skip(f.offset);
     if (f.value.form == Form::data) {
       TRY(data, look.block_data(checked.iods[f.iod].akey_prefix, f.end, f.value));
+      add_crc(f, &data);
       DataRead read{std::move(data), f.from, {}};
       for (uint64_t left = f.bytes; left > 0;) {
         const ByteSpan piece = into.take(left);
@@ -171,7 +192,10 @@ Result<void> Fetch::deliver(Look& look) {
         left -= piece.size();
       }
       reads.push_back(std::move(read));
-    } else if (f.value.form == Form::inlined) {
+      continue;
+    }
+    add_crc(f, nullptr);
+    if (f.value.form == Form::inlined) {
       into.copy_in(f.value.inlined.subspan(f.from, f.bytes));
     } else {
       std::byte whole[kPackedBytes];
@@ -213,6 +237,7 @@ Result<void> Fetch::plan() {
   result.epoch = tx_epoch;
   result.iods.clear();
   result.iods.resize(checked.iods.size());
+  result.payload_crc.reset();
   found.clear();
   reads.clear();
   newest_seen = 0;

@@ -84,14 +84,6 @@ Component component_of(model::KeyKind kind, ByteView key) {
 
 namespace {
 
-/// All, if there is no zero.
-size_t bytes_before_zero(ByteView bytes) {
-  if (bytes.empty()) return 0;
-  const void* const zero = std::memchr(bytes.data(), 0, bytes.size());
-  if (zero == nullptr) return bytes.size();
-  return static_cast<size_t>(static_cast<const std::byte*>(zero) - bytes.data());
-}
-
 void add_escaped(Key& key, ByteView rest) {
   for (size_t run = bytes_before_zero(rest);; run = bytes_before_zero(rest)) {
     key.add(rest.first(run));
@@ -146,22 +138,31 @@ Result<Component> take_integer(ByteView& in) {
 }  // namespace
 
 Result<Component> take_component(ByteView& in, model::KeyKind kind) {
-  Component c;
+  Component component;
+  TRY(taken, take_component(in, kind, component));
+  return component;
+}
+
+Result<void> take_component(ByteView& in, model::KeyKind kind, Component& c) {
+  c.none = true;
+  c.size = 0;
   if (in.size() >= 2 && in[0] == std::byte{0} && in[1] == std::byte{0}) {
     in = in.subspan(2);
-    return c;
+    return {};
   }
   if (kind == model::KeyKind::integer) {
     if (in.empty() || in[0] != std::byte{kIntegerTag}) {
       return fail(Errc::checksum, "key: no integer component where its type has one");
     }
-    return take_integer(in);
+    TRY(taken, take_integer(in));
+    c = taken;
+    return {};
   }
   c.none = false;
   for (size_t at = 0;;) {
     const size_t run = bytes_before_zero(in.subspan(at));
     if (run > c.bytes.size() - c.size) break;
-    if (run != 0) std::memcpy(c.bytes.data() + c.size, in.data() + at, run);
+    copy_short(c.bytes.data() + c.size, in.data() + at, run);
     c.size = static_cast<uint8_t>(c.size + run);
     at += run;
     if (in.size() - at < 2) break;
@@ -171,7 +172,7 @@ Result<Component> take_component(ByteView& in, model::KeyKind kind) {
       const bool hashed = kind == model::KeyKind::hashed;
       if (hashed && c.size > model::kKeyPrefixBytes && c.size != kLongKeyBytes) break;
       in = in.subspan(at);
-      return c;
+      return {};
     }
     if (mark != std::byte{0xFF} || c.size == c.bytes.size()) break;
     c.bytes[c.size++] = std::byte{0};
@@ -260,6 +261,13 @@ Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk) {
   key.add_ordered(end);
   key.add_ordered(chunk);
   return key;
+}
+
+bool is_dkey_name(ByteView rest) {
+  Key name;
+  add_none(name);
+  name.add(static_cast<uint8_t>(Kind::name));
+  return compare_bytes(rest, name) == 0;
 }
 
 Key dkey_name_key(const Key& dkey_prefix) {

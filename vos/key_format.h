@@ -51,6 +51,7 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/result.h"
+#include "base/short_bytes.h"
 #include "model/ids.h"
 #include "model/limits.h"
 #include "vos/shard.h"
@@ -93,6 +94,7 @@ class Key {
  public:
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
   Key() {}  // NOLINT: not "= default", which would zero the bytes of what is made with {}
+  explicit Key(ByteView bytes) { add(bytes); }
   Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
   Key& operator=(const Key& other) noexcept {
     size_ = other.size_;
@@ -110,7 +112,7 @@ class Key {
   }
   void add(ByteView bytes) {
     CHECK(size_ + bytes.size() <= kRoom);
-    if (!bytes.empty()) std::memcpy(bytes_ + size_, bytes.data(), bytes.size());
+    copy_short(bytes_ + size_, bytes.data(), bytes.size());
     size_ = static_cast<uint16_t>(size_ + bytes.size());
   }
   void add_be32(uint32_t value);
@@ -150,6 +152,7 @@ inline void add_none(Key& key) {
   key.add(0);
 }
 /// Takes one component from the front of `in`. @error checksum  malformed
+Result<void> take_component(ByteView& in, model::KeyKind kind, Component& out);
 Result<Component> take_component(ByteView& in, model::KeyKind kind);
 
 /// Prefix of everything in one range of a container, and of one object shard in it.
@@ -196,6 +199,8 @@ Key extent_key(const Key& akey_prefix, uint64_t end);
 Key hole_key(const Key& akey_prefix, uint64_t end);
 Key punch_key(const Key& level_prefix, Level level);
 Key checksums_key(const Key& akey_prefix, uint64_t end, uint64_t chunk);
+/// Is it the `name` of the dkey whose prefix stands before it?
+bool is_dkey_name(ByteView rest);
 /// `name` of a dkey; the akey's is record_key(akey_prefix, Kind::name).
 Key dkey_name_key(const Key& dkey_prefix);
 /// The object's `touched` record.

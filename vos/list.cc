@@ -3,6 +3,7 @@
 // extent's end) follows.
 #include <algorithm>
 
+#include "base/short_bytes.h"
 #include "vos/epoch_view.h"
 #include "vos/plan.h"
 #include "vos/validation.h"
@@ -37,6 +38,7 @@ struct Listing {
   model::KeyKind kind = model::KeyKind::hashed;
   model::Listed out;
   bool finished = false;  // full, or at the end
+  bool may_be_dead = true;  // dkeys; of this step
   uint32_t leaves_ahead = 0;
   size_t looked_at = 0;
   /// A long key whose name stands in blocks: where its bytes go.
@@ -50,8 +52,8 @@ struct Listing {
   Result<void> check_epoch() const;
   Result<Key> start() const;
   Result<void> step_keys();
-  Result<bool> visible(Look& look, const Key& key_prefix, Floor floor, View::Cursor& cursor);
-  Result<void> emit_key(Look& look, const Component& component, const Key& key_prefix);
+  Result<bool> visible(Look& look, ByteView key_prefix, Floor floor, ByteView record_key);
+  Result<void> emit_key(Look& look, const Component& component, ByteView key_prefix);
   Result<void> step_extents();
   void emit_extent(const FoundExtent& extent);
 };
@@ -115,32 +117,32 @@ Result<Key> Listing::start() const {
   return tag == kAtKey ? key : after_prefix(key);
 }
 
-/// Is a record at or after the cursor, below `key_prefix`, visible? Moves the cursor.
-Result<bool> Listing::visible(Look& look, const Key& key_prefix, Floor floor,
-                              View::Cursor& cursor) {
+/// Is a record below `key_prefix` visible, whose first one has that key?
+Result<bool> Listing::visible(Look& look, ByteView key_prefix, Floor floor, ByteView record_key) {
   if (request.what == model::ListRequest::What::dkeys) {
-    if (!state.markers.any(path.object())) {
+    if (!may_be_dead) {
       // Nothing is dead: any record that is not the dkey's name proves it.
-      const Key name = dkey_name_key(key_prefix);
-      if (as_chars(cursor.key()) != as_chars(name)) return true;
+      if (!is_dkey_name(record_key.subspan(key_prefix.size()))) return true;
     }
-    TRY(dkey_floor, look.dkey_floor(key_prefix));
-    return look.dkey_exists(key_prefix, dkey_floor, {}, nullptr);
+    const Key dkey(key_prefix);
+    TRY(dkey_floor, look.dkey_floor(dkey));
+    return look.dkey_exists(dkey, dkey_floor, {}, nullptr);
   }
-  TRY(akey_floor, look.akey_floor(key_prefix, floor));
-  TRY(akey, look.akey(key_prefix, akey_floor));
-  return akey.exists;
+  const Key akey(key_prefix);
+  TRY(akey_floor, look.akey_floor(akey, floor));
+  TRY(found, look.akey(akey, akey_floor));
+  return found.exists;
 }
 
-Result<void> Listing::emit_key(Look& look, const Component& component, const Key& key_prefix) {
+Result<void> Listing::emit_key(Look& look, const Component& component, ByteView key_prefix) {
   uint64_t length = component.size;
   ByteView bytes = component.view();
   std::optional<ValueView> name;
   Bytes whole;
   if (component.is_long(kind)) {
     const Key key = request.what == model::ListRequest::What::dkeys
-                        ? dkey_name_key(key_prefix)
-                        : record_key(key_prefix, Kind::name);
+                        ? dkey_name_key(Key(key_prefix))
+                        : record_key(Key(key_prefix), Kind::name);
     TRY(record, look.view().get(key));
     if (!record) return fail(Errc::checksum, "list: a long key's name is missing");
     TRY(value, parse_value(Kind::name, *record));
@@ -157,7 +159,7 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
     return {};
   }
   if (name && name->form == Form::data) {
-    Key name_prefix = key_prefix;
+    Key name_prefix(key_prefix);
     if (request.what == model::ListRequest::What::dkeys) add_none(name_prefix);
     TRY(data, look.block_data(name_prefix, 0, *name));
     long_names.push_back({out.keys.size(), {std::move(data), 0, {}}});
@@ -166,8 +168,9 @@ Result<void> Listing::emit_key(Look& look, const Component& component, const Key
     out.keys.insert(out.keys.end(), bytes.begin(), bytes.end());
   }
   out.lengths.push_back(length);
-  out.position.assign(1, std::byte{kAfterKey});
-  out.position.insert(out.position.end(), component.view().begin(), component.view().end());
+  out.position.resize(1 + component.size);
+  out.position[0] = std::byte{kAfterKey};
+  copy_short(out.position.data() + 1, component.bytes.data(), component.size);
   return {};
 }
 
@@ -180,9 +183,11 @@ Result<void> Listing::step_keys() {
     TRY(dkey_floor, look.dkey_floor(prefix));
     floor = dkey_floor;
   }
+  may_be_dead = state.markers.any(path.object());
   TRY(from, start());
   View::Cursor cursor(look.view(), prefix, leaves_ahead);
   TRY(sought, cursor.seek(from));
+  Component component;
   while (!finished) {
     if (!cursor.valid() || !starts_with(cursor.key(), prefix)) {
       out.eof = finished = true;
@@ -193,14 +198,14 @@ Result<void> Listing::step_keys() {
       return {};
     }
     ByteView rest = cursor.key().subspan(prefix.size());
-    TRY(component, take_component(rest, kind));
+    TRY(taken, take_component(rest, kind, component));
     if (component.none) {
       TRY(moved, cursor.next());
       continue;
     }
-    Key key_prefix;
-    key_prefix.add(cursor.key().first(cursor.key().size() - rest.size()));
-    TRY(is_visible, visible(look, key_prefix, floor, cursor));
+    // Borrowed until the cursor moves.
+    const ByteView key_prefix = cursor.key().first(cursor.key().size() - rest.size());
+    TRY(is_visible, visible(look, key_prefix, floor, cursor.key()));
     if (is_visible) {
       TRY(emitted, emit_key(look, component, key_prefix));
     }

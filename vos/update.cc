@@ -138,8 +138,11 @@ std::vector<index::Store::DataWrite> Update::data_writes() const {
 }
 
 void Update::make_all_checksums() {
-  for (auto& list : parts) {
-    for (StagedPart& part : list) make_checksums(part.staged);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const model::Iod& iod = *checked.iods[i].iod;
+    KnownCrcs known;
+    if (!iod.buffer.empty()) known = {iod.buffer[0].data, iod.block_crcs};
+    for (StagedPart& part : parts[i]) make_checksums(part.staged, known);
   }
   for (StagedPart& part : names) make_checksums(part.staged);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/buffer.h"
 
@@ -19,6 +20,7 @@ Result<void> encode_request(const Request& request, Bytes& out, Buffer* apart = 
 /// A request made from bytes, with what it borrows.
 struct DecodedRequest {
   Buffer message;
+  std::vector<uint32_t> bulk_crcs;  // of each whole 4 KiB of a large bulk
   Buffer fetch_room;  // of all iods, one behind the other; uninitialised until fetched into
   Opcode opcode = Opcode::control;
   /// Not ok: the header is sound, the rest is not. Answer with it (encode_error), do not serve.

@@ -60,6 +60,16 @@ Header header_of(const HeaderFormat& f) {
   return h;
 }
 
+uint32_t bulk_checksum(ByteView bulk, std::vector<uint32_t>* block_crcs) {
+  if (block_crcs == nullptr || bulk.size() < kLargeBulkMin) return crc32c(bulk);
+  const size_t blocks = bulk.size() / kBulkAlignment;
+  block_crcs->resize(blocks);
+  crc32c_blocks(bulk.first(blocks * kBulkAlignment), kBulkAlignment, *block_crcs);
+  uint32_t crc = 0;
+  for (const uint32_t block : *block_crcs) crc = crc32c_join(crc, block, kBulkAlignment);
+  return crc32c(bulk.subspan(blocks * kBulkAlignment), crc);
+}
+
 bool all_zero(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
@@ -90,7 +100,7 @@ Result<void> Framer::finish(MessageKind kind, Opcode opcode, const Header& heade
   return {};
 }
 
-Result<Frame> open_frame(ByteView message, MessageKind kind) {
+Result<Frame> open_frame(ByteView message, MessageKind kind, std::vector<uint32_t>* block_crcs) {
   HeaderFormat f;
   if (message.size() < sizeof(f)) return fail(Errc::format_invalid, "wire: a cut message");
   std::memcpy(&f, message.data(), sizeof(f));
@@ -106,7 +116,7 @@ Result<Frame> open_frame(ByteView message, MessageKind kind) {
     return fail(Errc::format_invalid, "wire: the lengths of a message contradict each other");
   }
   if (crc32c(message.subspan(kChecksumFrom, bulk - kChecksumFrom)) != f.checksum.get() ||
-      crc32c(message.subspan(bulk)) != f.bulk_checksum.get()) {
+      bulk_checksum(message.subspan(bulk), block_crcs) != f.bulk_checksum.get()) {
     return fail(Errc::checksum, "wire: a message was damaged on the way");
   }
   const uint64_t padding = f.padding_bytes.get();

@@ -1,6 +1,8 @@
 // The header of a message: writing it last, checking it first. Internal to wire/.
 #pragma once
 
+#include <vector>
+
 #include "wire/header_format.h"
 #include "wire/limits.h"
 #include "wire/message.h"
@@ -52,7 +54,10 @@ struct Frame {
   ByteView body;
   ByteView bulk;
 };
+/// @param block_crcs  if given: gets the CRC32C of each whole block of kBulkAlignment of a large
+///                    aligned bulk; so it is looked at only once
 /// @error format_invalid, protocol, checksum
-Result<Frame> open_frame(ByteView message, MessageKind kind);
+Result<Frame> open_frame(ByteView message, MessageKind kind,
+                         std::vector<uint32_t>* block_crcs = nullptr);
 
 }  // namespace cairn::wire

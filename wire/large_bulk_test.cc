@@ -188,5 +188,64 @@ TEST(LargeBulk, Nothing_of_the_room_goes_with_an_error) {
   }
 }
 
+TEST(LargeBulk, Of_an_update_is_summed_once_for_message_and_blocks) {
+  // Goal: the checksums that verified a payload are those of its blocks, for who stores it, and
+  // only where a block is one of the message. Method: three iods, the third beginning inside a
+  // block, and the last block of each cut.
+  Bytes memory = pattern(40'960 + 9'000 + 50'000);
+  Request request;
+  auto& update = request.body.emplace<ObjectUpdate>();
+  update.dkey = as_bytes("d");
+  size_t at = 0;
+  for (const size_t bytes : {40'960u, 9'000u, 50'000u}) {
+    Bytes part(memory.begin() + static_cast<long>(at),
+               memory.begin() + static_cast<long>(at + bytes));
+    update.iods.push_back(array_iods(part)[0]);
+    update.iods.back().buffer = {{memory.data() + at, bytes}};
+    at += bytes;
+  }
+  Bytes whole;
+  ASSERT_TRUE(encode_request(request, whole).has_value());
+  Buffer received = Buffer::uninitialised(whole.size());
+  std::memcpy(received.data(), whole.data(), whole.size());
+  auto decoded = decode_request(std::move(received));
+  ASSERT_TRUE(decoded.has_value());
+  const auto& iods = std::get<ObjectUpdate>((*decoded)->request.body).iods;
+  ASSERT_EQ(iods.size(), 3u);
+  EXPECT_EQ(iods[0].block_crcs.size(), 10u);
+  EXPECT_EQ(iods[1].block_crcs.size(), 2u);
+  EXPECT_EQ(iods[2].block_crcs.size(), 0u);
+  for (const model::Iod& iod : iods) {
+    const ByteView data(iod.buffer[0].data, iod.buffer[0].bytes);
+    for (size_t i = 0; i < iod.block_crcs.size(); ++i) {
+      EXPECT_EQ(iod.block_crcs[i], crc32c(data.subspan(i * kBulkAlignment, kBulkAlignment))) << i;
+    }
+  }
+  // A flipped bit in a whole block, and in the cut one at the end.
+  for (const size_t back : {size_t{1}, size_t{60'000}}) {
+    Buffer damaged = Buffer::uninitialised(whole.size());
+    std::memcpy(damaged.data(), whole.data(), whole.size());
+    damaged.data()[whole.size() - back] ^= std::byte{1};
+    EXPECT_EQ(decode_request(std::move(damaged)).error().code(), Errc::checksum) << back;
+  }
+}
+
+TEST(LargeBulk, Of_a_reply_may_come_with_its_checksum) {
+  // Goal: what was verified as it was read is not summed again, and the same bytes go out.
+  Bytes plain, known;
+  for (Bytes* const out : {&plain, &known}) {
+    Fetch fetch;
+    Reply reply = Fetch::reply_of({{0, kBytes}});
+    Buffer bulk = std::move(fetch.served->fetch_room);
+    if (out == &known) std::get<model::Fetched>(reply.body).payload_crc = crc32c(bulk);
+    encode_reply(fetch.served->request, reply, *out, &bulk);
+    ASSERT_EQ(bulk.size(), kBytes);
+    *out = joined(std::move(*out), bulk);
+    Reply got;
+    EXPECT_TRUE(decode_reply(*out, fetch.request, got).has_value());
+  }
+  EXPECT_EQ(known, plain);
+}
+
 }  // namespace
 }  // namespace cairn::wire

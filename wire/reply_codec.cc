@@ -59,7 +59,10 @@ struct PutReply {
     }
     if (bytes >= kLargeBulkMin && apart != nullptr && is_front_of(*apart, fetched)) {
       apart->truncate(bytes);
-      return framer.set_apart(*apart, crc32c(*apart));
+      // What was verified as it was read need not be looked at again.
+      const auto& known = fetched.payload_crc;
+      DCHECK(!known || *known == crc32c(*apart));
+      return framer.set_apart(*apart, known ? *known : crc32c(*apart));
     }
     const Buffer room = apart == nullptr ? Buffer{} : std::exchange(*apart, Buffer{});
     PayloadOut payload(out, apart, bytes);

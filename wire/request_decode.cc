@@ -96,8 +96,18 @@ void share_out(TakenIo& io, std::byte* room) {
   }
 }
 
-/// Takes an update's body, and its payload from the front of `bulk`.
-ObjectUpdate take_update_body(Cursor& in, ByteView& bulk, DecodedRequest& decoded) {
+/// Tells each iod what is known of its part, which begins at `at` of the bulk.
+void share_out_crcs(TakenIo& io, size_t at, std::span<const uint32_t> crcs) {
+  for (size_t i = 0; i < io.iods.size() && !crcs.empty(); ++i) {
+    const size_t blocks = io.buffers[i] / kBulkAlignment;
+    if (at % kBulkAlignment == 0) io.iods[i].block_crcs = crcs.subspan(at / kBulkAlignment, blocks);
+    at += io.buffers[i];
+  }
+}
+
+/// Takes an update's body, and its payload from the front of `bulk`, which ends the message.
+ObjectUpdate take_update_body(Cursor& in, ByteView& bulk, size_t bulk_bytes,
+                              DecodedRequest& decoded) {
   ObjectUpdate update;
   const TakenObject object = take_object(in);
   update.object = object.address;
@@ -106,6 +116,7 @@ ObjectUpdate take_update_body(Cursor& in, ByteView& bulk, DecodedRequest& decode
   if (!in.ok()) return update;
   // The message is the decoder's own; iods name writable memory because fetches need it.
   share_out(io, decoded.message.data() + (bulk.data() - decoded.message.data()));
+  share_out_crcs(io, bulk_bytes - bulk.size(), decoded.bulk_crcs);
   bulk = bulk.subspan(io.buffer_bytes);
   update.dkey = io.dkey;
   update.iods = std::move(io.iods);
@@ -115,7 +126,7 @@ ObjectUpdate take_update_body(Cursor& in, ByteView& bulk, DecodedRequest& decode
 Result<void> take_update(const Frame& frame, DecodedRequest& decoded) {
   Cursor in(frame.body);
   ByteView bulk = frame.bulk;
-  ObjectUpdate update = take_update_body(in, bulk, decoded);
+  ObjectUpdate update = take_update_body(in, bulk, frame.bulk.size(), decoded);
   in.expect(bulk.empty() && names_nobody(update.object));
   TRY(done, in.finish());
   decoded.request.body = std::move(update);
@@ -211,7 +222,7 @@ Result<void> take_transact(const Frame& frame, DecodedRequest& decoded) {
     const auto opcode = static_cast<Opcode>(op.opcode.get());
     in.expect(opcode == Opcode::update || opcode == Opcode::punch);
     if (opcode == Opcode::update) {
-      transact.ops.emplace_back(take_update_body(in, bulk, decoded));
+      transact.ops.emplace_back(take_update_body(in, bulk, frame.bulk.size(), decoded));
     } else {
       transact.ops.emplace_back(take_punch_body(in));
     }
@@ -347,7 +358,7 @@ Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
 Result<std::unique_ptr<DecodedRequest>> decode_request(Buffer message) {
   auto decoded = std::make_unique<DecodedRequest>();
   decoded->message = std::move(message);
-  TRY(frame, open_frame(decoded->message, MessageKind::request));
+  TRY(frame, open_frame(decoded->message, MessageKind::request, &decoded->bulk_crcs));
   decoded->opcode = static_cast<Opcode>(frame.opcode);
   decoded->request.header = frame.header;
   if (const auto body = take_body(frame, *decoded); !body) decoded->error = body.error();
