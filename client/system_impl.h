@@ -140,6 +140,7 @@ class ContainerImpl final : public Container {
   Task<Result<void>> rollback(model::Epoch epoch) override;
   Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                         uint32_t count_max) override;
+  Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids) override;
   Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,
                                          uint32_t count_max) override;
 
