@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/uuid.h"
 #include "model/ids.h"
+#include "model/flatten.h"
 #include "model/io.h"
 #include "model/oclass.h"
 #include "runtime/context.h"
@@ -321,6 +322,14 @@ class Container {
   /// are), in the background; completes when all have been asked.
   /// @error no_perm  the handle is read only   @error overload   @error unreachable  one was away
   virtual Task<Result<void>> aggregate(model::Epoch until) = 0;
+  /// Flattens objects that are there to be read from now on, each on all of its shards. One that
+  /// was not, or not everywhere, says why: that of the first shard that was not.
+  /// @returns one entry for each, in their order
+  /// @error no_perm  opened read only   Others: some may have been flattened; again is fine
+  virtual Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids) {
+    (void)oids;
+    co_return fail(Errc::not_supported, "container: it has nothing to flatten");
+  }
   /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
   virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
                                                  Bytes position, uint32_t count_max) = 0;

@@ -214,6 +214,14 @@ Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch 
   co_return ObjectPage{std::move(listed.oids), std::move(listed.position), listed.eof};
 }
 
+Task<Result<std::vector<model::Flattened>>> objects_flatten(
+    Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects) {
+  wire::Request request;
+  request.body = wire::FlattenObjects{.limits = {}, .objects = std::move(objects)};
+  CO_TRY(done, co_await call_for<wire::FlattenedObjects>(rpc, route, std::move(request)));
+  co_return std::move(done.objects);
+}
+
 Task<Result<DifferencePage>> snapshots_diff(Rpc& rpc, ObjectRoute route, model::Epoch older,
                                             model::Epoch newer, Bytes position,
                                             uint32_t count_max) {

@@ -141,6 +141,7 @@ class ContainerImpl final : public Container {
   Task<Result<void>> aggregate(model::Epoch until) override;
   Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                         uint32_t count_max) override;
+  Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids) override;
   Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,
                                          uint32_t count_max) override;
 

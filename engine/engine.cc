@@ -5,6 +5,7 @@
 #include "engine/engine_state.h"
 #include "engine/transact.h"
 #include "wire/codec.h"
+#include "wire/limits.h"
 
 namespace cairn::engine {
 
@@ -269,6 +270,40 @@ static_assert(static_cast<int>(wire::Difference::Kind::removed) ==
 static_assert(static_cast<int>(wire::Difference::Kind::changed) ==
               static_cast<int>(vos::Difference::Change::changed));
 
+vos::FlattenOptions options_of(const model::FlattenLimits& limits) {
+  vos::FlattenOptions options;
+  if (limits.inline_bytes_max != 0) options.inline_bytes_max = limits.inline_bytes_max;
+  if (limits.object_bytes_max != 0) options.object_bytes_max = limits.object_bytes_max;
+  if (limits.keys_max != 0) options.keys_max = limits.keys_max;
+  return options;
+}
+
+Task<Result<void>> run_flatten(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
+  const auto& body = std::get<wire::FlattenObjects>(request.body);
+  std::vector<vos::ObjectPath> objects;
+  objects.reserve(body.objects.size());
+  for (const auto& [oid, shard] : body.objects) {
+    objects.push_back({.container = use.spec().container, .oid = oid, .shard = shard});
+  }
+  const auto done = co_await use.shard().flatten(std::move(objects), options_of(body.limits));
+  if (!done) {
+    reply.error = done.error();
+    co_return Result<void>{};
+  }
+  wire::FlattenedObjects out;
+  for (const vos::Flattened& one : *done) {
+    out.objects.push_back({.outcome = static_cast<model::FlattenOutcome>(one.outcome),
+                           .epoch = one.epoch,
+                           .buffer_bytes = one.buffer_bytes});
+  }
+  reply.body = std::move(out);
+  co_return Result<void>{};
+}
+static_assert(static_cast<int>(vos::FlattenOutcome::flattened) ==
+              static_cast<int>(model::FlattenOutcome::flattened));
+static_assert(static_cast<int>(vos::FlattenOutcome::fragmented) == model::kFlattenOutcomes - 1);
+static_assert(wire::kFlattenCountMax <= vos::kFlattenObjectsMax);
+
 Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Request& request,
                                wire::Reply& reply) {
   set_body(reply, co_await handler({.session = request.header.session,
@@ -495,7 +530,7 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
   auto use = handles.use(request.header.handle, request.header.session, request.header.target);
   if (!use) return refuse(reply, use.error());
   const bool writes = opcode == wire::Opcode::update || opcode == wire::Opcode::punch ||
-                      opcode == wire::Opcode::transact;
+                      opcode == wire::Opcode::transact || opcode == wire::Opcode::flatten;
   if (writes && !use->spec().writable) {
     return refuse(reply, {Errc::no_perm, "engine: the container was opened for reading only"});
   }
@@ -526,6 +561,8 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
       return run_list_objects(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::diff:
       return run_diff(std::move(hold), std::move(*use), request, reply);
+    case wire::Opcode::flatten:
+      return run_flatten(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::control:
       break;
   }

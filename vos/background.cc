@@ -1,6 +1,7 @@
 // What a shard does on its own: it removes what large punches left behind, empties the slots of
 // snapshots that were given up, and takes containers back to a snapshot.
 #include "base/report.h"
+#include "vos/flat_pack.h"
 #include "vos/removal.h"
 
 namespace cairn::vos {
@@ -147,8 +148,12 @@ Result<Slice> plan_slot(Shard::State& state, const Snapshots::Work& work, size_t
   index::Cursor cursor(state.tree());
   TRY(sought, cursor.seek(prefix));
   size_t bytes = 0;  // the most that the slice takes in the log
+  PackLedger packs(state.tree());
   for (; cursor.valid() && starts_with(cursor.key(), prefix); --records) {
-    if (records == 0 || bytes > state.record_bytes_max / 2) return s;
+    if (records == 0 || bytes + packs.bytes() > state.record_bytes_max / 2) {
+      packs.emit(s.batch, state.newest);
+      return s;
+    }
     TRY(parsed, parse_key(cursor.key()));
     const model::Epoch epoch = epoch_of(cursor.value());
     const Key live = live_form(cursor.key());
@@ -157,6 +162,8 @@ Result<Slice> plan_slot(Shard::State& state, const Snapshots::Work& work, size_t
     if (restores || slot != 0) {
       s.batch.put(restores ? live : history_key(live, slot), cursor.value());
       bytes += cursor.value().size();
+    } else if (parsed.kind == Kind::flat) {
+      TRY(released, packs.release(work.container, cursor.value()));
     } else {
       TRY(value, parse_value(parsed.kind, cursor.value()));
       if (value.form == Form::data) {
@@ -169,6 +176,7 @@ Result<Slice> plan_slot(Shard::State& state, const Snapshots::Work& work, size_t
     bytes += 2 * cursor.key().size() + 16;
     TRY(moved, cursor.next());
   }
+  packs.emit(s.batch, state.newest);
   s.finished = true;
   const Key own = snapshot_key(work.container, work.snapshot.epoch);
   if (restores) {
@@ -199,15 +207,20 @@ Result<Slice> Rollback::plan(size_t records) {
   TRY(sought, cursor.seek(next.size() == 0 ? prefix : next));
   size_t looks = 8 * records;
   size_t bytes = 0;
+  PackLedger packs(state.tree());
   for (; cursor.valid() && starts_with(cursor.key(), prefix); --looks) {
-    if (s.batch.op_count() == records || looks == 0 || bytes > state.record_bytes_max / 2) {
+    if (s.batch.op_count() == records || looks == 0 ||
+        bytes + packs.bytes() > state.record_bytes_max / 2) {
       s.position.next.add(cursor.key());
+      packs.emit(s.batch, state.newest);
       return s;
     }
     if (epoch_of(cursor.value()) > work.snapshot.epoch) {
       TRY(parsed, parse_key(cursor.key()));
       if (range == Range::marker) {
         ++s.markers_gone;
+      } else if (parsed.kind == Kind::flat) {
+        TRY(released, packs.release(work.container, cursor.value()));
       } else {
         TRY(value, parse_value(parsed.kind, cursor.value()));
         if (value.form == Form::data) {
@@ -221,6 +234,7 @@ Result<Slice> Rollback::plan(size_t records) {
     }
     TRY(moved, cursor.next());
   }
+  packs.emit(s.batch, state.newest);
   s.finished = true;
   return s;
 }

@@ -1,5 +1,8 @@
 // The offline check of a shard: pages and ownership (index::Store), then every record's meaning and
 // data (Scrub).
+#include <map>
+
+#include "vos/key_text.h"
 #include "vos/scrub.h"
 #include "vos/shard_state.h"
 #include "vos/value_format.h"
@@ -14,13 +17,60 @@ constexpr size_t kProblemsMax = 1000;
 /// Sessions and transactions: nothing in blocks.
 bool is_shards_own(ByteView key) { return key.size() > 4 && load_be32(key.data()) == 0; }
 
+/// What lives in extents of flattened objects: as their records say, and as the objects' do.
+struct PackSums {
+  struct Sum {
+    PackRecord said;
+    uint64_t objects = 0, bytes = 0;
+    bool beyond = false;  // a buffer ends behind the extent
+  };
+  std::map<std::pair<ContNumber, uint64_t>, Sum> packs;
+
+  void add(ContNumber container, const FlatPlace& place) {
+    Sum& sum = packs[{container, place.block}];
+    ++sum.objects;
+    sum.bytes += place.room();
+    ends.emplace_back(&sum, uint64_t{place.offset} + place.length);
+  }
+  void compare(std::vector<std::string>& problems);
+
+ private:
+  std::vector<std::pair<Sum*, uint64_t>> ends;
+};
+
+void PackSums::compare(std::vector<std::string>& problems) {
+  for (const auto& [sum, end] : ends) {
+    if (end > uint64_t{sum->said.blocks} * kDataBlockBytes) sum->beyond = true;
+  }
+  for (const auto& [id, sum] : packs) {
+    const bool right = sum.objects == sum.said.objects && sum.bytes == sum.said.bytes;
+    if ((right && !sum.beyond) || problems.size() >= kProblemsMax) continue;
+    problems.push_back(key_text(pack_key(id.first, id.second)).text() + ": " +
+                       std::to_string(sum.said.objects) + " buffers of " +
+                       std::to_string(sum.said.bytes) + " bytes by its record, " +
+                       std::to_string(sum.objects) + " of " + std::to_string(sum.bytes) +
+                       " by those of the objects" + (sum.beyond ? ", one beyond its end" : ""));
+  }
+}
+
 /// The data extents that a record claims; told to index::Store::check.
-Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
+Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
   if (is_shards_own(key) || in_range(key, Range::snapshot)) return claims;
+  if (in_range(key, Range::pack)) {
+    TRY(block, parse_pack_key(key));
+    TRY(pack, parse_pack(value));
+    sums.packs[{load_be32(key.data()), block}].said = pack;
+    claims.push_back({block, pack.blocks});
+    return claims;
+  }
   TRY(parsed, parse_key(key));
   if (parsed.range == Range::marker) return claims;
   TRY(v, parse_value(parsed.kind, value));
+  if (parsed.kind == Kind::flat) {
+    TRY(flat, parse_flat(value));
+    sums.add(parsed.container, flat.place);
+  }
   if (v.form != Form::data) return claims;
   TRY(data, parse_data(v));
   return data.runs;
@@ -38,7 +88,11 @@ Task<Result<CheckReport>> Shard::check(bool read_data) {
     State& state;
   } pause(*state_);
   while (state_->merging) co_await state_->merges_moved.wait();
-  CO_TRY(found, co_await state_->store->check(claims_of));
+  PackSums sums;
+  CO_TRY(found, co_await state_->store->check(
+                    [&sums](ByteView key, ByteView value) { return claims_of(sums, key, value); }));
+  // Where pages are damaged, what they may have held is not held against anyone.
+  if (found.lost.empty()) sums.compare(found.problems);
   CheckReport report;
   static_cast<index::Store::CheckReport&>(report) = std::move(found);
   Scrub scrub(*this, {.read_data = read_data});

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "vos/flat_view.h"
 #include "vos/shard_state.h"
 #include "vos/view.h"
 
@@ -26,20 +27,41 @@ class EpochLens final : public Lens {
 class ReadView {
  public:
   ReadView(Shard::State& state, ContNumber container, model::Epoch epoch)
-      : view_(make(state, container, epoch)) {}
+      : records_(records_at(state, container, epoch)), view_(make(state, container)) {}
   ReadView(const ReadView&) = delete;
   ReadView& operator=(const ReadView&) = delete;
   const View& view() const { return view_; }
+  /// The same without what stands in buffers of flattened objects.
+  const View& records() const { return records_; }
 
  private:
-  View make(Shard::State& state, ContNumber container, model::Epoch epoch) {
+  View records_at(Shard::State& state, ContNumber container, model::Epoch epoch) {
     if (epoch == model::kEpochMax) [[likely]] return View(state.tree());
     lens_.emplace(state, container, epoch);
-    return View(state.tree(), &*lens_, epoch);
+    return View(state.tree(), &*lens_, epoch, View::Shows::committed);
+  }
+  View make(Shard::State& state, ContNumber container) {
+    if (!state.flats.any(container)) [[likely]]
+      return records_;
+    flat_.emplace(state.flats, records_);
+    return View(state.tree(), &*flat_, records_.epoch(), View::Shows::committed);
   }
 
   std::optional<EpochLens> lens_;
+  View records_;
+  std::optional<FlatLens> flat_;
   View view_;
 };
+
+/// Waits for what ended a step with page_absent: a page, or a flattened object's buffer.
+/// @error as index::Store::load_absent(), and checksum, io of the buffer
+inline Task<Result<void>> load_absent(Shard::State& state, index::Store::Attempt& attempt) {
+  if (state.flats.misses()) return state.flats.load(*state.store);
+  return state.store->load_absent(attempt);
+}
+inline Task<Result<void>> load_absent(Shard::State& state) {
+  if (state.flats.misses()) return state.flats.load(*state.store);
+  return state.store->load_absent();
+}
 
 }  // namespace cairn::vos

@@ -330,7 +330,7 @@ Task<Result<void>> run_fetch(Fetch& fetch) {
       continue;
     }
     if (planned.error().code() != Errc::page_absent) co_return planned;
-    CO_TRY(loaded, co_await state.store->load_absent(attempt));
+    CO_TRY(loaded, co_await load_absent(state, attempt));
   }
   attempt.release();
   const media::Lsn seen = state.store->appended();

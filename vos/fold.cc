@@ -4,6 +4,8 @@
 
 #include "base/report.h"
 #include "vos/aside.h"
+#include "vos/epoch_view.h"
+#include "vos/flat_inflate.h"
 #include "vos/overlay.h"
 #include "vos/punch.h"
 #include "vos/removal.h"
@@ -160,6 +162,7 @@ Result<bool> fold_record(Plan& plan, const Pending& p, size_t max) {
     case Kind::checksums:
       break;
     case Kind::touched:
+    case Kind::flat:
       return fail(Errc::checksum, "pending record: of a kind that is never pending");
   }
   plan.move(p.key, p.live);
@@ -183,6 +186,9 @@ Result<Slice> plan_slice(Shard::State& state, const StandingTx& tx, size_t from,
     TRY(found, overlay.get(key));
     if (!found) continue;  // folded before a crash
     TRY(pending, take_apart(key, *found));
+    if (pending.range.level != Level::object) {
+      TRY(inflated, inflate(state, pending.path, &pending.range.dkey, overlay, cache));
+    }
     Plan plan(state, pending.path, tx.epoch, cache, view);
     TRY(whole, fold_record(plan, pending, max));
     overlay.absorb(plan.batch());
@@ -205,7 +211,7 @@ Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size
     Result<void> loaded = fail(slice.error());
     if (slice.error().code() == Errc::page_absent) {
       if (cache.wanted.empty()) {
-        loaded = co_await state.store->load_absent(attempt);
+        loaded = co_await load_absent(state, attempt);
       } else {
         CO_TRY(settled, co_await state.settle());
         loaded = co_await fill_cache(*state.store, cache);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "vos/markers.h"
 
 namespace cairn::vos {
 
@@ -73,6 +74,18 @@ Snapshots::Work Snapshots::next_work() const {
     }
   }
   return work;
+}
+
+void EndedVersions::raise_whole(ByteView object_prefix, model::Epoch epoch) {
+  if (wholes_.empty()) wholes_.resize(kSlots);
+  model::Epoch& at = wholes_[slot(object_prefix)];
+  at = std::max(at, epoch);
+  raise(object_prefix, epoch);
+}
+
+model::Epoch EndedVersions::whole_at(ByteView prefix) const {
+  const auto bytes = object_prefix_bytes(prefix);
+  return bytes ? wholes_[slot(prefix.first(*bytes))] : newest_;
 }
 
 void EndedVersions::raise_all(model::Epoch epoch) {

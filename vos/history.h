@@ -68,7 +68,12 @@ class EndedVersions {
   /// Of all objects.
   model::Epoch newest() const { return newest_; }
   /// @param prefix  an object or dkey prefix of the live range
-  model::Epoch at(ByteView prefix) const { return slots_[slot(prefix)]; }
+  model::Epoch at(ByteView prefix) const {
+    const model::Epoch own = slots_[slot(prefix)];
+    return wholes_.empty() ? own : std::max(own, whole_at(prefix));
+  }
+  /// Something of every dkey of the object ended, and nobody knows their names.
+  void raise_whole(ByteView object_prefix, model::Epoch epoch);
   void raise(ByteView prefix, model::Epoch epoch) {
     model::Epoch& at = slots_[slot(prefix)];
     at = std::max(at, epoch);
@@ -78,7 +83,9 @@ class EndedVersions {
  private:
   static constexpr size_t kSlots = 16'384;
   static size_t slot(ByteView prefix) { return xxh3_64(prefix) % kSlots; }
+  model::Epoch whole_at(ByteView prefix) const;
   std::vector<model::Epoch> slots_;
+  std::vector<model::Epoch> wholes_;  // by object, once there are any
   model::Epoch newest_ = 0;
 };
 

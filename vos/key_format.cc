@@ -341,6 +341,33 @@ Result<model::Epoch> parse_snapshot_key(ByteView key) {
   return epoch;
 }
 
+Key outside_prefix(ByteView object_prefix) {
+  Key key;
+  key.add(object_prefix);
+  add_none(key);
+  add_none(key);
+  return key;
+}
+
+Key flat_key(ByteView object_prefix) {
+  Key key = outside_prefix(object_prefix);
+  key.add(static_cast<uint8_t>(Kind::flat));
+  return key;
+}
+
+Key pack_key(ContNumber container, uint64_t block) {
+  Key key = range_prefix(container, Range::pack);
+  key.add_be64(block);
+  return key;
+}
+
+Result<uint64_t> parse_pack_key(ByteView key) {
+  if (key.size() != kRangePrefixBytes + 8 || !in_range(key, Range::pack)) {
+    return fail(Errc::checksum, "key: malformed extent of flattened objects");
+  }
+  return load_be64(key.data() + kRangePrefixBytes);
+}
+
 Key session_key(uint64_t session, uint64_t chunk) {
   Key key = range_prefix(0, Range::session);
   key.add_be64(session);
@@ -495,6 +522,12 @@ Result<ParsedKey> parse_key(ByteView key) {
   if (p.range == Range::marker) {
     if (rest.size() != kMarkerEpochBytes) return fail(Errc::checksum, "key: malformed marker");
     p.epoch = ~load_be64(rest.data());
+    return p;
+  }
+  const bool flat = p.range != Range::pending && p.dkey.none && p.akey.none && rest.size() == 1 &&
+                    rest[0] == static_cast<std::byte>(Kind::flat);
+  if (flat) {
+    p.kind = Kind::flat;
     return p;
   }
   TRY(tail, parse_tail(rest, p.range == Range::pending ? Kind::hole : Kind::touched));

@@ -4,7 +4,7 @@
 //   size  field       meaning
 //      4  container   number of the container in its pool; 0: the shard's own records
 //      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions,
-//                     6 snapshots, 7 transactions
+//                     6 snapshots, 7 transactions, 8 extents of flattened objects
 //   history:
 //      8  slot        epoch of the newest snapshot that sees the version
 //   live, pending, history, markers:
@@ -16,7 +16,8 @@
 //      n  dkey        component
 //      n  akey        component
 //      1  kind        0 name, 1 present, 2 single, 3 extent, 4 checksums, 5 touched;
-//                     pending only: 6 punch (of its level), 7 hole
+//                     pending only: 6 punch (of its level), 7 hole;
+//                     8 flat: the object's buffer (without dkey and akey; not pending)
 //   1..9  position    extent, hole, checksums: end of the extent in records, ordered integer
 //   1..9  chunk       checksums: which 1,024 checksums, ordered integer
 //      8  ~epoch      pending only
@@ -27,6 +28,11 @@
 //      8  id.high     8  id.low     1..9  chunk, ordered integer
 //   snapshots:
 //      8  epoch
+//   extents of flattened objects:
+//      8  block       the first one
+//
+// Extents and checksums without dkey and akey belong to a flattened object: payload that does not
+// stand in its buffer, one array of bytes (vos/flat_format.h).
 //
 // A component is one of
 //   none      00 00                     the record belongs to the level above
@@ -59,7 +65,8 @@ enum class Range : uint8_t {
   marker = 4,
   session = 5,
   snapshot = 6,
-  transaction = 7
+  transaction = 7,
+  pack = 8
 };
 enum class Kind : uint8_t {
   name = 0,
@@ -69,7 +76,8 @@ enum class Kind : uint8_t {
   checksums = 4,
   touched = 5,
   punch = 6,
-  hole = 7
+  hole = 7,
+  flat = 8
 };
 
 /// Levels of an object's keys.
@@ -197,6 +205,13 @@ bool is_dkey_name(ByteView rest);
 Key dkey_name_key(const Key& dkey_prefix);
 /// The object's `touched` record.
 Key touched_key(const Key& object_prefix);
+/// The object's `flat` record, and the prefix below which what its buffer leaves outside stands.
+Key flat_key(ByteView object_prefix);
+Key outside_prefix(ByteView object_prefix);
+/// An extent of flattened objects' buffers.
+Key pack_key(ContNumber container, uint64_t block);
+/// @error checksum  malformed
+Result<uint64_t> parse_pack_key(ByteView key);
 /// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the
 /// live range.
 Key marker_prefix(ByteView level_prefix, Level level);

@@ -127,6 +127,8 @@ std::string range_text(Range range) {
       return "snapshots";
     case Range::transaction:
       return "transactions";
+    case Range::pack:
+      return "flat extents";
   }
   return "range " + std::to_string(static_cast<int>(range));
 }
@@ -149,6 +151,8 @@ std::string kind_text(Kind kind) {
       return "punch";
     case Kind::hole:
       return "hole";
+    case Kind::flat:
+      return "flat";
   }
   return "kind " + std::to_string(static_cast<int>(kind));
 }
@@ -197,6 +201,11 @@ KeyText key_text(ByteView key) {
     text.cut = rest.size() < 2 * sizeof(uint64_t);
     if (!text.cut)
       text.object = "{transaction:0x" + hex_text(rest.first(2 * sizeof(uint64_t))) + "}";
+    return text;
+  }
+  if (range == Range::pack) {
+    text.cut = rest.size() != sizeof(uint64_t);
+    if (!text.cut) text.record = "at block " + std::to_string(load_be64(rest.data()));
     return text;
   }
   if (rest.empty()) return text;

@@ -328,7 +328,7 @@ Task<Result<model::Listed>> Shard::list(const ObjectPath& object,
     if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
     if (!keys) listing.out = before;
     if (listing.out.position != position) attempt.release();
-    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    CO_TRY(loaded, co_await load_absent(*state_, attempt));
     listing.leaves_ahead = std::min(kLeavesAheadMax, 2 * listing.leaves_ahead + 1);
   }
   attempt.release();

@@ -37,7 +37,7 @@ void Markers::remove(ByteView object_prefix) {
 Result<model::Epoch> Markers::at(const View& view, const Key& object_prefix,
                                  const Key& level_prefix, Level level) const {
   // The counters know the tree, not what a transaction has planned.
-  if (view.is_live() && !any(object_prefix)) return 0;
+  if (view.is_committed() && !any(object_prefix)) return 0;
   const Key level_markers = marker_prefix(level_prefix, level);
   View::Cursor cursor(view, level_markers);
   TRY(sought, cursor.seek(marker_key(level_prefix, level, view.epoch())));

@@ -28,6 +28,8 @@ struct Life {
   Rig rig;
   uint64_t sequence = 0;
   std::optional<std::pair<Op, model::Epoch>> answered;  // the last operation of the session
+  uint64_t flattened = 0;
+  std::map<std::string, uint64_t> stayed;  // and why
 };
 
 /// What the model says of a fetch of one iod.
@@ -187,6 +189,8 @@ Task<Result<void>> session_op(Life& life) {
 Task<Result<void>> resend(Life& life) {
   if (!life.answered) co_return Result<void>{};
   const auto& [op, epoch] = *life.answered;
+  // After some refused ones the session has said that it needs no answer to this one any more.
+  if (op.origin.sequence + 3 < life.sequence) co_return Result<void>{};
   CO_TRY(again, co_await execute(*life.rig.shard, life.path(op.object), op));
   // A punch that found nothing leaves nothing that a restart could remember.
   if (again != epoch && op.kind == Op::Kind::update) {
@@ -288,6 +292,35 @@ Task<Result<void>> destroy_one(Life& life) {
   co_return Result<void>{};
 }
 
+/// Some objects, of which others say with reason why they stay; nothing that anybody reads changes.
+Task<Result<void>> flatten_some(Life& life) {
+  std::vector<ObjectPath> paths;
+  std::vector<size_t> objects;
+  for (size_t i = 0; i < life.rig.books.objects.size(); ++i) {
+    if (life.random().below(3) != 0) continue;
+    paths.push_back(life.path(i));
+    objects.push_back(i);
+  }
+  FlattenOptions options;
+  if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
+  CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
+  for (size_t i = 0; i < objects.size(); ++i) {
+    const FlattenOutcome outcome = done[i].outcome;
+    CO_TRY(is_flat, co_await life.rig.shard->is_flat(paths[i]));
+    const bool said = outcome == FlattenOutcome::flattened || outcome == FlattenOutcome::already;
+    const bool empty = life.rig.books.objects[objects[i]].empty();
+    if (said && (!is_flat || empty)) {
+      life.rig.books.wrong.push_back("flattening: " + std::string(flatten_outcome_text(outcome)));
+    }
+    if (said) {
+      ++life.flattened;
+    } else {
+      ++life.stayed[flatten_outcome_text(outcome)];
+    }
+  }
+  co_return Result<void>{};
+}
+
 Task<Result<void>> some_step(Life& life) {
   switch (life.random().below(40)) {
     case 0:
@@ -309,6 +342,10 @@ Task<Result<void>> some_step(Life& life) {
     case 11:
       if (life.random().below(25) == 0) co_return co_await destroy_one(life);
       co_return Result<void>{};
+    case 12:
+    case 13:
+    case 14:
+      co_return co_await flatten_some(life);
     default:
       co_return co_await mixed_window(life);
   }
@@ -390,7 +427,8 @@ void live_for_a_while(const Breadth& breadth, uint64_t seed_offset) {
   const uint64_t seconds = env_number("CAIRN_TEST_SECONDS", 25);
   const Instant end = system_clock().now() + seconds * kSecond;
   uint64_t seed = test_seed() + seed_offset;
-  uint64_t done = 0, refused = 0;
+  uint64_t done = 0, refused = 0, flattened = 0;
+  std::map<std::string, uint64_t> stayed;
   do {
     SCOPED_TRACE("CAIRN_TEST_SEED " + std::to_string(seed - seed_offset));
     const bool evict = seed % 3 == 0;
@@ -400,13 +438,21 @@ void live_for_a_while(const Breadth& breadth, uint64_t seed_offset) {
     ASSERT_NO_FATAL_FAILURE(expect_all_space_returns(life));
     done += life.rig.books.done;
     refused += life.rig.books.refused;
+    flattened += life.flattened;
+    for (const auto& [why, count] : life.stayed) stayed[why] += count;
     ++seed;
   } while (system_clock().now() < end);
   std::printf("CAIRN_TEST_SEED %llu to %llu: %llu operations, %llu refused\n",
               static_cast<unsigned long long>(test_seed()),
               static_cast<unsigned long long>(seed - seed_offset - 1),
               static_cast<unsigned long long>(done), static_cast<unsigned long long>(refused));
+  std::printf("flattened %llu objects;", static_cast<unsigned long long>(flattened));
+  for (const auto& [why, count] : stayed) {
+    std::printf(" %llu: %s;", static_cast<unsigned long long>(count), why.c_str());
+  }
+  std::printf("\n");
   EXPECT_GT(done, refused);
+  EXPECT_GT(flattened, 0u);
 }
 
 TEST(ShardModel, Random_operations_on_all_key_kinds_answer_like_the_model) {

@@ -40,7 +40,7 @@ Task<Result<void>> run_steps(Shard::State& state, ContNumber container, model::E
     }
     Result<bool> more = step();
     if (!more && more.error().code() == Errc::page_absent) {
-      CO_TRY(loaded, co_await state.store->load_absent(attempt));
+      CO_TRY(loaded, co_await load_absent(state, attempt));
       continue;
     }
     attempt.release();
@@ -64,19 +64,32 @@ struct ObjectListing {
   ListedObjects out;
 
   Result<bool> step();
-  Result<bool> look_at(const View& view, ByteView key);
+  Result<bool> look_at(const View& view, ByteView key, model::Epoch epoch_of_it);
+  void emit(ByteView key, const model::ObjectId& oid);
 };
 
+void ObjectListing::emit(ByteView key, const model::ObjectId& oid) {
+  next = after_prefix(key.first(kIdEnd));
+  out.oids.push_back(oid);
+  out.position.assign(1, kAfterObject);
+  out.position.insert(out.position.end(), key.begin() + kRangePrefixBytes, key.begin() + kIdEnd);
+}
+
 /// Is anything of the object shard visible from this key on? Moves `next`.
-Result<bool> ObjectListing::look_at(const View& view, ByteView key) {
+/// @param view  of records: a flattened object's own one says enough, its buffer is not read
+Result<bool> ObjectListing::look_at(const View& view, ByteView key, model::Epoch epoch_of_it) {
   TRY(parsed, parse_key(key));
   const KeyPath path(ObjectPath{container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
+  Look look(state, path, view);
   if (parsed.dkey.none) {
     next = key_of(key);
     next.add(0);
-    return false;
+    if (parsed.kind != Kind::flat) return false;
+    TRY(floor, look.object_floor());
+    if (epoch_of_it <= floor) return false;
+    emit(key, parsed.oid);
+    return true;
   }
-  Look look(state, path, view);
   const Key dkey = path.dkey(parsed.dkey);
   TRY(floor, look.dkey_floor(dkey));
   TRY(exists, look.dkey_exists(dkey, floor, {}, nullptr));
@@ -84,10 +97,7 @@ Result<bool> ObjectListing::look_at(const View& view, ByteView key) {
     next = after_prefix(dkey);
     return false;
   }
-  next = after_prefix(key.first(kIdEnd));
-  out.oids.push_back(parsed.oid);
-  out.position.assign(1, kAfterObject);
-  out.position.insert(out.position.end(), key.begin() + kRangePrefixBytes, key.begin() + kIdEnd);
+  emit(key, parsed.oid);
   return true;
 }
 
@@ -97,7 +107,7 @@ Result<bool> ObjectListing::step() {
   }
   const ReadView at(state, container, epoch);
   const Key prefix = range_prefix(container, Range::live);
-  View::Cursor cursor(at.view(), prefix);
+  View::Cursor cursor(at.records(), prefix);
   for (size_t looks = 0; looks < kStepRecordsMax; ++looks) {
     if (out.oids.size() == count_max) return false;
     TRY(sought, cursor.seek(next));
@@ -106,7 +116,7 @@ Result<bool> ObjectListing::step() {
       return false;
     }
     const Key key = key_of(cursor.key());
-    TRY(looked, look_at(at.view(), key));
+    TRY(looked, look_at(at.records(), key, epoch_of(cursor.value())));
   }
   return true;
 }

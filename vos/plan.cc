@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "vos/flat_pack.h"
+
 namespace cairn::vos {
 
 std::vector<Span> uncovered(Span whole, std::span<const Span> spans) {
@@ -83,11 +85,13 @@ Result<void> Plan::end_record(ByteView key, Kind kind, ByteView raw, model::Epoc
   EndedVersions& table = look_.state().ended;
   table.raise(key.first(levels.object), at);
   if (levels.dkey != 0) table.raise(key.first(levels.dkey), at);
+  if (kind == Kind::flat) table.raise_whole(key.first(levels.object), at);
   if (ending == Ending::removed) erase(key);
   if (const model::Epoch slot = slot_of(epoch, at); slot != 0) {
     put(history_key(key, slot), raw);
     return {};
   }
+  if (kind == Kind::flat) return release_flat(*this, container_, raw);
   TRY(value, parse_value(kind, raw));
   if (value.form != Form::data) return {};
   TRY(data, parse_data(value));

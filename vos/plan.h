@@ -48,7 +48,7 @@ class Look {
       : state_(state),
         path_(path),
         view_(view),
-        marked_(!view.is_live() || state.markers.any(path.object())) {}
+        marked_(!view.is_committed() || state.markers.any(path.object())) {}
 
   Shard::State& state() const { return state_; }
   const KeyPath& path() const { return path_; }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "vos/epoch_view.h"
+#include "vos/flat_inflate.h"
 #include "vos/removal.h"
 #include "vos/validation.h"
 
@@ -172,14 +174,18 @@ Result<void> Punch::plan() {
     TRY(sound, state.check_given_epoch(epoch));
     TRY(unread, check_unread(state, ranges(), epoch));
   }
-  Plan plan(state, path, epoch, cache);
+  FlatPlanning flat;
+  if (request.level != PunchRequest::Level::object) {
+    TRY(inflated, flat.begin(state, path, dkey_prefix, cache));
+  }
+  Plan plan(state, path, epoch, cache, flat.view(state));
   TRY(planned, plan_into(plan));
-  if (plan.bytes() > state.record_bytes_max) {
+  if (flat.bytes(plan) > state.record_bytes_max) {
     return fail(Errc::no_space, "punch: too many pieces for one log record; split the call");
   }
-  TRY(prepared, state.tree().prepare(plan.batch(), index::Pager::Use::removal));
-  batch = std::move(plan.batch());
-  return {};
+  // A punch of nothing takes nothing out of a buffer.
+  batch = plan.batch().empty() ? std::move(plan.batch()) : flat.finish(plan);
+  return state.tree().prepare(batch, index::Pager::Use::removal);
 }
 
 namespace {
@@ -210,7 +216,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
       CO_TRY(settled, co_await state.settle());
       co_return fail(planned.error());
     }
-    auto loaded = co_await state.store->load_absent(attempt);
+    auto loaded = co_await load_absent(state, attempt);
     if (!loaded && is_short(loaded.error()) && punch.at_once > 0) {
       punch.at_once /= 8;
       continue;

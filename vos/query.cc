@@ -228,7 +228,7 @@ Task<Result<model::QueriedKey>> Shard::query_key(const ObjectPath& object,
       CO_TRY(settled, co_await state_->settle());
       co_return done;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    CO_TRY(loaded, co_await load_absent(*state_, attempt));
   }
 }
 
@@ -262,7 +262,7 @@ Task<Result<model::Epoch>> Shard::max_epoch(const ObjectPath& object, model::Epo
       CO_TRY(settled, co_await state_->settle());
       co_return stamp;
     }
-    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    CO_TRY(loaded, co_await load_absent(*state_, attempt));
   }
 }
 

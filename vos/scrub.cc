@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/crc32c.h"
+#include "vos/flats.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -34,6 +35,9 @@ Result<Record> parse_record(ByteView key, ByteView value) {
     return record;
   }
   TRY(v, parse_value(parsed.kind, value));
+  if (parsed.kind == Kind::flat) {
+    TRY(flat, parse_flat(value));
+  }
   if (parsed.kind == Kind::extent && v.count > parsed.position) {
     return fail(Errc::checksum, "record: an extent begins before record 0");
   }
@@ -99,6 +103,23 @@ Loss loss_of_data(ByteView key, const Record& record, const char* cause) {
   return loss;
 }
 
+/// Is it the buffer of the object whose record names it?
+Result<void> check_flat(const Record& record, ByteView bytes) {
+  TRY(flat, FlatBuffer::parse(bytes));
+  const ObjectPath& object = flat.object();
+  if (object.container != record.key.container || object.oid != record.key.oid ||
+      object.shard != record.key.shard) {
+    return fail(Errc::checksum, "flat: another object's buffer stands here");
+  }
+  return {};
+}
+
+Result<void> check_pack(ByteView key, ByteView value) {
+  TRY(block, parse_pack_key(key));
+  TRY(pack, parse_pack(value));
+  return {};
+}
+
 const char* const kOtherBytes = "data: the medium gave other bytes than were written";
 
 }  // namespace
@@ -133,6 +154,7 @@ struct Scrub::State {
   Task<std::vector<uint64_t>> bad_blocks(BlockData data);
   Task<Result<bool>> is_newest(Bytes key, Bytes value);
   Task<Result<std::optional<Loss>>> look_again(Bytes key, Bytes value);
+  Task<Result<uint64_t>> look_at_flat(Bytes key, Bytes value);
 };
 
 /// Extents of one akey do not overlap.
@@ -242,6 +264,35 @@ Task<std::vector<uint64_t>> Scrub::State::bad_blocks(BlockData data) {
   co_return bad;
 }
 
+/// The record of a flattened object's buffer. @returns bytes read for it
+Task<Result<uint64_t>> Scrub::State::look_at_flat(Bytes key, Bytes value) {
+  const auto record = parse_record(key, value);
+  const auto flat = parse_flat(value);
+  CHECK(record && flat);  // look_at_leaf() parsed them
+  if (!options.read_data) co_return 0;
+  const FlatPlace place = flat->place;
+  // As of newest: a buffer that the checkpoint names may have been given up since, its blocks used.
+  Result<void> sound;
+  for (const bool again : {false, true}) {
+    if (again) {
+      CO_TRY(newest, co_await is_newest(key, value));
+      if (!newest) co_return 0;
+    }
+    const auto pin = shard.store->pin_reads();
+    const auto bytes = co_await read_flat(*shard.store, place);
+    sound = bytes ? check_flat(*record, *bytes) : Result<void>(fail(bytes.error()));
+    if (sound) break;
+  }
+  const uint64_t read = round_up(place.length, kDataBlockBytes);
+  report.blocks += read / kDataBlockBytes;
+  if (sound) co_return read;
+  Loss loss = loss_of_record(key, sound.error().what());
+  loss.what = Loss::What::data;
+  loss.parts = {{0, place.length}};
+  lose(std::move(loss));
+  co_return read;
+}
+
 /// Does the newest state hold this very record?
 Task<Result<bool>> Scrub::State::is_newest(Bytes key, Bytes value) {
   for (;;) {
@@ -342,10 +393,23 @@ Task<Result<uint64_t>> Scrub::State::look_at_leaf(uint64_t bytes_max) {
       }
       continue;
     }
+    if (in_range(key, Range::pack)) {
+      const auto known = check_pack(key, value);
+      if (!known) {
+        CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), known));
+        bytes += read;
+      }
+      continue;
+    }
     const auto record = parse_record(key, value);
     Result<void> sound = record ? check_order(*record) : Result<void>(fail(record.error()));
     if (sound) sound = check_history(*record);
     if (sound) sound = check_pending(key, *record);
+    if (sound && record->key.kind == Kind::flat && record->has_value) {
+      CO_TRY(read, co_await look_at_flat(std::move(key), Bytes(value.begin(), value.end())));
+      bytes += read;
+      continue;
+    }
     if (sound && (!record->has_value || record->value.form != Form::data)) continue;
     CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), sound));
     bytes += read;

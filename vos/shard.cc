@@ -16,8 +16,18 @@ constexpr size_t kDestroySlice = 512;
 /// Sessions in one record of a checkpoint.
 constexpr size_t kSessionsAtOnce = 16;
 
+/// The part of the budget that buffers of flattened objects have beside the store. One with little
+/// memory needs all of it for pages: a quarter of what it has for tables must do.
+uint64_t flat_bytes(uint64_t memory_bytes) {
+  return memory_bytes < (128u << 20) ? 0 : memory_bytes / 16;
+}
+uint64_t flat_bytes_max(uint64_t memory_bytes) {
+  return std::max(flat_bytes(memory_bytes), index::table_bytes(memory_bytes) / 4);
+}
+
 index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options) {
   index::StoreOptions store = options.store;
+  store.memory_bytes -= flat_bytes(store.memory_bytes);
   store.owner_tag[0] = load_be64(pool.bytes.data());
   store.owner_tag[1] = load_be64(pool.bytes.data() + 8);
   return store;
@@ -67,6 +77,7 @@ void limit_sessions(Sessions& sessions, const ShardOptions& options) {
 void attach(Shard::State& state, const ShardOptions& options) {
   state.hlc.advance(1);  // the epoch of a transaction that reads an empty shard
   state.evicting = options.store.evict_always;
+  state.flats.limit_bytes(flat_bytes_max(options.store.memory_bytes));
   state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
   Shard::State* const s = &state;
   state.store->before_checkpoint([s] { return save_sessions(*s); });
@@ -112,6 +123,11 @@ Result<bool> Reader::step() {
   } else if (in_range(key, Range::marker)) {
     TRY(bytes, object_prefix_bytes(key));
     state.markers.add(key.first(bytes));
+  } else if (in_range(key, Range::pack)) {
+    TRY(block, parse_pack_key(key));
+    TRY(record, parse_pack(cursor.value()));
+    state.flats.add_pack(load_be32(key.data()));
+    state.flats.note_pack({load_be32(key.data()), block}, record);
   } else if (in_range(key, Range::snapshot)) {
     TRY(epoch, parse_snapshot_key(key));
     TRY(snapshot_state, parse_snapshot(cursor.value()));
@@ -207,6 +223,11 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
       TRY(checked, object_prefix_bytes(key));
     } else if (in_range(key, Range::snapshot)) {
       TRY(checked, parse_snapshot_key(key));
+    } else if (in_range(key, Range::pack)) {
+      TRY(block, parse_pack_key(key));
+      TRY(record, parse_pack(cursor.value()));
+      batch.free({block, record.blocks});
+      bytes += 14;
     }
     batch.erase(key);
     bytes += key.size() + 4;
@@ -248,6 +269,7 @@ media::Lsn Shard::State::append(const index::RecordHeader& header, const index::
   index::RecordHeader kept = header;
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
   const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
+  if (flats.any()) flats.note(batch);
   newest = std::max(newest, header.epoch);
   undurable.push_back({at, newest});
   // In the same step as the record: a checkpoint from now on covers both.

@@ -17,6 +17,7 @@
 #include "model/ids.h"
 #include "model/io.h"
 #include "runtime/reactor.h"
+#include "vos/flatten.h"
 #include "vos/loss.h"
 #include "vos/operation.h"
 #include "vos/transaction.h"
@@ -248,6 +249,25 @@ class Shard {
   /// @error overload  too many containers wait   @error io  the shard has stopped
   /// @error not_supported  the shard merges nothing
   Result<void> aggregate_later(ContNumber container, model::Epoch until);
+
+  // Flattened objects (vos/flatten.h).
+
+  /// Flattens objects that are there to be read from now on. Neighbours in one call share blocks:
+  /// many a call are many times better than one. Each object goes by itself and is what it was or
+  /// flat, whatever happens; its write floor is raised to the flattening. What is not flattened
+  /// says why, which is no error. Durable on return.
+  /// @returns one entry for each of `objects`, in their order
+  /// @error invalid    too many objects, or limits beyond vos/flatten.h
+  /// @error no_space, no_memory, io, checksum, unreachable   some may have been flattened; again is
+  ///                   fine
+  Task<Result<std::vector<Flattened>>> flatten(std::vector<ObjectPath> objects,
+                                               FlattenOptions options);
+  /// Is the object flat, whole or in part (docs/formats/flat.md)?
+  Task<Result<bool>> is_flat(const ObjectPath& object);
+  Task<Result<FlatUsage>> flat_usage(ContNumber container);
+  /// Copies what lives in extents of the container that are mostly dead, or mostly empty, into
+  /// fewer ones. The shard does so on its own where something died. Durable on return.
+  Task<Result<void>> clean_flat(ContNumber container);
 
   /// Waits until all that was done so far is durable. @error io  the shard has stopped
   Task<Result<void>> settled();

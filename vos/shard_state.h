@@ -9,6 +9,7 @@
 #include "model/hlc.h"
 #include "runtime/parallel.h"
 #include "vos/epoch_table.h"
+#include "vos/flats.h"
 #include "vos/history.h"
 #include "vos/io_room.h"
 #include "vos/markers.h"
@@ -56,6 +57,7 @@ struct Shard::State {
   WaitList session_moved;
   Markers markers;
   Snapshots snapshots;
+  Flats flats;
   EndedVersions ended;
   Closures closures;
   uint64_t holds_over = 0;  // a hold with this number or a lower one comes too late

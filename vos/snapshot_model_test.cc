@@ -37,6 +37,7 @@ struct Life {
   std::vector<Moment> taken;
   std::vector<Moment> moments;  // epochs that are no snapshots
   uint64_t verified = 0, restarted = 0, older_read = 0, rolled_back = 0, differences = 0;
+  uint64_t flattened = 0, straddled = 0;
 };
 
 Task<Result<void>> verify_at(Life& life, const Moment& m, size_t object, bool may_restart) {
@@ -86,6 +87,22 @@ Task<Result<void>> run_beside(Life& life, Beside& beside, Op op) {
   co_return Result<void>{};
 }
 
+/// Some objects, maybe while they are written: nothing that anybody reads changes.
+Task<Result<void>> flatten_some(Life& life) {
+  std::vector<ObjectPath> paths;
+  for (const ObjectPath& path : life.rig.generator.paths()) {
+    if (life.random().below(2) == 0) paths.push_back(path);
+  }
+  FlattenOptions options;
+  if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
+  CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
+  for (const Flattened& f : done) {
+    life.flattened += f.outcome == FlattenOutcome::flattened ? 1 : 0;
+    life.straddled += f.outcome == FlattenOutcome::snapshot ? 1 : 0;
+  }
+  co_return Result<void>{};
+}
+
 /// Several operations at once, readers of snapshots beside them, and maybe a snapshot.
 Task<Result<void>> window(Life& life, bool snapshot) {
   Rig& rig = life.rig;
@@ -106,6 +123,7 @@ Task<Result<void>> window(Life& life, bool snapshot) {
     }
   }
   if (life.random().below(40) == 0) tasks.push_back(rig.shard->checkpoint());
+  if (life.random().below(20) == 0) tasks.push_back(flatten_some(life));
   CO_TRY(ran, co_await run_all(rig.world.reactor(), std::move(tasks), 8));
   if (!snapshot) co_return Result<void>{};
   std::sort(beside.done.begin(), beside.done.end(),
@@ -293,6 +311,9 @@ Task<Result<void>> some_step(Life& life) {
       co_return co_await check_difference(life);
     case 12:
       co_return co_await life.rig.shard->aggregate_container(life.any_container());
+    case 13:
+    case 14:
+      co_return co_await flatten_some(life);
     default:
       co_return co_await window(life, false);
   }
@@ -385,6 +406,7 @@ void live_for_a_while(const Breadth& breadth, uint64_t seed_offset) {
   const Instant end = system_clock().now() + seconds * kSecond;
   uint64_t seed = test_seed() + seed_offset;
   uint64_t verified = 0, older = 0, restarted = 0, rolled_back = 0, differences = 0;
+  uint64_t flattened = 0, straddled = 0;
   do {
     SCOPED_TRACE("CAIRN_TEST_SEED " + std::to_string(seed - seed_offset));
     Life life(seed, breadth, seed % 3 == 0);
@@ -395,16 +417,21 @@ void live_for_a_while(const Breadth& breadth, uint64_t seed_offset) {
     restarted += life.restarted;
     rolled_back += life.rolled_back;
     differences += life.differences;
+    flattened += life.flattened;
+    straddled += life.straddled;
     ++seed;
   } while (system_clock().now() < end);
-  std::printf("CAIRN_TEST_SEED %llu to %llu: %llu objects read at snapshots, %llu at other epochs "
-              "(%llu refused), %llu rollbacks, %llu differences\n",
-              static_cast<unsigned long long>(test_seed()),
-              static_cast<unsigned long long>(seed - seed_offset - 1),
-              static_cast<unsigned long long>(verified), static_cast<unsigned long long>(older),
-              static_cast<unsigned long long>(restarted),
-              static_cast<unsigned long long>(rolled_back),
-              static_cast<unsigned long long>(differences));
+  std::printf(
+      "CAIRN_TEST_SEED %llu to %llu: %llu objects read at snapshots, %llu at other epochs "
+      "(%llu refused), %llu rollbacks, %llu differences; %llu objects flattened, %llu "
+      "straddled a snapshot\n",
+      static_cast<unsigned long long>(test_seed()),
+      static_cast<unsigned long long>(seed - seed_offset - 1),
+      static_cast<unsigned long long>(verified), static_cast<unsigned long long>(older),
+      static_cast<unsigned long long>(restarted), static_cast<unsigned long long>(rolled_back),
+      static_cast<unsigned long long>(differences), static_cast<unsigned long long>(flattened),
+      static_cast<unsigned long long>(straddled));
+  EXPECT_GT(flattened, 0u);
   EXPECT_GT(verified, 0u);
   EXPECT_GT(older, 0u);
   EXPECT_GT(restarted, 0u);

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "vos/aside.h"
+#include "vos/epoch_view.h"
+#include "vos/flat_inflate.h"
 
 namespace cairn::vos {
 
@@ -91,7 +93,10 @@ Result<void> Transaction::plan_changes() {
   const View view(state.tree(), &overlay, model::kEpochMax);
   for (failed_op = 0; failed_op < changes.size(); ++failed_op) {
     const Change& change = changes[failed_op];
-    Plan plan(state, change.update ? change.update->path : change.punch->path, epoch, cache, view);
+    if (const Key* const dkey = change.dkey_prefix()) {
+      TRY(inflated, inflate(state, change.path(), dkey, overlay, cache));
+    }
+    Plan plan(state, change.path(), epoch, cache, view);
     TRY(planned, change.update ? change.update->plan_into(plan) : change.punch->plan_into(plan));
     overlay.absorb(plan.batch());
   }
@@ -222,7 +227,7 @@ Task<Result<void>> Transaction::plan_loaded() {
     const bool blocks = !cache.wanted.empty();
     fill_own_blocks();
     if (!blocks) {
-      CO_TRY(loaded, co_await store.load_absent(attempt));
+      CO_TRY(loaded, co_await load_absent(state, attempt));
     } else if (!cache.wanted.empty()) {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await state.settle());

@@ -20,6 +20,12 @@ struct Transaction {
   struct Change {
     std::unique_ptr<Update> update;
     std::unique_ptr<Punch> punch;
+    const KeyPath& path() const { return update ? update->path : punch->path; }
+    /// Null: it punches a whole object.
+    const Key* dkey_prefix() const {
+      if (update) return &update->checked.dkey_prefix;
+      return punch->request.level == PunchRequest::Level::object ? nullptr : &punch->dkey_prefix;
+    }
   };
   struct Read {
     KeyRange range;

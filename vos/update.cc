@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "vos/aside.h"
+#include "vos/epoch_view.h"
+#include "vos/flat_inflate.h"
 #include "vos/validation.h"
 
 namespace cairn::vos {
@@ -448,15 +450,16 @@ Result<void> Update::plan() {
     TRY(sound, state.check_given_epoch(epoch));
     TRY(unread, check_unread(state, ranges(), epoch));
   }
-  Plan plan(state, path, epoch, cache);
+  FlatPlanning flat;
+  TRY(inflated, flat.begin(state, path, checked.dkey_prefix, cache));
+  Plan plan(state, path, epoch, cache, flat.view(state));
   TRY(planned, plan_into(plan));
-  if (plan.bytes() > state.record_bytes_max) {
+  if (flat.bytes(plan) > state.record_bytes_max) {
     too_large = true;
     return fail(Errc::no_space, "update: too many pieces for one log record");
   }
-  TRY(prepared, state.tree().prepare(plan.batch()));
-  batch = std::move(plan.batch());
-  return {};
+  batch = flat.finish(plan);
+  return state.tree().prepare(batch);
 }
 
 /// Small extents are worth merging once there are many.
@@ -497,7 +500,7 @@ Task<Result<void>> plan_loaded(Update& update) {
     }
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
     if (update.cache.wanted.empty()) {
-      CO_TRY(loaded, co_await store.load_absent(attempt));
+      CO_TRY(loaded, co_await load_absent(update.state, attempt));
     } else {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await update.state.settle());

@@ -150,6 +150,10 @@ Result<void> parse_mark(Kind kind, ByteView in, ValueView& v) {
     v.inlined = in;
     return {};
   }
+  if (kind == Kind::flat) {
+    v.inlined = in;  // parse_flat()
+    return {};
+  }
   if (in.empty() || static_cast<uint8_t>(in[0]) > 2) return malformed();
   v.present_type = static_cast<model::ValueType>(in[0]);
   in = in.subspan(1);
@@ -298,6 +302,21 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
   put_block_data(out, data);
 }
 
+void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const ValueView& from) {
+  put_header(out, epoch, Form::data,
+             static_cast<uint8_t>((shape.joined ? kJoinedBit : 0) |
+                                  (from.checksums_apart ? kApartBit : 0)));
+  put_varint(out, shape.count);
+  put_varint(out, shape.record_bytes);
+  append(out, from.data);
+}
+
+void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const ValueView& from) {
+  put_header(out, epoch, Form::data, from.checksums_apart ? kApartBit : 0);
+  put_varint(out, payload_bytes);
+  append(out, from.data);
+}
+
 void put_hole(Bytes& out, model::Epoch epoch, uint64_t count) {
   put_header(out, epoch, Form::mark);
   put_varint(out, count);
@@ -326,6 +345,60 @@ void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crc
     store_le32(le, crc);
     append(out, le);
   }
+}
+
+void put_flat(Bytes& out, const FlatRecord& record) {
+  put_header(out, record.epoch, Form::mark);
+  std::byte le[4];
+  store_le32(le, record.place.checksum);
+  append(out, le);
+  put_varint(out, record.place.block);
+  put_varint(out, record.place.offset / 8);
+  put_varint(out, record.place.length);
+  append(out, record.taken);
+}
+
+Result<FlatRecord> parse_flat(ByteView value) {
+  FlatRecord record;
+  if (value.size() < 13 || value[8] != static_cast<std::byte>(Form::mark)) return malformed();
+  record.epoch = load_le64(value.data());
+  record.place.checksum = load_le32(value.data() + 9);
+  ByteView in = value.subspan(13);
+  uint64_t offset = 0, length = 0;
+  if (!take_varint(in, &record.place.block) || !take_varint(in, &offset) ||
+      !take_varint(in, &length)) {
+    return malformed();
+  }
+  if (length == 0 || length > kFlatObjectBytesMax || offset > UINT32_MAX / 8) return malformed();
+  record.place.offset = static_cast<uint32_t>(8 * offset);
+  record.place.length = static_cast<uint32_t>(length);
+  if (!in.empty() && in.back() == std::byte{0}) return malformed();
+  record.taken = in;
+  return record;
+}
+
+void put_pack(Bytes& out, model::Epoch epoch, const PackRecord& record) {
+  put_header(out, epoch, Form::mark);
+  put_varint(out, record.blocks);
+  put_varint(out, record.objects);
+  put_varint(out, record.bytes);
+}
+
+Result<PackRecord> parse_pack(ByteView value) {
+  PackRecord record;
+  if (value.size() < 9 || value[8] != static_cast<std::byte>(Form::mark)) return malformed();
+  ByteView in = value.subspan(9);
+  uint64_t blocks = 0;
+  if (!take_varint(in, &blocks) || !take_varint(in, &record.objects) ||
+      !take_varint(in, &record.bytes) || !in.empty()) {
+    return malformed();
+  }
+  if (blocks == 0 || blocks > UINT32_MAX || record.objects == 0 ||
+      record.bytes > blocks * kDataBlockBytes || record.objects > record.bytes) {
+    return malformed();
+  }
+  record.blocks = static_cast<uint32_t>(blocks);
+  return record;
 }
 
 }  // namespace cairn::vos

@@ -24,6 +24,11 @@
 //   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block,
 //     below 4,096), varint run count, per run varint block and varint count, then unless bit 6 the
 //     U32le CRC32C of each block, whole and zero-filled.
+//     flat       mark: U32le checksum of the buffer, varint first block of its extent, varint
+//                offset in it in units of 8 bytes, varint length in bytes, then one bit for each
+//                dkey of the buffer that does not count any more, up to the last one that is set
+//   extents of flattened objects: epoch, mark, varint blocks (1..2^32 - 1), varint live buffers,
+//     varint live bytes (each buffer rounded up to 8)
 //   marker count (key_format.h): epoch, varint count
 // The runs hold exactly ceil((skip + payload) / 4,096) blocks.
 #pragma once
@@ -83,6 +88,32 @@ struct ValueView {
   ByteView data;                                           // DATA, parse_data()
 };
 
+/// Where a flattened object's buffer is.
+struct FlatPlace {
+  uint64_t block = 0;   // the first one of its extent
+  uint32_t offset = 0;  // in the extent, bytes; a multiple of 8
+  uint32_t length = 0;  // bytes
+  uint32_t checksum = 0;
+  uint64_t room() const { return round_up(length, 8); }
+  friend bool operator==(const FlatPlace&, const FlatPlace&) = default;
+};
+/// The index record of a flattened object; `taken` borrows from it.
+struct FlatRecord {
+  model::Epoch epoch = 0;  // of the newest change
+  FlatPlace place;
+  ByteView taken;  // bit i: dkey i of the buffer does not count any more
+  bool is_taken(uint32_t dkey) const {
+    return dkey / 8 < taken.size() &&
+           (static_cast<uint8_t>(taken[dkey / 8]) >> (dkey % 8) & 1) != 0;
+  }
+};
+/// The record of an extent of flattened objects.
+struct PackRecord {
+  uint32_t blocks = 0;
+  uint64_t objects = 0;  // live
+  uint64_t bytes = 0;
+};
+
 /// What a snapshot's record says of it.
 enum class SnapshotState : uint8_t {
   alive = 0,
@@ -115,10 +146,19 @@ struct ExtentShape {
 /// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
+/// The same blocks under another name: an extent, or a single value, of what `from` holds.
+void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const ValueView& from);
+void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const ValueView& from);
 void put_hole(Bytes& out, model::Epoch epoch, uint64_t count);
 void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count);
 /// @error checksum  malformed
 Result<uint64_t> parse_marker_count(ByteView value);
 void put_checksums(Bytes& out, model::Epoch epoch, std::span<const uint32_t> crcs);
+void put_flat(Bytes& out, const FlatRecord& record);
+/// @error checksum  malformed
+Result<FlatRecord> parse_flat(ByteView value);
+void put_pack(Bytes& out, model::Epoch epoch, const PackRecord& record);
+/// @error checksum  malformed
+Result<PackRecord> parse_pack(ByteView value);
 
 }  // namespace cairn::vos

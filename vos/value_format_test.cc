@@ -190,6 +190,43 @@ TEST(ValueFormat, Data_values_are_read_back_with_their_blocks_and_checksums) {
   EXPECT_TRUE(parse_data(*apart)->crcs.empty());
 }
 
+TEST(ValueFormat, Records_of_flattened_objects_have_their_golden_bytes) {
+  Bytes out;
+  const std::byte taken[] = {std::byte{0}, std::byte{5}};
+  put_flat(out, {0x0102, {300, 4'096, 777, 0x11223344}, taken});
+  EXPECT_EQ(hex(out),
+            "0201000000000000"
+            "00"
+            "44332211"
+            "ac02"
+            "8004"
+            "8906"
+            "0005");
+  const auto flat = parse_flat(out);
+  ASSERT_TRUE(flat);
+  EXPECT_EQ(flat->place, (FlatPlace{300, 4'096, 777, 0x11223344}));
+  EXPECT_TRUE(flat->is_taken(8) && flat->is_taken(10));
+  EXPECT_FALSE(flat->is_taken(9) || flat->is_taken(0) || flat->is_taken(1'000));
+  out.back() = std::byte{0};
+  EXPECT_FALSE(parse_flat(out)) << "bits that say nothing";
+  put_flat(out, {1, {300, 0, kFlatObjectBytesMax + 1, 0}, {}});
+  EXPECT_FALSE(parse_flat(out)) << "longer than a buffer can be";
+
+  put_pack(out, 0x0102, {.blocks = 9, .objects = 300, .bytes = 4'000});
+  EXPECT_EQ(hex(out),
+            "0201000000000000"
+            "00"
+            "09"
+            "ac02"
+            "a01f");
+  ASSERT_TRUE(parse_pack(out));
+  EXPECT_EQ(parse_pack(out)->bytes, 4'000u);
+  put_pack(out, 1, {.blocks = 1, .objects = 1, .bytes = 4'097});
+  EXPECT_FALSE(parse_pack(out)) << "more than its blocks hold";
+  put_pack(out, 1, {.blocks = 1, .objects = 0, .bytes = 0});
+  EXPECT_FALSE(parse_pack(out)) << "it would have gone";
+}
+
 TEST(ValueFormat, Damaged_values_are_refused_and_never_read_beyond_their_end) {
   // Goal: bytes from the medium are parsed. Method: cut and mutate each form (sanitizers watch).
   SeededRandom random(5);

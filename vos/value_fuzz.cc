@@ -1,6 +1,6 @@
 // Fuzzer of the tree's values and of saved sessions: what parses keeps the promises that its
-// readers rely on. Input: a byte that chooses the record's kind (6 and up: a session record, its
-// key's length first), then the value.
+// readers rely on. Input: a byte that chooses the record's kind (6: a session record, its
+// key's length first; 7: one of flattened objects), then the value.
 #include "base/check.h"
 #include "base/testing/fuzz.h"
 #include "vos/sessions.h"
@@ -49,6 +49,26 @@ void value(Kind kind, FuzzInput in) {
   }
 }
 
+/// Those of flattened objects and of their extents: what parses says the same after it was written.
+void flat_records(ByteView bytes) {
+  Bytes again;
+  if (const auto flat = parse_flat(bytes)) {
+    put_flat(again, *flat);
+    const auto same = parse_flat(again);
+    CHECK(same && same->place == flat->place && same->epoch == flat->epoch);
+    CHECK(as_chars(same->taken) == as_chars(flat->taken));
+    CHECK(flat->taken.empty() ||
+          flat->is_taken(static_cast<uint32_t>(
+              8 * flat->taken.size() - 1 -
+              static_cast<size_t>(std::countl_zero(static_cast<uint8_t>(flat->taken.back()))))));
+  }
+  if (const auto pack = parse_pack(bytes)) {
+    put_pack(again, 1, *pack);
+    const auto same = parse_pack(again);
+    CHECK(same && same->blocks == pack->blocks && same->objects == pack->objects);
+  }
+}
+
 void session(FuzzInput in) {
   Sessions sessions;
   const ByteView key = in.chunk();
@@ -63,7 +83,9 @@ void session(FuzzInput in) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzInput in(data, size);
   const uint8_t choice = in.u8() % 8;
-  if (choice > static_cast<uint8_t>(Kind::touched)) {
+  if (choice == 7) {
+    flat_records(in.rest());
+  } else if (choice > static_cast<uint8_t>(Kind::touched)) {
     session(in);
   } else {
     value(static_cast<Kind>(choice), in);
@@ -93,6 +115,11 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   out.clear();
   const uint32_t crcs[] = {5, 6, 7};
   put_checksums(out, 7, crcs), add(Kind::checksums, out), out.clear();
+  const std::byte taken[] = {std::byte{0}, std::byte{5}};
+  put_flat(out, {7, {1'000, 4'096, 777, 99}, taken});
+  add(static_cast<Kind>(7), out), out.clear();
+  put_pack(out, 7, {.blocks = 9, .objects = 3, .bytes = 4'000});
+  add(static_cast<Kind>(7), out), out.clear();
 
   Sessions sessions;
   sessions.open(77);

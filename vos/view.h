@@ -46,11 +46,15 @@ class Lens {
 class View {
  public:
   explicit View(index::Tree& tree) : tree_(&tree) {}
+  /// Does a lens show changes that the tree does not have yet?
+  enum class Shows : uint8_t { committed, planned };
   /// @param epoch  what is newer is not seen (by the lens, and among the markers)
-  View(index::Tree& tree, Lens* lens, model::Epoch epoch)
-      : tree_(&tree), lens_(lens), epoch_(epoch) {}
+  View(index::Tree& tree, Lens* lens, model::Epoch epoch, Shows shows = Shows::planned)
+      : tree_(&tree), lens_(lens), epoch_(epoch), shows_(shows) {}
 
   bool is_live() const { return lens_ == nullptr; }
+  /// What memory counts of the tree holds for the view, too.
+  bool is_committed() const { return lens_ == nullptr || shows_ == Shows::committed; }
   model::Epoch epoch() const { return epoch_; }
 
   /// The value of a key of the live range. @error page_absent
@@ -85,6 +89,7 @@ class View {
   index::Tree* tree_;
   Lens* lens_ = nullptr;
   model::Epoch epoch_ = model::kEpochMax;
+  Shows shows_ = Shows::planned;
 };
 
 }  // namespace cairn::vos

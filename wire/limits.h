@@ -29,6 +29,8 @@ inline constexpr uint64_t kListBytesMax = uint64_t{16} << 20;
 inline constexpr uint32_t kListCountMax = 1u << 20;
 /// Differences in one reply; over a body's limit the reply is record_too_big: ask for fewer.
 inline constexpr uint32_t kDiffCountMax = 1u << 12;
+/// Objects that one message asks to flatten.
+inline constexpr uint32_t kFlattenCountMax = 1u << 12;
 /// Of a walk over objects or differences: two long keys.
 inline constexpr size_t kWalkPositionBytesMax = 1024;
 static_assert(kListCountMax * sizeof(OidPart) <= kListBytesMax);

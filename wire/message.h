@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "model/flatten.h"
 #include "model/ids.h"
 #include "model/io.h"
 
@@ -28,6 +29,7 @@ enum class Opcode : uint16_t {
   transact = 9,
   list_objects = 10,
   diff = 11,
+  flatten = 12,
 };
 
 /// An open container (or pool) as an engine knows it. Generation 0: none.
@@ -148,18 +150,28 @@ struct DiffSnapshots {
   ByteView position;
 };
 
+/// Flattens objects of the handle's container on the target (vos/flatten.h). Again is fine.
+struct FlattenObjects {
+  model::FlattenLimits limits;
+  struct One {
+    model::ObjectId oid;
+    uint32_t shard = 0;
+  };
+  std::vector<One> objects;
+};
+
 /// A receiver may use the vectors of a body while it serves the call, but leaves them as they were:
 /// the sender may have to send again.
 struct Request {
   Header header;
   std::variant<Control, ObjectUpdate, ObjectPunch, ObjectFetch, ObjectList, ObjectQueryKey,
                ObjectMaxEpoch, ObjectPositionOf, ObjectTransact, ListObjects,
-               DiffSnapshots>
+               DiffSnapshots, FlattenObjects>
       body;
 
   Opcode opcode() const { return static_cast<Opcode>(body.index() + 1); }
 };
-static_assert(std::variant_size_v<decltype(Request::body)> == 11);
+static_assert(std::variant_size_v<decltype(Request::body)> == 12);
 
 struct ListedObjects {
   std::vector<model::ObjectId> oids;
@@ -178,11 +190,16 @@ struct Differences {
   bool eof = false;
 };
 
+/// Of each in their order.
+struct FlattenedObjects {
+  std::vector<model::Flattened> objects;
+};
+
 /// Nothing: update, punch, transact and max_epoch answer in Header::epoch. Bytes: control and
 /// position_of.
 using ReplyBody =
     std::variant<std::monostate, Bytes, model::Fetched, model::Listed, model::QueriedKey,
-                               ListedObjects, Differences>;
+                               ListedObjects, Differences, FlattenedObjects>;
 
 struct Reply {
   Header header;

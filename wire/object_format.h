@@ -45,6 +45,7 @@
 // list_objects: ObjectsPart, position.  diff: DiffPart, position.   (Nothing names an object.)
 // list_objects reply: PagePart, OidPart per object, position. diff reply: PagePart, per difference
 // DifferencePart, dkey, akey; position.
+// flatten: FlattenPart, FlattenObjectPart per object.  reply: FlattenedPart per object.
 // A reply with a status has no body.
 #pragma once
 
@@ -196,6 +197,25 @@ struct DifferencePart {
 };
 static_assert(sizeof(DifferencePart) == 32);
 
+struct FlattenPart {
+  U64le inline_bytes_max, object_bytes_max;  // 0: the default
+  U32le keys_max, object_count;
+};
+static_assert(sizeof(FlattenPart) == 24);
+
+struct FlattenObjectPart {
+  U64le oid_lo, oid_hi;
+  U32le shard, reserved;
+};
+static_assert(sizeof(FlattenObjectPart) == 24);
+
+struct FlattenedPart {
+  U8 outcome;  // model::FlattenOutcome
+  U8 reserved[7];
+  U64le epoch, buffer_bytes;
+};
+static_assert(sizeof(FlattenedPart) == 24);
+
 template <class T>
 inline constexpr bool kIsPart = std::is_trivially_copyable_v<T> &&
                                 std::has_unique_object_representations_v<T> && alignof(T) == 1;
@@ -206,5 +226,6 @@ static_assert(kIsPart<QueriedPart> && kIsPart<PositionPart>);
 static_assert(kIsPart<TransactPart> && kIsPart<OpPart> && kIsPart<ReadPart>);
 static_assert(kIsPart<ObjectsPart> && kIsPart<DiffPart> && kIsPart<PagePart>);
 static_assert(kIsPart<OidPart> && kIsPart<DifferencePart>);
+static_assert(kIsPart<FlattenPart> && kIsPart<FlattenObjectPart> && kIsPart<FlattenedPart>);
 
 }  // namespace cairn::wire

@@ -120,6 +120,15 @@ struct PutReply {
     }
     put(out, ByteView(found.position));
   }
+  void operator()(const FlattenedObjects& flattened) {
+    for (const model::Flattened& one : flattened.objects) {
+      FlattenedPart part{};
+      part.outcome = static_cast<uint8_t>(one.outcome);
+      part.epoch = one.epoch;
+      part.buffer_bytes = one.buffer_bytes;
+      put(out, part);
+    }
+  }
   void operator()(const model::QueriedKey& queried) {
     QueriedPart part{};
     part.found = queried.found ? 1 : 0;
@@ -305,6 +314,25 @@ Result<void> take_differences(const Frame& frame, uint32_t count_max, Reply& rep
   return {};
 }
 
+Result<void> take_flattened(const Frame& frame, size_t count, Reply& reply) {
+  Cursor in(frame.body);
+  FlattenedObjects flattened;
+  if (in.has(count, sizeof(FlattenedPart))) {
+    flattened.objects.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      const auto part = in.take<FlattenedPart>();
+      in.expect(part.outcome < model::kFlattenOutcomes);
+      in.expect_zero(bytes_of(part.reserved));
+      flattened.objects.push_back({.outcome = static_cast<model::FlattenOutcome>(part.outcome),
+                                   .epoch = part.epoch.get(),
+                                   .buffer_bytes = part.buffer_bytes.get()});
+    }
+  }
+  TRY(done, in.finish());
+  reply.body = std::move(flattened);
+  return {};
+}
+
 Result<void> take_bytes_body(const Frame& frame, size_t bytes_max, Reply& reply) {
   if (frame.body.size() > bytes_max) {
     return fail(Errc::format_invalid, "wire: the body of a message is malformed");
@@ -332,6 +360,8 @@ Result<void> take_reply_body(const Frame& frame, const Request& request, Reply& 
       return take_listed_objects(frame, std::get<ListObjects>(request.body).count_max, reply);
     case Opcode::diff:
       return take_differences(frame, std::get<DiffSnapshots>(request.body).count_max, reply);
+    case Opcode::flatten:
+      return take_flattened(frame, std::get<FlattenObjects>(request.body).objects.size(), reply);
     case Opcode::update:
     case Opcode::punch:
     case Opcode::max_epoch:

@@ -317,6 +317,29 @@ Result<void> take_diff(const Frame& frame, DecodedRequest& decoded) {
   return {};
 }
 
+Result<void> take_flatten(const Frame& frame, DecodedRequest& decoded) {
+  Cursor in(frame.body);
+  const auto part = in.take<FlattenPart>();
+  const uint32_t count = part.object_count.get();
+  in.expect(count <= kFlattenCountMax);
+  FlattenObjects flatten{.limits = {.inline_bytes_max = part.inline_bytes_max.get(),
+                                    .object_bytes_max = part.object_bytes_max.get(),
+                                    .keys_max = part.keys_max.get()},
+                         .objects = {}};
+  if (in.has(count, sizeof(FlattenObjectPart))) {
+    flatten.objects.reserve(count);
+    for (uint32_t i = 0; i < count; ++i) {
+      const auto one = in.take<FlattenObjectPart>();
+      in.expect(one.reserved.get() == 0);
+      flatten.objects.push_back(
+          {.oid = {.lo = one.oid_lo.get(), .hi = one.oid_hi.get()}, .shard = one.shard.get()});
+    }
+  }
+  TRY(done, in.finish());
+  decoded.request.body = std::move(flatten);
+  return {};
+}
+
 Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
   const bool has_bulk = decoded.opcode == Opcode::update || decoded.opcode == Opcode::transact;
   if (!has_bulk && !frame.bulk.empty()) {
@@ -349,6 +372,8 @@ Result<void> take_body(const Frame& frame, DecodedRequest& decoded) {
       return take_list_objects(frame, decoded);
     case Opcode::diff:
       return take_diff(frame, decoded);
+    case Opcode::flatten:
+      return take_flatten(frame, decoded);
   }
   return fail(Errc::protocol, "wire: an operation that this version does not know; upgrade it");
 }

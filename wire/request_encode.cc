@@ -227,6 +227,20 @@ struct PutBody {
     put(out, diff.position);
     return {};
   }
+  Result<void> operator()(const FlattenObjects& flatten) {
+    if (flatten.objects.size() > kFlattenCountMax) {
+      return fail(Errc::invalid, "wire: too many objects to flatten in one message");
+    }
+    put(out, FlattenPart{.inline_bytes_max = flatten.limits.inline_bytes_max,
+                         .object_bytes_max = flatten.limits.object_bytes_max,
+                         .keys_max = flatten.limits.keys_max,
+                         .object_count = static_cast<uint32_t>(flatten.objects.size())});
+    for (const FlattenObjects::One& one : flatten.objects) {
+      put(out, FlattenObjectPart{
+                   .oid_lo = one.oid.lo, .oid_hi = one.oid.hi, .shard = one.shard, .reserved = 0});
+    }
+    return {};
+  }
   Result<void> operator()(const ObjectTransact& transact) {
     TRY(bulk_bytes, check_transact(transact));
     put(out, TransactPart{.read_epoch = transact.read_epoch,

@@ -108,11 +108,19 @@ inline void add_versions_samples(std::vector<Sample>& all, const ObjectAddress& 
                        .akey = bytes_of_text("a")},
                       {.object = object, .kind = Difference::Kind::added}},
       .position = bytes_of_text("next")};
+
+  all[11].name = "flatten";
+  all[11].request.body =
+      FlattenObjects{.limits = {.inline_bytes_max = 4096, .object_bytes_max = 0, .keys_max = 100},
+                     .objects = {{.oid = object.oid, .shard = 2}, {.oid = {.lo = 7, .hi = 8}}}};
+  all[11].reply.body = FlattenedObjects{
+      .objects = {{.outcome = model::FlattenOutcome::flattened, .epoch = 99, .buffer_bytes = 4321},
+                  {.outcome = model::FlattenOutcome::snapshot}}};
 }
 
 inline std::vector<Sample> samples() {
   const ObjectAddress object{.oid = {.lo = 0x1234, .hi = 0x0D00000000005678}, .shard = 2};
-  std::vector<Sample> all(11);
+  std::vector<Sample> all(12);
   for (Sample& sample : all) {
     sample.memory.reserve(24);  // views into it stay
     sample.request.header = sample_header();

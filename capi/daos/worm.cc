@@ -1,0 +1,92 @@
+// Our own calls on objects that are written once (cairn_worm.h).
+#include <cairn_worm.h>
+
+#include "capi/daos/obj_args.h"
+
+namespace cairn::capi {
+namespace {
+
+constexpr uint32_t kObjectsPerPage = 512;
+
+static_assert(CAIRN_FLAT_OUTCOMES == model::kFlattenOutcomes);
+static_assert(CAIRN_FLAT_ALREADY == static_cast<int>(model::FlattenOutcome::already));
+static_assert(CAIRN_FLAT_SNAPSHOT == static_cast<int>(model::FlattenOutcome::snapshot));
+static_assert(CAIRN_FLAT_FRAGMENTED == static_cast<int>(model::FlattenOutcome::fragmented));
+
+int der_of_outcome(model::FlattenOutcome outcome) {
+  switch (outcome) {
+    case model::FlattenOutcome::flattened:
+    case model::FlattenOutcome::already:
+    case model::FlattenOutcome::absent:
+      return 0;
+    case model::FlattenOutcome::pending:
+    case model::FlattenOutcome::reclaiming:
+    case model::FlattenOutcome::changed:
+      return -DER_BUSY;
+    default:
+      return -DER_NOTAPPLICABLE;
+  }
+}
+
+Task<int> flatten_task(client::ContainerPtr container, model::ObjectId oid, cairn_flat_t* flat) {
+  auto done = co_await container->flatten({oid});
+  if (!done) co_return der_of(done);
+  const model::Flattened& one = done->front();
+  if (flat != nullptr) {
+    *flat = {.cf_outcome = static_cast<uint32_t>(one.outcome),
+             .cf_reserved = 0,
+             .cf_buffer_bytes = one.buffer_bytes};
+  }
+  co_return der_of_outcome(one.outcome);
+}
+
+/// One page of objects. @returns whether there are more
+Task<Result<bool>> flatten_page(client::ContainerPtr container, Bytes* position,
+                                cairn_flat_stats_t* stats) {
+  CO_TRY(page, co_await container->list_objects(model::kEpochMax, *position, kObjectsPerPage));
+  *position = std::move(page.position);
+  if (!page.oids.empty()) {
+    CO_TRY(done, co_await container->flatten(std::move(page.oids)));
+    for (const model::Flattened& one : done) {
+      ++stats->cs_objects;
+      ++stats->cs_outcomes[static_cast<size_t>(one.outcome)];
+      stats->cs_buffer_bytes += one.buffer_bytes;
+    }
+  }
+  co_return !page.eof;
+}
+
+}  // namespace
+}  // namespace cairn::capi
+
+using namespace cairn;
+using namespace cairn::capi;
+
+extern "C" {
+
+int cairn_obj_flatten(daos_handle_t oh, cairn_flat_t* flat, daos_event_t* ev) {
+  auto object = object_for(oh, DAOS_TX_NONE, true);
+  if (!object) return call(capi::der_of(object), ev);
+  return call(flatten_task((*object)->container, (*object)->oid, flat), ev);
+}
+
+int cairn_cont_flatten(daos_handle_t coh, cairn_flat_stats_t* stats, cairn_flat_cb_t* progress,
+                       void* arg) {
+  auto container = container_of(coh);
+  if (!container) return capi::der_of(container);
+  if ((*container)->access() == client::Access::read_only) return -DER_NO_PERM;
+  cairn_flat_stats_t own{};
+  if (stats == nullptr) stats = &own;
+  *stats = {};
+  Bytes position;
+  for (bool more = true; more;) {
+    const auto page = run_blocking(flatten_page(*container, &position, stats));
+    if (!page) return capi::der_of(page);
+    more = *page;
+    if (progress == nullptr) continue;
+    if (const int rc = progress(stats, arg); rc != 0) return rc;
+  }
+  return 0;
+}
+
+}  // extern "C"

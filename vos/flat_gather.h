@@ -1,0 +1,110 @@
+// An object on its way into a buffer: what it holds is gathered, and later, if it still is what it
+// was, its records are exchanged for the buffer's. Internal to vos/. Home: the shard's reactor.
+// Plain calls.
+#pragma once
+
+#include <vector>
+
+#include "vos/flat_view.h"
+#include "vos/overlay.h"
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+class FlatGather {
+ public:
+  FlatGather(Shard::State& state, const ObjectPath& object, const FlattenOptions& options)
+      : state_(state), options_(options), object_(object), path_(object), before_(state.tree()) {}
+  FlatGather(const FlatGather&) = delete;
+  FlatGather& operator=(const FlatGather&) = delete;
+
+  /// What becomes of it; `flattened`: it goes on.
+  Flattened result;
+  /// What has to be read before encode().
+  std::vector<DataRead> reads;
+  /// What the extent gets, once encoded.
+  Bytes buffer;
+  uint32_t checksum = 0;
+
+  const ObjectPath& object() const { return object_; }
+  const KeyPath& path() const { return path_; }
+  /// Looks at the object and decides. @error page_absent: again, from the start   @error checksum
+  Result<void> look();
+  void encode();
+  /// In the step of the commit: adds the exchange to `into`. False: the object is not what it was,
+  /// as `result` says; nothing was added. @error page_absent, checksum
+  Result<bool> exchange(Overlay& into, const FlatPlace& place);
+  /// In the step of the commit, after it: what memory knows of it. @param epoch  of the commit
+  void committed(model::Epoch epoch);
+  /// The most that the exchange takes in the log.
+  uint64_t change_bytes() const { return change_bytes_; }
+
+ private:
+  /// A part of an array, or a single value, as the tree has it.
+  struct Piece {
+    uint64_t begin = 0, end = 0;  // records
+    ValueView value;              // borrowed, of this step
+    Key key;
+  };
+  /// An akey that has values.
+  struct Source {
+    size_t dkey = 0, akey = 0;  // in `content_`
+    Key prefix;
+    std::vector<Piece> pieces;
+  };
+  /// A piece that stays in its blocks: from where to where among what stands outside.
+  struct Outside {
+    Key key;
+    Key prefix;        // of its akey
+    uint64_t end = 0;  // as its checksum records say it: 0 for a single value
+    uint64_t to = 0;   // its end outside, bytes
+    uint64_t bytes = 0;
+  };
+  struct Record {
+    ByteView key, raw;
+    ParsedKey parsed;
+  };
+
+  void reset();
+  void stop(FlattenOutcome outcome) { result.outcome = outcome; }
+  bool goes_on() const { return result.outcome == FlattenOutcome::flattened; }
+  Result<bool> is_flat_already();
+  /// Is the object as everybody sees it, with nothing under way?
+  bool is_settled();
+  Result<void> take_out();
+  /// Visits all records of the object in `view`: Result<void>(const Record&).
+  template <class Visit>
+  Result<void> walk(const View& view, Visit visit);
+  Result<void> add(const Record& record);
+  Result<void> add_name(const Record& record, const ValueView& value);
+  FlatContent::Akey& akey_of(const Record& record);
+  void add_value(const Record& record, const ValueView& value);
+  void check_epochs();
+  bool fits_levels() const;
+  Result<void> place_all(Look& look);
+  Result<void> place_source(Look& look, Source& source, bool all_inside);
+  Result<void> fill(Look& look, const Source& source, const Piece& piece, ByteSpan into);
+  Result<void> leave_outside(const Source& source, const Piece& piece, uint64_t bytes);
+  void check_inflated();
+  Result<void> plan_exchange(Plan& plan, const Record& record, size_t& next_outside);
+
+  Shard::State& state_;
+  const FlattenOptions& options_;
+  ObjectPath object_;
+  KeyPath path_;
+  BlockCache cache_;
+  /// Of what is flat in part: what is still in its buffer, taken out.
+  Overlay before_;
+  FlatContent content_;
+  std::vector<Source> sources_;
+  std::vector<Outside> outside_;
+  Bytes dkey_name_, akey_name_;
+  Key last_dkey_, last_akey_;  // whose names these are
+  uint64_t payload_bytes_ = 0;
+  uint64_t outside_bytes_ = 0;
+  uint64_t change_bytes_ = 0;
+  model::Epoch oldest_ = model::kEpochMax, newest_ = 0;
+  uint64_t print_ = 0;  // of all records
+};
+
+}  // namespace cairn::vos

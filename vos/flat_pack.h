@@ -1,0 +1,32 @@
+// The records of extents that hold flattened objects' buffers: how much of each is alive. Changed
+// with what makes and ends buffers, in the same batch. Internal to vos/. Home: the shard's reactor.
+// Plain calls.
+#pragma once
+
+#include <map>
+
+#include "vos/plan.h"
+
+namespace cairn::vos {
+
+/// A buffer that the plan ends: its extent goes with the last one. At most one buffer of an extent
+/// in a plan. @error page_absent, checksum
+Result<void> release_flat(Plan& plan, ContNumber container, ByteView flat_record);
+
+/// The same for batches that end many.
+class PackLedger {
+ public:
+  explicit PackLedger(index::Tree& tree) : tree_(tree) {}
+  /// @error page_absent, checksum
+  Result<void> release(ContNumber container, ByteView flat_record);
+  /// What has become of the extents. @param epoch  the stamp of their records
+  void emit(index::Batch& batch, model::Epoch epoch) const;
+  /// The most that it adds to the record of a batch.
+  uint64_t bytes() const { return 48 * packs_.size(); }
+
+ private:
+  index::Tree& tree_;
+  std::map<std::pair<ContNumber, uint64_t>, PackRecord> packs_;
+};
+
+}  // namespace cairn::vos

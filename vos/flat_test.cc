@@ -1,0 +1,399 @@
+// Flattened objects, rule by rule (store.md 25 to 28), on simulated disks.
+#include <gtest/gtest.h>
+
+#include "vos/key_format.h"
+#include "vos/testing/rig.h"
+
+namespace cairn::vos::testing {
+namespace {
+
+class FlatTest : public ::testing::Test {
+ protected:
+  void SetUp() override { start(true); }
+
+  void start(bool create) {
+    const auto started = rig_.start(create);
+    ASSERT_TRUE(started && started->has_value()) << started->error().what();
+  }
+  void restart(bool cleanly = true) {
+    if (cleanly) {
+      ASSERT_NO_FATAL_FAILURE(rig_.close_cleanly());
+    } else {
+      rig_.next_era();
+    }
+    start(false);
+  }
+  template <class T>
+  T run(Task<T> task) {
+    auto done = rig_.world.run(std::move(task));
+    CHECK(done.has_value());
+    return std::move(*done);
+  }
+  Shard& shard() { return *rig_.shard; }
+  ObjectPath path(uint64_t n, ContNumber container = 1) const {
+    return {container, {n, 0x0001'0001'0000'0000}, 0};
+  }
+  static Bytes filled(size_t count, int byte) { return Bytes(count, std::byte(byte)); }
+
+  Result<model::Epoch> put(const ObjectPath& object, const std::string& dkey,
+                           const std::string& akey, Bytes value) {
+    UpdateRequest r{.object = object, .dkey = as_bytes(dkey)};
+    r.iods.push_back(
+        {as_bytes(akey), ValueType::single, value.size(), 0, {}, scattered(value), false});
+    return run(shard().update(r));
+  }
+  Result<model::Epoch> put_array(const ObjectPath& object, const std::string& dkey, uint64_t first,
+                                 Bytes bytes) {
+    UpdateRequest r{.object = object, .dkey = as_bytes(dkey)};
+    r.iods.push_back({as_bytes(kArray),
+                      ValueType::array,
+                      1,
+                      0,
+                      {{first, bytes.size()}},
+                      scattered(bytes),
+                      false});
+    return run(shard().update(r));
+  }
+  Result<Bytes> get(const ObjectPath& object, const std::string& dkey, const std::string& akey,
+                    model::Epoch epoch = model::kEpochMax) {
+    Bytes room(50'000, std::byte{0xEE});
+    FetchRequest r{.object = object, .dkey = as_bytes(dkey), .epoch = epoch};
+    r.iods.push_back({as_bytes(akey), ValueType::single, 0, 0, {}, scattered(room), false});
+    TRY(fetched, run(shard().fetch(r)));
+    room.resize(fetched.iods[0].record_bytes);
+    return room;
+  }
+  Result<Bytes> get_array(const ObjectPath& object, const std::string& dkey, uint64_t first,
+                          uint64_t count) {
+    Bytes room(count, std::byte{0xEE});
+    FetchRequest r{.object = object, .dkey = as_bytes(dkey)};
+    r.iods.push_back(
+        {as_bytes(kArray), ValueType::array, 1, 0, {{first, count}}, scattered(room), false});
+    TRY(fetched, run(shard().fetch(r)));
+    return room;
+  }
+  std::vector<std::string> dkeys(const ObjectPath& object, model::Epoch epoch = model::kEpochMax) {
+    const auto listed =
+        run(list_keys({shard(), epoch}, object, {.count_max = 3, .bytes_max = 999}));
+    CHECK(listed.has_value());
+    return *listed;
+  }
+  FlattenOutcome flatten(const ObjectPath& object, FlattenOptions options = {}) {
+    const auto done = run(shard().flatten({object}, options));
+    CHECK(done.has_value());
+    return (*done)[0].outcome;
+  }
+  model::Epoch snapshot(ContNumber container = 1) {
+    const auto answered = run(shard().freeze_container(container));
+    CHECK(answered.has_value());
+    CHECK(run(shard().add_snapshot(container, *answered + 1)).has_value());
+    return *answered + 1;
+  }
+  Result<model::Epoch> punch(const ObjectPath& object, const std::string& dkey = {}) {
+    PunchRequest r{.object = object};
+    if (!dkey.empty()) {
+      r.level = PunchRequest::Level::dkey;
+      r.dkey = as_bytes(dkey);
+    }
+    return run(shard().punch(r));
+  }
+  bool is_flat(const ObjectPath& object) { return *run(shard().is_flat(object)); }
+  FlatUsage usage(ContNumber container = 1) { return *run(shard().flat_usage(container)); }
+  uint64_t records() { return run(shard().check(false))->records; }
+  uint64_t blocks_used() { return shard().store().stats().data.used; }
+  uint64_t data_reads() { return rig_.data.requests(sim::SimDisk::Op::read); }
+
+  void reclaimed() { run(reclaimed_of(shard())); }
+  static Task<bool> reclaimed_of(Shard& shard) {
+    co_await shard.reclaimed();
+    co_return true;
+  }
+
+  static constexpr const char* kArray = "array";
+  Rig rig_{test_seed(), {}, {.wal = 8u << 20, .data = 32u << 20}};
+};
+
+TEST_F(FlatTest, A_flattened_object_answers_as_before_and_leaves_one_record) {
+  // Goal: rule 25 and issue 5. Method: values inline and in blocks, an array, long keys; every way
+  // to read before and after, over restarts; records counted.
+  const std::string long_key(3'000, 'L');
+  const ObjectPath object = path(7);
+  ASSERT_TRUE(put(object, "a", "small", filled(100, 1)));
+  ASSERT_TRUE(put(object, "a", long_key, filled(88, 0)));
+  ASSERT_TRUE(put(object, long_key, "x", filled(4'000, 3)));
+  ASSERT_TRUE(put_array(object, "b", 5, filled(4'096, 4)));
+  ASSERT_TRUE(put_array(object, "b", 9'000, filled(10, 5)));
+  const auto newest = put(object, "c", "blocks", filled(9'000, 6));
+  const auto keys = dkeys(object);
+  ASSERT_EQ(keys.size(), 4u);
+  const auto flattened = run(shard().flatten({object}, {}));
+  ASSERT_TRUE(flattened) << flattened.error().what();
+  ASSERT_EQ((*flattened)[0].outcome, FlattenOutcome::flattened);
+  EXPECT_EQ((*flattened)[0].epoch, *newest);
+  EXPECT_EQ(dkeys(object, *newest), keys);
+  for (const bool cleanly : {true, false, true}) {
+    EXPECT_TRUE(is_flat(object));
+    EXPECT_EQ(flatten(object), FlattenOutcome::already);
+    EXPECT_EQ(*get(object, "a", "small"), filled(100, 1));
+    EXPECT_EQ(*get(object, "a", long_key), filled(88, 0));
+    EXPECT_EQ(*get(object, long_key, "x"), filled(4'000, 3));
+    EXPECT_EQ(*get(object, "c", "blocks"), filled(9'000, 6));
+    EXPECT_EQ(*get(object, "c", "none"), Bytes{});
+    EXPECT_EQ(*get(object, "no", "small"), Bytes{});
+    EXPECT_EQ(*get_array(object, "b", 5, 4'096), filled(4'096, 4));
+    EXPECT_EQ(*get_array(object, "b", 9'000, 10), filled(10, 5));
+    EXPECT_EQ(dkeys(object), keys);
+    EXPECT_EQ(*run(shard().max_epoch(object)), *newest);
+    const auto listed = run(shard().list_objects(1, model::kEpochMax, {}, 10));
+    ASSERT_TRUE(listed && listed->oids.size() == 1);
+    EXPECT_EQ(listed->oids[0], object.oid);
+    // The buffer's record, its extent's, and the one of the value that stands outside.
+    EXPECT_EQ(records(), 3u);
+    EXPECT_EQ(usage().objects, 1u);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart(cleanly));
+  }
+}
+
+TEST_F(FlatTest, A_small_file_is_read_cold_by_one_request_of_the_blocks_of_its_buffer) {
+  // Goal: worm.reads_per_cold_read. Method: 100 files of 4 KiB, data in blocks, flattened
+  // together; after a restart the index is warmed by is_flat(); requests to the data disk counted.
+  std::vector<ObjectPath> files;
+  for (uint64_t n = 0; n < 100; ++n) {
+    files.push_back(path(100 + n));
+    ASSERT_TRUE(put_array(files.back(), "0", 0, filled(4'096, static_cast<int>(n))));
+  }
+  const uint64_t before = blocks_used();
+  const auto done = run(shard().flatten(files, {}));
+  ASSERT_TRUE(done);
+  for (const Flattened& f : *done) ASSERT_EQ(f.outcome, FlattenOutcome::flattened);
+  EXPECT_EQ(before, 100u);
+  // 5 % over the payload.
+  EXPECT_LE(blocks_used(), 105u);
+  EXPECT_EQ(usage().extents, 1u);
+  ASSERT_NO_FATAL_FAILURE(restart());
+  for (const ObjectPath& file : files) ASSERT_TRUE(is_flat(file));
+  for (uint64_t n = 0; n < 100; ++n) {
+    const uint64_t reads = data_reads();
+    ASSERT_EQ(*get_array(files[n], "0", 0, 4'096), filled(4'096, static_cast<int>(n)));
+    ASSERT_EQ(data_reads() - reads, 1u) << "cold";
+    ASSERT_EQ(*get_array(files[n], "0", 0, 4'096), filled(4'096, static_cast<int>(n)));
+    ASSERT_EQ(data_reads() - reads, 1u) << "warm";
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, An_update_takes_a_small_object_out_whole_and_its_space_comes_back) {
+  // Rule 28, up to 64 records. Goal: the object is as it was, with the change; nothing leaks.
+  const ObjectPath object = path(7);
+  ASSERT_TRUE(put_array(object, "d", 0, filled(30'000, 1)));
+  ASSERT_TRUE(put(object, "e", "x", filled(10, 2)));
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  ASSERT_TRUE(put_array(object, "d", 10'000, filled(5, 9)));
+  EXPECT_FALSE(is_flat(object));
+  EXPECT_EQ(usage().extents, 0u);
+  Bytes wanted = filled(30'000, 1);
+  std::fill_n(wanted.begin() + 10'000, 5, std::byte{9});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*get_array(object, "d", 0, 30'000), wanted);
+    EXPECT_EQ(*get(object, "e", "x"), filled(10, 2));
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart());
+  }
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  ASSERT_TRUE(punch(object));
+  EXPECT_EQ(dkeys(object).size(), 0u);
+  EXPECT_EQ(blocks_used(), 0u);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, A_change_of_a_large_object_takes_out_its_dkey_alone) {
+  // Rule 28, above 64 records. Goal: the rest stays in the buffer; readers see both as one object;
+  // flattening again joins them. Method: 300 dkeys, some written, punched, added.
+  const ObjectPath object = path(7);
+  std::map<std::string, Bytes> wanted;
+  for (int i = 0; i < 300; ++i) {
+    const std::string dkey = "k" + std::to_string(i);
+    wanted[dkey] = filled(20, i % 250);
+    ASSERT_TRUE(put(object, dkey, "v", wanted[dkey]));
+  }
+  const auto expect_wanted = [&] {
+    std::vector<std::string> names;
+    for (const auto& [dkey, value] : wanted) {
+      ASSERT_EQ(*get(object, dkey, "v"), value) << dkey;
+      names.push_back(dkey);
+    }
+    ASSERT_EQ(dkeys(object), names);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  };
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  ASSERT_NO_FATAL_FAILURE(expect_wanted());
+  for (int round = 0; round < 2; ++round) {
+    for (const char* const dkey : {"k7", "k77", "new", "a"}) {
+      wanted[dkey] = filled(30, 200 + round);
+      ASSERT_TRUE(put(object, dkey, "v", wanted[dkey]));
+    }
+    const std::string gone = "k1" + std::to_string(round);
+    wanted.erase(gone);
+    ASSERT_TRUE(punch(object, gone));
+    EXPECT_TRUE(is_flat(object));
+    EXPECT_EQ(usage().objects, 1u);
+    ASSERT_NO_FATAL_FAILURE(expect_wanted());
+    ASSERT_NO_FATAL_FAILURE(restart(round == 0));
+    ASSERT_NO_FATAL_FAILURE(expect_wanted());
+    ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+    EXPECT_EQ(records(), 2u);
+    ASSERT_NO_FATAL_FAILURE(expect_wanted());
+  }
+  ASSERT_TRUE(punch(object));
+  EXPECT_EQ(dkeys(object).size(), 0u);
+  EXPECT_EQ(blocks_used(), 0u);
+}
+
+TEST_F(FlatTest, Large_data_stays_in_its_extents_and_comes_back_from_them) {
+  // Goal: data above the limit is neither copied nor lost. Method: 1 MiB extents, one with
+  // checksums apart; blocks compared before and after; then a change of its middle.
+  const ObjectPath object = path(7);
+  Bytes large(1u << 20);
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<std::byte>(i * 7 / 5);
+  ASSERT_TRUE(put_array(object, "1", 0, large));
+  ASSERT_TRUE(put_array(object, "2", 100, Bytes(large.begin(), large.begin() + 50'000)));
+  ASSERT_TRUE(put_array(object, "3", 0, filled(500, 3)));
+  const uint64_t before = blocks_used();
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  EXPECT_EQ(blocks_used(), before + 1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*get_array(object, "1", 0, large.size()), large);
+    EXPECT_EQ(*get_array(object, "2", 100, 50'000), Bytes(large.begin(), large.begin() + 50'000));
+    EXPECT_EQ(*get_array(object, "3", 0, 500), filled(500, 3));
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart());
+  }
+  ASSERT_TRUE(put_array(object, "1", 300'000, filled(10, 9)));
+  std::fill_n(large.begin() + 300'000, 10, std::byte{9});
+  EXPECT_EQ(*get_array(object, "1", 0, large.size()), large);
+  EXPECT_EQ(*get_array(object, "3", 0, 500), filled(500, 3));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(object));
+  EXPECT_EQ(blocks_used(), 0u);
+}
+
+TEST_F(FlatTest, What_a_snapshot_shows_does_not_change) {
+  // Goal: 4.5 snapshots. Method: an object that straddles one stays; a flat one that is changed or
+  // punched under one keeps what it shows; giving the snapshot up gives the space back.
+  const ObjectPath object = path(7);
+  ASSERT_TRUE(put(object, "d", "x", filled(10, 1)));
+  const model::Epoch first = snapshot();
+  ASSERT_TRUE(put(object, "e", "x", filled(10, 2)));
+  EXPECT_EQ(flatten(object), FlattenOutcome::snapshot);
+  ASSERT_TRUE(run(shard().remove_snapshot(1, first)));
+  reclaimed();
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  const model::Epoch second = snapshot();
+  ASSERT_TRUE(put(object, "d", "x", filled(10, 3)));
+  ASSERT_EQ(flatten(object), FlattenOutcome::snapshot);
+  const ObjectPath other = path(8);
+  ASSERT_TRUE(put(other, "d", "x", filled(5'000, 4)));
+  ASSERT_EQ(flatten(other), FlattenOutcome::flattened);
+  const model::Epoch third = snapshot();
+  ASSERT_TRUE(punch(other));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*get(object, "d", "x", second), filled(10, 1));
+    EXPECT_EQ(*get(object, "d", "x"), filled(10, 3));
+    EXPECT_EQ(*get(other, "d", "x"), Bytes{});
+    EXPECT_EQ(*get(other, "d", "x", second), Bytes{});
+    EXPECT_EQ(*get(other, "d", "x", third), filled(5'000, 4));
+    EXPECT_EQ(dkeys(other, third).size(), 1u);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart());
+  }
+  // Back to it: the buffer is the object's again.
+  ASSERT_TRUE(run(shard().rollback(1, third)));
+  EXPECT_TRUE(is_flat(other));
+  EXPECT_EQ(*get(other, "d", "x"), filled(5'000, 4));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(other));
+  for (const model::Epoch e : {second, third}) ASSERT_TRUE(run(shard().remove_snapshot(1, e)));
+  reclaimed();
+  EXPECT_EQ(usage().objects, 0u);
+  EXPECT_EQ(blocks_used(), 0u);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, A_container_takes_its_flattened_objects_with_it) {
+  for (uint64_t n = 0; n < 20; ++n) {
+    ASSERT_TRUE(put_array(path(n), "d", 0, filled(5'000, 1)));
+    ASSERT_TRUE(put_array(path(n, 2), "d", 0, filled(5'000, 2)));
+    ASSERT_EQ(flatten(path(n)), FlattenOutcome::flattened);
+    ASSERT_EQ(flatten(path(n, 2)), FlattenOutcome::flattened);
+  }
+  ASSERT_TRUE(run(shard().destroy_container(1)));
+  EXPECT_EQ(usage().objects, 0u);
+  EXPECT_EQ(usage(2).objects, 20u);
+  EXPECT_EQ(*get_array(path(3, 2), "d", 0, 5'000), filled(5'000, 2));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(run(shard().destroy_container(2)));
+  EXPECT_EQ(blocks_used(), 0u);
+}
+
+TEST_F(FlatTest, The_bytes_do_not_tell_in_which_order_an_object_was_written) {
+  // Goal: canonical, down to the medium. Method: two containers' objects with one content, written
+  // forwards and backwards, in pieces and whole; their buffers differ in the container alone.
+  const ObjectPath a = path(7, 1), b = path(7, 2);
+  ASSERT_TRUE(put_array(a, "d", 0, filled(6'000, 1)));
+  ASSERT_TRUE(put_array(a, "e", 50, filled(10, 2)));
+  ASSERT_TRUE(put_array(b, "e", 55, filled(5, 2)));
+  ASSERT_TRUE(put_array(b, "d", 3'000, filled(3'000, 1)));
+  ASSERT_TRUE(put_array(b, "d", 0, filled(3'500, 7)));
+  ASSERT_TRUE(put_array(b, "d", 0, filled(3'500, 1)));
+  ASSERT_TRUE(put_array(b, "e", 50, filled(5, 2)));
+  const auto first = run(shard().flatten({a}, {}));
+  const auto second = run(shard().flatten({b}, {}));
+  ASSERT_TRUE(first && second);
+  ASSERT_EQ((*second)[0].outcome, FlattenOutcome::flattened);
+  EXPECT_EQ((*first)[0].buffer_bytes, (*second)[0].buffer_bytes);
+}
+
+TEST_F(FlatTest, A_listing_that_began_before_goes_on_after) {
+  // Goal: the same anchors and order. Method: one key a call; flattened after each of the first.
+  const ObjectPath object = path(7);
+  std::vector<std::string> wanted;
+  for (int i = 0; i < 9; ++i) {
+    wanted.push_back("k" + std::to_string(i));
+    ASSERT_TRUE(put(object, wanted.back(), "v", filled(9, i)));
+  }
+  std::vector<std::string> got;
+  model::ListRequest request{.count_max = 1, .bytes_max = 100};
+  for (int calls = 0; calls < 20; ++calls) {
+    const auto listed = run(shard().list(object, request));
+    ASSERT_TRUE(listed);
+    if (!listed->lengths.empty()) got.emplace_back(as_chars(listed->keys));
+    if (listed->eof) break;
+    request.position = listed->position;
+    if (calls == 2) ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+    if (calls == 5) ASSERT_TRUE(put(object, "k8", "w", filled(3, 3)));
+  }
+  EXPECT_EQ(got, wanted);
+}
+
+TEST_F(FlatTest, What_cannot_be_flattened_says_why_and_stays) {
+  const ObjectPath object = path(7);
+  EXPECT_EQ(flatten(object), FlattenOutcome::absent);
+  ASSERT_TRUE(put(object, "d", std::string(5'000, 'k'), filled(10, 1)));
+  EXPECT_EQ(flatten(object), FlattenOutcome::long_key);
+  ASSERT_TRUE(punch(object));
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(put(object, "k" + std::to_string(i), "v", filled(3'000, i)));
+  }
+  EXPECT_EQ(flatten(object, {.keys_max = 4}), FlattenOutcome::too_many);
+  EXPECT_EQ(flatten(object, {.object_bytes_max = 10'000}), FlattenOutcome::too_large);
+  EXPECT_EQ(flatten(object, {.unchanged_since = 1}), FlattenOutcome::changed);
+  EXPECT_FALSE(is_flat(object));
+  const auto twice = run(shard().flatten({object, object}, {}));
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code(), Errc::invalid);
+  EXPECT_EQ(flatten(object), FlattenOutcome::flattened);
+}
+
+}  // namespace
+}  // namespace cairn::vos::testing

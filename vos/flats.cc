@@ -1,0 +1,184 @@
+#include "vos/flats.h"
+
+#include "media/device.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// So many stay whatever they take: what one step may look at.
+constexpr size_t kHeldMin = 4;
+constexpr size_t kDirtyMax = 1024;
+
+}  // namespace
+
+Result<FlatObjectPtr> FlatObject::make(Bytes buffer, model::Epoch epoch) {
+  TRY(parsed, FlatBuffer::parse(buffer));
+  std::shared_ptr<FlatObject> object(new FlatObject(std::move(buffer), parsed, epoch));
+  object->encode();
+  return FlatObjectPtr(std::move(object));
+}
+
+void FlatObject::encode() {
+  const FlatBuffer& b = buffer_;
+  ends_.reserve(size_t{b.dkey_count()} + 2 * b.akey_count() + b.value_count() + 1);
+  records_.reserve(bytes_.size() + 16 * size_t{b.value_count()});
+  ends_.push_back(0);
+  Bytes record;
+  const auto add = [&](bool there) {
+    if (there) records_.insert(records_.end(), record.begin(), record.end());
+    ends_.push_back(static_cast<uint32_t>(records_.size()));
+  };
+  const auto add_name = [&](ByteView name) {
+    if (!name.empty()) put_inlined(record, epoch_, name);
+    add(!name.empty());
+  };
+  for (uint32_t i = 0; i < b.dkey_count(); ++i) add_name(b.dkey(i).name);
+  for (uint32_t i = 0; i < b.akey_count(); ++i) add_name(b.akey(i).name);
+  for (uint32_t i = 0; i < b.akey_count(); ++i) {
+    const FlatBuffer::Key akey = b.akey(i);
+    if (akey.count == 0) put_present(record, epoch_, akey.type, akey.record_bytes);
+    add(akey.count == 0);
+  }
+  for (uint32_t i = 0; i < b.akey_count(); ++i) {
+    const FlatBuffer::Key akey = b.akey(i);
+    for (uint32_t n = akey.first; n < akey.first + akey.count; ++n) {
+      const FlatBuffer::Value value = b.value(n, akey);
+      if (!value.outside && akey.type == model::ValueType::single) {
+        put_inlined(record, epoch_, b.payload(value));
+      } else if (!value.outside) {
+        put_extent_inlined(record, epoch_, {value.count, akey.record_bytes, false},
+                           b.payload(value));
+      }
+      add(!value.outside);
+    }
+  }
+  // The payload stands in the records now.
+  bytes_.resize(b.keys_end());
+  bytes_.shrink_to_fit();
+  buffer_.moved_to(bytes_);
+}
+
+size_t FlatObject::memory_bytes() const {
+  return sizeof(FlatObject) + 64 + bytes_.capacity() + records_.capacity() + 4 * ends_.capacity();
+}
+
+void Flats::note(const index::Batch& batch) {
+  for (const index::Batch::Op& op : batch.ops()) {
+    const ByteView key = batch.key(op);
+    if (!in_range(key, Range::pack)) continue;
+    const ContNumber container = load_be32(key.data());
+    if (op.kind == index::Batch::Op::Kind::erase) {
+      const auto found = packs_.find(container);
+      if (found != packs_.end() && --found->second == 0) packs_.erase(container);
+      continue;
+    }
+    const auto block = parse_pack_key(key);
+    const auto record = parse_pack(batch.value(op));
+    CHECK(block && record);  // made by us
+    note_pack({container, *block}, *record);
+  }
+}
+
+void Flats::note_pack(PackId pack, const PackRecord& record) {
+  // Half of it is dead, or was never used.
+  const bool worth = 2 * record.bytes < uint64_t{record.blocks} * kDataBlockBytes;
+  if (worth && dirty_.size() < kDirtyMax) dirty_.push_back(pack);
+}
+
+std::optional<PackId> Flats::take_dirty() {
+  if (dirty_.empty()) return std::nullopt;
+  const PackId pack = dirty_.front();
+  dirty_.pop_front();
+  return pack;
+}
+
+Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& record) {
+  const auto found = by_address_.find(address_of(record.place));
+  if (found != by_address_.end()) {
+    Slot& slot = slots_[found->second];
+    const FlatBuffer& buffer = slot.object->buffer();
+    // Its place may have been given to another buffer since.
+    const bool same =
+        slot.object->epoch() == record.epoch && buffer.checksum() == record.place.checksum &&
+        buffer.object().oid == object.oid && buffer.object().container == object.container &&
+        buffer.object().shard == object.shard;
+    if (same) {
+      slot.used = true;
+      return slot.object;
+    }
+    drop(found->second);
+  }
+  wanted_ = Wanted{object, record.epoch, record.place};
+  return fail(Errc::page_absent, "a flattened object's buffer must be read first");
+}
+
+void Flats::drop(uint32_t slot) {
+  Slot& s = slots_[slot];
+  bytes_ -= s.object->memory_bytes();
+  by_address_.erase(s.address);
+  s.object.reset();
+  free_.push_back(slot);
+  --held_;
+}
+
+void Flats::clear() {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].object) drop(i);
+  }
+}
+
+void Flats::insert(const Wanted& wanted, FlatObjectPtr object) {
+  const uint64_t address = address_of(wanted.place);
+  if (const auto old = by_address_.find(address); old != by_address_.end()) drop(old->second);
+  const size_t bytes = object->memory_bytes();
+  while (held_ >= kHeldMin && bytes_ + bytes > bytes_max_) {
+    hand_ = (hand_ + 1) % static_cast<uint32_t>(slots_.size());
+    Slot& s = slots_[hand_];
+    if (s.object == nullptr || std::exchange(s.used, false)) continue;
+    drop(hand_);
+  }
+  if (free_.empty()) {
+    free_.push_back(static_cast<uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  slots_[slot] = {address, std::move(object), true};
+  by_address_[address] = slot;
+  bytes_ += bytes;
+  ++held_;
+}
+
+Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place) {
+  const uint64_t first = place.offset / kDataBlockBytes;
+  const uint64_t end =
+      (uint64_t{place.offset} + place.length + kDataBlockBytes - 1) / kDataBlockBytes;
+  auto blocks = media::AlignedBuffer::uninitialised((end - first) * kDataBlockBytes);
+  const media::Extent extent{place.block + first, static_cast<uint32_t>(end - first)};
+  CO_TRY(done, co_await store.read_data(extent, 0, blocks.span()));
+  const ByteView found =
+      blocks.view().subspan(place.offset - first * kDataBlockBytes, place.length);
+  Bytes bytes(found.begin(), found.end());
+  const auto identity = identify_flat(bytes);
+  if (!identity || identity->checksum != place.checksum || identity->length != place.length) {
+    co_return fail(Errc::checksum, "flat: the medium gave other bytes than were written");
+  }
+  co_return std::move(bytes);
+}
+
+Task<Result<void>> Flats::load(index::Store& store) {
+  const Wanted wanted = *std::exchange(wanted_, std::nullopt);
+  const auto pin = store.pin_reads();
+  CO_TRY(bytes, co_await read_flat(store, wanted.place));
+  CO_TRY(object, FlatObject::make(std::move(bytes), wanted.epoch));
+  const ObjectPath& found = object->buffer().object();
+  if (found.oid != wanted.object.oid || found.container != wanted.object.container ||
+      found.shard != wanted.object.shard) {
+    co_return fail(Errc::checksum, "flat: another object's buffer stands here");
+  }
+  insert(wanted, std::move(object));
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::vos

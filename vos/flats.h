@@ -1,0 +1,124 @@
+// Flats: what a shard keeps in memory about flattened objects: which containers have any, buffers
+// that were read last, and extents that are worth cleaning. Buffers have a budget of their own
+// beside the page cache's. Internal to vos/. Home: the shard's reactor.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/flat_map.h"
+#include "index/store.h"
+#include "vos/flat_format.h"
+#include "vos/value_format.h"
+
+namespace cairn::vos {
+
+/// A buffer in memory, with its values in the form that the tree's records have, so that readers
+/// take them from here without a copy.
+class FlatObject {
+ public:
+  /// @error checksum, format_newer
+  static Result<std::shared_ptr<const FlatObject>> make(Bytes buffer, model::Epoch epoch);
+
+  /// Its payload is gone; values are below.
+  const FlatBuffer& buffer() const { return buffer_; }
+  model::Epoch epoch() const { return epoch_; }
+  /// Records of the tree: of a long key, of an akey without values, of a value that does not stand
+  /// outside.
+  ByteView dkey_name(uint32_t dkey) const { return at(dkey); }
+  ByteView akey_name(uint32_t akey) const { return at(buffer_.dkey_count() + akey); }
+  ByteView present(uint32_t akey) const {
+    return at(buffer_.dkey_count() + buffer_.akey_count() + akey);
+  }
+  ByteView value(uint32_t value) const {
+    return at(buffer_.dkey_count() + 2 * buffer_.akey_count() + value);
+  }
+  size_t memory_bytes() const;
+
+ private:
+  FlatObject(Bytes bytes, const FlatBuffer& buffer, model::Epoch epoch)
+      : bytes_(std::move(bytes)), buffer_(buffer), epoch_(epoch) {}
+  void encode();
+  ByteView at(size_t i) const {
+    return ByteView(records_).subspan(ends_[i], ends_[i + 1] - ends_[i]);
+  }
+
+  Bytes bytes_;        // header, tables and keys
+  FlatBuffer buffer_;  // of them
+  model::Epoch epoch_;
+  Bytes records_;
+  std::vector<uint32_t> ends_;  // of each record, one more than there are
+};
+using FlatObjectPtr = std::shared_ptr<const FlatObject>;
+
+/// An extent of buffers.
+struct PackId {
+  ContNumber container = 0;
+  uint64_t block = 0;
+};
+
+class Flats {
+ public:
+  explicit Flats(uint64_t bytes_max = 0) : bytes_max_(bytes_max) {}
+  void limit_bytes(uint64_t bytes_max) { bytes_max_ = bytes_max; }
+
+  /// Has the container any? Costs next to nothing where no container has.
+  bool any(ContNumber container) const {
+    return !packs_.empty() && packs_.find(container) != packs_.end();
+  }
+  bool any() const { return !packs_.empty(); }
+  /// An extent came. (That it goes is seen by note().)
+  void add_pack(ContNumber container) { ++packs_[container]; }
+  /// What a committed batch does to extents.
+  void note(const index::Batch& batch);
+
+  /// The object's buffer. @error page_absent  noted: load() brings it   @error checksum
+  Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
+  /// The last find() missed something.
+  bool misses() const { return wanted_.has_value(); }
+  /// Reads what is missing: exactly the blocks that hold it.
+  /// @error checksum  the medium gave other bytes than were written   @error io
+  Task<Result<void>> load(index::Store& store);
+  /// Forgets all but the newest few: for tests of cold reads.
+  void clear();
+
+  /// Extents that may be worth cleaning, the oldest first.
+  std::optional<PackId> take_dirty();
+  bool any_dirty() const { return !dirty_.empty(); }
+  void note_pack(PackId pack, const PackRecord& record);
+
+ private:
+  struct Wanted {
+    ObjectPath object;
+    model::Epoch epoch = 0;
+    FlatPlace place;
+  };
+  struct Slot {
+    uint64_t address = 0;
+    FlatObjectPtr object;  // null: free
+    bool used = false;     // since the hand passed
+  };
+  static uint64_t address_of(const FlatPlace& place) {
+    return place.block * (kDataBlockBytes / kFlatAlign) + place.offset / kFlatAlign;
+  }
+  void insert(const Wanted& wanted, FlatObjectPtr object);
+  void drop(uint32_t slot);
+
+  FlatMap<ContNumber, uint64_t> packs_;  // extents of each container that has any
+  uint64_t bytes_max_;
+  uint64_t bytes_ = 0;
+  FlatMap<uint64_t, uint32_t> by_address_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_;
+  size_t held_ = 0;
+  uint32_t hand_ = 0;
+  std::optional<Wanted> wanted_;
+  std::deque<PackId> dirty_;
+};
+
+/// Reads the buffer at `place`, not parsed. @error checksum, io
+Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place);
+
+}  // namespace cairn::vos

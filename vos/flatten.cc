@@ -1,0 +1,367 @@
+// Flattening: what objects show is gathered, read and encoded; buffers of many are written side by
+// side; then one log record exchanges the objects' records for theirs, of those that still are what
+// they were. Until that record is durable an object is what it was, from then on it is flat.
+#include "vos/flatten.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "runtime/parallel.h"
+#include "vos/epoch_view.h"
+#include "vos/flat_gather.h"
+#include "vos/flat_pack.h"
+#include "vos/removal.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// Buffers of one extent.
+constexpr uint64_t kPackBytesMax = 1u << 20;
+constexpr size_t kPackObjectsMax = 1024;
+/// How often a flattening that found no free blocks waits for those that were just freed.
+constexpr int kStageTriesMax = 4;
+
+using Gathers = std::vector<std::unique_ptr<FlatGather>>;
+
+/// Looks at an object, and reads what its buffer gets.
+Task<Result<void>> gather(Shard::State& state, FlatGather& object) {
+  const auto pin = state.store->pin_reads();
+  index::Store::Attempt attempt(*state.store);
+  for (;;) {
+    CO_TRY(open, co_await wait_open(state, object.object().container, kWrite));
+    auto looked = object.look();
+    if (looked) break;
+    if (looked.error().code() != Errc::page_absent) co_return looked;
+    CO_TRY(loaded, co_await load_absent(state, attempt));
+  }
+  attempt.release();
+  if (object.result.outcome != FlattenOutcome::flattened) co_return Result<void>{};
+  if (!object.reads.empty()) {
+    // Data of an update that is not durable yet may not be on the medium.
+    CO_TRY(settled, co_await state.settle());
+    std::vector<Task<Result<void>>> tasks;
+    for (DataRead& read : object.reads) {
+      tasks.push_back(read_data(state.reactor, *state.store, std::move(read)));
+    }
+    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+  }
+  object.encode();
+  co_return Result<void>{};
+}
+
+/// Objects of one container whose buffers share an extent.
+struct Pack {
+  Pack(Shard::State& s, std::span<std::unique_ptr<FlatGather>> o) : state(s), objects(o) {}
+
+  Shard::State& state;
+  std::span<std::unique_ptr<FlatGather>> objects;
+  std::vector<FlatPlace> places;
+  Bytes bytes;
+  std::optional<Staged> staged;
+  index::Batch batch;
+  size_t exchanged = 0;
+
+  Result<void> stage_all();
+  Result<void> plan();
+  Task<Result<void>> plan_loaded();
+  Task<Result<void>> run();
+};
+
+Result<void> Pack::stage_all() {
+  bytes.clear();
+  places.clear();
+  for (const auto& object : objects) {
+    bytes.resize(round_up(bytes.size(), kFlatAlign));
+    places.push_back({0, static_cast<uint32_t>(bytes.size()),
+                      static_cast<uint32_t>(object->buffer.size()), object->checksum});
+    bytes.insert(bytes.end(), object->buffer.begin(), object->buffer.end());
+  }
+  bytes.resize(round_up(bytes.size(), kDataBlockBytes));
+  std::vector<IoVec> pieces{{bytes.data(), bytes.size()}};
+  IoVecCursor from(pieces);
+  TRY(made, stage(*state.store, from, bytes.size()));
+  if (made.data.runs.size() != 1) {
+    state.store->cancel_data(made.data.runs);
+    return fail(Errc::no_space, "flatten: free space is in pieces that are too small");
+  }
+  staged.emplace(std::move(made));
+  make_checksums(*staged);
+  for (index::BatchData& data : staged->published) data.payload = {};  // durable by itself
+  for (FlatPlace& place : places) place.block = staged->data.runs[0].block;
+  return {};
+}
+
+/// One step. @error page_absent; no_space, no_memory: fewer objects may fit
+Result<void> Pack::plan() {
+  Overlay changes(state.tree());
+  PackRecord record{staged->data.runs[0].count, 0, 0};
+  exchanged = 0;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    FlatGather& object = *objects[i];
+    object.result.outcome = FlattenOutcome::flattened;
+    TRY(done, object.exchange(changes, places[i]));
+    if (!done) continue;
+    ++exchanged;
+    ++record.objects;
+    record.bytes += places[i].room();
+  }
+  batch.clear();
+  if (exchanged == 0) return {};
+  changes.emit(batch);
+  Bytes value;
+  put_pack(value, state.newest, record);
+  batch.put(pack_key(objects[0]->object().container, places[0].block), value);
+  for (const index::BatchData& data : staged->published) batch.publish(data);
+  if (batch.record_bytes() > state.record_bytes_max) {
+    return fail(Errc::no_space, "flatten: too many changes for one log record");
+  }
+  return state.tree().prepare(batch);
+}
+
+Task<Result<void>> Pack::plan_loaded() {
+  index::Store::Attempt attempt(*state.store);
+  const ContNumber container = objects[0]->object().container;
+  for (;;) {
+    if (state.closures.of(container, kWrite) != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, kWrite));
+      continue;
+    }
+    auto planned = plan();
+    if (planned || planned.error().code() != Errc::page_absent) co_return planned;
+    CO_TRY(loaded, co_await load_absent(state, attempt));
+  }
+}
+
+Task<Result<void>> Pack::run() {
+  index::Store& store = *state.store;
+  CO_TRY(admitted, co_await store.admit());
+  auto ready = stage_all();
+  for (int tries = 0; tries < kStageTriesMax && !ready && store.stats().data.deferred != 0;
+       ++tries) {
+    CO_TRY(again, co_await store.admit());
+    ready = stage_all();
+  }
+  if (!ready) co_return ready;
+  // Before anybody can see it: its objects' epochs are old ones, so no reader would wait for it.
+  const auto job = co_await store.start_data({staged->writes.begin(), staged->writes.end()});
+  ready = co_await store.finish_data(job);
+  if (ready) ready = co_await plan_loaded();
+  if (!ready || exchanged == 0) {
+    store.cancel_data(staged->data.runs);
+    co_return ready;
+  }
+  state.flats.add_pack(objects[0]->object().container);
+  const model::Epoch epoch = state.next_epoch();
+  const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, batch);
+  store.data_written(at);
+  for (const auto& object : objects) {
+    if (object->result.outcome == FlattenOutcome::flattened) object->committed(epoch);
+  }
+  CO_TRY(durable, co_await store.durable(at));
+  if (state.evicting) {
+    CO_TRY(ended, co_await store.end_step());
+  }
+  co_return Result<void>{};
+}
+
+/// Fewer at once where memory, pages, free runs of blocks or a log record are short.
+Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
+  size_t at_once = gathers.size();
+  for (size_t first = 0; first < gathers.size();) {
+    const size_t count = std::min(at_once, gathers.size() - first);
+    Pack pack(state, std::span(gathers).subspan(first, count));
+    auto done = co_await pack.run();
+    if (!done && is_short(done.error()) && count > 1) {
+      at_once = (count + 1) / 2;
+      continue;
+    }
+    if (!done && done.error().code() == Errc::no_memory) {
+      // One step cannot hold it: larger than the shard's memory is made for.
+      gathers[first]->result = {.outcome = FlattenOutcome::too_large};
+      done = {};
+    }
+    if (!done) co_return done;
+    first += count;
+  }
+  co_return Result<void>{};
+}
+
+/// A call on its way.
+struct Flattening {
+  Shard::State& state;
+  const std::vector<ObjectPath>& objects;
+  const FlattenOptions& options;
+  std::vector<Flattened> results;
+  size_t next = 0;
+
+  Task<Result<void>> some();
+};
+
+/// As many objects as share an extent.
+Task<Result<void>> Flattening::some() {
+  Gathers gathers;
+  std::vector<size_t> which;
+  uint64_t bytes = 0;
+  uint64_t change_bytes = 0;
+  const ContNumber container = objects[next].container;
+  for (; next < objects.size() && objects[next].container == container; ++next) {
+    if (gathers.size() == kPackObjectsMax || bytes >= kPackBytesMax ||
+        change_bytes > state.record_bytes_max / 2) {
+      break;
+    }
+    auto object = std::make_unique<FlatGather>(state, objects[next], options);
+    CO_TRY(gathered, co_await gather(state, *object));
+    if (object->result.outcome != FlattenOutcome::flattened) {
+      results[next] = object->result;
+      continue;
+    }
+    bytes += round_up(object->buffer.size(), kFlatAlign);
+    change_bytes += object->change_bytes();
+    which.push_back(next);
+    gathers.push_back(std::move(object));
+  }
+  if (gathers.empty()) co_return Result<void>{};
+  CO_TRY(written, co_await write_packs(state, gathers));
+  for (size_t i = 0; i < gathers.size(); ++i) results[which[i]] = gathers[i]->result;
+  co_return Result<void>{};
+}
+
+/// An object that is named twice would be gathered twice before it is exchanged.
+bool names_twice(std::vector<ObjectPath> objects) {
+  const auto order = [](const ObjectPath& a, const ObjectPath& b) {
+    return std::tie(a.container, a.oid.hi, a.oid.lo, a.shard) <
+           std::tie(b.container, b.oid.hi, b.oid.lo, b.shard);
+  };
+  std::sort(objects.begin(), objects.end(), order);
+  return std::adjacent_find(objects.begin(), objects.end(),
+                            [&](const ObjectPath& a, const ObjectPath& b) {
+                              return !order(a, b) && !order(b, a);
+                            }) != objects.end();
+}
+
+/// The record of the object, as far as it is flat.
+Result<std::optional<FlatRecord>> flat_record(Shard::State& state, const Key& object) {
+  TRY(found, state.tree().get(flat_key(object)));
+  if (!found) return std::nullopt;
+  TRY(record, parse_flat(*found));
+  return record;
+}
+
+/// Sums up records of extents; some a step.
+struct PackSum {
+  Shard::State& state;
+  ContNumber container;
+  Key next = range_prefix(container, Range::pack);
+  FlatUsage usage;
+
+  /// False: that was all.
+  Result<bool> step();
+};
+
+Result<bool> PackSum::step() {
+  constexpr int kStepRecordsMax = 1024;
+  const Key prefix = range_prefix(container, Range::pack);
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(next));
+  for (int i = 0; i < kStepRecordsMax; ++i) {
+    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return false;
+    TRY(record, parse_pack(cursor.value()));
+    usage.objects += record.objects;
+    usage.buffer_bytes += record.bytes;
+    usage.extents += 1;
+    usage.extent_bytes += uint64_t{record.blocks} * kDataBlockBytes;
+    next = {};
+    next.add(cursor.key());
+    next.add(0);
+    TRY(moved, cursor.next());
+  }
+  return true;
+}
+
+}  // namespace
+
+const char* flatten_outcome_text(FlattenOutcome outcome) {
+  switch (outcome) {
+    case FlattenOutcome::flattened:
+      return "flattened";
+    case FlattenOutcome::already:
+      return "flat already";
+    case FlattenOutcome::absent:
+      return "nothing of it is visible";
+    case FlattenOutcome::too_large:
+      return "its buffer or its index changes would be too large";
+    case FlattenOutcome::too_many:
+      return "too many keys at one level";
+    case FlattenOutcome::long_key:
+      return "a key of 4 KiB or more";
+    case FlattenOutcome::snapshot:
+      return "a snapshot lies between its changes";
+    case FlattenOutcome::pending:
+      return "a transaction waits for its outcome";
+    case FlattenOutcome::reclaiming:
+      return "what a punch left is still being removed";
+    case FlattenOutcome::changed:
+      return "it was changed meanwhile";
+    case FlattenOutcome::fragmented:
+      return "its large data stands in small pieces";
+  }
+  return "not known";
+}
+
+Task<Result<std::vector<Flattened>>> Shard::flatten(std::vector<ObjectPath> objects,
+                                                    FlattenOptions options) {
+  CO_TRY(hold, state_->gate.enter());
+  if (objects.size() > kFlattenObjectsMax || options.inline_bytes_max > kFlatInlineBytesMax ||
+      options.object_bytes_max > kFlatObjectBytesMax || options.keys_max > kFlatKeysMax) {
+    co_return fail(Errc::invalid, "flatten: too many objects, or limits beyond what is possible");
+  }
+  const bool own = std::any_of(objects.begin(), objects.end(),
+                               [](const ObjectPath& object) { return object.container == 0; });
+  if (own) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  if (names_twice(objects)) co_return fail(Errc::invalid, "flatten: an object is named twice");
+  Flattening flattening{*state_, objects, options, std::vector<Flattened>(objects.size())};
+  while (flattening.next < objects.size()) {
+    CO_TRY(done, co_await flattening.some());
+    co_await state_->reactor.yield();
+  }
+  CO_TRY(settled, co_await state_->settle());
+  co_return std::move(flattening.results);
+}
+
+Task<Result<bool>> Shard::is_flat(const ObjectPath& object) {
+  CO_TRY(hold, state_->gate.enter());
+  const Key prefix = object_prefix(object, Range::live);
+  index::Store::Attempt attempt(*state_->store);
+  for (;;) {
+    CO_TRY(open, co_await wait_open(*state_, object.container, Access::read(model::kEpochMax)));
+    const auto record = flat_record(*state_, prefix);
+    if (record) co_return record->has_value();
+    if (record.error().code() != Errc::page_absent) co_return fail(record.error());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+  }
+}
+
+Task<Result<FlatUsage>> Shard::flat_usage(ContNumber container) {
+  CO_TRY(hold, state_->gate.enter());
+  PackSum sum{*state_, container};
+  index::Store::Attempt attempt(*state_->store);
+  for (;;) {
+    const auto more = sum.step();
+    if (more && !*more) co_return sum.usage;
+    if (more) {
+      co_await state_->reactor.yield();
+      continue;
+    }
+    if (more.error().code() != Errc::page_absent) co_return fail(more.error());
+    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+  }
+}
+
+Task<Result<void>> Shard::clean_flat(ContNumber container) {
+  CO_TRY(hold, state_->gate.enter());
+  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  co_return Result<void>{};
+}
+
+}  // namespace cairn::vos
