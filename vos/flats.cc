@@ -81,16 +81,18 @@ void Flats::note(const index::Batch& batch) {
 }
 
 void Flats::note_pack(PackId pack, const PackRecord& record) {
-  // Half of it is dead, or was never used.
-  const bool worth = 2 * record.bytes < uint64_t{record.blocks} * kDataBlockBytes;
-  if (worth && dirty_.size() < kDirtyMax) dirty_.push_back(pack);
+  if (is_sparse(record)) keep_dirty(pack, true);
 }
 
-std::optional<PackId> Flats::take_dirty() {
-  if (dirty_.empty()) return std::nullopt;
-  const PackId pack = dirty_.front();
-  dirty_.pop_front();
-  return pack;
+void Flats::keep_dirty(PackId pack, bool fresh) {
+  if (dirty_.size() == kDirtyMax) return;
+  dirty_.push_back(pack);
+  is_fresh_ = is_fresh_ || fresh;
+}
+
+std::vector<PackId> Flats::take_dirty() {
+  is_fresh_ = false;
+  return std::exchange(dirty_, {});
 }
 
 Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& record) {

@@ -3,7 +3,6 @@
 // beside the page cache's. Internal to vos/. Home: the shard's reactor.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -59,6 +58,11 @@ struct PackId {
   uint64_t block = 0;
 };
 
+/// Half of it is dead, or was never used.
+inline bool is_sparse(const PackRecord& record) {
+  return 2 * record.bytes < uint64_t{record.blocks} * kDataBlockBytes;
+}
+
 class Flats {
  public:
   explicit Flats(uint64_t bytes_max = 0) : bytes_max_(bytes_max) {}
@@ -84,9 +88,12 @@ class Flats {
   /// Forgets all but the newest few: for tests of cold reads.
   void clear();
 
-  /// Extents that may be worth cleaning, the oldest first.
-  std::optional<PackId> take_dirty();
-  bool any_dirty() const { return !dirty_.empty(); }
+  /// Extents that may be worth cleaning are known, and one is new among them.
+  bool any_dirty() const { return is_fresh_; }
+  /// All of them, the oldest first.
+  std::vector<PackId> take_dirty();
+  /// One of those comes back. @param fresh  as if it were new
+  void keep_dirty(PackId pack, bool fresh);
   void note_pack(PackId pack, const PackRecord& record);
 
  private:
@@ -115,7 +122,8 @@ class Flats {
   size_t held_ = 0;
   uint32_t hand_ = 0;
   std::optional<Wanted> wanted_;
-  std::deque<PackId> dirty_;
+  std::vector<PackId> dirty_;  // of fixed size: others are found by Shard::clean_flat()
+  bool is_fresh_ = false;
 };
 
 /// Reads the buffer at `place`, not parsed. @error checksum, io

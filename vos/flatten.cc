@@ -8,6 +8,7 @@
 
 #include "runtime/parallel.h"
 #include "vos/epoch_view.h"
+#include "vos/flat_clean.h"
 #include "vos/flat_gather.h"
 #include "vos/flat_pack.h"
 #include "vos/removal.h"
@@ -16,8 +17,6 @@ namespace cairn::vos {
 
 namespace {
 
-/// Buffers of one extent.
-constexpr uint64_t kPackBytesMax = 1u << 20;
 constexpr size_t kPackObjectsMax = 1024;
 /// How often a flattening that found no free blocks waits for those that were just freed.
 constexpr int kStageTriesMax = 4;
@@ -78,16 +77,8 @@ Result<void> Pack::stage_all() {
     bytes.insert(bytes.end(), object->buffer.begin(), object->buffer.end());
   }
   bytes.resize(round_up(bytes.size(), kDataBlockBytes));
-  std::vector<IoVec> pieces{{bytes.data(), bytes.size()}};
-  IoVecCursor from(pieces);
-  TRY(made, stage(*state.store, from, bytes.size()));
-  if (made.data.runs.size() != 1) {
-    state.store->cancel_data(made.data.runs);
-    return fail(Errc::no_space, "flatten: free space is in pieces that are too small");
-  }
+  TRY(made, stage_flat(*state.store, bytes));
   staged.emplace(std::move(made));
-  make_checksums(*staged);
-  for (index::BatchData& data : staged->published) data.payload = {};  // durable by itself
   for (FlatPlace& place : places) place.block = staged->data.runs[0].block;
   return {};
 }
@@ -356,12 +347,6 @@ Task<Result<FlatUsage>> Shard::flat_usage(ContNumber container) {
     if (more.error().code() != Errc::page_absent) co_return fail(more.error());
     CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
-}
-
-Task<Result<void>> Shard::clean_flat(ContNumber container) {
-  CO_TRY(hold, state_->gate.enter());
-  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
-  co_return Result<void>{};
 }
 
 }  // namespace cairn::vos

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/report.h"
+#include "vos/flat_clean.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -344,7 +345,7 @@ Key MergeQueue::take() {
 
 Task<void> run_merges(Shard::State& state) {
   while (!state.gate.closed()) {
-    if (state.merges.empty()) {
+    if (state.merges.empty() && !state.flats.any_dirty()) {
       co_await state.merges_moved.wait();
       continue;
     }
@@ -354,12 +355,18 @@ Task<void> run_merges(Shard::State& state) {
     const bool has_room = data.available() > data.total / 8;
     if (state.gate.closed() || state.checks != 0 || (state.newest != before && has_room)) continue;
     state.merging = true;
-    const auto done = co_await merge_akey(state, state.merges.take(), false);
+    auto done = Result<void>{};
+    if (state.merges.empty()) {
+      done = co_await clean_dirty(state);
+    } else {
+      done = co_await merge_akey(state, state.merges.take(), false);
+    }
     state.merging = false;
     state.merges_moved.wake_all();
     if (!done && done.error().code() != Errc::shutdown) {
-      report(Severity::error, "shard: merging small extents ends until the pool is opened again; " +
-                                  std::string(done.error().what()));
+      report(Severity::error,
+             "shard: tidying up in the background ends until the pool is opened again; " +
+                 std::string(done.error().what()));
       break;
     }
   }

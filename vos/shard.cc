@@ -266,7 +266,10 @@ media::Lsn Shard::State::append(const index::RecordHeader& header, const index::
   index::RecordHeader kept = header;
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
   const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
-  if (flats.any()) flats.note(batch);
+  if (flats.any()) {
+    flats.note(batch);
+    if (flats.any_dirty()) merges_moved.wake_all();
+  }
   newest = std::max(newest, header.epoch);
   undurable.push_back({at, newest});
   // In the same step as the record: a checkpoint from now on covers both.
