@@ -460,6 +460,69 @@ TEST_F(FlatTest, A_listing_that_began_before_goes_on_after) {
   EXPECT_EQ(got, wanted);
 }
 
+TEST_F(FlatTest, A_listing_of_extents_that_began_before_goes_on_after_in_both_directions) {
+  // Goal: extents that touch are one in a buffer; a listing that has told some of them tells the
+  // rest, and nothing twice. Method: 8 touching writes, one a call, flattened after each call.
+  for (const bool descending : {false, true}) {
+    for (int flatten_after = 0; flatten_after < 8; ++flatten_after) {
+      SCOPED_TRACE(std::to_string(descending) + " " + std::to_string(flatten_after));
+      const ObjectPath object = path(50 + static_cast<uint64_t>(flatten_after) + 20 * descending);
+      for (uint64_t i = 0; i < 8; ++i) {
+        ASSERT_TRUE(put_array(object, "d", 10 * i, filled(10, static_cast<int>(i))));
+      }
+      model::ListRequest request{.what = model::ListRequest::What::recxs,
+                                 .dkey = as_bytes("d"),
+                                 .akey = as_bytes(kArray),
+                                 .count_max = 1,
+                                 .descending = descending};
+      uint64_t told = 0;
+      uint64_t border = descending ? 80 : 0;
+      for (int calls = 0; calls < 10; ++calls) {
+        const auto listed = run(shard().list(object, request));
+        ASSERT_TRUE(listed) << listed.error().what();
+        for (const model::Recx& r : listed->recxs) {
+          EXPECT_EQ(descending ? r.index + r.count : r.index, border);
+          border = descending ? r.index : r.index + r.count;
+          told += r.count;
+        }
+        if (listed->eof) break;
+        request.position = listed->position;
+        if (calls == flatten_after) ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+      }
+      EXPECT_EQ(told, 80u);
+    }
+  }
+}
+
+TEST_F(FlatTest, A_transaction_over_many_flattened_objects_has_them_all_in_memory_at_once) {
+  // Goal: no livelock where memory for buffers is short. Method: the least memory, 30 objects whose
+  // buffers take more than it has, changed by one transaction.
+  rig_.options.store.memory_bytes = 8u << 20;
+  ASSERT_NO_FATAL_FAILURE(restart());
+  std::vector<ObjectPath> objects;
+  for (uint64_t n = 1; n <= 30; ++n) {
+    objects.push_back(path(n));
+    ASSERT_TRUE(put_array(objects.back(), "d", 0, filled(40'000, static_cast<int>(n))));
+  }
+  const auto done = run(shard().flatten(objects, {}));
+  ASSERT_TRUE(done);
+  Bytes value = filled(10, 99);
+  TransactRequest tx;
+  for (const ObjectPath& object : objects) {
+    UpdateRequest r{.object = object, .dkey = as_bytes("e")};
+    r.iods.push_back({as_bytes("x"), ValueType::single, 10, 0, {}, scattered(value), false});
+    tx.ops.push_back(r);
+  }
+  const auto changed = run(shard().transact(tx));
+  ASSERT_TRUE(changed) << changed.error().what();
+  EXPECT_EQ(changed->status, Errc::ok);
+  for (uint64_t n = 1; n <= 30; ++n) {
+    EXPECT_EQ(*get(objects[n - 1], "e", "x"), value);
+    EXPECT_EQ(*get_array(objects[n - 1], "d", 0, 40'000), filled(40'000, static_cast<int>(n)));
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
 TEST_F(FlatTest, What_cannot_be_flattened_says_why_and_stays) {
   const ObjectPath object = path(7);
   EXPECT_EQ(flatten(object), FlattenOutcome::absent);

@@ -82,9 +82,18 @@ class Flats {
   Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
   /// The last find() missed something.
   bool misses() const { return wanted_.has_value(); }
+  /// Buffers that one step needs together: they stay while this lives, whatever the budget.
+  struct Hold {
+    std::vector<FlatObjectPtr> objects;
+    uint64_t bytes = 0;
+  };
+  static constexpr uint64_t kHoldBytesMax = 64u << 20;
+
   /// Reads what is missing: exactly the blocks that hold it.
+  /// @param hold  null: the step needs a few at most
   /// @error checksum  the medium gave other bytes than were written   @error io
-  Task<Result<void>> load(index::Store& store);
+  /// @error no_memory  one step looks at more than kHoldBytesMax of them
+  Task<Result<void>> load(index::Store& store, Hold* hold = nullptr);
   /// Forgets all but the newest few: for tests of cold reads.
   void clear();
 

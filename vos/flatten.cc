@@ -112,6 +112,7 @@ Result<void> Pack::plan() {
 
 Task<Result<void>> Pack::plan_loaded() {
   index::Store::Attempt attempt(*state.store);
+  Flats::Hold flats;
   const ContNumber container = objects[0]->object().container;
   for (;;) {
     if (state.closures.of(container, kWrite) != nullptr) {
@@ -120,7 +121,7 @@ Task<Result<void>> Pack::plan_loaded() {
     }
     auto planned = plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
-    CO_TRY(loaded, co_await load_absent(state, attempt));
+    CO_TRY(loaded, co_await load_absent(state, attempt, flats));
   }
 }
 
