@@ -404,6 +404,27 @@ TEST_F(FlatTest, A_damaged_buffer_is_told_by_its_object_and_takes_no_other_along
   EXPECT_EQ(*get_array(path(3), "d", 0, 3'000), filled(3'000, 3));
 }
 
+TEST_F(FlatTest, A_full_shard_refuses_to_flatten_and_leaves_everything_as_it_was) {
+  // Goal: a full disk. Method: blocks run out by large values; flattening, which needs a block
+  // before it gives some back, is refused; an object's punch makes room.
+  const ObjectPath object = path(7);
+  ASSERT_TRUE(put_array(object, "d", 0, filled(3'000, 1)));
+  uint64_t n = 100;
+  while (put_array(path(n), "d", 0, filled(1u << 20, 2))) ++n;
+  while (put_array(path(n), "d", 0, filled(4'096, 2))) ++n;
+  const auto refused = run(shard().flatten({object, path(100)}, {}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::no_space);
+  EXPECT_FALSE(is_flat(object));
+  EXPECT_EQ(*get_array(object, "d", 0, 3'000), filled(3'000, 1));
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(path(101)));
+  ASSERT_NO_FATAL_FAILURE(restart());
+  EXPECT_EQ(flatten(object), FlattenOutcome::flattened);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
 TEST_F(FlatTest, A_container_takes_its_flattened_objects_with_it) {
   for (uint64_t n = 0; n < 20; ++n) {
     ASSERT_TRUE(put_array(path(n), "d", 0, filled(5'000, 1)));
