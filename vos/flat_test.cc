@@ -278,6 +278,58 @@ TEST_F(FlatTest, Large_data_stays_in_its_extents_and_comes_back_from_them) {
   EXPECT_EQ(blocks_used(), 0u);
 }
 
+TEST_F(FlatTest, Large_data_stays_where_it_is_when_an_object_is_flattened_again) {
+  // Goal: checksums that stand apart go out and come back to the same place. Method: 1 MiB beside
+  // 100 small dkeys; one of those is changed, and the object flattened again.
+  const ObjectPath object = path(7);
+  Bytes large(1u << 20);
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<std::byte>(i * 7 / 5);
+  ASSERT_TRUE(put_array(object, "large", 0, large));
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(put(object, "k" + std::to_string(i), "v", filled(10, i)));
+  }
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+    EXPECT_EQ(*get_array(object, "large", 0, large.size()), large);
+    EXPECT_EQ(*get(object, "k5", "v"), filled(10, round == 0 ? 5 : 100));
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_TRUE(put(object, "k5", "v", filled(10, 100)));
+    EXPECT_TRUE(is_flat(object));
+    ASSERT_NO_FATAL_FAILURE(restart());
+  }
+}
+
+TEST_F(FlatTest, Large_data_in_small_pieces_gets_blocks_where_it_has_none) {
+  // Goal: what stands outside is whole blocks' data. Method: a file of 300 KB written in pieces of
+  // every size, some of them inline in the tree; read back, changed, and its space counted.
+  const ObjectPath object = path(7);
+  Bytes wanted(300'000);
+  for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = static_cast<std::byte>(i * 11 / 7);
+  const auto write = [&](size_t at, size_t count) {
+    const auto from = wanted.begin() + static_cast<ptrdiff_t>(at);
+    ASSERT_TRUE(put_array(object, "d", at, Bytes(from, from + static_cast<ptrdiff_t>(count))));
+  };
+  write(0, 100'000);
+  for (size_t at = 100'000; at < 130'000; at += 1'000) write(at, 1'000);
+  write(130'000, 170'000);
+  write(50'000, 10);
+  write(299'990, 10);
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*get_array(object, "d", 0, wanted.size()), wanted);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart(i == 1));
+  }
+  std::fill_n(wanted.begin() + 120'000, 50, std::byte{9});
+  write(120'000, 50);
+  EXPECT_FALSE(is_flat(object));
+  EXPECT_EQ(*get_array(object, "d", 0, wanted.size()), wanted);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(object));
+  EXPECT_EQ(blocks_used(), 0u);
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+}
+
 TEST_F(FlatTest, What_a_snapshot_shows_does_not_change) {
   // Goal: 4.5 snapshots. Method: an object that straddles one stays; a flat one that is changed or
   // punched under one keeps what it shows; giving the snapshot up gives the space back.

@@ -62,6 +62,8 @@ struct Pack {
   size_t exchanged = 0;
 
   Result<void> stage_all();
+  void cancel_all();
+  std::vector<index::Store::DataWrite> writes() const;
   Result<void> plan();
   Task<Result<void>> plan_loaded();
   Task<Result<void>> run();
@@ -79,8 +81,25 @@ Result<void> Pack::stage_all() {
   bytes.resize(round_up(bytes.size(), kDataBlockBytes));
   TRY(made, stage_flat(*state.store, bytes));
   staged.emplace(std::move(made));
+  for (const auto& object : objects) {
+    auto outside = object->stage_outside();
+    if (outside) continue;
+    cancel_all();
+    return outside;
+  }
   for (FlatPlace& place : places) place.block = staged->data.runs[0].block;
   return {};
+}
+
+void Pack::cancel_all() {
+  state.store->cancel_data(staged->data.runs);
+  for (const auto& object : objects) object->cancel_outside();
+}
+
+std::vector<index::Store::DataWrite> Pack::writes() const {
+  std::vector<index::Store::DataWrite> all(staged->writes.begin(), staged->writes.end());
+  for (const auto& object : objects) object->add_writes(all);
+  return all;
 }
 
 /// One step. @error page_absent; no_space, no_memory: fewer objects may fit
@@ -136,11 +155,11 @@ Task<Result<void>> Pack::run() {
   }
   if (!ready) co_return ready;
   // Before anybody can see it: its objects' epochs are old ones, so no reader would wait for it.
-  const auto job = co_await store.start_data({staged->writes.begin(), staged->writes.end()});
+  const auto job = co_await store.start_data(writes());
   ready = co_await store.finish_data(job);
   if (ready) ready = co_await plan_loaded();
   if (!ready || exchanged == 0) {
-    store.cancel_data(staged->data.runs);
+    cancel_all();
     co_return ready;
   }
   state.flats.add_pack(objects[0]->object().container);
@@ -148,7 +167,11 @@ Task<Result<void>> Pack::run() {
   const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, batch);
   store.data_written(at);
   for (const auto& object : objects) {
-    if (object->result.outcome == FlattenOutcome::flattened) object->committed(epoch);
+    if (object->result.outcome == FlattenOutcome::flattened) {
+      object->committed(epoch);
+    } else {
+      object->cancel_outside();
+    }
   }
   CO_TRY(durable, co_await store.durable(at));
   if (state.evicting) {
@@ -208,7 +231,7 @@ Task<Result<void>> Flattening::some() {
       results[next] = object->result;
       continue;
     }
-    bytes += round_up(object->buffer.size(), kFlatAlign);
+    bytes += round_up(object->buffer.size(), kFlatAlign) + object->fresh_bytes();
     change_bytes += object->change_bytes();
     which.push_back(next);
     gathers.push_back(std::move(object));
@@ -296,7 +319,7 @@ const char* flatten_outcome_text(FlattenOutcome outcome) {
     case FlattenOutcome::changed:
       return "it was changed meanwhile";
     case FlattenOutcome::fragmented:
-      return "its large data stands in small pieces";
+      return "its data stands in too many pieces";
   }
   return "not known";
 }
