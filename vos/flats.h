@@ -70,9 +70,12 @@ class Flats {
 
   /// Has the container any? Costs next to nothing where no container has.
   bool any(ContNumber container) const {
-    return !packs_.empty() && packs_.find(container) != packs_.end();
+    return is_unknown_ || (!packs_.empty() && packs_.find(container) != packs_.end());
   }
-  bool any() const { return !packs_.empty(); }
+  bool any() const { return is_unknown_ || !packs_.empty(); }
+  /// Some page that may hold extents' records cannot be read: from now on every look-up asks the
+  /// tree, so that nobody takes a flattened object for one that is not there.
+  void forget() { is_unknown_ = true; }
   /// An extent came. (That it goes is seen by note().)
   void add_pack(ContNumber container) { ++packs_[container]; }
   /// What a committed batch does to extents.
@@ -123,6 +126,7 @@ class Flats {
   void drop(uint32_t slot);
 
   FlatMap<ContNumber, uint64_t> packs_;  // extents of each container that has any
+  bool is_unknown_ = false;
   uint64_t bytes_max_;
   uint64_t bytes_ = 0;
   FlatMap<uint64_t, uint32_t> by_address_;
