@@ -59,6 +59,12 @@ inline Task<Result<void>> load_absent(Shard::State& state, index::Store::Attempt
   if (state.flats.misses()) return state.flats.load(*state.store);
   return state.store->load_absent(attempt);
 }
+/// @param hold  for a step that looks at many objects
+inline Task<Result<void>> load_absent(Shard::State& state, index::Store::Attempt& attempt,
+                                      Flats::Hold& hold) {
+  if (state.flats.misses()) return state.flats.load(*state.store, &hold);
+  return state.store->load_absent(attempt);
+}
 inline Task<Result<void>> load_absent(Shard::State& state) {
   if (state.flats.misses()) return state.flats.load(*state.store);
   return state.store->load_absent();

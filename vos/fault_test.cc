@@ -28,11 +28,19 @@ Task<Result<void>> read_everything(Rig& rig) {
   co_return Result<void>{};
 }
 
+/// Objects become flat, and what is written next takes them out again.
+Task<Result<void>> flatten_everything(Rig& rig) {
+  CO_TRY(done, co_await rig.shard->flatten(rig.generator.paths(), {}));
+  co_return co_await rig.shard->clean_flat(1);
+}
+
 std::optional<Result<void>> live(Rig& rig) {
   auto done = rig.start(true);
   if (!done || !*done) return done;
   for (int round = 0; round < 3; ++round) {
     done = rig.run(6, 2, 2);
+    if (!done || !*done) return done;
+    done = rig.world.run(flatten_everything(rig));
     if (!done || !*done) return done;
     done = rig.world.run(read_everything(rig));
     if (!done || !*done) return done;
@@ -275,6 +283,7 @@ TEST(ShardFault, A_flipped_bit_is_told_and_never_answered_as_data) {
     for (int i = 0; i < 24; ++i) {
       ASSERT_TRUE(*rig.run(1, 1, 0));
       history.push_back(rig.books.objects);
+      if (i == 18 && round % 4 < 2) ASSERT_TRUE(*rig.world.run(flatten_everything(rig)));
       if (i == 20 && round % 2 == 0) ASSERT_TRUE(*rig.world.run(rig.shard->checkpoint()));
     }
     rig.next_era();

@@ -29,6 +29,7 @@ void FlatGather::reset() {
   content_ = {.object = object_, .dkeys = {}};
   sources_.clear();
   outside_.clear();
+  fresh_.clear();
   last_dkey_.truncate(0);
   last_akey_.truncate(0);
   payload_bytes_ = outside_bytes_ = change_bytes_ = 0;
@@ -170,14 +171,21 @@ void FlatGather::check_epochs() {
   }
 }
 
-bool FlatGather::fits_levels() const {
+void FlatGather::check_levels() {
   const size_t max = options_.keys_max;
-  const auto fits = [max](const auto& list) { return list.size() <= max; };
-  return fits(content_.dkeys) &&
-         std::all_of(content_.dkeys.begin(), content_.dkeys.end(),
-                     [&](const FlatContent::Dkey& dkey) { return fits(dkey.akeys); }) &&
-         std::all_of(sources_.begin(), sources_.end(),
-                     [&](const Source& source) { return fits(source.pieces); });
+  const bool keys_fit =
+      content_.dkeys.size() <= max &&
+      std::all_of(content_.dkeys.begin(), content_.dkeys.end(),
+                  [max](const FlatContent::Dkey& dkey) { return dkey.akeys.size() <= max; });
+  if (!keys_fit) return stop(FlattenOutcome::too_many);
+  for (const Source& source : sources_) {
+    if (source.pieces.size() <= max) continue;
+    size_t runs = 1;
+    for (size_t i = 1; i < source.pieces.size(); ++i) {
+      runs += source.pieces[i].begin != source.pieces[i - 1].end ? 1 : 0;
+    }
+    return stop(runs > max ? FlattenOutcome::too_many : FlattenOutcome::fragmented);
+  }
 }
 
 /// A piece's bytes into the buffer: from the tree at once, from blocks later.
@@ -193,10 +201,22 @@ Result<void> FlatGather::fill(Look& look, const Source& source, const Piece& pie
   return {};
 }
 
-Result<void> FlatGather::leave_outside(const Source& source, const Piece& piece, uint64_t bytes) {
+void FlatGather::leave_outside(const Source& source, const Piece& piece, uint64_t bytes) {
   if (piece.value.form != Form::data) {
-    stop(FlattenOutcome::fragmented);
-    return {};
+    const bool joins =
+        !fresh_.empty() && fresh_.back().begin + fresh_.back().bytes.size() == outside_bytes_ &&
+        fresh_.back().bytes.size() < kExtentBytesMax / 2 && piece.begin == last_fresh_end_ &&
+        source.akey == last_fresh_akey_ && source.dkey == last_fresh_dkey_;
+    if (!joins) fresh_.push_back({outside_bytes_, {}, {}});
+    Bytes& into = fresh_.back().bytes;
+    into.resize(into.size() + bytes);
+    copy_inlined(piece.value, 0, ByteSpan(into).last(bytes));
+    outside_bytes_ += bytes;
+    last_fresh_end_ = piece.end;
+    last_fresh_akey_ = source.akey;
+    last_fresh_dkey_ = source.dkey;
+    change_bytes_ += kDataValueBytes;
+    return;
   }
   const FlatContent::Akey& akey = content_.dkeys[source.dkey].akeys[source.akey];
   outside_bytes_ += bytes;
@@ -204,7 +224,6 @@ Result<void> FlatGather::leave_outside(const Source& source, const Piece& piece,
                       akey.type == model::ValueType::single ? 0 : piece.end, outside_bytes_,
                       bytes});
   change_bytes_ += piece.key.size() + kDataValueBytes;
-  return {};
 }
 
 Result<void> FlatGather::place_source(Look& look, Source& source, bool all_inside) {
@@ -236,7 +255,7 @@ Result<void> FlatGather::place_source(Look& look, Source& source, bool all_insid
                          ByteSpan(value.payload)
                              .subspan((piece.begin - begin) * record_bytes, piece_bytes)));
       } else {
-        TRY(left, leave_outside(source, piece, piece_bytes));
+        leave_outside(source, piece, piece_bytes);
       }
     }
     akey.values.push_back(std::move(value));  // the payload's bytes stay where they are
@@ -309,7 +328,7 @@ Result<void> FlatGather::look() {
   const View view(state_.tree(), &before_, model::kEpochMax);
   TRY(walked, walk(view, [this](const Record& record) { return add(record); }));
   if (goes_on()) check_epochs();
-  if (goes_on() && !fits_levels()) stop(FlattenOutcome::too_many);
+  if (goes_on()) check_levels();
   if (!goes_on()) return {};
   Look look(state_, path_, view);
   TRY(placed, place_all(look));
@@ -352,6 +371,37 @@ Result<void> FlatGather::plan_exchange(Plan& plan, const Record& record, size_t&
   return {};
 }
 
+Result<void> FlatGather::stage_outside() {
+  for (Fresh& fresh : fresh_) {
+    std::vector<IoVec> pieces{{fresh.bytes.data(), fresh.bytes.size()}};
+    IoVecCursor from(pieces);
+    auto made = stage(*state_.store, from, fresh.bytes.size());
+    if (!made) {
+      cancel_outside();
+      return fail(made.error());
+    }
+    fresh.staged.emplace(std::move(*made));
+    make_checksums(*fresh.staged);
+    // Durable by itself.
+    for (index::BatchData& data : fresh.staged->published) data.payload = {};
+  }
+  return {};
+}
+
+void FlatGather::add_writes(std::vector<index::Store::DataWrite>& writes) const {
+  for (const Fresh& fresh : fresh_) {
+    const auto& own = fresh.staged->writes;
+    writes.insert(writes.end(), own.begin(), own.end());
+  }
+}
+
+void FlatGather::cancel_outside() {
+  for (Fresh& fresh : fresh_) {
+    if (fresh.staged) state_.store->cancel_data(fresh.staged->data.runs);
+    fresh.staged.reset();
+  }
+}
+
 Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
   if (!is_settled()) return false;
   TRY(out, take_out());
@@ -376,6 +426,11 @@ Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
   size_t next = 0;
   TRY(planned, walk(now, [&](const Record& record) { return plan_exchange(plan, record, next); }));
   CHECK(next == outside_.size());  // the records are what they were
+  for (const Fresh& fresh : fresh_) {
+    plan.put_extent(outside_prefix(path_.object()), fresh.begin, {fresh.bytes.size(), 1, false},
+                    newest_, fresh.staged->data);
+    for (const index::BatchData& data : fresh.staged->published) plan.publish(data);
+  }
   put_flat(plan.scratch(), {newest_, place, {}});
   plan.put(flat_key(path_.object()), plan.scratch());
   into.absorb(plan.batch());

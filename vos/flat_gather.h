@@ -3,6 +3,7 @@
 // Plain calls.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "vos/flat_view.h"
@@ -20,6 +21,12 @@ class FlatGather {
 
   /// What becomes of it; `flattened`: it goes on.
   Flattened result;
+  /// Memory that it takes until it is written.
+  uint64_t fresh_bytes() const {
+    uint64_t bytes = 0;
+    for (const Fresh& fresh : fresh_) bytes += fresh.bytes.size();
+    return bytes;
+  }
   /// What has to be read before encode().
   std::vector<DataRead> reads;
   /// What the extent gets, once encoded.
@@ -31,6 +38,13 @@ class FlatGather {
   /// Looks at the object and decides. @error page_absent: again, from the start   @error checksum
   Result<void> look();
   void encode();
+  /// Before the commit: reserves blocks for what stays outside and has none, in small pieces of the
+  /// tree until now. @error no_space  nothing is reserved
+  Result<void> stage_outside();
+  /// Of what was staged.
+  void add_writes(std::vector<index::Store::DataWrite>& writes) const;
+  /// Gives it back: nothing published it.
+  void cancel_outside();
   /// In the step of the commit: adds the exchange to `into`. False: the object is not what it was,
   /// as `result` says; nothing was added. @error page_absent, checksum
   Result<bool> exchange(Overlay& into, const FlatPlace& place);
@@ -60,6 +74,12 @@ class FlatGather {
     uint64_t to = 0;   // its end outside, bytes
     uint64_t bytes = 0;
   };
+  /// Neighbours that had no blocks, and get some outside.
+  struct Fresh {
+    uint64_t begin = 0;  // outside
+    Bytes bytes;
+    std::optional<Staged> staged;
+  };
   struct Record {
     ByteView key, raw;
     ParsedKey parsed;
@@ -80,11 +100,11 @@ class FlatGather {
   FlatContent::Akey& akey_of(const Record& record);
   void add_value(const Record& record, const ValueView& value);
   void check_epochs();
-  bool fits_levels() const;
+  void check_levels();
   Result<void> place_all(Look& look);
   Result<void> place_source(Look& look, Source& source, bool all_inside);
   Result<void> fill(Look& look, const Source& source, const Piece& piece, ByteSpan into);
-  Result<void> leave_outside(const Source& source, const Piece& piece, uint64_t bytes);
+  void leave_outside(const Source& source, const Piece& piece, uint64_t bytes);
   void check_inflated();
   Result<void> plan_exchange(Plan& plan, const Record& record, size_t& next_outside);
 
@@ -98,10 +118,14 @@ class FlatGather {
   FlatContent content_;
   std::vector<Source> sources_;
   std::vector<Outside> outside_;
+  std::vector<Fresh> fresh_;
   Bytes dkey_name_, akey_name_;
   Key last_dkey_, last_akey_;  // whose names these are
   uint64_t payload_bytes_ = 0;
   uint64_t outside_bytes_ = 0;
+  // Of the piece that came to `fresh_` last.
+  uint64_t last_fresh_end_ = 0;
+  size_t last_fresh_akey_ = 0, last_fresh_dkey_ = 0;
   uint64_t change_bytes_ = 0;
   model::Epoch oldest_ = model::kEpochMax, newest_ = 0;
   uint64_t print_ = 0;  // of all records

@@ -17,6 +17,19 @@ Result<PackRecord> without(const std::optional<ByteView>& found, const FlatPlace
 
 }  // namespace
 
+Result<Staged> stage_flat(index::Store& store, Bytes& bytes) {
+  std::vector<IoVec> pieces{{bytes.data(), bytes.size()}};
+  IoVecCursor from(pieces);
+  TRY(made, stage(store, from, bytes.size()));
+  if (made.data.runs.size() != 1) {
+    store.cancel_data(made.data.runs);
+    return fail(Errc::no_space, "flatten: free space is in pieces that are too small");
+  }
+  make_checksums(made);
+  for (index::BatchData& data : made.published) data.payload = {};  // durable by itself
+  return made;
+}
+
 Result<void> release_flat(Plan& plan, ContNumber container, ByteView flat_record) {
   TRY(flat, parse_flat(flat_record));
   const Key key = pack_key(container, flat.place.block);

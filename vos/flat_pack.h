@@ -13,6 +13,10 @@ namespace cairn::vos {
 /// in a plan. @error page_absent, checksum
 Result<void> release_flat(Plan& plan, ContNumber container, ByteView flat_record);
 
+/// Blocks for an extent of buffers, in one run, with its checksums; `bytes` are whole blocks and
+/// stay until they are written. @error no_space  nothing is reserved
+Result<Staged> stage_flat(index::Store& store, Bytes& bytes);
+
 /// The same for batches that end many.
 class PackLedger {
  public:

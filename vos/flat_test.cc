@@ -278,6 +278,58 @@ TEST_F(FlatTest, Large_data_stays_in_its_extents_and_comes_back_from_them) {
   EXPECT_EQ(blocks_used(), 0u);
 }
 
+TEST_F(FlatTest, Large_data_stays_where_it_is_when_an_object_is_flattened_again) {
+  // Goal: checksums that stand apart go out and come back to the same place. Method: 1 MiB beside
+  // 100 small dkeys; one of those is changed, and the object flattened again.
+  const ObjectPath object = path(7);
+  Bytes large(1u << 20);
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<std::byte>(i * 7 / 5);
+  ASSERT_TRUE(put_array(object, "large", 0, large));
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(put(object, "k" + std::to_string(i), "v", filled(10, i)));
+  }
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+    EXPECT_EQ(*get_array(object, "large", 0, large.size()), large);
+    EXPECT_EQ(*get(object, "k5", "v"), filled(10, round == 0 ? 5 : 100));
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_TRUE(put(object, "k5", "v", filled(10, 100)));
+    EXPECT_TRUE(is_flat(object));
+    ASSERT_NO_FATAL_FAILURE(restart());
+  }
+}
+
+TEST_F(FlatTest, Large_data_in_small_pieces_gets_blocks_where_it_has_none) {
+  // Goal: what stands outside is whole blocks' data. Method: a file of 300 KB written in pieces of
+  // every size, some of them inline in the tree; read back, changed, and its space counted.
+  const ObjectPath object = path(7);
+  Bytes wanted(300'000);
+  for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = static_cast<std::byte>(i * 11 / 7);
+  const auto write = [&](size_t at, size_t count) {
+    const auto from = wanted.begin() + static_cast<ptrdiff_t>(at);
+    ASSERT_TRUE(put_array(object, "d", at, Bytes(from, from + static_cast<ptrdiff_t>(count))));
+  };
+  write(0, 100'000);
+  for (size_t at = 100'000; at < 130'000; at += 1'000) write(at, 1'000);
+  write(130'000, 170'000);
+  write(50'000, 10);
+  write(299'990, 10);
+  ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*get_array(object, "d", 0, wanted.size()), wanted);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart(i == 1));
+  }
+  std::fill_n(wanted.begin() + 120'000, 50, std::byte{9});
+  write(120'000, 50);
+  EXPECT_FALSE(is_flat(object));
+  EXPECT_EQ(*get_array(object, "d", 0, wanted.size()), wanted);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(object));
+  EXPECT_EQ(blocks_used(), 0u);
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+}
+
 TEST_F(FlatTest, What_a_snapshot_shows_does_not_change) {
   // Goal: 4.5 snapshots. Method: an object that straddles one stays; a flat one that is changed or
   // punched under one keeps what it shows; giving the snapshot up gives the space back.
@@ -318,6 +370,143 @@ TEST_F(FlatTest, What_a_snapshot_shows_does_not_change) {
   EXPECT_EQ(usage().objects, 0u);
   EXPECT_EQ(blocks_used(), 0u);
   ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, Cleaning_copies_what_lives_in_sparse_extents_and_gives_them_back) {
+  // Goal: space of packed extents. Method: objects flattened one by one (a block each), and many
+  // together of which most die; one of those that stay is a snapshot's. Content and blocks.
+  std::vector<ObjectPath> all;
+  for (uint64_t n = 0; n < 30; ++n) {
+    all.push_back(path(n + 1));
+    ASSERT_TRUE(put_array(all.back(), "d", 0, filled(1'000, static_cast<int>(n))));
+  }
+  for (size_t n = 0; n < 10; ++n) ASSERT_EQ(flatten(all[n]), FlattenOutcome::flattened);
+  ASSERT_TRUE(run(shard().flatten({all.begin() + 10, all.end()}, {})));
+  const model::Epoch s = snapshot();
+  ASSERT_TRUE(punch(all[29]));
+  ASSERT_TRUE(run(shard().remove_snapshot(1, snapshot())));
+  for (size_t n = 12; n < 29; ++n) {
+    ASSERT_TRUE(put_array(all[n], "d", 0, filled(1'000, 77)));
+  }
+  reclaimed();
+  const uint64_t live = usage().objects;
+  ASSERT_TRUE(run(shard().clean_flat(1)));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(usage().objects, live);
+    EXPECT_EQ(usage().extents, 1u);
+    EXPECT_LE(usage().extent_bytes, round_up(usage().buffer_bytes, 4'096));
+    for (size_t n = 0; n < 12; ++n) {
+      EXPECT_TRUE(is_flat(all[n]));
+      EXPECT_EQ(*get_array(all[n], "d", 0, 1'000), filled(1'000, static_cast<int>(n)));
+    }
+    EXPECT_EQ(*get_array(all[20], "d", 0, 1'000), filled(1'000, 77));
+    EXPECT_EQ(dkeys(all[29], s).size(), 1u);
+    EXPECT_EQ(dkeys(all[29]).size(), 0u);
+    ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+    ASSERT_NO_FATAL_FAILURE(restart(i == 0));
+  }
+}
+
+TEST_F(FlatTest, The_shard_cleans_on_its_own_while_it_is_at_rest) {
+  for (uint64_t n = 1; n <= 8; ++n) {
+    ASSERT_TRUE(put_array(path(n), "d", 0, filled(300, static_cast<int>(n))));
+    ASSERT_EQ(flatten(path(n)), FlattenOutcome::flattened);
+  }
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(usage().extents, 1u);
+  EXPECT_EQ(blocks_used(), 1u);
+  for (uint64_t n = 1; n <= 8; ++n) {
+    EXPECT_EQ(*get_array(path(n), "d", 0, 300), filled(300, static_cast<int>(n)));
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, A_damaged_buffer_is_told_by_its_object_and_takes_no_other_along) {
+  // Goal: reads are never wrong. Method: three objects in one extent, a bit of one flipped: reads
+  // of it fail, listings too, others answer; the check names it; cleaning leaves it where it is.
+  for (uint64_t n = 1; n <= 3; ++n) {
+    ASSERT_TRUE(put_array(path(n), "d", 0, filled(3'000, static_cast<int>(n))));
+  }
+  ASSERT_TRUE(run(shard().flatten({path(1), path(2), path(3)}, {})));
+  ASSERT_NO_FATAL_FAILURE(rig_.close_cleanly());
+  const Bytes medium = rig_.data.peek(0, 1u << 20);
+  const Bytes payload = filled(100, 2);
+  const auto at = std::search(medium.begin(), medium.end(), payload.begin(), payload.end());
+  ASSERT_NE(at, medium.end());
+  rig_.data.flip_bit(static_cast<uint64_t>(at - medium.begin()) + 50, 3);
+  start(false);
+  EXPECT_EQ(*get_array(path(1), "d", 0, 3'000), filled(3'000, 1));
+  EXPECT_EQ(*get_array(path(3), "d", 0, 3'000), filled(3'000, 3));
+  const auto read = get_array(path(2), "d", 0, 3'000);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code(), Errc::checksum);
+  const auto update = put_array(path(2), "d", 0, filled(10, 1));
+  ASSERT_FALSE(update);
+  EXPECT_EQ(update.error().code(), Errc::checksum);
+  const auto report = run(shard().check(true));
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->losses.size(), 1u);
+  EXPECT_NE(loss_text(report->losses[0]).find(".2.0"), std::string::npos)
+      << loss_text(report->losses[0]);
+  ASSERT_TRUE(run(shard().clean_flat(1)));
+  EXPECT_EQ(usage().objects, 3u);
+  // The way out: the object goes.
+  ASSERT_TRUE(punch(path(2)));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  EXPECT_EQ(*get_array(path(3), "d", 0, 3'000), filled(3'000, 3));
+}
+
+TEST_F(FlatTest, A_full_shard_refuses_to_flatten_and_leaves_everything_as_it_was) {
+  // Goal: a full disk. Method: blocks run out by large values; flattening, which needs a block
+  // before it gives some back, is refused; an object's punch makes room.
+  const ObjectPath object = path(7);
+  ASSERT_TRUE(put_array(object, "d", 0, filled(3'000, 1)));
+  uint64_t n = 100;
+  while (put_array(path(n), "d", 0, filled(1u << 20, 2))) ++n;
+  while (put_array(path(n), "d", 0, filled(4'096, 2))) ++n;
+  const auto refused = run(shard().flatten({object, path(100)}, {}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::no_space);
+  EXPECT_FALSE(is_flat(object));
+  EXPECT_EQ(*get_array(object, "d", 0, 3'000), filled(3'000, 1));
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  ASSERT_TRUE(punch(path(101)));
+  ASSERT_NO_FATAL_FAILURE(restart());
+  EXPECT_EQ(flatten(object), FlattenOutcome::flattened);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(FlatTest, Where_records_of_extents_are_lost_no_flattened_object_is_taken_for_absent) {
+  // Goal: reads are never wrong. Method: each page of a shard damaged in turn; a read of a
+  // flattened object, and one of its extent's container, gives its bytes or an error, never
+  // nothing.
+  for (uint64_t n = 1; n <= 40; ++n) {
+    ASSERT_TRUE(put(path(n), "d", "x", filled(900, static_cast<int>(n))));
+    ASSERT_TRUE(put(path(n + 1'000), "d", "x", filled(3'000, static_cast<int>(n))));
+  }
+  std::vector<ObjectPath> objects;
+  for (uint64_t n = 1; n <= 40; ++n) objects.push_back(path(n));
+  ASSERT_TRUE(run(shard().flatten(objects, {})));
+  ASSERT_NO_FATAL_FAILURE(rig_.close_cleanly());
+  uint64_t refused = 0;
+  for (const uint64_t sector : rig_.meta.written_sectors()) {
+    if (sector % 8 != 1) continue;  // one of each page's
+    SCOPED_TRACE(sector);
+    const uint64_t at = sector * sim::kSectorBytes + 100;
+    rig_.meta.flip_bit(at, 1);
+    const auto opened = rig_.start(false);
+    ASSERT_TRUE(opened);
+    for (uint64_t n = 1; *opened && n <= 40; n += 13) {
+      const auto got = get(path(n), "d", "x");
+      if (got) EXPECT_EQ(*got, filled(900, static_cast<int>(n)));
+      if (!got) ++refused;
+    }
+    rig_.next_era();
+    rig_.meta.flip_bit(at, 1);
+  }
+  EXPECT_GT(refused, 0u);
+  start(false);
 }
 
 TEST_F(FlatTest, A_container_takes_its_flattened_objects_with_it) {
@@ -374,6 +563,69 @@ TEST_F(FlatTest, A_listing_that_began_before_goes_on_after) {
     if (calls == 5) ASSERT_TRUE(put(object, "k8", "w", filled(3, 3)));
   }
   EXPECT_EQ(got, wanted);
+}
+
+TEST_F(FlatTest, A_listing_of_extents_that_began_before_goes_on_after_in_both_directions) {
+  // Goal: extents that touch are one in a buffer; a listing that has told some of them tells the
+  // rest, and nothing twice. Method: 8 touching writes, one a call, flattened after each call.
+  for (const bool descending : {false, true}) {
+    for (int flatten_after = 0; flatten_after < 8; ++flatten_after) {
+      SCOPED_TRACE(std::to_string(descending) + " " + std::to_string(flatten_after));
+      const ObjectPath object = path(50 + static_cast<uint64_t>(flatten_after) + 20 * descending);
+      for (uint64_t i = 0; i < 8; ++i) {
+        ASSERT_TRUE(put_array(object, "d", 10 * i, filled(10, static_cast<int>(i))));
+      }
+      model::ListRequest request{.what = model::ListRequest::What::recxs,
+                                 .dkey = as_bytes("d"),
+                                 .akey = as_bytes(kArray),
+                                 .count_max = 1,
+                                 .descending = descending};
+      uint64_t told = 0;
+      uint64_t border = descending ? 80 : 0;
+      for (int calls = 0; calls < 10; ++calls) {
+        const auto listed = run(shard().list(object, request));
+        ASSERT_TRUE(listed) << listed.error().what();
+        for (const model::Recx& r : listed->recxs) {
+          EXPECT_EQ(descending ? r.index + r.count : r.index, border);
+          border = descending ? r.index : r.index + r.count;
+          told += r.count;
+        }
+        if (listed->eof) break;
+        request.position = listed->position;
+        if (calls == flatten_after) ASSERT_EQ(flatten(object), FlattenOutcome::flattened);
+      }
+      EXPECT_EQ(told, 80u);
+    }
+  }
+}
+
+TEST_F(FlatTest, A_transaction_over_many_flattened_objects_has_them_all_in_memory_at_once) {
+  // Goal: no livelock where memory for buffers is short. Method: the least memory, 30 objects whose
+  // buffers take more than it has, changed by one transaction.
+  rig_.options.store.memory_bytes = 8u << 20;
+  ASSERT_NO_FATAL_FAILURE(restart());
+  std::vector<ObjectPath> objects;
+  for (uint64_t n = 1; n <= 30; ++n) {
+    objects.push_back(path(n));
+    ASSERT_TRUE(put_array(objects.back(), "d", 0, filled(40'000, static_cast<int>(n))));
+  }
+  const auto done = run(shard().flatten(objects, {}));
+  ASSERT_TRUE(done);
+  Bytes value = filled(10, 99);
+  TransactRequest tx;
+  for (const ObjectPath& object : objects) {
+    UpdateRequest r{.object = object, .dkey = as_bytes("e")};
+    r.iods.push_back({as_bytes("x"), ValueType::single, 10, 0, {}, scattered(value), false});
+    tx.ops.push_back(r);
+  }
+  const auto changed = run(shard().transact(tx));
+  ASSERT_TRUE(changed) << changed.error().what();
+  EXPECT_EQ(changed->status, Errc::ok);
+  for (uint64_t n = 1; n <= 30; ++n) {
+    EXPECT_EQ(*get(objects[n - 1], "e", "x"), value);
+    EXPECT_EQ(*get_array(objects[n - 1], "d", 0, 40'000), filled(40'000, static_cast<int>(n)));
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
 }
 
 TEST_F(FlatTest, What_cannot_be_flattened_says_why_and_stays) {

@@ -81,16 +81,18 @@ void Flats::note(const index::Batch& batch) {
 }
 
 void Flats::note_pack(PackId pack, const PackRecord& record) {
-  // Half of it is dead, or was never used.
-  const bool worth = 2 * record.bytes < uint64_t{record.blocks} * kDataBlockBytes;
-  if (worth && dirty_.size() < kDirtyMax) dirty_.push_back(pack);
+  if (is_sparse(record)) keep_dirty(pack, true);
 }
 
-std::optional<PackId> Flats::take_dirty() {
-  if (dirty_.empty()) return std::nullopt;
-  const PackId pack = dirty_.front();
-  dirty_.pop_front();
-  return pack;
+void Flats::keep_dirty(PackId pack, bool fresh) {
+  if (dirty_.size() == kDirtyMax) return;
+  dirty_.push_back(pack);
+  is_fresh_ = is_fresh_ || fresh;
+}
+
+std::vector<PackId> Flats::take_dirty() {
+  is_fresh_ = false;
+  return std::exchange(dirty_, {});
 }
 
 Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& record) {
@@ -132,10 +134,12 @@ void Flats::insert(const Wanted& wanted, FlatObjectPtr object) {
   const uint64_t address = address_of(wanted.place);
   if (const auto old = by_address_.find(address); old != by_address_.end()) drop(old->second);
   const size_t bytes = object->memory_bytes();
-  while (held_ >= kHeldMin && bytes_ + bytes > bytes_max_) {
+  // Twice around: then all that is left is held by somebody.
+  for (size_t looks = 2 * slots_.size();
+       looks > 0 && held_ >= kHeldMin && bytes_ + bytes > bytes_max_; --looks) {
     hand_ = (hand_ + 1) % static_cast<uint32_t>(slots_.size());
     Slot& s = slots_[hand_];
-    if (s.object == nullptr || std::exchange(s.used, false)) continue;
+    if (s.object == nullptr || std::exchange(s.used, false) || s.object.use_count() > 1) continue;
     drop(hand_);
   }
   if (free_.empty()) {
@@ -167,7 +171,7 @@ Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place) {
   co_return std::move(bytes);
 }
 
-Task<Result<void>> Flats::load(index::Store& store) {
+Task<Result<void>> Flats::load(index::Store& store, Hold* hold) {
   const Wanted wanted = *std::exchange(wanted_, std::nullopt);
   const auto pin = store.pin_reads();
   CO_TRY(bytes, co_await read_flat(store, wanted.place));
@@ -176,6 +180,13 @@ Task<Result<void>> Flats::load(index::Store& store) {
   if (found.oid != wanted.object.oid || found.container != wanted.object.container ||
       found.shard != wanted.object.shard) {
     co_return fail(Errc::checksum, "flat: another object's buffer stands here");
+  }
+  if (hold != nullptr) {
+    hold->bytes += object->memory_bytes();
+    if (hold->bytes > kHoldBytesMax) {
+      co_return fail(Errc::no_memory, "flat: one step looks at too many flattened objects");
+    }
+    hold->objects.push_back(object);
   }
   insert(wanted, std::move(object));
   co_return Result<void>{};

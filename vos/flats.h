@@ -3,7 +3,6 @@
 // beside the page cache's. Internal to vos/. Home: the shard's reactor.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -59,6 +58,11 @@ struct PackId {
   uint64_t block = 0;
 };
 
+/// Half of it is dead, or was never used.
+inline bool is_sparse(const PackRecord& record) {
+  return 2 * record.bytes < uint64_t{record.blocks} * kDataBlockBytes;
+}
+
 class Flats {
  public:
   explicit Flats(uint64_t bytes_max = 0) : bytes_max_(bytes_max) {}
@@ -66,9 +70,12 @@ class Flats {
 
   /// Has the container any? Costs next to nothing where no container has.
   bool any(ContNumber container) const {
-    return !packs_.empty() && packs_.find(container) != packs_.end();
+    return is_unknown_ || (!packs_.empty() && packs_.find(container) != packs_.end());
   }
-  bool any() const { return !packs_.empty(); }
+  bool any() const { return is_unknown_ || !packs_.empty(); }
+  /// Some page that may hold extents' records cannot be read: from now on every look-up asks the
+  /// tree, so that nobody takes a flattened object for one that is not there.
+  void forget() { is_unknown_ = true; }
   /// An extent came. (That it goes is seen by note().)
   void add_pack(ContNumber container) { ++packs_[container]; }
   /// What a committed batch does to extents.
@@ -78,15 +85,27 @@ class Flats {
   Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
   /// The last find() missed something.
   bool misses() const { return wanted_.has_value(); }
+  /// Buffers that one step needs together: they stay while this lives, whatever the budget.
+  struct Hold {
+    std::vector<FlatObjectPtr> objects;
+    uint64_t bytes = 0;
+  };
+  static constexpr uint64_t kHoldBytesMax = 64u << 20;
+
   /// Reads what is missing: exactly the blocks that hold it.
+  /// @param hold  null: the step needs a few at most
   /// @error checksum  the medium gave other bytes than were written   @error io
-  Task<Result<void>> load(index::Store& store);
+  /// @error no_memory  one step looks at more than kHoldBytesMax of them
+  Task<Result<void>> load(index::Store& store, Hold* hold = nullptr);
   /// Forgets all but the newest few: for tests of cold reads.
   void clear();
 
-  /// Extents that may be worth cleaning, the oldest first.
-  std::optional<PackId> take_dirty();
-  bool any_dirty() const { return !dirty_.empty(); }
+  /// Extents that may be worth cleaning are known, and one is new among them.
+  bool any_dirty() const { return is_fresh_; }
+  /// All of them, the oldest first.
+  std::vector<PackId> take_dirty();
+  /// One of those comes back. @param fresh  as if it were new
+  void keep_dirty(PackId pack, bool fresh);
   void note_pack(PackId pack, const PackRecord& record);
 
  private:
@@ -107,6 +126,7 @@ class Flats {
   void drop(uint32_t slot);
 
   FlatMap<ContNumber, uint64_t> packs_;  // extents of each container that has any
+  bool is_unknown_ = false;
   uint64_t bytes_max_;
   uint64_t bytes_ = 0;
   FlatMap<uint64_t, uint32_t> by_address_;
@@ -115,7 +135,8 @@ class Flats {
   size_t held_ = 0;
   uint32_t hand_ = 0;
   std::optional<Wanted> wanted_;
-  std::deque<PackId> dirty_;
+  std::vector<PackId> dirty_;  // of fixed size: others are found by Shard::clean_flat()
+  bool is_fresh_ = false;
 };
 
 /// Reads the buffer at `place`, not parsed. @error checksum, io

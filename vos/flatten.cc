@@ -8,6 +8,7 @@
 
 #include "runtime/parallel.h"
 #include "vos/epoch_view.h"
+#include "vos/flat_clean.h"
 #include "vos/flat_gather.h"
 #include "vos/flat_pack.h"
 #include "vos/removal.h"
@@ -16,8 +17,6 @@ namespace cairn::vos {
 
 namespace {
 
-/// Buffers of one extent.
-constexpr uint64_t kPackBytesMax = 1u << 20;
 constexpr size_t kPackObjectsMax = 1024;
 /// How often a flattening that found no free blocks waits for those that were just freed.
 constexpr int kStageTriesMax = 4;
@@ -63,6 +62,8 @@ struct Pack {
   size_t exchanged = 0;
 
   Result<void> stage_all();
+  void cancel_all();
+  std::vector<index::Store::DataWrite> writes() const;
   Result<void> plan();
   Task<Result<void>> plan_loaded();
   Task<Result<void>> run();
@@ -78,18 +79,27 @@ Result<void> Pack::stage_all() {
     bytes.insert(bytes.end(), object->buffer.begin(), object->buffer.end());
   }
   bytes.resize(round_up(bytes.size(), kDataBlockBytes));
-  std::vector<IoVec> pieces{{bytes.data(), bytes.size()}};
-  IoVecCursor from(pieces);
-  TRY(made, stage(*state.store, from, bytes.size()));
-  if (made.data.runs.size() != 1) {
-    state.store->cancel_data(made.data.runs);
-    return fail(Errc::no_space, "flatten: free space is in pieces that are too small");
-  }
+  TRY(made, stage_flat(*state.store, bytes));
   staged.emplace(std::move(made));
-  make_checksums(*staged);
-  for (index::BatchData& data : staged->published) data.payload = {};  // durable by itself
+  for (const auto& object : objects) {
+    auto outside = object->stage_outside();
+    if (outside) continue;
+    cancel_all();
+    return outside;
+  }
   for (FlatPlace& place : places) place.block = staged->data.runs[0].block;
   return {};
+}
+
+void Pack::cancel_all() {
+  state.store->cancel_data(staged->data.runs);
+  for (const auto& object : objects) object->cancel_outside();
+}
+
+std::vector<index::Store::DataWrite> Pack::writes() const {
+  std::vector<index::Store::DataWrite> all(staged->writes.begin(), staged->writes.end());
+  for (const auto& object : objects) object->add_writes(all);
+  return all;
 }
 
 /// One step. @error page_absent; no_space, no_memory: fewer objects may fit
@@ -121,6 +131,7 @@ Result<void> Pack::plan() {
 
 Task<Result<void>> Pack::plan_loaded() {
   index::Store::Attempt attempt(*state.store);
+  Flats::Hold flats;
   const ContNumber container = objects[0]->object().container;
   for (;;) {
     if (state.closures.of(container, kWrite) != nullptr) {
@@ -129,7 +140,7 @@ Task<Result<void>> Pack::plan_loaded() {
     }
     auto planned = plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
-    CO_TRY(loaded, co_await load_absent(state, attempt));
+    CO_TRY(loaded, co_await load_absent(state, attempt, flats));
   }
 }
 
@@ -144,11 +155,11 @@ Task<Result<void>> Pack::run() {
   }
   if (!ready) co_return ready;
   // Before anybody can see it: its objects' epochs are old ones, so no reader would wait for it.
-  const auto job = co_await store.start_data({staged->writes.begin(), staged->writes.end()});
+  const auto job = co_await store.start_data(writes());
   ready = co_await store.finish_data(job);
   if (ready) ready = co_await plan_loaded();
   if (!ready || exchanged == 0) {
-    store.cancel_data(staged->data.runs);
+    cancel_all();
     co_return ready;
   }
   state.flats.add_pack(objects[0]->object().container);
@@ -156,7 +167,11 @@ Task<Result<void>> Pack::run() {
   const media::Lsn at = state.commit({0, 0, epoch, 0, 0}, batch);
   store.data_written(at);
   for (const auto& object : objects) {
-    if (object->result.outcome == FlattenOutcome::flattened) object->committed(epoch);
+    if (object->result.outcome == FlattenOutcome::flattened) {
+      object->committed(epoch);
+    } else {
+      object->cancel_outside();
+    }
   }
   CO_TRY(durable, co_await store.durable(at));
   if (state.evicting) {
@@ -216,7 +231,7 @@ Task<Result<void>> Flattening::some() {
       results[next] = object->result;
       continue;
     }
-    bytes += round_up(object->buffer.size(), kFlatAlign);
+    bytes += round_up(object->buffer.size(), kFlatAlign) + object->fresh_bytes();
     change_bytes += object->change_bytes();
     which.push_back(next);
     gathers.push_back(std::move(object));
@@ -304,7 +319,7 @@ const char* flatten_outcome_text(FlattenOutcome outcome) {
     case FlattenOutcome::changed:
       return "it was changed meanwhile";
     case FlattenOutcome::fragmented:
-      return "its large data stands in small pieces";
+      return "its data stands in too many pieces";
   }
   return "not known";
 }
@@ -356,12 +371,6 @@ Task<Result<FlatUsage>> Shard::flat_usage(ContNumber container) {
     if (more.error().code() != Errc::page_absent) co_return fail(more.error());
     CO_TRY(loaded, co_await state_->store->load_absent(attempt));
   }
-}
-
-Task<Result<void>> Shard::clean_flat(ContNumber container) {
-  CO_TRY(hold, state_->gate.enter());
-  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
-  co_return Result<void>{};
 }
 
 }  // namespace cairn::vos

@@ -46,7 +46,7 @@ enum class FlattenOutcome : uint8_t {
   pending = 7,      // a transaction that changes it waits for its outcome: again when it is over
   reclaiming = 8,   // what a punch left is still being removed: again later
   changed = 9,      // it was written meanwhile, or after `unchanged_since`
-  fragmented = 10,  // large data of it stands in small pieces: aggregate the container first
+  fragmented = 10,  // its data stands in too many pieces: aggregate the container first
 };
 /// For reports: "flattened", "its buffer would be too large", ...
 const char* flatten_outcome_text(FlattenOutcome outcome);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint8_t kAfterKey = 1;     // go on behind this key
 constexpr uint8_t kAtKey = 2;        // start at this key or the next one
-constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) the extent with this end
+constexpr uint8_t kAfterExtent = 3;  // go on behind (descending: before) this end and begin
 
 /// Records that one step looks at; after that the answer is given as it is, so that a listing over
 /// dead records does not hold up others.
@@ -54,6 +54,8 @@ struct Listing {
   Result<void> step_keys();
   Result<bool> visible(Look& look, ByteView key_prefix, Floor floor, ByteView record_key);
   Result<void> emit_key(Look& look, const Component& component, ByteView key_prefix);
+  Result<Span> records_left() const;
+  Result<void> seek_extents(View::Cursor& cursor, const Span& left) const;
   Result<void> step_extents();
   void emit_extent(const FoundExtent& extent);
 };
@@ -231,6 +233,35 @@ void Listing::emit_extent(const FoundExtent& extent) {
   out.epochs.push_back(extent.value.epoch);
 }
 
+/// Records that are still to be told.
+Result<Span> Listing::records_left() const {
+  if (out.position.empty()) return Span{0, UINT64_MAX};
+  const auto wrong = fail(Errc::invalid, "list: not an anchor of this listing");
+  if (out.position.size() != 17 || out.position[0] != std::byte{kAfterExtent}) return wrong;
+  const uint64_t end = load_be64(out.position.data() + 1);
+  const uint64_t begin = load_be64(out.position.data() + 9);
+  if (end == UINT64_MAX || begin >= end) return wrong;
+  return request.descending ? Span{0, begin} : Span{end, UINT64_MAX};
+}
+
+/// To the first extent (descending: the last one) that holds any of them.
+Result<void> Listing::seek_extents(View::Cursor& cursor, const Span& left) const {
+  const Key extents = record_key(prefix, Kind::extent);
+  if (!request.descending) {
+    return cursor.seek(left.begin == 0 ? extents : extent_key(prefix, left.begin + 1));
+  }
+  if (left.end == UINT64_MAX) return cursor.seek_before(after_prefix(extents));
+  // One may reach beyond: extents do not overlap, so it is the first to end there.
+  const Key beyond = extent_key(prefix, left.end + 1);
+  TRY(sought, cursor.seek(beyond));
+  if (cursor.valid() && starts_with(cursor.key(), extents)) {
+    TRY(tail, parse_tail(cursor.key().subspan(prefix.size())));
+    TRY(extent, parse_extent(tail.position, cursor.value()));
+    if (extent.begin < left.end) return {};
+  }
+  return cursor.seek_before(beyond);
+}
+
 Result<void> Listing::step_extents() {
   TRY(kept, check_epoch());
   const ReadView at(state, object.container, epoch);
@@ -239,22 +270,17 @@ Result<void> Listing::step_extents() {
   TRY(dkey_floor, look.dkey_floor(dkey));
   TRY(floor, look.akey_floor(prefix, dkey_floor));
   const Key extents = record_key(prefix, Kind::extent);
-  Key from = request.descending ? after_prefix(extents) : extents;
-  if (!out.position.empty()) {
-    if (out.position.size() != 9 || out.position[0] != std::byte{kAfterExtent}) {
-      return fail(Errc::invalid, "list: not an anchor of this listing");
-    }
-    const uint64_t end = load_be64(out.position.data() + 1);
-    if (end == UINT64_MAX) return fail(Errc::invalid, "list: not an anchor of this listing");
-    from = extent_key(prefix, request.descending ? end : end + 1);
-  }
+  TRY(left, records_left());
   View::Cursor cursor(look.view(), prefix, request.descending ? 0 : leaves_ahead);
-  TRY(sought, request.descending ? cursor.seek_before(from) : cursor.seek(from));
+  TRY(sought, seek_extents(cursor, left));
   bool joins_next = false;  // descending: the extent looked at last continues the one before it
   while (cursor.valid() && starts_with(cursor.key(), extents)) {
     TRY(tail, parse_tail(cursor.key().subspan(prefix.size())));
     TRY(extent, parse_extent(tail.position, cursor.value()));
-    if (extent.value.epoch > floor) {
+    // What was told as a part of it stays told: its pieces may have become one since.
+    extent.begin = std::max(extent.begin, left.begin);
+    extent.end = std::min(extent.end, left.end);
+    if (extent.value.epoch > floor && extent.begin < extent.end) {
       const bool joins =
           !out.recxs.empty() && out.epochs.back() == extent.value.epoch &&
           (request.descending
@@ -271,10 +297,11 @@ Result<void> Listing::step_extents() {
         emit_extent(extent);
       }
       joins_next = extent.value.joined;
-      std::byte be[8];
+      std::byte be[16];
       store_be64(be, extent.end);
+      store_be64(be + 8, extent.begin);
       out.position.assign(1, std::byte{kAfterExtent});
-      out.position.insert(out.position.end(), be, be + 8);
+      out.position.insert(out.position.end(), be, be + 16);
     }
     TRY(moved, request.descending ? cursor.prev() : cursor.next());
   }

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/report.h"
+#include "vos/flat_clean.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -404,7 +405,7 @@ void MergeQueue::go_on(MergePass pass) {
 
 Task<void> run_merges(Shard::State& state) {
   while (!state.gate.closed()) {
-    if (state.merges.empty()) {
+    if (state.merges.empty() && !state.flats.any_dirty()) {
       co_await state.merges_moved.wait();
       continue;
     }
@@ -415,12 +416,18 @@ Task<void> run_merges(Shard::State& state) {
     if (state.gate.closed() || state.checks != 0) continue;
     if (!at_rest && !state.merges.has_pass()) continue;
     state.merging = true;
-    const auto done = co_await merge_some(state, at_rest);
+    auto done = Result<void>{};
+    if (!state.merges.empty()) {
+      done = co_await merge_some(state, at_rest);
+    } else if (at_rest) {
+      done = co_await clean_dirty(state);
+    }
     state.merging = false;
     state.merges_moved.wake_all();
     if (!done && done.error().code() != Errc::shutdown) {
-      report(Severity::error, "shard: merging small extents ends until the pool is opened again; " +
-                                  std::string(done.error().what()));
+      report(Severity::error,
+             "shard: tidying up in the background ends until the pool is opened again; " +
+                 std::string(done.error().what()));
       break;
     }
   }

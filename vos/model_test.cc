@@ -304,6 +304,10 @@ Task<Result<void>> flatten_some(Life& life) {
   FlattenOptions options;
   if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
   CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
+  if (life.random().below(4) == 0) {
+    CO_TRY(cleaned, co_await life.rig.shard->clean_flat(
+                        1 + static_cast<ContNumber>(life.random().below(3))));
+  }
   for (size_t i = 0; i < objects.size(); ++i) {
     const FlattenOutcome outcome = done[i].outcome;
     CO_TRY(is_flat, co_await life.rig.shard->is_flat(paths[i]));

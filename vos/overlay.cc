@@ -154,7 +154,12 @@ void Overlay::absorb(const index::Batch& batch) {
           taken = known->second;
         }
         changes_[key] = {};
-        changes_[std::string(as_chars(value))] = std::move(taken);
+        const std::string target(as_chars(value));
+        if (taken.kind == Kind::move && taken.moved_from == target) {
+          changes_.erase(target);  // back where the tree has it
+        } else {
+          changes_[target] = std::move(taken);
+        }
         break;
       }
     }

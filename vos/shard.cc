@@ -194,6 +194,7 @@ Task<Result<void>> load_tables(Shard::State& state) {
   const bool all_known =
       !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
   if (reader.passed && !all_known) state.markers.forget();
+  if (reader.passed) state.flats.forget();
   co_return Result<void>{};
 }
 
@@ -269,7 +270,10 @@ media::Lsn Shard::State::append(const index::RecordHeader& header, const index::
   index::RecordHeader kept = header;
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
   const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
-  if (flats.any()) flats.note(batch);
+  if (flats.any()) {
+    flats.note(batch);
+    if (flats.any_dirty()) merges_moved.wake_all();
+  }
   newest = std::max(newest, header.epoch);
   undurable.push_back({at, newest});
   // In the same step as the record: a checkpoint from now on covers both.

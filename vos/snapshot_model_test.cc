@@ -96,6 +96,9 @@ Task<Result<void>> flatten_some(Life& life) {
   FlattenOptions options;
   if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
   CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
+  if (life.random().below(4) == 0) {
+    CO_TRY(cleaned, co_await life.rig.shard->clean_flat(life.any_container()));
+  }
   for (const Flattened& f : done) {
     life.flattened += f.outcome == FlattenOutcome::flattened ? 1 : 0;
     life.straddled += f.outcome == FlattenOutcome::snapshot ? 1 : 0;

@@ -206,6 +206,7 @@ Task<Result<void>> Transaction::plan_loaded() {
   index::Store& store = *state.store;
   const auto pin = store.pin_reads();
   index::Store::Attempt attempt(store);
+  Flats::Hold flats;
   Patience patience;
   for (;;) {
     if (const auto closed = closed_container()) {
@@ -227,7 +228,7 @@ Task<Result<void>> Transaction::plan_loaded() {
     const bool blocks = !cache.wanted.empty();
     fill_own_blocks();
     if (!blocks) {
-      CO_TRY(loaded, co_await load_absent(state, attempt));
+      CO_TRY(loaded, co_await load_absent(state, attempt, flats));
     } else if (!cache.wanted.empty()) {
       // The block may be of an update whose data is still on its way to the medium.
       CO_TRY(settled, co_await state.settle());

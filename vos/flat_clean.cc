@@ -1,0 +1,329 @@
+#include "vos/flat_clean.h"
+
+#include <algorithm>
+
+#include "vos/data_io.h"
+#include "vos/epoch_view.h"
+#include "vos/flat_pack.h"
+#include "vos/removal.h"
+
+namespace cairn::vos {
+
+namespace {
+
+/// An extent that is looked at.
+struct Source {
+  uint64_t block = 0;
+  PackRecord record;
+  Bytes bytes;
+  uint64_t looked_to = 0;
+};
+
+/// A buffer that counts.
+struct Survivor {
+  size_t source = 0;
+  uint32_t offset = 0;  // there
+  Key key;              // of its object's record: live, or a snapshot's
+  Bytes raw;            // that record
+  FlatPlace place;      // where it goes
+};
+
+struct Cleaning {
+  Cleaning(Shard::State& s, ContNumber c) : state(s), container(c) {}
+
+  Shard::State& state;
+  ContNumber container;
+  std::vector<Source> sources;
+  std::vector<Survivor> survivors;
+  uint64_t survivor_bytes = 0;
+  Bytes bytes;  // of the new extent
+  std::optional<Staged> staged;
+  index::Batch batch;
+
+  Task<Result<void>> add(uint64_t block);
+  Result<std::optional<Survivor>> who_lives_at(size_t source, uint32_t offset);
+  Result<void> find_survivors(size_t source);
+  bool pays() const;
+  Result<void> stage_all();
+  Result<bool> plan();
+  Task<Result<bool>> plan_loaded();
+  Task<Result<bool>> run();
+};
+
+/// The record that names the buffer there, if one does and the buffer is whole.
+Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t offset) {
+  const Source& s = sources[source];
+  const auto identity = identify_flat(ByteView(s.bytes).subspan(offset));
+  if (!identity || identity->object.container != container ||
+      identity->length > s.bytes.size() - offset) {
+    return std::nullopt;
+  }
+  const Key live = flat_key(object_prefix(identity->object, Range::live));
+  std::vector<Key> keys{live};
+  for (const Snapshot& snapshot : state.snapshots.of(container)) {
+    keys.push_back(history_key(live, snapshot.epoch));
+  }
+  for (const Key& key : keys) {
+    TRY(found, state.tree().get(key));
+    if (!found) continue;
+    TRY(record, parse_flat(*found));
+    if (record.place.block != s.block || record.place.offset != offset) continue;
+    const ByteView buffer = ByteView(s.bytes).subspan(offset, identity->length);
+    // A damaged one stays where it is, for the scrub to tell.
+    if (record.place.length != identity->length || !FlatBuffer::parse(buffer)) return std::nullopt;
+    return Survivor{source, offset, key, Bytes(found->begin(), found->end()), record.place};
+  }
+  return std::nullopt;
+}
+
+/// Goes on where a page was missing.
+Result<void> Cleaning::find_survivors(size_t source) {
+  const uint64_t size = sources[source].bytes.size();
+  for (uint64_t& at = sources[source].looked_to; at + sizeof(FlatHeader) <= size;) {
+    TRY(survivor, who_lives_at(source, static_cast<uint32_t>(at)));
+    if (!survivor) {
+      at += kFlatAlign;
+      continue;
+    }
+    at += survivor->place.room();
+    survivors.push_back(std::move(*survivor));
+  }
+  return {};
+}
+
+/// Reads an extent and finds who lives there.
+Task<Result<void>> Cleaning::add(uint64_t block) {
+  index::Store::Attempt attempt(*state.store);
+  const Key key = pack_key(container, block);
+  const auto pin = state.store->pin_reads();
+  Source source{block, {}, {}};
+  for (;;) {
+    const auto found = state.tree().get(key);
+    if (found && !*found) co_return Result<void>{};  // it is gone
+    if (found) {
+      CO_TRY(record, parse_pack(**found));
+      source.record = record;
+      break;
+    }
+    if (found.error().code() != Errc::page_absent) co_return fail(found.error());
+    CO_TRY(loaded, co_await state.store->load_absent(attempt));
+  }
+  // None was ever made that is larger than a few of these.
+  if (uint64_t{source.record.blocks} * kDataBlockBytes > 4 * kPackBytesMax) {
+    co_return Result<void>{};
+  }
+  auto blocks =
+      media::AlignedBuffer::uninitialised(uint64_t{source.record.blocks} * kDataBlockBytes);
+  // One that cannot be read is left alone: the scrub tells what is lost.
+  const auto done =
+      co_await state.store->read_data({block, source.record.blocks}, 0, blocks.span());
+  if (!done && !state.store->stopped()) co_return Result<void>{};
+  if (!done) co_return done;
+  source.bytes.assign(blocks.view().begin(), blocks.view().end());
+  sources.push_back(std::move(source));
+  for (;;) {
+    const auto found = find_survivors(sources.size() - 1);
+    if (found) break;
+    if (found.error().code() != Errc::page_absent) co_return found;
+    CO_TRY(loaded, co_await state.store->load_absent(attempt));
+  }
+  attempt.release();
+  survivor_bytes = 0;
+  for (const Survivor& s : survivors) survivor_bytes += s.place.room();
+  co_return Result<void>{};
+}
+
+bool Cleaning::pays() const {
+  uint64_t blocks = 0;
+  for (const Source& s : sources) blocks += s.record.blocks;
+  return !survivors.empty() && (survivor_bytes + kDataBlockBytes - 1) / kDataBlockBytes < blocks;
+}
+
+Result<void> Cleaning::stage_all() {
+  bytes.clear();
+  for (Survivor& s : survivors) {
+    const ByteView from = ByteView(sources[s.source].bytes).subspan(s.offset, s.place.length);
+    s.place.offset = static_cast<uint32_t>(bytes.size());
+    bytes.insert(bytes.end(), from.begin(), from.end());
+    bytes.resize(round_up(bytes.size(), kFlatAlign));
+  }
+  bytes.resize(round_up(bytes.size(), kDataBlockBytes));
+  TRY(made, stage_flat(*state.store, bytes));
+  staged.emplace(std::move(made));
+  for (Survivor& s : survivors) s.place.block = staged->data.runs[0].block;
+  return {};
+}
+
+/// One step. False: nobody is left to move.
+Result<bool> Cleaning::plan() {
+  batch.clear();
+  PackLedger packs(state.tree());
+  PackRecord made{staged->data.runs[0].count, 0, 0};
+  Bytes value;
+  for (const Survivor& s : survivors) {
+    TRY(found, state.tree().get(s.key));
+    if (!found || as_chars(*found) != as_chars(s.raw)) continue;
+    TRY(record, parse_flat(s.raw));
+    TRY(released, packs.release(container, s.raw));
+    FlatRecord moved = record;
+    moved.place = s.place;
+    put_flat(value, moved);
+    batch.put(s.key, value);
+    ++made.objects;
+    made.bytes += s.place.room();
+  }
+  if (made.objects == 0) return false;
+  packs.emit(batch, state.newest);
+  put_pack(value, state.newest, made);
+  batch.put(pack_key(container, staged->data.runs[0].block), value);
+  for (const index::BatchData& data : staged->published) batch.publish(data);
+  if (batch.record_bytes() > state.record_bytes_max) {
+    return fail(Errc::no_space, "flat: too many buffers to be moved by one log record");
+  }
+  TRY(prepared, state.tree().prepare(batch));
+  return true;
+}
+
+Task<Result<bool>> Cleaning::plan_loaded() {
+  index::Store::Attempt attempt(*state.store);
+  for (;;) {
+    const auto closure = state.closures.of(container, kWrite);
+    // It may go back, and nobody waits for this.
+    if (closure != nullptr && closure->kind == Closure::Kind::held) co_return false;
+    if (closure != nullptr) {
+      CO_TRY(open, co_await wait_open(state, container, kWrite));
+      continue;
+    }
+    auto planned = plan();
+    if (planned || planned.error().code() != Errc::page_absent) co_return planned;
+    CO_TRY(loaded, co_await state.store->load_absent(attempt));
+  }
+}
+
+Task<Result<bool>> Cleaning::run() {
+  index::Store& store = *state.store;
+  CO_TRY(admitted, co_await store.admit());
+  CO_TRY(made, stage_all());
+  const auto job = co_await store.start_data({staged->writes.begin(), staged->writes.end()});
+  auto ready = co_await store.finish_data(job);
+  Result<bool> planned = false;
+  if (ready) planned = co_await plan_loaded();
+  if (!ready || !planned || !*planned) {
+    store.cancel_data(staged->data.runs);
+    if (!ready) co_return fail(ready.error());
+    co_return planned;
+  }
+  state.flats.add_pack(container);
+  const media::Lsn at = state.commit({0, 0, state.next_epoch(), 0, 0}, batch);
+  store.data_written(at);
+  CO_TRY(durable, co_await store.durable(at));
+  if (state.evicting) {
+    CO_TRY(ended, co_await store.end_step());
+  }
+  co_return true;
+}
+
+}  // namespace
+
+Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
+                              std::vector<uint64_t>& packs) {
+  Cleaning cleaning(state, container);
+  size_t looked_at = 0;
+  uint64_t change_bytes = 0;
+  while (looked_at < packs.size() && cleaning.survivor_bytes < kPackBytesMax &&
+         change_bytes < state.record_bytes_max / 2) {
+    const size_t before = cleaning.survivors.size();
+    CO_TRY(added, co_await cleaning.add(packs[looked_at++]));
+    for (size_t i = before; i < cleaning.survivors.size(); ++i) {
+      change_bytes += cleaning.survivors[i].key.size() + cleaning.survivors[i].raw.size() + 96;
+    }
+    co_await state.reactor.yield();
+  }
+  packs.erase(packs.begin(), packs.begin() + static_cast<ptrdiff_t>(looked_at));
+  if (!cleaning.pays()) co_return false;
+  auto done = co_await cleaning.run();
+  // No room for the copy: not an error of a cleaning.
+  if (!done && is_short(done.error())) co_return false;
+  co_return done;
+}
+
+Task<Result<void>> clean_dirty(Shard::State& state) {
+  const std::vector<PackId> dirty = state.flats.take_dirty();
+  if (dirty.empty()) co_return Result<void>{};
+  // One container at a time; the others wait for their turn.
+  const ContNumber container = dirty.front().container;
+  std::vector<uint64_t> packs;
+  for (const PackId& pack : dirty) {
+    const bool own = pack.container == container;
+    const bool known = std::find(packs.begin(), packs.end(), pack.block) != packs.end();
+    if (!own) state.flats.keep_dirty(pack, true);
+    if (own && !known) packs.push_back(pack.block);
+  }
+  while (!packs.empty() && !state.gate.closed()) {
+    const std::vector<uint64_t> tried = packs;
+    CO_TRY(gained, co_await clean_some(state, container, packs));
+    if (gained) continue;
+    // With more of their like, later, they may be worth it.
+    for (size_t i = 0; i < tried.size() - packs.size(); ++i) {
+      state.flats.keep_dirty({container, tried[i]}, false);
+    }
+  }
+  co_return Result<void>{};
+}
+
+namespace {
+
+/// The extents of a container, some a step.
+struct PackWalk {
+  Shard::State& state;
+  ContNumber container;
+  Key next = range_prefix(container, Range::pack);
+  std::vector<uint64_t> sparse;  // half of each is dead or empty
+
+  /// False: that was all.
+  Result<bool> step();
+};
+
+Result<bool> PackWalk::step() {
+  constexpr int kStepRecordsMax = 1024;
+  const Key prefix = range_prefix(container, Range::pack);
+  index::Cursor cursor(state.tree());
+  TRY(sought, cursor.seek(next));
+  for (int i = 0; i < kStepRecordsMax; ++i) {
+    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return false;
+    TRY(record, parse_pack(cursor.value()));
+    TRY(block, parse_pack_key(cursor.key()));
+    if (is_sparse(record)) sparse.push_back(block);
+    next = {};
+    next.add(cursor.key());
+    next.add(0);
+    TRY(moved, cursor.next());
+  }
+  return true;
+}
+
+}  // namespace
+
+Task<Result<void>> Shard::clean_flat(ContNumber container) {
+  CO_TRY(hold, state_->gate.enter());
+  if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
+  State& state = *state_;
+  PackWalk walk{state, container};
+  index::Store::Attempt attempt(*state.store);
+  for (bool more = true; more;) {
+    const auto stepped = walk.step();
+    if (!stepped && stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
+    if (!stepped) {
+      CO_TRY(loaded, co_await state.store->load_absent(attempt));
+      continue;
+    }
+    attempt.release();
+    more = *stepped;
+    while (walk.sparse.size() > 256 || (!more && !walk.sparse.empty())) {
+      CO_TRY(gained, co_await clean_some(state, container, walk.sparse));
+    }
+  }
+  co_return co_await state.settle();
+}
+
+}  // namespace cairn::vos
