@@ -2,7 +2,7 @@
 // records stand in an overlay then, as if they had always been the tree's. A small object goes out
 // whole, of a larger one the dkey that is changed; the rest stays in the buffer, and the object's
 // record says which dkeys do not count there any more. Nothing that anybody reads changes by it, at
-// any epoch. Why dkeys: docs/decisions/0016-flattened-objects.md. Internal to vos/. Home: the
+// any epoch. Why dkeys: docs/decisions/0017-flattened-objects.md. Internal to vos/. Home: the
 // shard's reactor. Plain calls.
 #pragma once
 
