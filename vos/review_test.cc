@@ -205,6 +205,39 @@ TEST_F(Review, An_update_done_while_a_checkpoint_saves_the_sessions_is_not_done_
   }
 }
 
+TEST_F(Review, An_update_in_the_log_is_not_done_twice_when_the_saved_sessions_fill_the_memory) {
+  // Goal: exactly once (rule 13) when a shard is opened with less memory than its sessions need:
+  // those of the log are known whole, and others are forgotten. Method: a checkpoint saves 3,000
+  // sessions, a few of them go on; 2,048 updates may be kept after the restart.
+  make(8u << 20, 16u << 20, 16u << 20);
+  const auto update = [&](Origin origin) {
+    return run(write(*shard_, object(), {.records = filled(10, 'a'), .origin = origin}));
+  };
+  for (uint64_t session = 1; session <= 3'000; ++session) {
+    shard_->open_session(session);
+    ASSERT_TRUE(update({session, 1, 0}));
+  }
+  ASSERT_TRUE(run(shard_->checkpoint()));
+  std::vector<std::pair<Origin, model::Epoch>> done;
+  for (uint64_t session = 2'900; session < 2'910; ++session) {
+    const Origin origin{session, 2, 0};
+    const auto epoch = update(origin);
+    ASSERT_TRUE(epoch);
+    done.emplace_back(origin, *epoch);
+  }
+  options_.store.memory_bytes = 4u << 20;
+  restart();
+  for (const auto& [origin, epoch] : done) {
+    const auto again = update(origin);
+    ASSERT_TRUE(again) << again.error().what();
+    EXPECT_EQ(*again, epoch) << "session " << origin.session << ": done twice";
+    EXPECT_TRUE(update({origin.session, 1, 0}));
+  }
+  const auto forgotten = update({1, 1, 0});
+  ASSERT_FALSE(forgotten);
+  EXPECT_EQ(forgotten.error().code(), Errc::unknown);
+}
+
 TEST_F(Review, A_shard_whose_metadata_is_full_takes_punches_and_gives_space_back) {
   // Goal: removals work on a full shard, with sessions to save, and it takes updates afterwards.
   // Method: a small meta blob is filled with values of nearly a block; then everything is punched.

@@ -23,7 +23,7 @@ Sessions::Session& Sessions::touch(uint64_t session) {
   auto [it, added] = sessions_.try_emplace(session);
   it->second.used = ++uses_;
   if (added && sessions_.size() > sessions_max_) {
-    forget_oldest(session);
+    forget_oldest();
     return sessions_.find(session)->second;
   }
   return it->second;
@@ -35,8 +35,8 @@ void Sessions::limit_bytes(uint64_t bytes) {
   sessions_max_ = std::max<size_t>(slots - slots / 4, kSessionsMax + 1) - 1;
 }
 
-void Sessions::forget_oldest(uint64_t keep) {
-  const auto age = [keep](const auto& s) { return s.first == keep ? UINT64_MAX : s.second.used; };
+void Sessions::forget_oldest() {
+  const auto age = [](const auto& s) { return std::pair(s.second.used, s.first); };
   auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
                                  [&](const auto& a, const auto& b) { return age(a) < age(b); });
   entries_ -= oldest->second.window.size();
@@ -46,8 +46,8 @@ void Sessions::forget_oldest(uint64_t keep) {
   sessions_.erase(oldest);
 }
 
-void Sessions::make_room(uint64_t keep) {
-  while (entries_ > entries_max_ && sessions_.size() > 1) forget_oldest(keep);
+void Sessions::make_room() {
+  while (entries_ > entries_max_ && sessions_.size() > 1) forget_oldest();
 }
 
 void Sessions::open(uint64_t session) { touch(session); }
@@ -96,7 +96,7 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
     return {Verdict::unknown, 0};
   }
   ++entries_;
-  make_room(session);
+  make_room();
   return {Verdict::fresh, 0};
 }
 
@@ -114,10 +114,10 @@ void Sessions::failed(uint64_t session, uint64_t sequence) {
 }
 
 void Sessions::replayed(uint64_t session, uint64_t sequence, model::Epoch epoch) {
-  Session& s = touch(session);
+  Session& s = sessions_.try_emplace(session).first->second;
+  s.used = ++uses_;
   entries_ += s.window.insert_or_assign(sequence, epoch).second ? 1 : 0;
   s.changed = true;
-  make_room(session);
 }
 
 bool Sessions::runs(uint64_t session, uint64_t sequence) const {
@@ -185,7 +185,7 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
   uint64_t floor = 0;
   uint64_t count = 0;
   if (!take_varint(in, &floor) || !take_varint(in, &count) || count > kEntriesPerRecord) return bad;
-  Session& s = touch(id);
+  Session& s = sessions_.try_emplace(id).first->second;
   s.floor = std::max(s.floor, floor);
   s.saved_chunks = std::max(s.saved_chunks, chunk + 1);
   for (uint64_t i = 0; i < count; ++i) {
@@ -194,8 +194,17 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
     if (!take_varint(in, &sequence) || !take_varint(in, &epoch) || epoch == 0) return bad;
     entries_ += s.window.try_emplace(sequence, epoch).second ? 1 : 0;
   }
-  make_room(id);
   return in.empty() ? Result<void>{} : Result<void>(bad);
+}
+
+void Sessions::trim() {
+  const size_t all = sessions_.size();
+  while (sessions_.size() > sessions_max_) forget_oldest();
+  make_room();
+  if (sessions_.size() == all) return;
+  FlatMap<uint64_t, Session> kept;  // a table of its size
+  for (auto& [id, s] : sessions_) kept.try_emplace(id, std::move(s));
+  sessions_ = std::move(kept);
 }
 
 }  // namespace cairn::vos

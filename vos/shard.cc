@@ -178,6 +178,7 @@ Task<Result<void>> load_tables(Shard::State& state) {
   const bool all_known =
       !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
   if (reader.passed && !all_known) state.markers.forget();
+  state.sessions.trim();
   co_return Result<void>{};
 }
 
