@@ -238,6 +238,29 @@ TEST_F(Review, An_update_in_the_log_is_not_done_twice_when_the_saved_sessions_fi
   EXPECT_EQ(forgotten.error().code(), Errc::unknown);
 }
 
+TEST_F(Review, An_update_of_a_session_that_acknowledges_too_little_is_refused_and_runs_later) {
+  // Goal: such an update was not done, and its client learns that it can send it again. Method: a
+  // shard that keeps 2,048 updates, as many of one session, and one more; a resend acknowledges.
+  options_.store.memory_bytes = 4u << 20;
+  make(8u << 20, 16u << 20, 16u << 20);
+  shard_->open_session(1);
+  const auto update = [&](uint64_t sequence, uint64_t acknowledged_below, char with) {
+    return run(write(*shard_, object(),
+                     {.records = filled(10, with), .origin = {1, sequence, acknowledged_below}}));
+  };
+  for (uint64_t sequence = 1; sequence <= 2'048; ++sequence) {
+    const auto done = update(sequence, 0, 'a');
+    ASSERT_TRUE(done) << sequence << ": " << done.error().what();
+  }
+  const auto refused = update(2'049, 0, 'b');
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::overload);
+  EXPECT_EQ(*run(read(*shard_, object(), "d", "a", 10)), filled(10, 'a'));
+  EXPECT_TRUE(update(1, 0, 'c'));  // all are still known
+  EXPECT_TRUE(update(2'049, 2, 'b'));
+  EXPECT_EQ(*run(read(*shard_, object(), "d", "a", 10)), filled(10, 'b'));
+}
+
 TEST_F(Review, A_shard_whose_metadata_is_full_takes_punches_and_gives_space_back) {
   // Goal: removals work on a full shard, with sessions to save, and it takes updates afterwards.
   // Method: a small meta blob is filled with values of nearly a block; then everything is punched.

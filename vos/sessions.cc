@@ -93,7 +93,7 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
   if (s.window.size() > kSessionWindowMax ||
       (entries_ >= entries_max_ && s.window.size() > share)) {
     s.window.erase(it);
-    return {Verdict::unknown, 0};
+    return {Verdict::full, 0};
   }
   ++entries_;
   make_room();

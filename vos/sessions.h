@@ -29,6 +29,7 @@ class Sessions {
     running,  // the first copy is under way: wait, then ask again
     done,     // answered before: `epoch`
     unknown,  // too old, or an unknown session: never execute
+    full,     // the session has too many that it did not acknowledge; not executed, not noted
   };
   struct Answer {
     Verdict verdict = Verdict::fresh;

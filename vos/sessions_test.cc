@@ -54,7 +54,8 @@ TEST(Sessions, One_that_has_more_than_its_share_is_told_to_acknowledge) {
     ASSERT_EQ(sessions.begin(1, sequence, 0).verdict, Verdict::fresh);
     sessions.committed(1, sequence, 7);
   }
-  EXPECT_EQ(sessions.begin(1, 101, 0).verdict, Verdict::unknown);
+  EXPECT_EQ(sessions.begin(1, 101, 0).verdict, Verdict::full);
+  EXPECT_EQ(sessions.begin(1, 101, 0).verdict, Verdict::full);  // it is not noted as running
   EXPECT_EQ(sessions.begin(1, 100, 0).verdict, Verdict::done);
   EXPECT_EQ(sessions.begin(1, 101, 90).verdict, Verdict::fresh);
   EXPECT_EQ(sessions.entry_count(), 12u);

@@ -56,12 +56,12 @@ Task<Result<void>> save_sessions(Shard::State& state) {
   }
 }
 
-/// Half of what the budget has for tables: a quarter for sessions, so that a shard of 256 MiB knows
-/// 24,575 clients, a quarter for their updates.
+/// Of what the budget has for tables: a quarter for sessions, so that a shard of 256 MiB knows
+/// 24,575 clients, half for their updates.
 void limit_sessions(Sessions& sessions, const ShardOptions& options) {
-  const uint64_t bytes = index::table_bytes(options.store.memory_bytes) / 4;
-  sessions.limit_bytes(bytes);
-  sessions.limit_entries(bytes / kSessionEntryBytes);
+  const uint64_t bytes = index::table_bytes(options.store.memory_bytes);
+  sessions.limit_bytes(bytes / 4);
+  sessions.limit_entries(bytes / 2 / kSessionEntryBytes);
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
@@ -282,6 +282,9 @@ Task<Result<std::optional<model::Epoch>>> begin_once(Shard::State& state, Origin
       }
       case Sessions::Verdict::unknown:
         co_return fail(Errc::unknown, "update: the session was forgotten; its outcome is unknown");
+      case Sessions::Verdict::full:
+        co_return fail(Errc::overload,
+                       "update: too many of its session are not acknowledged; resend it later");
     }
   }
 }
