@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "base/endian.h"
 #include "base/ordered_int.h"
@@ -35,10 +36,27 @@ void Sessions::limit_bytes(uint64_t bytes) {
   sessions_max_ = std::max<size_t>(slots - slots / 4, kSessionsMax + 1) - 1;
 }
 
+/// A sixteenth at once: a full table is looked through once for so many newcomers.
+void Sessions::find_oldest() {
+  std::vector<std::pair<uint64_t, uint64_t>> all;
+  all.reserve(sessions_.size());
+  for (const auto& [id, s] : sessions_) all.emplace_back(s.used, id);
+  const auto end = all.begin() + static_cast<ptrdiff_t>((all.size() + 15) / 16);
+  std::ranges::nth_element(all, end - 1);
+  std::sort(all.begin(), end, std::greater<>());
+  oldest_.assign(all.begin(), end);
+}
+
 void Sessions::forget_oldest() {
-  const auto age = [](const auto& s) { return std::pair(s.second.used, s.first); };
-  auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
-                                 [&](const auto& a, const auto& b) { return age(a) < age(b); });
+  CHECK(!sessions_.empty());
+  auto oldest = sessions_.end();
+  while (oldest == sessions_.end()) {
+    if (oldest_.empty()) find_oldest();
+    const auto [used, session] = oldest_.back();
+    oldest_.pop_back();
+    oldest = sessions_.find(session);
+    if (oldest != sessions_.end() && oldest->second.used != used) oldest = sessions_.end();
+  }
   entries_ -= oldest->second.window.size();
   // What was never saved leaves nothing to erase.
   const uint64_t chunks = oldest->second.saved_chunks;
@@ -198,6 +216,7 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
 }
 
 void Sessions::trim() {
+  oldest_.clear();
   const size_t all = sessions_.size();
   while (sessions_.size() > sessions_max_) forget_oldest();
   make_room();

@@ -92,6 +92,8 @@ class Sessions {
   /// Forgets sessions until the windows fit; the one that was used last stays.
   void make_room();
   void forget_oldest();
+  /// Those to be forgotten next.
+  void find_oldest();
 
   FlatMap<uint64_t, Session> sessions_;
   std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
@@ -99,6 +101,8 @@ class Sessions {
   // another thread's turn, whose heap would not have it.
   std::vector<Window::node_type> spare_;
   uint64_t uses_ = 0;
+  // When and which, the oldest one last: of those that were used since, the newer time counts.
+  std::vector<std::pair<uint64_t, uint64_t>> oldest_;
   size_t entries_ = 0;  // in all windows
   size_t entries_max_ = 16 * kSessionWindowMax;
   size_t sessions_max_ = kSessionsMax;

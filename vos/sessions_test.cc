@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <list>
+#include <map>
+#include <random>
 
 namespace cairn::vos {
 namespace {
@@ -42,6 +45,31 @@ TEST(Sessions, As_many_are_known_as_memory_allows) {
   EXPECT_EQ(sessions.count(), sessions.sessions_max());
   EXPECT_EQ(sessions.begin(2, 1, 0).verdict, Verdict::unknown);
   EXPECT_EQ(sessions.begin(1, 2, 0).verdict, Verdict::fresh);
+}
+
+TEST(Sessions, Who_is_forgotten_was_silent_longest) {
+  // Goal: a full table forgets the same sessions however it finds them, and a storm of newcomers
+  // costs little each. Method: sessions come and some of them write; a list in order of use says
+  // who must be known.
+  Sessions sessions;
+  std::list<uint64_t> used;  // the one that was silent longest first
+  std::map<uint64_t, std::list<uint64_t>::iterator> known;
+  std::mt19937_64 random(3);
+  for (uint64_t session = 1; session <= 100'000; ++session) {
+    sessions.open(session);
+    known[session] = used.insert(used.end(), session);
+    if (used.size() > kSessionsMax) {
+      EXPECT_EQ(sessions.begin(used.front(), 1, 0).verdict, Verdict::unknown);
+      known.erase(used.front());
+      used.pop_front();
+    }
+    const uint64_t writer = session - random() % std::min<uint64_t>(session, 2 * kSessionsMax);
+    const bool expected = known.contains(writer);
+    ASSERT_EQ(sessions.begin(writer, session, session).verdict,
+              expected ? Verdict::fresh : Verdict::unknown);
+    if (expected) used.splice(used.end(), used, known[writer]);
+  }
+  EXPECT_EQ(sessions.count(), kSessionsMax);
 }
 
 TEST(Sessions, One_that_has_more_than_its_share_is_told_to_acknowledge) {
