@@ -102,6 +102,12 @@ Task<void> close(Service& service, uint64_t handle) {
   EXPECT_TRUE(bytes.has_value());
 }
 
+Task<void> disconnect(Service& service, uint64_t pool_handle) {
+  const wire::ControlRequest request{.op = wire::Op::pool_disconnect, .pool_handle = pool_handle};
+  const auto bytes = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  EXPECT_TRUE(bytes.has_value());
+}
+
 TEST_F(CatchUpTest, A_handle_that_is_closed_while_an_engine_comes_is_closed_there) {
   // Goal: nobody keeps a right on that engine. Method: the closing reaches it before it has made
   // the handle, which it makes all the same.
@@ -136,6 +142,42 @@ TEST_F(CatchUpTest, A_handle_that_an_engine_refuses_is_not_there) {
   host_.fail_share = false;
   ASSERT_TRUE(open_cont(handle, "c"));
   EXPECT_EQ(host_.shared.size(), 1u);
+}
+
+Task<void> destroy(Service& service, uint64_t pool_handle) {
+  const wire::ControlRequest request{
+      .op = wire::Op::cont_destroy, .name = "c", .force = true, .pool_handle = pool_handle};
+  const auto bytes = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  EXPECT_TRUE(bytes.has_value());
+}
+
+TEST_F(CatchUpTest, A_handle_that_is_evicted_while_it_waits_to_be_shared_is_revoked_after_that) {
+  // Goal: nobody keeps a right on an engine. Method: the container is destroyed before the engines
+  // hear of the handle; then the same where one of them refuses it.
+  const uint64_t handle = pool();
+  for (const bool refused : {false, true}) {
+    ASSERT_TRUE(create_cont(handle, "c"));
+    host_.fail_share = refused;
+    host_.at_share = [this, handle] { return destroy(*service_, handle); };
+    EXPECT_FALSE(open_cont(handle, "c"));
+    EXPECT_TRUE(host_.open_handles.empty());
+    host_.at_share = nullptr;
+  }
+}
+
+TEST_F(CatchUpTest, A_handle_that_is_closed_while_engines_refuse_it_is_revoked_after_that) {
+  // Goal: those that did not refuse it do not keep it. Method: another session opens it through a
+  // copy of a connection that its owner closes meanwhile.
+  const uint64_t handle = pool();
+  ASSERT_TRUE(create_cont(handle, "c"));
+  const auto copy = call_as({.session = 78}, {.op = wire::Op::pool_attach, .pool_handle = handle});
+  ASSERT_TRUE(copy);
+  host_.fail_share = true;
+  host_.at_share = [this, handle] { return disconnect(*service_, handle); };
+  EXPECT_FALSE(
+      call_as({.session = 78},
+              {.op = wire::Op::cont_open, .name = "c", .access = 2, .pool_handle = copy->handle}));
+  EXPECT_TRUE(host_.open_handles.empty());
 }
 
 /// A container with a snapshot, on two engines.

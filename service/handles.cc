@@ -102,9 +102,12 @@ Task<Result<void>> Service::share_handle(uint64_t id) {
   const auto found = cont_handles_.find(id);
   if (found == cont_handles_.end()) co_return Result<void>{};  // its record is not made, either
   const ContHandle handle = found->second;
-  CO_TRY(shared, co_await host_.share({{grant_of(handle), handle.io}}));
-  if (!cont_handles_.contains(id)) co_await host_.revoke(handle.io);  // closed meanwhile
-  co_return Result<void>{};
+  const auto shared = co_await host_.share({{grant_of(handle), handle.io}});
+  // Who ended it meanwhile may have told engines that did not know it yet.
+  const auto still = cont_handles_.find(id);
+  const bool ended = still == cont_handles_.end() || still->second.evicted;
+  if (ended) co_await host_.revoke(handle.io);
+  co_return shared;
 }
 
 /// Changes that make a handle durable; none where handles are not kept, or it is gone.

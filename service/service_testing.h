@@ -184,6 +184,8 @@ class FakeHost : public ShardHost {
     return wire::HandleRef{static_cast<uint32_t>(grants.size()), 1};
   }
   Task<Result<void>> share(Handles handles) override {
+    if (at_share) co_await at_share();
+    for (const auto& [grant, handle] : handles) open_handles.insert(handle.index);
     if (fail_share) co_return fail(Errc::exists, "taken on another engine");
     shared.insert(shared.end(), handles.begin(), handles.end());
     co_return Result<void>{};
@@ -204,6 +206,7 @@ class FakeHost : public ShardHost {
   }
   Task<void> revoke(wire::HandleRef handle) override {
     revoked.push_back(handle.index);
+    open_handles.erase(handle.index);
     co_return;
   }
 
@@ -211,6 +214,7 @@ class FakeHost : public ShardHost {
   std::vector<uint32_t> destroyed, revoked;
   std::function<Task<void>()> at_ready;   // while others wait for it
   std::function<Task<void>()> at_retain;  // while it makes the handles
+  std::function<Task<void>()> at_share;   // while a handle waits to be shared
   std::vector<Grant> grants;
   Reactor* slow = nullptr;  // others move while it gets ready
   std::map<Uuid, Targets> made_on, opened_on, extended_to;
@@ -229,6 +233,7 @@ class FakeHost : public ShardHost {
   bool fail_rollback = false;
   int fail_holds = 0;
   std::vector<std::pair<Grant, wire::HandleRef>> shared, restored, retained;
+  std::set<uint32_t> open_handles;  // that some engine was told of and that were not revoked since
   std::vector<uint64_t> sessions_ended;
 };
 

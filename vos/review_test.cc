@@ -205,6 +205,62 @@ TEST_F(Review, An_update_done_while_a_checkpoint_saves_the_sessions_is_not_done_
   }
 }
 
+TEST_F(Review, An_update_in_the_log_is_not_done_twice_when_the_saved_sessions_fill_the_memory) {
+  // Goal: exactly once (rule 13) when a shard is opened with less memory than its sessions need:
+  // those of the log are known whole, and others are forgotten. Method: a checkpoint saves 3,000
+  // sessions, a few of them go on; 2,048 updates may be kept after the restart.
+  make(8u << 20, 16u << 20, 16u << 20);
+  const auto update = [&](Origin origin) {
+    return run(write(*shard_, object(), {.records = filled(10, 'a'), .origin = origin}));
+  };
+  for (uint64_t session = 1; session <= 3'000; ++session) {
+    shard_->open_session(session);
+    ASSERT_TRUE(update({session, 1, 0}));
+  }
+  ASSERT_TRUE(run(shard_->checkpoint()));
+  std::vector<std::pair<Origin, model::Epoch>> done;
+  for (uint64_t session = 2'900; session < 2'910; ++session) {
+    const Origin origin{session, 2, 0};
+    const auto epoch = update(origin);
+    ASSERT_TRUE(epoch);
+    done.emplace_back(origin, *epoch);
+  }
+  options_.store.memory_bytes = 4u << 20;
+  restart();
+  for (const auto& [origin, epoch] : done) {
+    const auto again = update(origin);
+    ASSERT_TRUE(again) << again.error().what();
+    EXPECT_EQ(*again, epoch) << "session " << origin.session << ": done twice";
+    EXPECT_TRUE(update({origin.session, 1, 0}));
+  }
+  const auto forgotten = update({1, 1, 0});
+  ASSERT_FALSE(forgotten);
+  EXPECT_EQ(forgotten.error().code(), Errc::unknown);
+}
+
+TEST_F(Review, An_update_of_a_session_that_acknowledges_too_little_is_refused_and_runs_later) {
+  // Goal: such an update was not done, and its client learns that it can send it again. Method: a
+  // shard that keeps 2,048 updates, as many of one session, and one more; a resend acknowledges.
+  options_.store.memory_bytes = 4u << 20;
+  make(8u << 20, 16u << 20, 16u << 20);
+  shard_->open_session(1);
+  const auto update = [&](uint64_t sequence, uint64_t acknowledged_below, char with) {
+    return run(write(*shard_, object(),
+                     {.records = filled(10, with), .origin = {1, sequence, acknowledged_below}}));
+  };
+  for (uint64_t sequence = 1; sequence <= 2'048; ++sequence) {
+    const auto done = update(sequence, 0, 'a');
+    ASSERT_TRUE(done) << sequence << ": " << done.error().what();
+  }
+  const auto refused = update(2'049, 0, 'b');
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::overload);
+  EXPECT_EQ(*run(read(*shard_, object(), "d", "a", 10)), filled(10, 'a'));
+  EXPECT_TRUE(update(1, 0, 'c'));  // all are still known
+  EXPECT_TRUE(update(2'049, 2, 'b'));
+  EXPECT_EQ(*run(read(*shard_, object(), "d", "a", 10)), filled(10, 'b'));
+}
+
 TEST_F(Review, A_shard_whose_metadata_is_full_takes_punches_and_gives_space_back) {
   // Goal: removals work on a full shard, with sessions to save, and it takes updates afterwards.
   // Method: a small meta blob is filled with values of nearly a block; then everything is punched.

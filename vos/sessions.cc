@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "base/endian.h"
 #include "base/ordered_int.h"
@@ -23,7 +24,7 @@ Sessions::Session& Sessions::touch(uint64_t session) {
   auto [it, added] = sessions_.try_emplace(session);
   it->second.used = ++uses_;
   if (added && sessions_.size() > sessions_max_) {
-    forget_oldest(session);
+    forget_oldest();
     return sessions_.find(session)->second;
   }
   return it->second;
@@ -35,10 +36,27 @@ void Sessions::limit_bytes(uint64_t bytes) {
   sessions_max_ = std::max<size_t>(slots - slots / 4, kSessionsMax + 1) - 1;
 }
 
-void Sessions::forget_oldest(uint64_t keep) {
-  const auto age = [keep](const auto& s) { return s.first == keep ? UINT64_MAX : s.second.used; };
-  auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
-                                 [&](const auto& a, const auto& b) { return age(a) < age(b); });
+/// A sixteenth at once: a full table is looked through once for so many newcomers.
+void Sessions::find_oldest() {
+  std::vector<std::pair<uint64_t, uint64_t>> all;
+  all.reserve(sessions_.size());
+  for (const auto& [id, s] : sessions_) all.emplace_back(s.used, id);
+  const auto end = all.begin() + static_cast<ptrdiff_t>((all.size() + 15) / 16);
+  std::ranges::nth_element(all, end - 1);
+  std::sort(all.begin(), end, std::greater<>());
+  oldest_.assign(all.begin(), end);
+}
+
+void Sessions::forget_oldest() {
+  CHECK(!sessions_.empty());
+  auto oldest = sessions_.end();
+  while (oldest == sessions_.end()) {
+    if (oldest_.empty()) find_oldest();
+    const auto [used, session] = oldest_.back();
+    oldest_.pop_back();
+    oldest = sessions_.find(session);
+    if (oldest != sessions_.end() && oldest->second.used != used) oldest = sessions_.end();
+  }
   entries_ -= oldest->second.window.size();
   // What was never saved leaves nothing to erase.
   const uint64_t chunks = oldest->second.saved_chunks;
@@ -46,8 +64,8 @@ void Sessions::forget_oldest(uint64_t keep) {
   sessions_.erase(oldest);
 }
 
-void Sessions::make_room(uint64_t keep) {
-  while (entries_ > entries_max_ && sessions_.size() > 1) forget_oldest(keep);
+void Sessions::make_room() {
+  while (entries_ > entries_max_ && sessions_.size() > 1) forget_oldest();
 }
 
 void Sessions::open(uint64_t session) { touch(session); }
@@ -93,10 +111,10 @@ Sessions::Answer Sessions::begin(uint64_t session, uint64_t sequence, uint64_t a
   if (s.window.size() > kSessionWindowMax ||
       (entries_ >= entries_max_ && s.window.size() > share)) {
     s.window.erase(it);
-    return {Verdict::unknown, 0};
+    return {Verdict::full, 0};
   }
   ++entries_;
-  make_room(session);
+  make_room();
   return {Verdict::fresh, 0};
 }
 
@@ -114,10 +132,10 @@ void Sessions::failed(uint64_t session, uint64_t sequence) {
 }
 
 void Sessions::replayed(uint64_t session, uint64_t sequence, model::Epoch epoch) {
-  Session& s = touch(session);
+  Session& s = sessions_.try_emplace(session).first->second;
+  s.used = ++uses_;
   entries_ += s.window.insert_or_assign(sequence, epoch).second ? 1 : 0;
   s.changed = true;
-  make_room(session);
 }
 
 bool Sessions::runs(uint64_t session, uint64_t sequence) const {
@@ -185,7 +203,7 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
   uint64_t floor = 0;
   uint64_t count = 0;
   if (!take_varint(in, &floor) || !take_varint(in, &count) || count > kEntriesPerRecord) return bad;
-  Session& s = touch(id);
+  Session& s = sessions_.try_emplace(id).first->second;
   s.floor = std::max(s.floor, floor);
   s.saved_chunks = std::max(s.saved_chunks, chunk + 1);
   for (uint64_t i = 0; i < count; ++i) {
@@ -194,8 +212,18 @@ Result<void> Sessions::load(ByteView key, ByteView value) {
     if (!take_varint(in, &sequence) || !take_varint(in, &epoch) || epoch == 0) return bad;
     entries_ += s.window.try_emplace(sequence, epoch).second ? 1 : 0;
   }
-  make_room(id);
   return in.empty() ? Result<void>{} : Result<void>(bad);
+}
+
+void Sessions::trim() {
+  oldest_.clear();
+  const size_t all = sessions_.size();
+  while (sessions_.size() > sessions_max_) forget_oldest();
+  make_room();
+  if (sessions_.size() == all) return;
+  FlatMap<uint64_t, Session> kept;  // a table of its size
+  for (auto& [id, s] : sessions_) kept.try_emplace(id, std::move(s));
+  sessions_ = std::move(kept);
 }
 
 }  // namespace cairn::vos

@@ -29,6 +29,7 @@ class Sessions {
     running,  // the first copy is under way: wait, then ask again
     done,     // answered before: `epoch`
     unknown,  // too old, or an unknown session: never execute
+    full,     // the session has too many that it did not acknowledge; not executed, not noted
   };
   struct Answer {
     Verdict verdict = Verdict::fresh;
@@ -50,7 +51,9 @@ class Sessions {
   /// It failed and changed nothing: a resend may run.
   void failed(uint64_t session, uint64_t sequence);
 
-  /// Replay: the log holds this update.
+  /// Replay: the log holds this update. As load(), it forgets nobody: a session that comes back
+  /// with a part of what it knew would take what it has done for new. Until trim(), memory is
+  /// bounded by what the log and the saved table hold.
   void replayed(uint64_t session, uint64_t sequence, model::Epoch epoch);
   /// Is that update noted as running?
   bool runs(uint64_t session, uint64_t sequence) const;
@@ -64,8 +67,11 @@ class Sessions {
   /// left: the batch stays empty. Changes nothing: saved() follows in the step that commits.
   Saving save(index::Batch& batch, model::Epoch stamp, size_t count) const;
   void saved(const Saving& saving);
-  /// Takes one saved record. @error checksum
+  /// Takes one saved record, after replay. @error checksum
   Result<void> load(ByteView key, ByteView value);
+  /// Everything was replayed and loaded: forgets sessions until the limits hold, those first that
+  /// the log does not know.
+  void trim();
   size_t count() const { return sessions_.size(); }
   size_t entry_count() const { return entries_; }
 
@@ -74,7 +80,7 @@ class Sessions {
   struct Session {
     uint64_t floor = 1;                       // sequences below it are forgotten
     Window window;                            // epoch 0: running
-    uint64_t used = 0;                        // for forgetting
+    uint64_t used = 0;                        // for forgetting; 0: not since the last checkpoint
     uint64_t saved_chunks = 0;
     bool changed = true;
   };
@@ -83,9 +89,11 @@ class Sessions {
   void drop_acknowledged(Session& s);
   /// Notes that it runs, or finds it.
   std::pair<Window::iterator, bool> note(Window& window, uint64_t sequence);
-  /// Forgets sessions other than `keep` until the windows fit.
-  void make_room(uint64_t keep);
-  void forget_oldest(uint64_t keep);
+  /// Forgets sessions until the windows fit; the one that was used last stays.
+  void make_room();
+  void forget_oldest();
+  /// Those to be forgotten next.
+  void find_oldest();
 
   FlatMap<uint64_t, Session> sessions_;
   std::vector<std::pair<uint64_t, uint64_t>> forgotten_;  // session, saved chunks: records to erase
@@ -93,6 +101,8 @@ class Sessions {
   // another thread's turn, whose heap would not have it.
   std::vector<Window::node_type> spare_;
   uint64_t uses_ = 0;
+  // When and which, the oldest one last: of those that were used since, the newer time counts.
+  std::vector<std::pair<uint64_t, uint64_t>> oldest_;
   size_t entries_ = 0;  // in all windows
   size_t entries_max_ = 16 * kSessionWindowMax;
   size_t sessions_max_ = kSessionsMax;

@@ -66,12 +66,12 @@ Task<Result<void>> save_sessions(Shard::State& state) {
   }
 }
 
-/// Half of what the budget has for tables: a quarter for sessions, so that a shard of 256 MiB knows
-/// 24,575 clients, a quarter for their updates.
+/// Of what the budget has for tables: a quarter for sessions, so that a shard of 256 MiB knows
+/// 24,575 clients, half for their updates.
 void limit_sessions(Sessions& sessions, const ShardOptions& options) {
-  const uint64_t bytes = index::table_bytes(options.store.memory_bytes) / 4;
-  sessions.limit_bytes(bytes);
-  sessions.limit_entries(bytes / kSessionEntryBytes);
+  const uint64_t bytes = index::table_bytes(options.store.memory_bytes);
+  sessions.limit_bytes(bytes / 4);
+  sessions.limit_entries(bytes / 2 / kSessionEntryBytes);
 }
 
 void attach(Shard::State& state, const ShardOptions& options) {
@@ -195,6 +195,7 @@ Task<Result<void>> load_tables(Shard::State& state) {
       !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
   if (reader.passed && !all_known) state.markers.forget();
   if (reader.passed) state.flats.forget();
+  state.sessions.trim();
   co_return Result<void>{};
 }
 
@@ -307,6 +308,9 @@ Task<Result<std::optional<model::Epoch>>> begin_once(Shard::State& state, Origin
       }
       case Sessions::Verdict::unknown:
         co_return fail(Errc::unknown, "update: the session was forgotten; its outcome is unknown");
+      case Sessions::Verdict::full:
+        co_return fail(Errc::overload,
+                       "update: too many of its session are not acknowledged; resend it later");
     }
   }
 }

@@ -100,7 +100,7 @@ class Shard {
   ///        stored
   /// @error key_too_big, record_too_big  @error no_space  nothing was written
   /// @error tx_restart  the given epoch is at or below the write floor
-  /// @error io          the shard has stopped
+  /// @error io  the shard has stopped     @error overload  resend when more is acknowledged
   Task<Result<model::Epoch>> update(const UpdateRequest& request);
   /// Removes; absent things are fine without cond::kPunch. Errors as update().
   Task<Result<model::Epoch>> punch(const PunchRequest& request);

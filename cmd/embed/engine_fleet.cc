@@ -457,16 +457,22 @@ Task<void> EngineFleet::share_rounds() {
   sharing_ = false;
 }
 
-/// An engine that refuses one of several handles does not say which: then each goes alone.
-Task<void> EngineFleet::share_round(std::shared_ptr<Sharing> round) {
-  const service::Handles& handles = round->handles;
-  const auto together = co_await share_now(handles);
-  round->outcomes.assign(handles.size(), together);
-  if (!together && handles.size() > 1) {
-    for (size_t i = 0; i < handles.size(); ++i) {
-      round->outcomes[i] = co_await share_now({handles[i]});
-    }
+/// An engine that refuses one of several handles does not say which: then each half goes again.
+Task<void> EngineFleet::share_part(Sharing& round, size_t begin, size_t end) {
+  const auto at = [&round](size_t i) { return round.handles.begin() + static_cast<ptrdiff_t>(i); };
+  const auto done = co_await share_now(service::Handles(at(begin), at(end)));
+  if (!done && end - begin > 1) {
+    const size_t middle = begin + (end - begin) / 2;
+    co_await share_part(round, begin, middle);
+    co_await share_part(round, middle, end);
+    co_return;
   }
+  for (size_t i = begin; i < end; ++i) round.outcomes[i] = done;
+}
+
+Task<void> EngineFleet::share_round(std::shared_ptr<Sharing> round) {
+  round->outcomes.resize(round->handles.size());
+  co_await share_part(*round, 0, round->handles.size());
   round->over = true;
   round->changed.wake_all();
 }

@@ -83,6 +83,7 @@ class EngineFleet final : public service::ShardHost {
   struct Sharing;
   Task<void> share_rounds();
   Task<void> share_round(std::shared_ptr<Sharing> round);
+  Task<void> share_part(Sharing& round, size_t begin, size_t end);
   Task<Result<void>> share_now(service::Handles handles);
   /// Of these those that have not been stopped.
   std::vector<service::ShardHost*> running(const Ranks& ranks) const;

@@ -100,6 +100,17 @@ TEST_F(EngineFleetTest, A_handle_that_one_engine_refuses_spoils_no_other) {
   for (const auto& engine : engines_) EXPECT_GE(engine->known.size(), 49u);
 }
 
+TEST_F(EngineFleetTest, A_refused_handle_of_a_full_round_is_found_in_few_messages) {
+  // Goal: one handle that is refused does not make thousands wait for each other. Method: one of
+  // 4,096: two messages for each time that a half of them is a half less, and the first one.
+  for (auto& engine : engines_) engine->refused = 1'234;
+  world_.run(share_all(4'096));
+  for (const auto& [index, code] : outcomes_) {
+    EXPECT_EQ(code, index == 1'234 ? Errc::exists : Errc::ok) << index;
+  }
+  for (const auto& engine : engines_) EXPECT_LE(engine->messages, 25u);
+}
+
 TEST_F(EngineFleetTest, An_engine_that_is_away_keeps_no_handle_from_the_others) {
   engines_[3]->away = true;
   world_.run(share_all(20));
