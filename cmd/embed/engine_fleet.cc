@@ -61,9 +61,10 @@ Task<Result<void>> EngineFleet::each(Ranks ranks, const char* name, After after,
     Result<void> done = stopped();
     if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
     if (is_coming(done, *engines_[rank])) done = stopped();
-    if (done || (after == After::overlook && is_away(done))) continue;
+    const bool lenient = after == After::overlook || after == After::tell;
+    if (done || (lenient && is_away(done))) continue;
     if (first) first = done;
-    if (after != After::go_on) break;
+    if (after == After::stop || after == After::overlook) break;
   }
   co_return first;
 }
@@ -172,7 +173,7 @@ Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
 }
 
 Task<Result<void>> EngineFleet::set_scrub(Uuid pool, model::ScrubPolicy policy) {
-  return each(ranks_of(pool), "engine.scrub", After::overlook,
+  return each(ranks_of(pool), "engine.scrub", After::tell,
               [pool, policy](ShardHost& host) { return host.set_scrub(pool, policy); });
 }
 

@@ -69,6 +69,7 @@ class EngineFleet final : public service::ShardHost {
     stop,      // the first error ends it
     go_on,     // all are asked; the first error counts
     overlook,  // as stop, but an engine that is away does not count
+    tell,      // as go_on, but an engine that is away does not count
   };
   using Ranks = std::vector<uint32_t>;  // ascending
   template <class Ask>
