@@ -18,6 +18,8 @@ constexpr Duration kRest = 20 * kMillisecond;
 constexpr Duration kPauseLeast = 10 * kMillisecond;
 /// A pass never begins sooner after the end of the one before.
 constexpr Duration kGapLeast = kSecond;
+/// Nor so soon after one that an error ended: it may well be there again, as in a stopped shard.
+constexpr Duration kGapAfterError = 600 * kSecond;
 /// What sleeps longer looks in between: nothing can be woken before its time.
 constexpr Duration kSleepMost = 60 * kSecond;
 constexpr uint64_t kFrequencyMax = 100ull * 365 * 86'400;
@@ -96,13 +98,15 @@ void Scrubber::State::end_pass(const Result<bool>& last) {
     report(Severity::error, name + ": in all " + std::to_string(found.loss_count) +
                                 " losses; `cairn check --losses` lists them");
   }
-  if (!last && last.error().code() != Errc::shutdown) {
+  const bool failed = !last && last.error().code() != Errc::shutdown;
+  if (failed) {
     report(Severity::warning, name + ": a scrub was cut short: " + last.error().what());
   }
   if (last) ++facts.passes;
   pass.reset();
   waits = true;
-  next_begin = std::max(begun + frequency(), reactor.clock().now() + kGapLeast);
+  const Duration gap = failed ? kGapAfterError : kGapLeast;
+  next_begin = std::max(begun + frequency(), reactor.clock().now() + gap);
 }
 
 /// When the next slice of the pass is due.
@@ -153,10 +157,13 @@ Task<void> Scrubber::State::go_on(std::weak_ptr<State> alive, Reactor& reactor, 
 Scrubber::Scrubber(Reactor& reactor, vos::Shard& shard, std::string name, const uint64_t& requests)
     : state_(std::make_shared<State>(reactor, shard, std::move(name), requests)) {}
 
-// Where the process was killed, in a simulation, nobody has called stop().
 Scrubber::~Scrubber() {
-  ++state_->run;
-  state_->pass.reset();
+  // A pass is left only where a process came to its end and its tasks are no more: stop() comes
+  // first elsewhere.
+  State& s = *state_;
+  s.stopped = true;
+  ++s.run;
+  if (!s.inside) s.pass.reset();
 }
 
 void Scrubber::set_policy(const model::ScrubPolicy& policy) {

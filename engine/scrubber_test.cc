@@ -148,6 +148,31 @@ TEST_F(ScrubberTest, Damage_is_counted_in_each_pass_and_reads_find_it) {
   EXPECT_EQ(facts().losses, 2u);
 }
 
+TEST_F(ScrubberTest, After_an_error_the_next_pass_takes_its_time) {
+  // Goal: a shard that has stopped is not told of every second for ever. Method: a damaged value,
+  // which a stopped shard cannot look up once more; what is read shows that a pass has begun.
+  fill(4);
+  auto& bytes = world_.data.bytes();
+  const auto there = std::ranges::find(bytes, std::byte{'v'});
+  ASSERT_NE(there, bytes.end());
+  *there ^= std::byte{1};
+  world_.wal.broken = true;
+  std::string value = "v";
+  vos::UpdateRequest update{.object = {1, {9, 0x0001'0001'0000'0000}, 0}, .dkey = as_bytes("d")};
+  update.iods = single_value(value);
+  ASSERT_FALSE(world_.run(world_.shard->update(update)));
+  scrubber_.set_policy({.mode = ScrubMode::timed, .frequency_s = 0});
+  run_for(kSecond / 2);
+  const uint64_t read = facts().pages;
+  EXPECT_GT(read, 0u);
+  EXPECT_EQ(facts().passes, 0u);
+  EXPECT_FALSE(facts().running);
+  run_for(300 * kSecond);
+  EXPECT_EQ(facts().pages, read);
+  run_for(400 * kSecond);
+  EXPECT_GT(facts().pages, read);
+}
+
 TEST_F(ScrubberTest, It_stops_inside_a_pass_and_stays_so) {
   fill(256);
   scrubber_.set_policy(daily(ScrubMode::timed));
@@ -158,6 +183,19 @@ TEST_F(ScrubberTest, It_stops_inside_a_pass_and_stays_so) {
   scrubber_.set_policy(daily(ScrubMode::lazy));
   run_for_days(2);
   EXPECT_EQ(facts().passes, 0u);
+}
+
+TEST_F(ScrubberTest, A_process_that_is_killed_inside_a_pass_takes_it_along) {
+  // Goal: a simulated kill destroys tasks and then what they stood on, and stops nothing before.
+  // Method: a scrubber goes inside a pass; nothing of it moves any more.
+  fill(64);
+  {
+    Scrubber killed(world_.reactor, *world_.shard, "a shard", requests_);
+    killed.set_policy(daily(ScrubMode::timed));
+    run_for(kDay * kSecond / 2);
+    EXPECT_TRUE(killed.facts().running);
+  }
+  run_for_days(2);
 }
 
 TEST(EngineScrubs, A_policy_reaches_the_shards_of_the_pool_and_ends_with_them) {

@@ -126,6 +126,8 @@ Task<void> trim_one(CorePtr core, media::Extent run) {
   core->progress.wake_all();
 }
 
+/// Ends where it would only look on: with what frees blocks, or ends their shortage, it begins
+/// anew.
 Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, Duration pause) {
   for (;; pause = std::min(pause, kTrimPause)) {
     co_await reactor.sleep(pause);
@@ -134,14 +136,19 @@ Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, D
     const bool over = core->closing || core->is_stopped() || core->trim.empty();
     // What is wanted again soon need not be told.
     const uint64_t units = core->data.usage().available() / 8 / core->trim.unit_blocks();
-    if (over || units == 0) {
+    if (over || units == 0 || core->data_short_at != 0) {
       core->trim_waits = false;
       co_return;
     }
-    if (core->data_short_at != 0) continue;
     const auto run = core->trim.take(core->data, std::min(units, kTrimUnitsMax), kTrimLooksMax);
     if (run) co_await trim_one(core, *run);
   }
+}
+
+void start_trim(StoreCore& core) {
+  if (core.trim.empty() || std::exchange(core.trim_waits, true)) return;
+  core.reactor.spawn(
+      trim_now_and_then(core.weak_from_this(), core.reactor, core.options.trim_after));
 }
 
 }  // namespace
@@ -149,8 +156,7 @@ Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, D
 void StoreCore::note_trim(const std::vector<media::Extent>& released) {
   if (!devices.data->wants_discard()) return;
   for (const media::Extent& extent : released) trim.note(extent);
-  if (trim.empty() || std::exchange(trim_waits, true)) return;
-  reactor.spawn(trim_now_and_then(weak_from_this(), reactor, options.trim_after));
+  start_trim(*this);
 }
 
 Task<Result<void>> wait_for_blocks(CorePtr core) {
@@ -163,6 +169,7 @@ Task<Result<void>> wait_for_blocks(CorePtr core) {
   CO_TRY(recorded, co_await core->wal->durable(end.position));
   core->release_data();
   core->data_short_at = 0;
+  start_trim(*core);
   co_return Result<void>{};
 }
 

@@ -129,6 +129,30 @@ TEST_F(TrimTest, An_update_that_needs_what_is_being_told_waits_for_it) {
   ASSERT_TRUE(world_.run(store_->close()));
 }
 
+TEST_F(TrimTest, While_blocks_are_short_no_task_looks_on_and_afterwards_it_goes_on) {
+  // Goal: no timer runs for a shortage that nobody ends. Method: tasks are counted, long after an
+  // update was refused; then the shortage ends.
+  make();
+  world_.settle();
+  const size_t tasks = world_.reactor.live_tasks();
+  const uint64_t total = store_->stats().data.total;
+  const media::Extent first = put("first", 1, 1'024);
+  const media::Extent large = put("large", 2, static_cast<uint32_t>(total - 3'000));
+  (void)put("first", 3, 1, first);
+  (void)put("more", 4, 1);
+  (void)put("large", 5, 1, large);
+  ASSERT_FALSE(store_->reserve_data((total - 1'500) * media::kBlockBytes).has_value());
+  ASSERT_TRUE(store_->waits_for_blocks());
+  EXPECT_GT(world_.reactor.live_tasks(), tasks);
+  wait(kSecond);
+  EXPECT_EQ(store_->stats().trimmed_blocks, 0u);
+  EXPECT_EQ(world_.reactor.live_tasks(), tasks);
+  ASSERT_TRUE(world_.run(store_->admit()));
+  wait(kSecond);
+  EXPECT_GT(store_->stats().trimmed_blocks, 0u);
+  ASSERT_TRUE(world_.run(store_->close()));
+}
+
 TEST_F(TrimTest, Closing_waits_for_what_is_under_way_and_forgets_the_rest) {
   make();
   const media::Extent freed = put("large", 1, 8'000);

@@ -5,9 +5,11 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "base/report.h"
@@ -64,9 +66,11 @@ struct IoAwaiter {
   int64_t await_resume() const noexcept { return request.result; }
 };
 
-bool is_block_device(int fd) {
+bool wants_discards(int fd) {
   struct stat status;
-  return fstat(fd, &status) == 0 && S_ISBLK(status.st_mode);
+  if (fstat(fd, &status) != 0 || !S_ISBLK(status.st_mode)) return false;
+  return takes_discards("/sys/dev/block/" + std::to_string(major(status.st_rdev)) + ":" +
+                        std::to_string(minor(status.st_rdev)));
 }
 
 class FileDevice final : public Device {
@@ -76,7 +80,7 @@ class FileDevice final : public Device {
         fd_(fd),
         bytes_(bytes),
         direct_(direct),
-        wants_discard_(is_block_device(fd)),
+        wants_discard_(wants_discards(fd)),
         cover_(fd, direct, bytes) {}
   ~FileDevice() override { ::close(fd_); }
 
@@ -269,6 +273,22 @@ Task<Result<std::unique_ptr<Device>>> create_file_device(Reactor& reactor, std::
 }
 
 }  // namespace
+
+bool takes_discards(const std::string& sys_directory) {
+  // A partition's queue is that of its disk, which is the directory above it.
+  for (const char* queue : {"/queue/", "/../queue/"}) {
+    const std::string path = sys_directory + queue + "discard_max_bytes";
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    char text[32];
+    const ssize_t bytes = ::read(fd, text, sizeof(text));
+    ::close(fd);
+    uint64_t most = 0;
+    const auto parsed = std::from_chars(text, text + std::max<ssize_t>(bytes, 0), most);
+    return parsed.ec == std::errc() && most > 0;
+  }
+  return false;
+}
 
 Task<Result<std::unique_ptr<Device>>> open_file_device(Reactor& reactor, std::string path,
                                                        FileDeviceOptions options) {

@@ -17,6 +17,10 @@ struct FileDeviceOptions {
   bool whole = false;
 };
 
+/// Does the block device with this directory below /sys/dev/block, a disk or a partition, take note
+/// of what is discarded? Where it does not, a hole punched there is written with zeros at best.
+bool takes_discards(const std::string& sys_directory);
+
 /// @error exists, nonexistent, no_perm, no_space, io  as the file system says; a line on stderr
 /// names the
 ///        path and the way out

@@ -84,6 +84,34 @@ class FileDevice : public ::testing::TestWithParam<Place> {
   }
 };
 
+TEST(TakesDiscards, A_disk_or_a_partition_does_if_its_queue_says_so) {
+  // Goal: no hole is punched where that writes zeros. Method: directories as those of /sys.
+  std::string root = "/tmp/cairn-sys-XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const auto say = [&](const char* most) {
+    FILE* file = fopen((root + "/queue/discard_max_bytes").c_str(), "w");
+    ASSERT_NE(file, nullptr);
+    fputs(most, file);
+    fclose(file);
+  };
+  EXPECT_FALSE(takes_discards(root)) << "it says nothing";
+  ASSERT_EQ(mkdir((root + "/queue").c_str(), 0700), 0);
+  ASSERT_EQ(mkdir((root + "/part1").c_str(), 0700), 0);
+  for (const auto& [most, wanted] : {std::pair{"2147450880\n", true},
+                                     {"18446744073709551615\n", true},
+                                     {"0\n", false},
+                                     {"", false},
+                                     {"none\n", false}}) {
+    say(most);
+    EXPECT_EQ(takes_discards(root), wanted) << most;
+    EXPECT_EQ(takes_discards(root + "/part1"), wanted) << most;
+  }
+  unlink((root + "/queue/discard_max_bytes").c_str());
+  rmdir((root + "/queue").c_str());
+  rmdir((root + "/part1").c_str());
+  rmdir(root.c_str());
+}
+
 AlignedBuffer filled(size_t bytes, int seed) {
   AlignedBuffer buffer(bytes);
   for (size_t i = 0; i < bytes; ++i)

@@ -50,7 +50,7 @@ Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
   }
   note_opened(pool.uuid, engine, opened);
   CO_TRY(settled, co_await engine.settle_pool(pool.uuid));
-  co_await start_scrubs(engine, pool.uuid, pool.record);
+  co_await start_scrubs(engine, pool.uuid);
   CO_TRY(conts, co_await load_conts(pool.uuid));
   for (const HeldCont& cont : conts) {
     if (cont.record.state != State::ready) continue;

@@ -1,4 +1,5 @@
 // Engines that are away, and that come back.
+#include "service/props.h"
 #include "service/service_testing.h"
 
 namespace cairn::service {
@@ -94,6 +95,29 @@ TEST_F(CatchUpTest, An_engine_that_comes_gets_pools_and_handles_and_loses_snapsh
   ASSERT_TRUE(of_cont(wire::Op::cont_close, cont->handle));
   ASSERT_TRUE(catch_up(late));
   EXPECT_TRUE(late.retained.empty());
+}
+
+Task<void> set_lazy(Service& service) {
+  const wire::ControlRequest request{.op = wire::Op::pool_set_props,
+                                     .name = "tank",
+                                     .props = {{.number = prop::kPoolScrubMode, .integer = 1}}};
+  const auto bytes = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  EXPECT_TRUE(bytes.has_value());
+}
+
+TEST_F(CatchUpTest, A_policy_that_changes_while_an_engine_comes_is_the_one_it_keeps) {
+  // Goal: what was read before the change does not win. Method: a change that comes while the old
+  // policy is on its way to the engine.
+  pool();
+  FakeHost late;
+  late.pools = host_.pools;
+  late.at_scrub = [this] { return set_lazy(*service_); };
+  ASSERT_TRUE(catch_up(late));
+  ASSERT_FALSE(host_.scrubs.empty());
+  EXPECT_EQ(host_.scrubs.back().mode, model::ScrubMode::lazy);
+  ASSERT_EQ(late.scrubs.size(), 2u);
+  EXPECT_EQ(late.scrubs.front().mode, model::ScrubMode::off);
+  EXPECT_EQ(late.scrubs.back().mode, model::ScrubMode::lazy);
 }
 
 Task<void> close(Service& service, uint64_t handle) {

@@ -62,7 +62,7 @@ Task<Result<Service::Reply>> Service::pool_set_props(const Request& request) {
   }
   if (!done) co_return fail(done.error());
   // Also one that says the same: it may have failed to reach an engine before.
-  co_await start_scrubs(host_, pool.uuid, std::move(pool.record));
+  co_await start_scrubs(host_, pool.uuid);
   co_return Reply{};
 }
 
@@ -106,7 +106,7 @@ Task<Result<void>> Service::extend_shards(const Request& request, HeldPool pool)
                                   "yet: " +
                                   opened.error().what());
   }
-  co_await start_scrubs(host_, pool.uuid, std::move(pool.record));
+  co_await start_scrubs(host_, pool.uuid);
   co_return Result<void>{};
 }
 

@@ -78,12 +78,26 @@ Task<Result<Service::HeldPool>> Service::find_pool(std::string name) {
   co_return co_await load_pool(uuid);
 }
 
-/// As the pool's properties say. A failure costs some scrubs, until the next change or open.
-Task<void> Service::start_scrubs(ShardHost& host, Uuid pool, PoolRecord record) {
-  const auto told = co_await host.set_scrub(pool, scrub_policy(record.props));
-  if (told) co_return;
-  report(Severity::warning, "pool " + record.label + ": an engine does not know how to scrub it: " +
-                                told.error().what());
+/// As the pool's properties say when it ends: somebody else may change them, and tell of it, while
+/// this is on its way. A failure costs some scrubs, until the next change or open.
+Task<void> Service::start_scrubs(ShardHost& host, Uuid pool) {
+  std::optional<model::ScrubPolicy> sent;
+  for (;;) {
+    const auto held = co_await load_pool(pool);
+    if (!held && held.error().code() == Errc::nonexistent) co_return;  // destroyed meanwhile
+    Result<void> told;
+    if (!held) told = fail(held.error());
+    if (held && sent == scrub_policy(held->record.props)) co_return;
+    if (held) {
+      sent = scrub_policy(held->record.props);
+      told = co_await host.set_scrub(pool, *sent);
+    }
+    if (told) continue;
+    report(Severity::warning,
+           "pool " + (held ? held->record.label : to_string(pool)) +
+               ": an engine does not know how to scrub it: " + told.error().what());
+    co_return;
+  }
 }
 
 Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uuid,
@@ -104,7 +118,7 @@ Task<Result<Service::Reply>> Service::build_pool(const Request& request, Uuid uu
   ConfigTxn txn;
   txn.put(pool_key(uuid), wire::proto_encode(record));
   CO_TRY(done, co_await commit_done(request, std::move(txn), {.uuid = uuid}));
-  co_await start_scrubs(host_, uuid, std::move(record));
+  co_await start_scrubs(host_, uuid);
   co_return Reply{.uuid = uuid};
 }
 
@@ -417,7 +431,7 @@ Task<Result<void>> Service::start_pool(HeldPool pool) {
     note_opened(pool.uuid, host_, opened);
     co_return Result<void>{};
   }
-  co_await start_scrubs(host_, pool.uuid, pool.record);
+  co_await start_scrubs(host_, pool.uuid);
   CO_TRY(entries, co_await config_.range(conts_prefix(pool.uuid)));
   for (const auto& entry : entries) {
     CO_TRY(record, parse_record<ContRecord>(entry.value));

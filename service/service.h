@@ -198,7 +198,7 @@ class Service {
   Task<wire::PoolReply> describe(HeldPool pool);
   uint32_t targets_away(const wire::PoolMap& map) const;
   Task<Result<void>> start_pool(HeldPool pool);
-  static Task<void> start_scrubs(ShardHost& host, Uuid pool, PoolRecord record);
+  Task<void> start_scrubs(ShardHost& host, Uuid pool);
   /// Notes whether an engine could open the pool.
   void note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened);
   /// @error why it could not be opened

@@ -68,7 +68,9 @@ class FakeHost : public ShardHost {
   }
   Task<Result<void>> settle_pool(Uuid) override { co_return Result<void>{}; }
   Task<Result<void>> set_scrub(Uuid, model::ScrubPolicy policy) override {
+    if (at_scrub) co_await std::exchange(at_scrub, nullptr)();
     scrubs.push_back(policy);
+    if (fail_scrub) co_return fail(Errc::io, "a shard has stopped");
     if (away) co_return fail(Errc::unreachable, "an engine is away");
     co_return Result<void>{};
   }
@@ -215,6 +217,8 @@ class FakeHost : public ShardHost {
   std::function<Task<void>()> at_ready;   // while others wait for it
   std::function<Task<void>()> at_retain;  // while it makes the handles
   std::function<Task<void>()> at_share;   // while a handle waits to be shared
+  std::function<Task<void>()> at_scrub;   // once, while the policy is on its way
+  bool fail_scrub = false;
   std::vector<Grant> grants;
   Reactor* slow = nullptr;  // others move while it gets ready
   std::map<Uuid, Targets> made_on, opened_on, extended_to;

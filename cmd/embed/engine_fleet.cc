@@ -68,8 +68,9 @@ Task<Result<void>> EngineFleet::ask_one(uint32_t rank, const char* name, Errors&
   Result<void> done = stopped();
   if (!stopped_[rank]) done = co_await ask(*engines_[rank]);
   if (is_coming(done, *engines_[rank])) done = stopped();
-  if (done || (errors.after == After::overlook && is_away(done))) co_return Result<void>{};
-  if (errors.after != After::go_on) errors.enough = true;
+  const bool lenient = errors.after == After::overlook || errors.after == After::tell;
+  if (done || (lenient && is_away(done))) co_return Result<void>{};
+  if (errors.after == After::stop || errors.after == After::overlook) errors.enough = true;
   co_return done;
 }
 
@@ -191,7 +192,7 @@ Task<Result<void>> EngineFleet::settle_pool(Uuid pool) {
 }
 
 Task<Result<void>> EngineFleet::set_scrub(Uuid pool, model::ScrubPolicy policy) {
-  return each(ranks_of(pool), "engine.scrub", After::overlook,
+  return each(ranks_of(pool), "engine.scrub", After::tell,
               [pool, policy](ShardHost& host) { return host.set_scrub(pool, policy); });
 }
 

@@ -70,6 +70,7 @@ class EngineFleet final : public service::ShardHost {
     stop,      // they are not asked
     go_on,     // all are asked; the first error counts
     overlook,  // as stop, but an engine that is away does not count
+    tell,      // as go_on, but an engine that is away does not count
   };
   using Ranks = std::vector<uint32_t>;  // ascending
   struct Errors;
