@@ -154,7 +154,11 @@ void Overlay::absorb(const index::Batch& batch) {
           taken = known->second;
         }
         changes_[key] = {};
-        changes_[std::string(as_chars(value))] = std::move(taken);
+        if (taken.kind == Kind::move && taken.moved_from == as_chars(value)) {
+          changes_.erase(taken.moved_from);  // back where the tree has it
+        } else {
+          changes_[std::string(as_chars(value))] = std::move(taken);
+        }
         break;
       }
     }
