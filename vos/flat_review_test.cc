@@ -2,10 +2,21 @@
 // of the buffer, beside pages that are lost, cleaned in turns.
 #include <gtest/gtest.h>
 
+#include "index/sweep.h"
 #include "vos/testing/transactions.h"
 
 namespace cairn::vos::testing {
 namespace {
+
+/// The number of the page behind which nothing stands.
+Task<Result<uint64_t>> last_leaf(Shard& shard) {
+  index::Sweep sweep = shard.store().sweep();
+  uint64_t last = 0;
+  while (auto visit = co_await sweep.next()) {
+    if (visit->level == 0) last = visit->ref.page_number();
+  }
+  co_return last;
+}
 
 class FlatReview : public ::testing::Test {
  protected:
@@ -132,6 +143,81 @@ TEST_F(FlatReview, A_punch_that_takes_its_time_ends_the_flat_record_first) {
   EXPECT_GT(looks, 0u) << "all was gone at once: the test shows nothing";
   rig_.world.run_for(kSecond);
   ASSERT_NO_FATAL_FAILURE(expect_sound());
+}
+
+TEST_F(FlatReview, A_lost_page_does_not_make_flattened_objects_look_empty) {
+  // Goal: an error or the bytes, never nothing. Method: the last leaf, which has the record of the
+  // extent, is damaged; the objects' own records stand far before it.
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  ASSERT_NO_FATAL_FAILURE(put_value(dkey(0), 3'000));
+  ASSERT_NO_FATAL_FAILURE(put_array(dkey(1), 3));
+  ASSERT_NO_FATAL_FAILURE(flatten());
+  for (int i = 0; i < 200; ++i) ASSERT_NO_FATAL_FAILURE(put_value(dkey(i), 400, 1));
+  ASSERT_NO_FATAL_FAILURE(restart());
+  const auto page = run(last_leaf(shard()));
+  ASSERT_TRUE(page);
+  ASSERT_NO_FATAL_FAILURE(rig_.close_cleanly());
+  rig_.meta.flip_bit(*page * index::kPageBytes + 2'000, 3);
+  ASSERT_NO_FATAL_FAILURE(start(false));
+  EXPECT_TRUE(is_flat());
+  const auto same = run(verify_object(shard(), path(), rig_.books.objects[0], 7));
+  ASSERT_TRUE(same) << same.error().what();
+  EXPECT_EQ(*same, "");
+}
+
+TEST_F(FlatReview, A_buffer_that_somebody_only_asked_for_is_not_loaded_by_others) {
+  // Goal: errors go to whom they belong. Method: a look-up that does not wait misses a buffer; the
+  // data disk fails then; another object, whose pages are not in memory, is read.
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  ASSERT_NO_FATAL_FAILURE(put_value(dkey(0), 3'000));
+  ASSERT_NO_FATAL_FAILURE(flatten());
+  for (int i = 0; i < 200; ++i) ASSERT_NO_FATAL_FAILURE(put_value(dkey(i), 400, 1));
+  ASSERT_NO_FATAL_FAILURE(restart());
+  EXPECT_TRUE(is_flat());
+  const std::string name = dkey(0);
+  FetchRequest request{.object = path(), .dkey = as_bytes(name)};
+  request.iods.push_back({as_bytes("value"), ValueType::single, 0, 0, {}, {}, false});
+  model::Fetched out;
+  const auto at_once = shard().fetch_at_once(request, out);
+  ASSERT_TRUE(at_once);
+  EXPECT_FALSE(*at_once) << "the buffer was in memory: the test shows nothing";
+  rig_.data.fail(sim::SimDisk::Op::read, 1, Errc::io, true);
+  const auto read = run(read_single(shard(), path(1), dkey(100), "value"));
+  ASSERT_TRUE(read) << read.error().what();
+  EXPECT_EQ(read->size(), 400u);
+  rig_.data.heal();
+  ASSERT_NO_FATAL_FAILURE(expect_sound());
+}
+
+TEST_F(FlatReview, Folding_keeps_all_buffers_that_a_slice_looks_at) {
+  // Goal: no livelock where memory for buffers is short. Method: the least memory; a transaction of
+  // several shards changes 60 flattened objects whose buffers take more than it has.
+  constexpr uint64_t kObjects = 60;
+  rig_.options.store.memory_bytes = 8u << 20;
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  std::vector<ObjectPath> objects;
+  for (uint64_t n = 0; n < kObjects; ++n) {
+    objects.push_back({1, {100 + n, 0x0001'0001'0000'0000}, 0});
+    Op op;
+    op.stamp = 1;
+    op.dkey = "d";
+    op.iods.push_back({"a", ValueType::array, 100, 0, {{0, 300}}});
+    ASSERT_TRUE(run(execute(shard(), objects.back(), op)));
+    ASSERT_TRUE(run(shard().flatten({objects.back()}, {})));
+    ASSERT_TRUE(*run(shard().is_flat(objects.back())));
+  }
+  ASSERT_NO_FATAL_FAILURE(restart());
+  TxBuilder tx;
+  for (const ObjectPath& object : objects) tx.put(object, "e", "a", "v");
+  const auto ready = run(shard().prepare({1, 1}, tx.request));
+  ASSERT_TRUE(ready && ready->status == Errc::ok);
+  ASSERT_TRUE(run(shard().commit({1, 1})));
+  rig_.world.run_for(10 * kSecond);
+  ASSERT_TRUE(shard().unresolved().empty());
+  for (const ObjectPath& object : objects) {
+    EXPECT_EQ(*run(read_single(shard(), object, "e", "a")), "v");
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
 }
 
 }  // namespace

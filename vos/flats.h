@@ -70,9 +70,12 @@ class Flats {
 
   /// Has the container any? Costs next to nothing where no container has.
   bool any(ContNumber container) const {
-    return !packs_.empty() && packs_.find(container) != packs_.end();
+    return unknown_ || (!packs_.empty() && packs_.find(container) != packs_.end());
   }
-  bool any() const { return !packs_.empty(); }
+  bool any() const { return unknown_ || !packs_.empty(); }
+  /// Some page that may hold records of extents cannot be read: from now on every look-up asks the
+  /// tree, so that nobody misses what is flattened.
+  void forget() { unknown_ = true; }
   /// An extent came. (That it goes is seen by note().)
   void add_pack(ContNumber container) { ++packs_[container]; }
   /// What a committed batch does to extents.
@@ -82,6 +85,8 @@ class Flats {
   Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
   /// The last find() missed something.
   bool misses() const { return wanted_.has_value(); }
+  /// Whoever missed it does not wait for it: others must not, either.
+  void forget_miss() { wanted_.reset(); }
   /// Buffers that one step needs together: they stay while this lives, whatever the budget.
   struct Hold {
     std::vector<FlatObjectPtr> objects;
@@ -123,6 +128,7 @@ class Flats {
   void drop(uint32_t slot);
 
   FlatMap<ContNumber, uint64_t> packs_;  // extents of each container that has any
+  bool unknown_ = false;                 // it may lack some
   uint64_t bytes_max_;
   uint64_t bytes_ = 0;
   FlatMap<uint64_t, uint32_t> by_address_;

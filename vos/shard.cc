@@ -148,7 +148,7 @@ Result<bool> Reader::step() {
 }
 
 /// Goes on behind a page that cannot be read: it hides sessions, whose updates are then answered
-/// with "unknown", and markers; everything else is still there.
+/// with "unknown", markers, and extents of flattened objects; everything else is still there.
 /// @returns false: there is nothing behind it
 Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
   CO_TRY(span, co_await state.store->span_at(
@@ -191,6 +191,7 @@ Task<Result<void>> load_tables(Shard::State& state) {
   const bool all_known =
       !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
   if (reader.passed && !all_known) state.markers.forget();
+  if (reader.passed) state.flats.forget();
   co_return Result<void>{};
 }
 
