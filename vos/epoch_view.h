@@ -65,8 +65,8 @@ inline Task<Result<void>> load_absent(Shard::State& state, index::Store::Attempt
   if (state.flats.misses()) return state.flats.load(*state.store, &hold);
   return state.store->load_absent(attempt);
 }
-inline Task<Result<void>> load_absent(Shard::State& state) {
-  if (state.flats.misses()) return state.flats.load(*state.store);
+inline Task<Result<void>> load_absent(Shard::State& state, Flats::Hold* hold = nullptr) {
+  if (state.flats.misses()) return state.flats.load(*state.store, hold);
   return state.store->load_absent();
 }
 

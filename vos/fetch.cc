@@ -277,6 +277,7 @@ Result<bool> Fetch::done_at_once() {
   const auto planned = plan();
   if (!planned) {
     const Errc code = planned.error().code();
+    state.flats.forget_miss();
     if (code == Errc::page_absent || code == Errc::in_progress) return false;
     return fail(planned.error());
   }

@@ -1,7 +1,9 @@
 #include "vos/flat_clean.h"
 
 #include <algorithm>
+#include <string>
 
+#include "base/report.h"
 #include "vos/data_io.h"
 #include "vos/epoch_view.h"
 #include "vos/flat_pack.h"
@@ -15,7 +17,7 @@ namespace {
 struct Source {
   uint64_t block = 0;
   PackRecord record;
-  Bytes bytes;
+  Bytes bytes;  // until its survivors are found
   uint64_t looked_to = 0;
 };
 
@@ -26,6 +28,7 @@ struct Survivor {
   Key key;              // of its object's record: live, or a snapshot's
   Bytes raw;            // that record
   FlatPlace place;      // where it goes
+  Bytes buffer;
 };
 
 struct Cleaning {
@@ -41,6 +44,8 @@ struct Cleaning {
   index::Batch batch;
 
   Task<Result<void>> add(uint64_t block);
+  /// After add() has failed: what it had found so far does not count.
+  void drop_last(size_t sources_before, size_t survivors_before);
   Result<std::optional<Survivor>> who_lives_at(size_t source, uint32_t offset);
   Result<void> find_survivors(size_t source);
   bool pays() const;
@@ -71,7 +76,9 @@ Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t o
     const ByteView buffer = ByteView(s.bytes).subspan(offset, identity->length);
     // A damaged one stays where it is, for the scrub to tell.
     if (record.place.length != identity->length || !FlatBuffer::parse(buffer)) return std::nullopt;
-    return Survivor{source, offset, key, Bytes(found->begin(), found->end()), record.place};
+    return Survivor{source,       offset,
+                    key,          Bytes(found->begin(), found->end()),
+                    record.place, Bytes(buffer.begin(), buffer.end())};
   }
   return std::nullopt;
 }
@@ -128,9 +135,15 @@ Task<Result<void>> Cleaning::add(uint64_t block) {
     CO_TRY(loaded, co_await state.store->load_absent(attempt));
   }
   attempt.release();
+  sources.back().bytes = {};
   survivor_bytes = 0;
   for (const Survivor& s : survivors) survivor_bytes += s.place.room();
   co_return Result<void>{};
+}
+
+void Cleaning::drop_last(size_t sources_before, size_t survivors_before) {
+  sources.resize(sources_before);
+  survivors.erase(survivors.begin() + static_cast<ptrdiff_t>(survivors_before), survivors.end());
 }
 
 bool Cleaning::pays() const {
@@ -142,9 +155,8 @@ bool Cleaning::pays() const {
 Result<void> Cleaning::stage_all() {
   bytes.clear();
   for (Survivor& s : survivors) {
-    const ByteView from = ByteView(sources[s.source].bytes).subspan(s.offset, s.place.length);
     s.place.offset = static_cast<uint32_t>(bytes.size());
-    bytes.insert(bytes.end(), from.begin(), from.end());
+    bytes.insert(bytes.end(), s.buffer.begin(), s.buffer.end());
     bytes.resize(round_up(bytes.size(), kFlatAlign));
   }
   bytes.resize(round_up(bytes.size(), kDataBlockBytes));
@@ -223,6 +235,19 @@ Task<Result<bool>> Cleaning::run() {
   co_return true;
 }
 
+/// Others can be cleaned all the same.
+bool is_of_one_extent(const Error& error) {
+  const Errc code = error.code();
+  return code == Errc::io || code == Errc::checksum || code == Errc::no_memory;
+}
+
+void leave_alone(Shard::State& state, PackId pack, const Error& error) {
+  // Memory may do another time.
+  if (error.code() == Errc::no_memory || !state.flats.give_up(pack)) return;
+  report(Severity::error, "shard: the extent of flattened objects at block " +
+                              std::to_string(pack.block) + " is not cleaned: " + error.what());
+}
+
 }  // namespace
 
 Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
@@ -233,7 +258,16 @@ Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
   while (looked_at < packs.size() && cleaning.survivor_bytes < kPackBytesMax &&
          change_bytes < state.record_bytes_max / 2) {
     const size_t before = cleaning.survivors.size();
-    CO_TRY(added, co_await cleaning.add(packs[looked_at++]));
+    const size_t sources = cleaning.sources.size();
+    const uint64_t block = packs[looked_at++];
+    const auto added = co_await cleaning.add(block);
+    if (!added) {
+      if (state.store->stopped() || !is_of_one_extent(added.error())) {
+        co_return fail(added.error());
+      }
+      cleaning.drop_last(sources, before);
+      leave_alone(state, {container, block}, added.error());
+    }
     for (size_t i = before; i < cleaning.survivors.size(); ++i) {
       change_bytes += cleaning.survivors[i].key.size() + cleaning.survivors[i].raw.size() + 96;
     }
@@ -248,16 +282,18 @@ Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
 }
 
 Task<Result<void>> clean_dirty(Shard::State& state) {
-  const std::vector<PackId> dirty = state.flats.take_dirty();
-  if (dirty.empty()) co_return Result<void>{};
+  const std::vector<DirtyPack> dirty = state.flats.take_dirty();
+  const auto first =
+      std::find_if(dirty.begin(), dirty.end(), [](const DirtyPack& pack) { return pack.fresh; });
+  if (first == dirty.end()) co_return Result<void>{};
   // One container at a time; the others wait for their turn.
-  const ContNumber container = dirty.front().container;
+  const ContNumber container = first->id.container;
   std::vector<uint64_t> packs;
-  for (const PackId& pack : dirty) {
-    const bool own = pack.container == container;
-    const bool known = std::find(packs.begin(), packs.end(), pack.block) != packs.end();
-    if (!own) state.flats.keep_dirty(pack, true);
-    if (own && !known) packs.push_back(pack.block);
+  for (const DirtyPack& pack : dirty) {
+    const bool own = pack.id.container == container;
+    const bool known = std::find(packs.begin(), packs.end(), pack.id.block) != packs.end();
+    if (!own) state.flats.keep_dirty(pack);
+    if (own && !known) packs.push_back(pack.id.block);
   }
   while (!packs.empty() && !state.gate.closed()) {
     const std::vector<uint64_t> tried = packs;
@@ -265,7 +301,7 @@ Task<Result<void>> clean_dirty(Shard::State& state) {
     if (gained) continue;
     // With more of their like, later, they may be worth it.
     for (size_t i = 0; i < tried.size() - packs.size(); ++i) {
-      state.flats.keep_dirty({container, tried[i]}, false);
+      state.flats.keep_dirty({{container, tried[i]}, false});
     }
   }
   co_return Result<void>{};

@@ -138,6 +138,9 @@ Result<void> FlatGather::add(const Record& record) {
   oldest_ = std::min(oldest_, epoch);
   newest_ = std::max(newest_, epoch);
   change_bytes_ += record.key.size() + kChangeOverhead;
+  const bool written_again =
+      record.parsed.kind == Kind::checksums && before_.changes().contains(as_chars(record.key));
+  if (written_again) change_bytes_ += record.raw.size();
   if (!goes_on()) return {};
   TRY(value, parse_value(record.parsed.kind, record.raw));
   switch (record.parsed.kind) {
@@ -344,7 +347,8 @@ void FlatGather::encode() {
 }
 
 /// One record's part of the exchange.
-Result<void> FlatGather::plan_exchange(Plan& plan, const Record& record, size_t& next) {
+Result<void> FlatGather::plan_exchange(Plan& plan, const Overlay& into, const Record& record,
+                                       size_t& next) {
   const Key prefix = outside_prefix(path_.object());
   if (record.parsed.kind == Kind::checksums && !record.parsed.dkey.none) {
     const Key akey = path_.akey(path_.dkey(record.parsed.dkey), record.parsed.akey);
@@ -352,8 +356,14 @@ Result<void> FlatGather::plan_exchange(Plan& plan, const Record& record, size_t&
     for (size_t i = next; i > 0 && as_chars(outside_[i - 1].prefix.view()) == as_chars(akey.view());
          --i) {
       if (outside_[i - 1].end != record.parsed.position) continue;
-      plan.move(record.key, checksums_key(prefix, outside_[i - 1].to, record.parsed.chunk));
-      return {};
+      const Key to = checksums_key(prefix, outside_[i - 1].to, record.parsed.chunk);
+      if (!into.changes().contains(as_chars(record.key))) {
+        plan.move(record.key, to);
+        return {};
+      }
+      // The tree has it outside already: at this very key, or where another one goes.
+      plan.put(to, record.raw);
+      break;
     }
     plan.erase(record.key);
     return {};
@@ -424,7 +434,8 @@ Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
   const View now(state_.tree(), &into, model::kEpochMax);
   Plan plan(state_, path_, newest_, cache_, now);
   size_t next = 0;
-  TRY(planned, walk(now, [&](const Record& record) { return plan_exchange(plan, record, next); }));
+  TRY(planned,
+      walk(now, [&](const Record& record) { return plan_exchange(plan, into, record, next); }));
   CHECK(next == outside_.size());  // the records are what they were
   for (const Fresh& fresh : fresh_) {
     plan.put_extent(outside_prefix(path_.object()), fresh.begin, {fresh.bytes.size(), 1, false},

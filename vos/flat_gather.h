@@ -106,7 +106,8 @@ class FlatGather {
   Result<void> fill(Look& look, const Source& source, const Piece& piece, ByteSpan into);
   void leave_outside(const Source& source, const Piece& piece, uint64_t bytes);
   void check_inflated();
-  Result<void> plan_exchange(Plan& plan, const Record& record, size_t& next_outside);
+  Result<void> plan_exchange(Plan& plan, const Overlay& into, const Record& record,
+                             size_t& next_outside);
 
   Shard::State& state_;
   const FlattenOptions& options_;

@@ -1,5 +1,7 @@
 #include "vos/flats.h"
 
+#include <algorithm>
+
 #include "media/device.h"
 
 namespace cairn::vos {
@@ -81,16 +83,23 @@ void Flats::note(const index::Batch& batch) {
 }
 
 void Flats::note_pack(PackId pack, const PackRecord& record) {
-  if (is_sparse(record)) keep_dirty(pack, true);
+  if (is_sparse(record)) keep_dirty({pack, true});
 }
 
-void Flats::keep_dirty(PackId pack, bool fresh) {
-  if (dirty_.size() == kDirtyMax) return;
+void Flats::keep_dirty(const DirtyPack& pack) {
+  const bool hopeless = std::find(given_up_.begin(), given_up_.end(), pack.id) != given_up_.end();
+  if (hopeless || dirty_.size() == kDirtyMax) return;
   dirty_.push_back(pack);
-  is_fresh_ = is_fresh_ || fresh;
+  is_fresh_ = is_fresh_ || pack.fresh;
 }
 
-std::vector<PackId> Flats::take_dirty() {
+bool Flats::give_up(PackId pack) {
+  if (std::find(given_up_.begin(), given_up_.end(), pack) != given_up_.end()) return false;
+  if (given_up_.size() < kDirtyMax) given_up_.push_back(pack);
+  return true;
+}
+
+std::vector<DirtyPack> Flats::take_dirty() {
   is_fresh_ = false;
   return std::exchange(dirty_, {});
 }

@@ -56,6 +56,12 @@ using FlatObjectPtr = std::shared_ptr<const FlatObject>;
 struct PackId {
   ContNumber container = 0;
   uint64_t block = 0;
+  friend bool operator==(const PackId&, const PackId&) = default;
+};
+/// One that may be worth cleaning.
+struct DirtyPack {
+  PackId id;
+  bool fresh = false;  // not looked at yet
 };
 
 /// Half of it is dead, or was never used.
@@ -85,6 +91,8 @@ class Flats {
   Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
   /// The last find() missed something.
   bool misses() const { return wanted_.has_value(); }
+  /// Whoever missed it does not wait for it: others must not, either.
+  void forget_miss() { wanted_.reset(); }
   /// Buffers that one step needs together: they stay while this lives, whatever the budget.
   struct Hold {
     std::vector<FlatObjectPtr> objects;
@@ -103,9 +111,11 @@ class Flats {
   /// Extents that may be worth cleaning are known, and one is new among them.
   bool any_dirty() const { return is_fresh_; }
   /// All of them, the oldest first.
-  std::vector<PackId> take_dirty();
-  /// One of those comes back. @param fresh  as if it were new
-  void keep_dirty(PackId pack, bool fresh);
+  std::vector<DirtyPack> take_dirty();
+  /// One of those comes back.
+  void keep_dirty(const DirtyPack& pack);
+  /// It cannot be read: never again, as long as the shard is open. False: that was known.
+  bool give_up(PackId pack);
   void note_pack(PackId pack, const PackRecord& record);
 
  private:
@@ -135,7 +145,8 @@ class Flats {
   size_t held_ = 0;
   uint32_t hand_ = 0;
   std::optional<Wanted> wanted_;
-  std::vector<PackId> dirty_;  // of fixed size: others are found by Shard::clean_flat()
+  std::vector<DirtyPack> dirty_;  // of fixed size: others are found by Shard::clean_flat()
+  std::vector<PackId> given_up_;  // of the same size
   bool is_fresh_ = false;
 };
 

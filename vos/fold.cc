@@ -196,6 +196,9 @@ Result<Slice> plan_slice(Shard::State& state, const StandingTx& tx, size_t from,
     if (!whole) break;
   }
   overlay.emit(slice.batch);
+  if (slice.batch.record_bytes() > state.record_bytes_max) {
+    return fail(Errc::no_space, "fold: too many changes for one log record");
+  }
   TRY(prepared, state.tree().prepare(slice.batch, index::Pager::Use::removal));
   return slice;
 }
@@ -203,6 +206,7 @@ Result<Slice> plan_slice(Shard::State& state, const StandingTx& tx, size_t from,
 Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size_t from) {
   CO_TRY(admitted, co_await state.store->admit());
   BlockCache cache;
+  Flats::Hold flats;
   const auto pin = state.store->pin_reads();
   index::Store::Attempt attempt(*state.store);
   for (size_t max = kFoldSlice;;) {
@@ -211,7 +215,7 @@ Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size
     Result<void> loaded = fail(slice.error());
     if (slice.error().code() == Errc::page_absent) {
       if (cache.wanted.empty()) {
-        loaded = co_await load_absent(state, attempt);
+        loaded = co_await load_absent(state, attempt, flats);
       } else {
         CO_TRY(settled, co_await state.settle());
         loaded = co_await fill_cache(*state.store, cache);
@@ -224,6 +228,7 @@ Task<Result<Slice>> slice_loaded(Shard::State& state, const StandingTx& tx, size
     }
     max = std::max<size_t>(1, max / 8);
     attempt.release();
+    flats = {};
   }
 }
 

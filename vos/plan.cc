@@ -85,7 +85,8 @@ Result<void> Plan::end_record(ByteView key, Kind kind, ByteView raw, model::Epoc
   EndedVersions& table = look_.state().ended;
   table.raise(key.first(levels.object), at);
   if (levels.dkey != 0) table.raise(key.first(levels.dkey), at);
-  if (kind == Kind::flat) table.raise_whole(key.first(levels.object), at);
+  // A flat record, or what stands outside of a buffer: it is of dkeys that it does not name.
+  if (levels.dkey == 0 && kind != Kind::touched) table.raise_whole(key.first(levels.object), at);
   if (ending == Ending::removed) erase(key);
   if (const model::Epoch slot = slot_of(epoch, at); slot != 0) {
     put(history_key(key, slot), raw);

@@ -56,6 +56,9 @@ Result<void> Punch::remove_level(Plan& plan, const Key& prefix, Level level) {
     return {};
   }
   TRY(marked, put_marker(plan, prefix, level));
+  if (level == Level::object) {
+    TRY(was_flat, end_flat(plan, overlay != nullptr ? epoch - 1 : epoch));
+  }
   return overlay != nullptr ? remove_own(plan, prefix) : Result<void>{};
 }
 

@@ -2,6 +2,14 @@
 
 namespace cairn::vos {
 
+Result<bool> end_flat(Plan& plan, model::Epoch until) {
+  const Key key = flat_key(plan.look().path().object());
+  TRY(raw, plan.look().view().get(key));
+  if (!raw || epoch_of(*raw) > until) return false;
+  TRY(ended, plan.end_record(key, Kind::flat, *raw, until, Ending::removed));
+  return true;
+}
+
 Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
                              size_t max) {
   Removal removal;
@@ -10,6 +18,11 @@ Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::
   const size_t looks_max = 8 * max;
   const uint64_t bytes_max = plan.bytes() + plan.look().state().record_bytes_max / 2;
   size_t looks = 0;
+  const Key& object = plan.look().path().object();
+  if (as_chars(prefix) == as_chars(object.view()) && max > 0) {
+    TRY(was_flat, end_flat(plan, until));
+    removal.records += was_flat ? 1 : 0;
+  }
   View::Cursor cursor(plan.look().view(), prefix);
   TRY(sought, cursor.seek(from));
   for (; cursor.valid() && starts_with(cursor.key(), prefix); ++looks) {
@@ -19,9 +32,11 @@ Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::
     }
     if (epoch_of(cursor.value()) <= until) {
       TRY(parsed, parse_key(cursor.key()));
-      TRY(ended, plan.end_record(cursor.key(), parsed.kind, cursor.value(), until,
-                                 Ending::removed));
-      ++removal.records;
+      if (parsed.kind != Kind::flat) {
+        TRY(ended,
+            plan.end_record(cursor.key(), parsed.kind, cursor.value(), until, Ending::removed));
+        ++removal.records;
+      }
     }
     TRY(moved, cursor.next());
   }

@@ -16,8 +16,13 @@ struct Removal {
   Key next;               // unless complete: where to go on
 };
 
+/// Plans the end of the object's flat record, if it has one whose epoch is at or below `until`.
+/// What its buffer left outside says nothing by itself, and the record without it is damage: it
+/// goes before the rest, or with all of it. @returns is there one?
+Result<bool> end_flat(Plan& plan, model::Epoch until);
+
 /// Plans the end of every record below `prefix` whose epoch is at or below `until`, at that epoch,
-/// at most `max` of them, from `from` on.
+/// at most `max` of them, from `from` on; of a whole object the flat record first.
 Result<Removal> remove_below(Plan& plan, ByteView prefix, ByteView from, model::Epoch until,
                              size_t max);
 

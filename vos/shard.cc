@@ -151,7 +151,7 @@ Result<bool> Reader::step() {
 }
 
 /// Goes on behind a page that cannot be read: it hides sessions, whose updates are then answered
-/// with "unknown", and markers; everything else is still there.
+/// with "unknown", markers, and extents of flattened objects; everything else is still there.
 /// @returns false: there is nothing behind it
 Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
   CO_TRY(span, co_await state.store->span_at(

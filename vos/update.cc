@@ -517,6 +517,7 @@ Result<bool> planned_at_once(Update& update) {
   const auto planned = update.plan();
   if (planned) return true;
   const Errc code = planned.error().code();
+  update.state.flats.forget_miss();
   if (code == Errc::page_absent || code == Errc::in_progress) return false;
   return fail(planned.error());
 }
