@@ -17,6 +17,8 @@ constexpr size_t kStepRecordsMax = 1024;
 constexpr size_t kPiecesMax = 256;
 /// The shard is at rest when nothing was written for this long.
 constexpr Duration kRest = 20 * kMillisecond;
+/// Between two looks at what others hold.
+constexpr Duration kRestTaken = 100 * kMillisecond;
 
 Key key_of(ByteView bytes) {
   Key key;
@@ -271,13 +273,25 @@ bool is_short(const Error& error) {
   return error.code() == Errc::no_space || error.code() == Errc::no_memory;
 }
 
-Task<Result<void>> merge_one_akey(Merge& merge) {
+/// Nobody waits for a merge, so it waits for nobody. A transaction that stands aside has an epoch:
+/// a piece that it covers must not become a newer one. A container that is held may go back.
+bool is_taken(Shard::State& state, ContNumber container) {
+  const auto closure = state.closures.of(container, kWrite);
+  return state.unresolved.any(container) ||
+         (closure != nullptr && closure->kind == Closure::Kind::held);
+}
+
+/// False: others come first; it is to be looked at again.
+Task<Result<bool>> merge_one_akey(Merge& merge) {
   Shard::State& state = merge.state;
   while (!state.gate.closed()) {
+    if (state.checks != 0) co_return false;
     const auto pin = state.store->pin_reads();
     CO_TRY(more, co_await retried(state, [&] { return merge.find(); }));
     if (!more) break;
     if (!merge.run.pieces.empty()) {
+      // Before anything is read or written for it.
+      if (is_taken(state, merge.container)) co_return false;
       CO_TRY(gathered, co_await retried(state, [&] { return merge.gather(); }));
       CO_TRY(settled, co_await state.settle());
       std::vector<Task<Result<void>>> tasks;
@@ -288,6 +302,7 @@ Task<Result<void>> merge_one_akey(Merge& merge) {
       auto done = co_await replace_run(merge);
       if (!done && is_short(done.error())) break;
       if (!done) co_return fail(done.error());
+      if (!*done && is_taken(state, merge.container)) co_return false;
       merge.next = key_of(merge.run.pieces.back().key);
       merge.next.add(0);
     }
@@ -296,7 +311,24 @@ Task<Result<void>> merge_one_akey(Merge& merge) {
     }
     co_await state.reactor.yield();
   }
-  co_return Result<void>{};
+  co_return true;
+}
+
+/// Nothing is merged any more.
+bool is_at_end(const Shard::State& state) { return state.gate.closed() || state.store->stopped(); }
+
+/// What one akey met is an error of merging only if it concerns all of them. Else the akey stays as
+/// it is: reads and scrubs tell of what is damaged.
+Result<bool> without_own_errors(Shard::State& state, Result<bool> merged) {
+  if (merged || is_at_end(state)) return merged;
+  if (merged.error().code() == Errc::unreachable) return false;  // held meanwhile
+  if (is_short(merged.error())) return true;
+  if (state.merges_failed++ == 0) {
+    report(Severity::warning,
+           "shard: small extents of an akey stay as they are (this is not told again): " +
+               std::string(merged.error().what()));
+  }
+  return true;
 }
 
 /// The first akey of the container at or after `next` that holds an extent.
@@ -323,44 +355,68 @@ Result<std::optional<ParsedKey>> next_array(Shard::State& state, ContNumber cont
   }
 }
 
-Task<Result<void>> merge_akey(Shard::State& state, Key akey) {
+/// False: others come first; it waits in the queue again.
+Task<Result<bool>> merge_akey(Shard::State& state, Key akey) {
   Key any = record_key(akey, Kind::single);
   CO_TRY(parsed, parse_key(any));
   Merge merge(state, parsed, false, model::kEpochMax);
-  co_return co_await merge_one_akey(merge);
+  auto merged = co_await merge_one_akey(merge);
+  CO_TRY(done, without_own_errors(state, std::move(merged)));
+  if (!done) state.merges.put_back(akey);
+  co_return done;
 }
 
 /// Akeys that one step of a pass looks at.
 constexpr size_t kPassAkeysMax = 256;
 
-/// One step. False: the pass is over.
-Task<Result<bool>> step_pass(Shard::State& state, MergePass& pass) {
+enum class Step : uint8_t {
+  goes_on,
+  over,
+  taken,  // by others: it goes on where it stands, later
+};
+
+Task<Result<Step>> step_pass(Shard::State& state, MergePass& pass) {
   if (pass.next.size() == 0) pass.next = range_prefix(pass.container, Range::live);
   for (size_t i = 0; i < kPassAkeysMax && !state.gate.closed(); ++i) {
-    CO_TRY(found,
-           co_await retried(state, [&] { return next_array(state, pass.container, pass.next); }));
-    if (!found) co_return false;
-    Merge merge(state, *found, true, pass.until);
-    const auto merged = co_await merge_one_akey(merge);
-    // What cannot be read stays as it is: reads and scrubs tell of it.
-    if (!merged && merged.error().code() != Errc::checksum) co_return fail(merged.error());
+    if (state.checks != 0) co_return Step::taken;
+    const Key place = pass.next;
+    const auto found =
+        co_await retried(state, [&] { return next_array(state, pass.container, pass.next); });
+    if (!found && is_short(found.error()) && !pass.at_once) co_return Step::taken;
+    if (!found) co_return fail(found.error());
+    if (!*found) co_return Step::over;
+    Merge merge(state, **found, true, pass.until);
+    auto merged = co_await merge_one_akey(merge);
+    const bool unreadable = !merged && merged.error().code() == Errc::checksum;
+    if (!merged && !unreadable && pass.at_once) co_return fail(merged.error());
+    CO_TRY(done, without_own_errors(state, std::move(merged)));
+    if (!done && (!pass.at_once || state.checks != 0)) {
+      pass.next = place;
+      co_return Step::taken;
+    }
+    // One that has nothing to merge costs time, too.
+    co_await state.reactor.yield();
   }
-  co_return true;
+  co_return Step::goes_on;
 }
 
-/// What the queue wants next; while others are at work, only what somebody has asked for.
-Task<Result<void>> merge_some(Shard::State& state, bool at_rest) {
-  if (at_rest && state.merges.has_akey()) co_return co_await merge_akey(state, state.merges.take());
+/// One step of the pass whose turn it is. False: others come first.
+Task<Result<bool>> merge_pass(Shard::State& state) {
   MergePass pass = state.merges.take_pass();
-  const auto more = co_await step_pass(state, pass);
-  if (!more && more.error().code() == Errc::checksum) {
+  const auto step = co_await step_pass(state, pass);
+  if (!step && is_at_end(state)) co_return fail(step.error());
+  if (!step) {
+    // Which akey comes next is not known.
     report(Severity::warning, "shard: a pass over container " + std::to_string(pass.container) +
-                                  " ends at what cannot be read: " + more.error().what());
-    co_return Result<void>{};
+                                  " ends at what cannot be read: " + step.error().what());
   }
-  if (!more) co_return fail(more.error());
-  if (*more) state.merges.go_on(std::move(pass));
-  co_return Result<void>{};
+  const bool taken = step && *step == Step::taken;
+  if (!step || *step == Step::over) {
+    state.merges.end(pass);
+  } else {
+    state.merges.go_on(std::move(pass));
+  }
+  co_return !taken;
 }
 
 }  // namespace
@@ -379,16 +435,26 @@ Key MergeQueue::take() {
   return akey;
 }
 
+void MergeQueue::put_back(const Key& akey_prefix) {
+  if (akeys_.size() == kAkeysMax) return;
+  akeys_.emplace_back(akey_prefix.view().begin(), akey_prefix.view().end());
+}
+
+void MergePass::ask_again(model::Epoch epoch) {
+  until = std::max(until, epoch);
+  if (next.size() != 0) again = std::max(again, epoch);
+}
+
 Result<void> MergeQueue::ask_for_pass(ContNumber container, model::Epoch until) {
   const auto known = std::ranges::find(passes_, container, &MergePass::container);
   if (known != passes_.end()) {
-    *known = {container, std::max(known->until, until), {}};
+    known->ask_again(until);
     return {};
   }
   if (passes_.size() == kPassesMax) {
     return fail(Errc::overload, "merge: too many containers wait for a pass");
   }
-  passes_.push_back({container, until, {}});
+  passes_.push_back({.container = container, .until = until, .next = {}});
   return {};
 }
 
@@ -400,27 +466,50 @@ MergePass MergeQueue::take_pass() {
 
 void MergeQueue::go_on(MergePass pass) {
   const auto anew = std::ranges::find(passes_, pass.container, &MergePass::container);
-  if (anew == passes_.end()) passes_.push_back(std::move(pass));
+  if (anew == passes_.end()) {
+    passes_.push_back(std::move(pass));
+    return;
+  }
+  pass.ask_again(anew->until);
+  *anew = std::move(pass);
+}
+
+void MergeQueue::end(const MergePass& pass) {
+  if (pass.again == 0) return;
+  const auto anew = std::ranges::find(passes_, pass.container, &MergePass::container);
+  if (anew == passes_.end()) {
+    passes_.push_back({.container = pass.container, .until = pass.again, .next = {}});
+  } else {
+    anew->ask_again(pass.again);
+  }
 }
 
 Task<void> run_merges(Shard::State& state) {
+  Duration rest = kRest;
+  bool akeys_taken = false;  // what others hold does not keep passes waiting
   while (!state.gate.closed()) {
     if (state.merges.empty() && !state.flats.any_dirty()) {
       co_await state.merges_moved.wait();
       continue;
     }
     const model::Epoch before = state.newest;
-    co_await state.reactor.sleep(kRest);
+    co_await state.reactor.sleep(rest);
     const media::SpaceUsage data = state.store->stats().data;
     const bool at_rest = state.newest == before || data.available() <= data.total / 8;
     if (state.gate.closed() || state.checks != 0) continue;
+    // While others are at work, only what somebody has asked for.
     if (!at_rest && !state.merges.has_pass()) continue;
+    const bool akey =
+        at_rest && state.merges.has_akey() && !(akeys_taken && state.merges.has_pass());
     state.merging = true;
-    auto done = Result<void>{};
-    if (!state.merges.empty()) {
-      done = co_await merge_some(state, at_rest);
+    Result<bool> done{true};
+    if (akey) {
+      done = co_await merge_akey(state, state.merges.take());
+    } else if (state.merges.has_pass()) {
+      done = co_await merge_pass(state);
     } else if (at_rest) {
-      done = co_await clean_dirty(state);
+      const auto cleaned = co_await clean_dirty(state);
+      if (!cleaned) done = fail(cleaned.error());
     }
     state.merging = false;
     state.merges_moved.wake_all();
@@ -428,8 +517,10 @@ Task<void> run_merges(Shard::State& state) {
       report(Severity::error,
              "shard: tidying up in the background ends until the pool is opened again; " +
                  std::string(done.error().what()));
-      break;
     }
+    if (!done) break;
+    akeys_taken = akey && !*done;
+    rest = *done ? kRest : kRestTaken;
   }
   state.merges_over = true;
   state.merges_moved.wake_all();
@@ -438,10 +529,11 @@ Task<void> run_merges(Shard::State& state) {
 Task<Result<void>> Shard::aggregate_container(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   State& state = *state_;
-  MergePass pass{container, model::kEpochMax, {}};
-  for (bool more = true; more && !state.gate.closed();) {
-    CO_TRY(goes_on, co_await step_pass(state, pass));
-    more = goes_on;
+  MergePass pass{.container = container, .until = model::kEpochMax, .next = {}, .at_once = true};
+  for (Step step = Step::goes_on; step != Step::over && !state.gate.closed();) {
+    CO_TRY(stepped, co_await step_pass(state, pass));
+    step = stepped;
+    if (step == Step::taken) co_await state.reactor.sleep(kRest);
   }
   co_return co_await state.settle();
 }

@@ -23,6 +23,12 @@ struct MergePass {
   ContNumber container = 0;
   model::Epoch until = 0;  // newer extents stay as they are
   Key next;                // the first akey that was not looked at; empty: from the start on
+  model::Epoch again =
+      0;                 // asked for anew since it began: another one follows, up to there; 0: not
+  bool at_once = false;  // somebody waits: what others hold is passed by, an error ends it
+
+  /// The rest of it serves who asks now, too.
+  void ask_again(model::Epoch epoch);
 };
 
 /// Akeys that gathered small extents. Of fixed size: what it has no room for is counted again with
@@ -36,13 +42,18 @@ class MergeQueue {
   bool has_akey() const { return !akeys_.empty(); }
   bool has_pass() const { return !passes_.empty(); }
   Key take();
+  /// It could not be done yet; others come first.
+  void put_back(const Key& akey_prefix);
 
-  /// A pass over the container, or another one from its start on where one has begun.
+  /// A pass over the container. One that has begun comes to its end first, however often somebody
+  /// asks; then another one follows.
   /// @error overload  kPassesMax others wait
   Result<void> ask_for_pass(ContNumber container, model::Epoch until);
   MergePass take_pass();
-  /// It is not over; others come first. One that was asked for anew meanwhile replaces it.
+  /// It is not over; others come first.
   void go_on(MergePass pass);
+  /// It is over.
+  void end(const MergePass& pass);
 
  private:
   /// So many small extents make an akey worth a look.

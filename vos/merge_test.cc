@@ -4,6 +4,7 @@
 #include "runtime/parallel.h"
 #include "vos/merge.h"
 #include "vos/testing/rig.h"
+#include "vos/testing/transactions.h"
 
 namespace cairn::vos::testing {
 namespace {
@@ -25,7 +26,7 @@ class MergeTest : public ::testing::Test {
   Result<model::Epoch> write(uint64_t first, uint64_t count, int salt = 0) {
     Bytes bytes;
     for (uint64_t i = first; i < first + count; ++i) bytes.push_back(byte_at(i, salt));
-    UpdateRequest r{.object = path_, .dkey = as_bytes("d")};
+    UpdateRequest r{.object = path_, .dkey = as_bytes(dkey_)};
     r.iods.push_back(
         {as_bytes("a"), ValueType::array, 1, 0, {{first, count}}, scattered(bytes), false});
     return run(shard().update(r));
@@ -35,7 +36,7 @@ class MergeTest : public ::testing::Test {
   }
   Result<Bytes> read(uint64_t count, model::Epoch epoch = model::kEpochMax) {
     Bytes room(count, std::byte{0xEE});
-    FetchRequest r{.object = path_, .dkey = as_bytes("d"), .epoch = epoch};
+    FetchRequest r{.object = path_, .dkey = as_bytes(dkey_), .epoch = epoch};
     r.iods.push_back(
         {as_bytes("a"), ValueType::array, 1, 0, {{0, count}}, scattered(room), false});
     TRY(fetched, run(shard().fetch(r)));
@@ -50,7 +51,7 @@ class MergeTest : public ::testing::Test {
   model::Listed extents(model::Epoch epoch = model::kEpochMax) {
     auto listed = run(shard().list(path_,
                                    {.what = model::ListRequest::What::recxs,
-                                    .dkey = as_bytes("d"),
+                                    .dkey = as_bytes(dkey_),
                                     .akey = as_bytes("a"),
                                     .count_max = 1000},
                                    epoch));
@@ -61,6 +62,7 @@ class MergeTest : public ::testing::Test {
 
   Rig rig_{test_seed(), {}, {.wal = 4u << 20, .data = 64u << 20}};
   ObjectPath path_{1, {7, 0x0001'0001'0000'0000}, 0};
+  std::string dkey_ = "d";  // of what is written, read, listed
 };
 
 TEST_F(MergeTest, Adjacent_small_extents_become_one_with_the_newest_epoch) {
@@ -278,6 +280,191 @@ TEST_F(MergeTest, Who_reads_beside_a_merge_never_meets_blocks_that_are_not_writt
   ASSERT_TRUE(done) << done.error().what();
   EXPECT_GT(reads, 8u);
   EXPECT_LT(extents().recxs.size(), 40u);
+}
+
+TEST_F(MergeTest, What_one_akey_meets_ends_the_merging_of_no_other) {
+  // Goal: a medium that fails once costs that akey its turn, not the shard its merging. Method: the
+  // first read of a block fails, in a pass and in what the shard does on its own.
+  for (const bool asked : {true, false}) {
+    // Few enough that the shard would not look at them on its own.
+    const uint64_t pieces = asked ? 8 : 40;
+    const std::string dkeys[] = {asked ? "asked 1" : "alone 1", asked ? "asked 2" : "alone 2"};
+    for (const std::string& dkey : dkeys) {
+      dkey_ = dkey;
+      for (uint64_t i = 0; i < pieces; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+    }
+    // What was logged with its data comes to its place; what the shard does on its own begins soon.
+    if (asked) ASSERT_TRUE(run(shard().checkpoint()));
+    rig_.data.fail(sim::SimDisk::Op::read, 1, Errc::io);
+    if (asked) ASSERT_TRUE(shard().aggregate_later(1, 0));
+    rig_.world.run_for(2 * kSecond);
+    size_t merged = 0;
+    for (const std::string& dkey : dkeys) {
+      dkey_ = dkey;
+      merged += extents().recxs.size() == 1 ? 1 : 0;
+    }
+    EXPECT_GE(merged, 1u);
+    EXPECT_LE(merged, asked ? 1u : 2u);
+    rig_.data.heal();
+    const auto again = shard().aggregate_later(1, 0);
+    ASSERT_TRUE(again) << again.error().what();
+    rig_.world.run_for(2 * kSecond);
+    for (const std::string& dkey : dkeys) {
+      dkey_ = dkey;
+      EXPECT_EQ(extents().recxs.size(), 1u);
+      EXPECT_EQ(*read(pieces * 5'000), expected(pieces * 5'000));
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(MergeTest, What_others_hold_is_merged_when_they_let_it_go) {
+  // Goal: nothing is read or written for a run that may not be replaced yet, and it is not
+  // forgotten. Method: a transaction that stands aside, then a container that may go back; requests
+  // are counted.
+  using Op = sim::SimDisk::Op;
+  for (uint64_t i = 0; i < 8; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+  TxBuilder tx;
+  tx.put(path_, "other", "a", "value");
+  const auto prepared = run(shard().prepare({1, 1}, tx.request));
+  ASSERT_TRUE(prepared && prepared->status == Errc::ok);
+  rig_.world.run_for(kSecond);  // what was logged with its data comes to its place
+  uint64_t requests = rig_.data.requests(Op::read) + rig_.data.requests(Op::write);
+  ASSERT_TRUE(shard().aggregate_later(1, 0));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(rig_.data.requests(Op::read) + rig_.data.requests(Op::write), requests);
+  EXPECT_EQ(extents().recxs.size(), 8u);
+  ASSERT_TRUE(run(shard().commit({1, 1})));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(extents().recxs.size(), 1u);
+
+  dkey_ = "e";
+  for (uint64_t i = 0; i < 8; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+  const auto answered = run(shard().freeze_container(1));
+  ASSERT_TRUE(answered && run(shard().add_snapshot(1, *answered + 1)));
+  ASSERT_TRUE(run(shard().hold_container(1, *answered + 1, 1)));
+  rig_.world.run_for(kSecond);
+  requests = rig_.data.requests(Op::read) + rig_.data.requests(Op::write);
+  ASSERT_TRUE(shard().aggregate_later(1, 0));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(rig_.data.requests(Op::read) + rig_.data.requests(Op::write), requests);
+  shard().unfreeze_container(1);
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(extents().recxs.size(), 1u);
+  EXPECT_EQ(*read(40'000), expected(40'000));
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+}
+
+TEST_F(MergeTest, An_akey_that_others_hold_waits_and_keeps_no_pass_waiting) {
+  // Goal: what the shard does on its own is not forgotten either, and goes on with the rest.
+  // Method: a transaction that stands aside in one container, a pass over another one.
+  TxBuilder tx;
+  tx.put(path_, "other", "a", "value");
+  const auto prepared = run(shard().prepare({1, 1}, tx.request));
+  ASSERT_TRUE(prepared && prepared->status == Errc::ok);
+  for (uint64_t i = 0; i < 40; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+  path_.container = 2;
+  for (uint64_t i = 0; i < 8; ++i) ASSERT_TRUE(write(i * 5'000, 5'000));
+  rig_.world.run_for(kSecond);
+  ASSERT_TRUE(shard().aggregate_later(2, 0));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(extents().recxs.size(), 1u);
+  path_.container = 1;
+  EXPECT_EQ(extents().recxs.size(), 40u);
+  ASSERT_TRUE(run(shard().commit({1, 1})));
+  rig_.world.run_for(kSecond);
+  EXPECT_EQ(extents().recxs.size(), 1u);
+  EXPECT_EQ(*read(200'000), expected(200'000));
+}
+
+TEST_F(MergeTest, A_pass_lets_others_in_after_each_akey) {
+  // Goal: akeys that have nothing to merge do not add up to a long step. Method: turns of somebody
+  // else meanwhile.
+  constexpr uint64_t kAkeys = 200;
+  for (uint64_t i = 0; i < kAkeys; ++i) {
+    dkey_ = "d" + std::to_string(i);
+    ASSERT_TRUE(write(0, 100));
+  }
+  struct Both {
+    static Task<Result<void>> aggregate(Shard& shard, bool& over) {
+      auto done = co_await shard.aggregate_container(1);
+      over = true;
+      co_return done;
+    }
+    static Task<Result<void>> count(Reactor& reactor, const bool& over, uint64_t& turns) {
+      while (!over) {
+        ++turns;
+        co_await reactor.yield();
+      }
+      co_return Result<void>{};
+    }
+  };
+  bool over = false;
+  uint64_t turns = 0;
+  std::vector<Task<Result<void>>> tasks;
+  tasks.push_back(Both::aggregate(shard(), over));
+  tasks.push_back(Both::count(rig_.world.reactor(), over, turns));
+  ASSERT_TRUE(run(run_all(rig_.world.reactor(), std::move(tasks), 2)));
+  EXPECT_GE(turns, kAkeys);
+}
+
+TEST_F(MergeTest, A_check_does_not_wait_for_the_rest_of_a_step) {
+  // Goal: it begins after the run that is being merged; the pass goes on afterwards. Method: a
+  // check in the middle of akeys that all fit into one step.
+  constexpr uint64_t kAkeys = 100;
+  for (uint64_t i = 0; i < kAkeys; ++i) {
+    dkey_ = "d" + std::to_string(i);
+    for (uint64_t piece = 0; piece < 4; ++piece) ASSERT_TRUE(write(piece * 5'000, 5'000));
+  }
+  const auto merged = [&] {
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < kAkeys; ++i) {
+      dkey_ = "d" + std::to_string(i);
+      count += extents().recxs.size() == 1 ? 1 : 0;
+    }
+    return count;
+  };
+  const uint64_t writes = rig_.data.requests(sim::SimDisk::Op::write);
+  ASSERT_TRUE(shard().aggregate_later(1, 0));
+  while (rig_.data.requests(sim::SimDisk::Op::write) < writes + 3) {
+    rig_.world.run_for(100 * kMicrosecond);
+  }
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
+  EXPECT_LT(merged(), kAkeys / 2);
+  rig_.world.run_for(2 * kSecond);
+  EXPECT_EQ(merged(), kAkeys);
+}
+
+TEST(MergeQueueTest, Asking_again_lets_the_pass_that_has_begun_finish_first) {
+  // Goal: who asks often starves nobody, and what was asked for is done from the start on once
+  // more. Method: asked while it is in work and while it waits, for less and for more.
+  MergeQueue queue;
+  Key place;
+  place.add_be32(7);
+  ASSERT_TRUE(queue.ask_for_pass(1, 10));
+  ASSERT_TRUE(queue.ask_for_pass(1, 8));
+  MergePass pass = queue.take_pass();
+  EXPECT_FALSE(queue.has_pass()) << "it had not begun";
+  EXPECT_EQ(pass.until, 10u);
+  pass.next = place;
+  ASSERT_TRUE(queue.ask_for_pass(1, 9));
+  queue.go_on(std::move(pass));
+  ASSERT_TRUE(queue.ask_for_pass(1, 20));
+  pass = queue.take_pass();
+  EXPECT_FALSE(queue.has_pass());
+  EXPECT_EQ(as_chars(pass.next.view()), as_chars(place.view()));
+  EXPECT_EQ(pass.until, 20u);
+  queue.end(pass);
+  pass = queue.take_pass();
+  EXPECT_EQ(pass.next.size(), 0u);
+  EXPECT_EQ(pass.until, 20u);
+  pass.next = place;
+  ASSERT_TRUE(queue.ask_for_pass(1, 5));
+  queue.end(pass);
+  pass = queue.take_pass();
+  EXPECT_EQ(pass.until, 5u);
+  queue.end(pass);
+  EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace

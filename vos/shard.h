@@ -244,7 +244,7 @@ class Shard {
   /// reclaim); the shard does so on its own where many were written. Durable on return.
   Task<Result<void>> aggregate_container(ContNumber container);
   /// The same in the background, beside what others do and at a pace that leaves them room; a
-  /// restart ends it. Returns at once; again begins anew.
+  /// restart ends it. Returns at once; again: one more follows.
   /// @param until  newer extents stay as they are; 0: what is written from now on
   /// @error overload  too many containers wait   @error io  the shard has stopped
   /// @error not_supported  the shard merges nothing

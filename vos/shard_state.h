@@ -81,6 +81,7 @@ struct Shard::State {
   WaitList merges_moved;
   bool merging = false;
   bool merges_over = false;
+  uint64_t merges_failed = 0;    // akeys that stay as they are
   IoRoom read_room, write_room;  // for data under way
   int checks = 0;  // under way: nothing is merged meanwhile
   /// Debug: every unpinned page leaves memory after each step.
