@@ -16,8 +16,8 @@ inline constexpr uint64_t kPackBytesMax = 1u << 20;
 /// Cleans some of `packs`, of one container, from the front, and takes those away that it has
 /// looked at. What is not worth it stays. Durable on return.
 /// @returns is there less than before?
-/// @error io, no_space, no_memory: nothing has changed; extents that cannot be looked at are reported
-/// once and left alone
+/// @error io, no_space, no_memory: nothing has changed. Extents that cannot be looked at are
+/// reported once and left alone
 Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
                               std::vector<uint64_t>& packs);
 

@@ -95,6 +95,7 @@ struct Reader {
   bool markers = false;     // the shard's own ranges are done
   bool passed = false;      // a page that cannot be read was passed over
   bool count_lost = false;  // and the number of markers may have stood in it
+  bool packs_lost = false;  // and extents of flattened objects
 
   /// One record a call; false at the end.
   Result<bool> step();
@@ -150,6 +151,16 @@ Result<bool> Reader::step() {
   return true;
 }
 
+/// May records of extents of flattened objects stand in [low, high)? Empty `high`: to the end.
+bool may_hold_packs(ByteView low, ByteView high) {
+  ContNumber container = low.size() < 5 ? 1 : std::max<ContNumber>(1, load_be32(low.data()));
+  const bool past = low.size() >= 5 && load_be32(low.data()) == container &&
+                    low[4] > static_cast<std::byte>(Range::pack);
+  if (past && container == UINT32_MAX) return false;
+  if (past) ++container;
+  return high.empty() || as_chars(range_prefix(container, Range::pack).view()) < as_chars(high);
+}
+
 /// Goes on behind a page that cannot be read: it hides sessions, whose updates are then answered
 /// with "unknown", markers, and extents of flattened objects; everything else is still there.
 /// @returns false: there is nothing behind it
@@ -163,6 +174,7 @@ Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
   if (!span.lost && again) co_return true;
   if (span.lost) {
     reader.passed = true;
+    reader.packs_lost = reader.packs_lost || may_hold_packs(span.low, span.high);
     const Key count = marker_count_key();
     reader.count_lost = reader.count_lost || as_chars(ByteView(span.low)) <= as_chars(count);
     report(Severity::error, "shard: page " + std::to_string(span.lost->page) + ": " +
@@ -194,7 +206,7 @@ Task<Result<void>> load_tables(Shard::State& state) {
   const bool all_known =
       !reader.count_lost && !state.markers_replayed && state.markers.total() == state.markers_saved;
   if (reader.passed && !all_known) state.markers.forget();
-  if (reader.passed) state.flats.forget();
+  if (reader.packs_lost) state.flats.forget();
   state.sessions.trim();
   co_return Result<void>{};
 }
