@@ -173,6 +173,8 @@ void Faults::break_disk() {
 /// needs it is told.
 void Faults::rot(bool metadata) {
   EngineProcess& one = engine(any_engine());
+  // Nor while it is down: Machine::settle_after_kill().
+  if (!one.is_running()) return;
   parts_.scope->rotten = true;
   one.machine().rot(stage_.random(), metadata);
   later([this, &one, metadata] {

@@ -110,12 +110,21 @@ void Machine::each(Do what) {
   all(config_);
 }
 
+// No data is rotten while a store opens: that of the last records proves that they were whole, and
+// what does not prove itself is what the end has torn. Without a copy nobody can tell.
+
 void Machine::settle_after_kill() {
-  each([](SimDisk& disk) { disk.settle_after_kill(); });
+  each([](SimDisk& disk) {
+    disk.undo_rot();
+    disk.settle_after_kill();
+  });
 }
 
 void Machine::settle_after_power_cut() {
-  each([](SimDisk& disk) { disk.settle_after_cut(); });
+  each([](SimDisk& disk) {
+    disk.undo_rot();
+    disk.settle_after_cut();
+  });
 }
 
 void Machine::fail_a_request(Random& random) {
