@@ -285,23 +285,14 @@ Task<Result<void>> run_flatten(Gate::Hold, Use use, wire::Request& request, wire
   for (const auto& [oid, shard] : body.objects) {
     objects.push_back({.container = use.spec().container, .oid = oid, .shard = shard});
   }
-  const auto done = co_await use.shard().flatten(std::move(objects), options_of(body.limits));
+  auto done = co_await use.shard().flatten(std::move(objects), options_of(body.limits));
   if (!done) {
     reply.error = done.error();
     co_return Result<void>{};
   }
-  wire::FlattenedObjects out;
-  for (const vos::Flattened& one : *done) {
-    out.objects.push_back({.outcome = static_cast<model::FlattenOutcome>(one.outcome),
-                           .epoch = one.epoch,
-                           .buffer_bytes = one.buffer_bytes});
-  }
-  reply.body = std::move(out);
+  reply.body = wire::FlattenedObjects{std::move(*done)};
   co_return Result<void>{};
 }
-static_assert(static_cast<int>(vos::FlattenOutcome::flattened) ==
-              static_cast<int>(model::FlattenOutcome::flattened));
-static_assert(static_cast<int>(vos::FlattenOutcome::fragmented) == model::kFlattenOutcomes - 1);
 static_assert(wire::kFlattenCountMax <= vos::kFlattenObjectsMax);
 
 Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Request& request,

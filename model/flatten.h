@@ -8,27 +8,27 @@
 
 namespace cairn::model {
 
-/// Only `flattened` and `already` mean that it is flat now. vos/flatten.h says more of each.
+/// Only `flattened` and `already` mean that it is flat now.
 enum class FlattenOutcome : uint8_t {
   flattened = 0,
   already = 1,
-  absent = 2,
-  too_large = 3,
-  too_many = 4,
-  long_key = 5,
-  snapshot = 6,
-  pending = 7,
-  reclaiming = 8,
-  changed = 9,
-  fragmented = 10,
+  absent = 2,       // nothing of it is visible
+  too_large = 3,    // its buffer, or its changes to the index, would be: see vos/flatten.h
+  too_many = 4,     // keys at a level, or extents of an akey
+  long_key = 5,     // a key of 4 KiB or more
+  snapshot = 6,     // a snapshot lies between its changes: remove it, or leave the object as it is
+  pending = 7,      // a transaction that changes it waits for its outcome: again when it is over
+  reclaiming = 8,   // what a punch left is still being removed: again later
+  changed = 9,      // it was written meanwhile, or later than was asked for
+  fragmented = 10,  // its data stands in too many pieces: aggregate the container first
 };
 inline constexpr uint8_t kFlattenOutcomes = 11;
 
 /// Of an object on one shard, or of all of it.
 struct Flattened {
   FlattenOutcome outcome = FlattenOutcome::absent;
-  Epoch epoch = 0;            // flat: reads at or above it answer from the buffer
-  uint64_t buffer_bytes = 0;  // flat: of all its buffers
+  Epoch epoch = 0;            // of its newest change, if it is flat: reads at or above it answer
+  uint64_t buffer_bytes = 0;  // if it is flat: of all its buffers
 };
 
 /// 0: as the store has it by default.

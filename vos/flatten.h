@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/errc.h"
+#include "model/flatten.h"
 #include "vos/operation.h"
 
 namespace cairn::vos {
@@ -34,28 +34,10 @@ inline constexpr uint32_t kFlatKeysMax = 1024;
 /// Objects of one call.
 inline constexpr size_t kFlattenObjectsMax = 4096;
 
-/// What became of one object. Only `flattened` and `already` mean that it is flat now.
-enum class FlattenOutcome : uint8_t {
-  flattened = 0,
-  already = 1,
-  absent = 2,       // nothing of it is visible
-  too_large = 3,    // its buffer, or its changes to the index, would be: see FlattenOptions
-  too_many = 4,     // keys at a level, or extents of an akey
-  long_key = 5,     // a key of 4 KiB or more
-  snapshot = 6,     // a snapshot lies between its changes: remove it, or leave the object as it is
-  pending = 7,      // a transaction that changes it waits for its outcome: again when it is over
-  reclaiming = 8,   // what a punch left is still being removed: again later
-  changed = 9,      // it was written meanwhile, or after `unchanged_since`
-  fragmented = 10,  // its data stands in too many pieces: aggregate the container first
-};
+using model::Flattened;
+using model::FlattenOutcome;
 /// For reports: "flattened", "its buffer would be too large", ...
 const char* flatten_outcome_text(FlattenOutcome outcome);
-
-struct Flattened {
-  FlattenOutcome outcome = FlattenOutcome::absent;
-  model::Epoch epoch = 0;     // of its newest change, if it is flat: reads at or above it answer
-  uint64_t buffer_bytes = 0;  // if it is flat
-};
 
 /// What flattened objects of a container take. `extent_bytes` counts whole blocks, dead buffers
 /// among them; live ones are `buffer_bytes`. Objects that only snapshots show count, too.

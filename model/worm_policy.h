@@ -1,0 +1,38 @@
+// What a container's properties say about objects that are written once and read many times: the
+// worm_* properties as values (docs/worm.md).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "model/flatten.h"
+#include "model/ids.h"
+
+namespace cairn::model {
+
+/// A container that is sealed refuses every change, and its objects are flattened.
+struct Seal {
+  Epoch epoch = 0;  // changes at or above it are refused; 0: not sealed
+  std::string by;   // who sealed it, for messages: USER@HOST
+  friend bool operator==(const Seal&, const Seal&) = default;
+};
+
+struct WormPolicy {
+  uint64_t inline_bytes_max = 64u << 10;  // worm_inline_max: array data of an object in its buffer
+  uint64_t object_bytes_max = 1u << 20;   // worm_object_max: of a buffer
+  bool compress = false;                  // worm_compress: buffers that get smaller by it
+  uint64_t cold_after_s = 0;  // worm_cold_after: flatten what did not change for so long; 0: off
+  Seal seal;
+  friend bool operator==(const WormPolicy&, const WormPolicy&) = default;
+};
+
+/// What the flattening of a container has come to, on one shard or on all.
+struct FlattenProgress {
+  bool running = false;  // a pass is under way, or will begin
+  uint64_t flat = 0;     // objects that are flat now, as far as the pass has seen
+  uint64_t left = 0;     // objects that it has yet to look at, or to look at again
+  std::array<uint64_t, kFlattenOutcomes> skipped{};  // objects that stay as they are, by outcome
+};
+
+}  // namespace cairn::model
