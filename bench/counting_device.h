@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "media/device.h"
 
@@ -12,15 +13,24 @@ struct DeviceCounts {
   uint64_t read_bytes = 0, written_bytes = 0;  // durable or not
 };
 
+/// What one request asked for.
+struct DeviceSpan {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+
 class CountingDevice final : public media::Device {
  public:
   explicit CountingDevice(std::unique_ptr<media::Device> below) : below_(std::move(below)) {}
   const DeviceCounts& counts() const { return counts_; }
+  /// Every read from now on goes there, too. Borrowed; null: no more.
+  void record_reads(std::vector<DeviceSpan>* into) { recorded_ = into; }
 
   uint64_t size_bytes() const override { return below_->size_bytes(); }
   Task<Result<void>> read(uint64_t offset, ByteSpan into) override {
     ++counts_.reads;
     counts_.read_bytes += into.size();
+    if (recorded_ != nullptr) recorded_->push_back({offset, into.size()});
     return below_->read(offset, into);
   }
   Task<Result<void>> write(uint64_t offset, ByteView from) override {
@@ -49,6 +59,7 @@ class CountingDevice final : public media::Device {
  private:
   std::unique_ptr<media::Device> below_;
   DeviceCounts counts_;
+  std::vector<DeviceSpan>* recorded_ = nullptr;
 };
 
 }  // namespace cairn::bench

@@ -1,8 +1,5 @@
 // file.*: small files through libdfs beside the file system of the disk under test ("ext4" in names
 // of peers; the line says which one it is).
-#include <atomic>
-#include <latch>
-#include <thread>
 #include <vector>
 
 #include "bench/file_side.h"
@@ -12,42 +9,6 @@
 namespace cairn::bench {
 
 namespace {
-
-/// 12 bytes.
-std::string file_name(size_t thread, uint64_t number) {
-  char text[32];
-  std::snprintf(text, sizeof text, "t%02zuf%08llu", thread % 100,
-                static_cast<unsigned long long>(number));
-  return text;
-}
-
-/// Makes files in `folder` from `threads` threads until `seconds` have passed or each has made
-/// `each` of them; files per second.
-double create_files(Folder& folder, size_t threads, double seconds, uint64_t each) {
-  std::latch ready(static_cast<ptrdiff_t>(threads) + 1);
-  std::atomic<uint64_t> made{0};
-  std::atomic<bool> enough{false};
-  std::vector<std::thread> running;
-  for (size_t t = 0; t < threads; ++t) {
-    running.emplace_back([&, t] {
-      ready.arrive_and_wait();
-      uint64_t i = 0;
-      do {
-        folder.create(file_name(t, i));
-        ++i;
-      } while (i < each && !enough.load(std::memory_order_relaxed));
-      made += i;
-    });
-  }
-  ready.arrive_and_wait();
-  const double begin = now_seconds();
-  while (now_seconds() - begin < seconds && each == UINT64_MAX) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  enough = each == UINT64_MAX;
-  for (auto& thread : running) thread.join();
-  return static_cast<double>(made.load()) / (now_seconds() - begin);
-}
 
 Side creating(Run& run, FileSystem& files, size_t threads, int& round) {
   return [&run, &files, threads, &round] {

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <latch>
+#include <thread>
+#include <vector>
 
 #include "bench/harness.h"
 
@@ -139,6 +143,39 @@ HostFiles::HostFiles(std::string directory, HostFilesOptions options)
 
 std::unique_ptr<Folder> HostFiles::make_folder(const std::string& name) {
   return std::make_unique<HostFolder>(directory_ + "/" + name, options_);
+}
+
+std::string file_name(size_t thread, uint64_t number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "t%02zuf%08llu", thread % 100,
+                static_cast<unsigned long long>(number));
+  return text;
+}
+
+double create_files(Folder& folder, size_t threads, double seconds, uint64_t each) {
+  std::latch ready(static_cast<ptrdiff_t>(threads) + 1);
+  std::atomic<uint64_t> made{0};
+  std::atomic<bool> enough{false};
+  std::vector<std::thread> running;
+  for (size_t t = 0; t < threads; ++t) {
+    running.emplace_back([&, t] {
+      ready.arrive_and_wait();
+      uint64_t i = 0;
+      do {
+        folder.create(file_name(t, i));
+        ++i;
+      } while (i < each && !enough.load(std::memory_order_relaxed));
+      made += i;
+    });
+  }
+  ready.arrive_and_wait();
+  const double begin = now_seconds();
+  while (now_seconds() - begin < seconds && each == UINT64_MAX) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  enough = each == UINT64_MAX;
+  for (auto& thread : running) thread.join();
+  return static_cast<double>(made.load()) / (now_seconds() - begin);
 }
 
 std::string file_system_name(const std::string& directory) {

@@ -61,6 +61,12 @@ class HostFiles final : public FileSystem {
   const HostFilesOptions options_;
 };
 
+/// 12 bytes.
+std::string file_name(size_t thread, uint64_t number);
+/// Makes files in `folder` from `threads` threads until `seconds` have passed or each has made
+/// `each` of them; files per second.
+double create_files(Folder& folder, size_t threads, double seconds, uint64_t each);
+
 /// What statfs() says about the disk under test: "ext4", "tmpfs", ... or a number.
 std::string file_system_name(const std::string& directory);
 

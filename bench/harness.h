@@ -64,6 +64,7 @@ void add_net_cases(std::vector<Case>& cases);
 void add_net_many_cases(std::vector<Case>& cases);
 void add_file_cases(std::vector<Case>& cases);
 void add_layout_cases(std::vector<Case>& cases);
+void add_worm_cases(std::vector<Case>& cases);
 
 /// Seconds since some start.
 double now_seconds();

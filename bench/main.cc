@@ -221,6 +221,7 @@ int run_all(const Arguments& a) {
   add_net_many_cases(cases);
   add_file_cases(cases);
   add_layout_cases(cases);
+  add_worm_cases(cases);
   bool found = a.wanted.empty();
   for (const Case& c : cases) {
     const bool wanted =

@@ -39,6 +39,10 @@ class ShardSide {
   void reopen_within(uint64_t memory_bytes);
   /// Of metadata, since the shard was made or opened.
   uint64_t pages_read() const { return meta_->counts().read_bytes / index::kPageBytes; }
+  const DeviceCounts& data_counts() const { return data_->counts(); }
+  /// What is read of data from now on, as CountingDevice::record_reads().
+  void record_data_reads(std::vector<DeviceSpan>* into) { data_->record_reads(into); }
+  std::string data_path() const { return directory_ + "/data"; }
   /// To and from all devices, since then.
   uint64_t bytes_moved() const;
 

@@ -46,6 +46,7 @@ void Batch::clear() {
   move_count_ = 0;
   data_.clear();
   freed_.clear();
+  fills_leaves_ = false;
 }
 
 }  // namespace cairn::index

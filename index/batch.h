@@ -58,6 +58,12 @@ class Batch {
   /// An owned extent becomes free.
   void free(media::Extent extent) { freed_.push_back(extent); }
 
+  /// Leaves that its insertions are on take records from their right neighbours until they are
+  /// full: for what is written once, in the order of its keys. Not in the log: after a replay they
+  /// are as full as ever.
+  void fill_leaves() { fills_leaves_ = true; }
+  bool fills_leaves() const { return fills_leaves_; }
+
   /// Data number `i` is `payload`, borrowed.
   void set_payload(size_t i, ByteView payload) { data_[i].payload = payload; }
 
@@ -94,6 +100,7 @@ class Batch {
   size_t move_count_ = 0;
   std::vector<BatchData> data_;
   std::vector<media::Extent> freed_;
+  bool fills_leaves_ = false;
 };
 
 /// What a log record says besides its changes.

@@ -166,6 +166,7 @@ Task<Result<void>> read_beside_waiting(CorePtr core, uint64_t block, ByteSpan in
   if (waiting != 0) {
     CO_TRY(written, co_await write_behind_all(core));
   }
+  ++core->data_reads;
   co_return co_await core->devices.data->read(block * media::kBlockBytes, into);
 }
 

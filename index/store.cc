@@ -493,6 +493,7 @@ Task<Result<void>> Store::read_data(media::Extent extent, uint64_t first_block, 
   DCHECK(first_block + into.size() / media::kBlockBytes <= extent.count);
   const uint64_t block = extent.block + first_block;
   if (!state_->behind.empty()) return read_beside_waiting(state_, block, into);
+  ++state_->data_reads;
   return state_->devices.data->read(block * media::kBlockBytes, into);
 }
 
@@ -563,6 +564,8 @@ StoreStats Store::stats() const {
   stats.checkpoints = s.checkpoints_ended;
   stats.checkpoint_running = s.checkpoint_running;
   stats.trimmed_blocks = s.trimmed_blocks;
+  stats.page_loads = s.page_loads;
+  stats.data_reads = s.data_reads;
   return stats;
 }
 

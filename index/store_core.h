@@ -65,7 +65,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   media::Lsn checkpoint_begin = 0;    // where the log was when the newest one began
   uint32_t checkpoint_waiters = 0;    // it must not take its time
   double load_ns = 100'000;     // a page load, averaged
-  uint64_t page_loads = 0;
+  uint64_t page_loads = 0, data_reads = 0;
 
   Bytes record;  // scratch of commit()
   struct Pin {

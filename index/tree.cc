@@ -187,7 +187,7 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
   size_t level = 0;
   // A separator is the beginning of a key: of the batch, of an overflowing leaf or, where leaves
   // trade records, of any other.
-  size_t separator_bytes = batch.spills || batch.erases ? kKeyBytesMax : batch.key_bytes_max;
+  size_t separator_bytes = batch.spills || batch.erases || batch.fills != 0 ? kKeyBytesMax : batch.key_bytes_max;
   for (size_t i = 0; i < touched_.size();) {
     Touched sum = touched_[i];
     for (++i; i < touched_.size() && touched_[i].page == sum.page; ++i) {
@@ -198,8 +198,9 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
     const Node node(sum.frame->data);
     if (sum.level != level) {
       // Another leaf's overflow may fill up a neighbour, a removal may merge two: nothing is sure
-      // then.
+      // then. Each fill of a leaf copies a neighbour and moves a border.
       if (level == 0 && ((batch.spills && splits != 0) || batch.erases)) splits = puts;
+      if (level == 0) splits += batch.fills;
       pages += splits;
       arriving = std::exchange(splits, 0);
       level = sum.level;
@@ -219,7 +220,7 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
     }
     const size_t added = arriving * (sizeof(NodeSlot) + separator_bytes + sizeof(BranchValue));
     const bool fits = node.used_bytes() + folded + added + kHeadBytes <= kNodeBytes;
-    if (!fits || batch.erases) splits = arriving;
+    if (!fits || batch.erases || batch.fills != 0) splits = arriving;
   }
   // The root may split, too, and what grows above it.
   return pages + (splits == 0 ? 0 : 3 * splits + 2);
@@ -267,7 +268,7 @@ bool moves_what_changed(const Batch& batch) {
 
 Result<void> Tree::prepare(const Batch& batch, Pager::Use use) {
   touched_.clear();
-  BatchShape shape{.spills = may_spill(batch)};
+  BatchShape shape{.spills = may_spill(batch), .fills = fills_max(batch)};
   size_t puts = 0;
   for (const Batch::Op& op : batch.ops()) {
     shape.erases |= op.kind != Batch::Op::Kind::put;

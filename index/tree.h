@@ -77,6 +77,7 @@ class Tree {
   struct BatchShape {
     bool spills = false;
     bool erases = false;
+    size_t fills = 0;
     size_t key_bytes_max = 0;  // of the insertions
   };
   /// One page on the way of an op; scratch of prepare().
@@ -96,6 +97,10 @@ class Tree {
   /// A move takes a key away and brings one.
   static bool may_spill(const Batch& batch) {
     return batch.op_count() + batch.move_count() <= kSpillOpsMax;
+  }
+  /// How many leaves a batch fills up, at most: so that few pages are reserved for it.
+  static size_t fills_max(const Batch& batch) {
+    return batch.fills_leaves() ? std::min<size_t>(batch.op_count(), 32) : 0;
   }
   size_t worst_case_pages(const BatchShape& batch);
 

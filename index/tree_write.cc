@@ -13,11 +13,15 @@ class TreeWriter {
  public:
   /// @param spills  a full leaf may give records to its neighbours (prepare() must have counted
   /// with it)
-  TreeWriter(Tree& tree, bool spills)
-      : tree_(tree), pager_(tree.pager_), items_(tree.items_), spills_(spills) {}
+  /// @param fills  how often a leaf may be filled up
+  TreeWriter(Tree& tree, bool spills, size_t fills)
+      : tree_(tree), pager_(tree.pager_), items_(tree.items_), spills_(spills), fills_(fills) {}
 
   void put(ByteView key, ByteView value);
   void erase(ByteView key);
+  /// The leaf of `key`, which is there, takes from its right neighbour until it is full, and gives
+  /// to its left one until that is. prepare() must have counted with it.
+  void fill_leaf_of(ByteView key);
 
  private:
   struct Step {
@@ -44,7 +48,9 @@ class TreeWriter {
   void tell_parent(uint32_t depth);
   void remove_child(uint32_t depth, uint32_t slot);
   void shrink(uint32_t depth);
-  bool merge(uint32_t depth, uint32_t left_slot, bool other_is_left);
+  bool merge(uint32_t depth, uint32_t left_slot, bool other_is_left, size_t bytes_max);
+  size_t fullest_cut(size_t prefix) const;
+  void fill_leaf(uint32_t left_slot);
   void collapse_root();
 
   Tree& tree_;
@@ -53,6 +59,7 @@ class TreeWriter {
   std::array<Step, kLevelMax + 1> path_;
   uint32_t depth_ = 0;  // of the leaf
   bool spills_;
+  size_t fills_;  // that are left
 };
 
 namespace {
@@ -66,6 +73,8 @@ constexpr size_t kSharedBytesMax = 2 * kNodeBytes * 9 / 10;
 /// A sequence that meets the end of a full page goes on in the next one, if that is emptier than
 /// this.
 constexpr size_t kSpillBelowBytes = kNodeBytes / 4;
+/// A leaf that is to be full is full enough from here on.
+constexpr size_t kFullBytes = kNodeBytes * 15 / 16;
 
 bool fits(std::span<const NodeItem> items, bool leaf, size_t known, size_t bytes_max = kNodeBytes) {
   return packed_node_bytes(items, leaf, choose_prefix(items, leaf, known)) <= bytes_max;
@@ -360,8 +369,9 @@ void TreeWriter::shrink(uint32_t depth) {
   }
   if (at.used_bytes() >= kMergeBelowBytes) return;
   const uint32_t slot = path_[depth - 1].slot;
-  const bool merged = (slot > 0 && merge(depth, slot - 1, true)) ||
-                      (slot + 1 < node(depth - 1).count() && merge(depth, slot, false));
+  const bool merged =
+      (slot > 0 && merge(depth, slot - 1, true, kMergedBytesMax)) ||
+      (slot + 1 < node(depth - 1).count() && merge(depth, slot, false, kMergedBytesMax));
   if (merged) shrink(depth - 1);
 }
 
@@ -371,7 +381,7 @@ void TreeWriter::remove_child(uint32_t depth, uint32_t slot) {
   if (slot == 0 && parent.count() > 0) parent.drop_first_key();
 }
 
-bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
+bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left, size_t bytes_max) {
   // The neighbour is read and dropped, the page of the path takes all: it is writable already. A
   // neighbour that is not in memory is not worth a read.
   const Node parent = node(depth - 1);
@@ -381,7 +391,7 @@ bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
   const Node at(mine->data);
   const Node left(other_is_left ? (*other)->data : mine->data);
   const Node right(other_is_left ? mine->data : (*other)->data);
-  if (left.used_bytes() + right.used_bytes() > kMergedBytesMax) return false;
+  if (left.used_bytes() + right.used_bytes() > bytes_max) return false;
   items_.clear();
   left.items(items_);
   const size_t middle = items_.size();
@@ -390,7 +400,7 @@ bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
   parent.key(left_slot + 1).copy(0, key.size(), key.data());
   if (!at.is_leaf()) items_[middle].key = KeyParts(key);
   const bool leaf = at.is_leaf();
-  if (!fits(items_, leaf, 0, kMergedBytesMax)) return false;
+  if (!fits(items_, leaf, 0, bytes_max)) return false;
   const auto kind = static_cast<PageKind>(at.header().page.kind);
   build_node(at, kind, at.level(), items_);
   items_.clear();
@@ -400,6 +410,54 @@ bool TreeWriter::merge(uint32_t depth, uint32_t left_slot, bool other_is_left) {
   parent.remove(left_slot + 1);
   path_[depth - 1].slot = left_slot;
   return true;
+}
+
+/// How many of items_, with that prefix, fill one leaf.
+size_t TreeWriter::fullest_cut(size_t prefix) const {
+  size_t bytes = prefix;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    bytes += Node::packed_bytes(true, items_[i].key.size(), prefix, items_[i].value.size());
+    if (bytes > kNodeBytes) return i;
+  }
+  return items_.size();
+}
+
+void TreeWriter::fill_leaf_of(ByteView key) {
+  // From the right first: what then goes on to the left leaves no crumbs behind.
+  for (const bool to_left : {false, true}) {
+    if (fills_ == 0) return;
+    descend(key, 0);
+    if (depth_ == 0) return;
+    const uint32_t slot = path_[depth_ - 1].slot;
+    if (to_left ? slot == 0 : slot + 1 == node(depth_ - 1).count()) continue;
+    fill_leaf(to_left ? slot - 1 : slot);
+  }
+}
+
+void TreeWriter::fill_leaf(uint32_t left_slot) {
+  const Node parent = node(depth_ - 1);
+  const bool other_is_left = left_slot != path_[depth_ - 1].slot;
+  const auto other = tree_.child_frame(parent, other_is_left ? left_slot : left_slot + 1);
+  if (!other) return;  // not worth a read
+  const Node left(other_is_left ? (*other)->data : path_[depth_].frame->data);
+  const Node right(other_is_left ? path_[depth_].frame->data : (*other)->data);
+  if (left.used_bytes() >= kFullBytes) return;
+  --fills_;
+  if (merge(depth_, left_slot, other_is_left, kNodeBytes)) {
+    shrink(depth_ - 1);
+    return;
+  }
+  items_.clear();
+  left.items(items_);
+  const size_t own = items_.size();
+  right.items(items_);
+  const std::span<const NodeItem> all(items_);
+  const size_t prefix = choose_prefix(all, true, 0);
+  const size_t cut = fullest_cut(prefix);
+  const bool moves = cut > own && cut < all.size() && fits(all.first(cut), true, prefix) &&
+                     fits(all.subspan(cut), true, prefix);
+  if (moves) move_border(depth_, left_slot, *other, cut, prefix);
+  items_.clear();
 }
 
 void TreeWriter::collapse_root() {
@@ -443,11 +501,11 @@ std::vector<bool> last_of_each_key(const std::vector<Effect>& effects) {
 }  // namespace
 
 void Tree::apply(const Batch& batch) {
-  TreeWriter writer(*this, may_spill(batch));
+  TreeWriter writer(*this, may_spill(batch), fills_max(batch));
   const auto& ops = batch.ops();
   const bool only_puts = std::all_of(
       ops.begin(), ops.end(), [](const auto& op) { return op.kind == Batch::Op::Kind::put; });
-  if (only_puts) {
+  if (only_puts && !batch.fills_leaves()) {
     for (const Batch::Op& op : ops) writer.put(batch.key(op), batch.value(op));
     return;
   }
@@ -479,6 +537,10 @@ void Tree::apply(const Batch& batch) {
         writer.put(effect.key, effect.value);
       }
     }
+  }
+  if (!batch.fills_leaves()) return;
+  for (size_t i = 0; i < effects.size(); ++i) {
+    if (counts[i] && !effects[i].erase) writer.fill_leaf_of(effects[i].key);
   }
 }
 

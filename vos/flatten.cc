@@ -18,6 +18,8 @@ namespace cairn::vos {
 namespace {
 
 constexpr size_t kPackObjectsMax = 1024;
+/// Objects that are looked at and read side by side: few until it is known how large they are.
+constexpr size_t kGathersFirst = 4, kGathersMax = 32;
 /// How often a flattening that found no free blocks waits for those that were just freed.
 constexpr int kStageTriesMax = 4;
 
@@ -118,6 +120,7 @@ Result<void> Pack::plan() {
   }
   batch.clear();
   if (exchanged == 0) return {};
+  batch.fill_leaves();
   changes.emit(batch);
   Bytes value;
   put_pack(value, state.newest, record);
@@ -209,9 +212,27 @@ struct Flattening {
   const FlattenOptions& options;
   std::vector<Flattened> results;
   size_t next = 0;
+  size_t at_once = kGathersFirst;
 
   Task<Result<void>> some();
+  Task<Result<Gathers>> gather_side_by_side(size_t count_max);
 };
+
+/// The next ones, all of one container.
+Task<Result<Gathers>> Flattening::gather_side_by_side(size_t count_max) {
+  Gathers wave;
+  std::vector<Task<Result<void>>> tasks;
+  const ContNumber container = objects[next].container;
+  for (; next < objects.size() && wave.size() < std::min(at_once, count_max) &&
+         objects[next].container == container;
+       ++next) {
+    wave.push_back(std::make_unique<FlatGather>(state, objects[next], options));
+    tasks.push_back(gather(state, *wave.back()));
+  }
+  at_once = std::min(2 * at_once, kGathersMax);
+  CO_TRY(gathered, co_await run_all(state.reactor, std::move(tasks), kGathersMax));
+  co_return std::move(wave);
+}
 
 /// As many objects as share an extent.
 Task<Result<void>> Flattening::some() {
@@ -220,21 +241,23 @@ Task<Result<void>> Flattening::some() {
   uint64_t bytes = 0;
   uint64_t change_bytes = 0;
   const ContNumber container = objects[next].container;
-  for (; next < objects.size() && objects[next].container == container; ++next) {
-    if (gathers.size() == kPackObjectsMax || bytes >= kPackBytesMax ||
-        change_bytes > state.record_bytes_max / 2) {
-      break;
+  while (next < objects.size() && objects[next].container == container &&
+         gathers.size() < kPackObjectsMax && bytes < kPackBytesMax &&
+         change_bytes <= state.record_bytes_max / 2) {
+    const uint64_t each = gathers.empty() ? 1 : bytes / gathers.size() + 1;
+    const size_t first = next;
+    CO_TRY(wave, co_await gather_side_by_side(std::min(kPackObjectsMax - gathers.size(),
+                                                       (kPackBytesMax - bytes) / each + 1)));
+    for (size_t i = 0; i < wave.size(); ++i) {
+      if (wave[i]->result.outcome != FlattenOutcome::flattened) {
+        results[first + i] = wave[i]->result;
+        continue;
+      }
+      bytes += round_up(wave[i]->buffer.size(), kFlatAlign) + wave[i]->fresh_bytes();
+      change_bytes += wave[i]->change_bytes();
+      which.push_back(first + i);
+      gathers.push_back(std::move(wave[i]));
     }
-    auto object = std::make_unique<FlatGather>(state, objects[next], options);
-    CO_TRY(gathered, co_await gather(state, *object));
-    if (object->result.outcome != FlattenOutcome::flattened) {
-      results[next] = object->result;
-      continue;
-    }
-    bytes += round_up(object->buffer.size(), kFlatAlign) + object->fresh_bytes();
-    change_bytes += object->change_bytes();
-    which.push_back(next);
-    gathers.push_back(std::move(object));
   }
   if (gathers.empty()) co_return Result<void>{};
   CO_TRY(written, co_await write_packs(state, gathers));
