@@ -60,6 +60,7 @@ struct Pack {
   std::optional<Staged> staged;
   index::Batch batch;
   size_t exchanged = 0;
+  bool too_large = false;  // for one log record
 
   Result<void> stage_all();
   void cancel_all();
@@ -102,7 +103,8 @@ std::vector<index::Store::DataWrite> Pack::writes() const {
   return all;
 }
 
-/// One step. @error page_absent; no_space, no_memory: fewer objects may fit
+/// One step. @error page_absent; no_space (also where `too_large`), no_memory: fewer objects may
+/// fit
 Result<void> Pack::plan() {
   Overlay changes(state.tree());
   PackRecord record{staged->data.runs[0].count, 0, 0};
@@ -124,6 +126,7 @@ Result<void> Pack::plan() {
   batch.put(pack_key(objects[0]->object().container, places[0].block), value);
   for (const index::BatchData& data : staged->published) batch.publish(data);
   if (batch.record_bytes() > state.record_bytes_max) {
+    too_large = true;
     return fail(Errc::no_space, "flatten: too many changes for one log record");
   }
   return state.tree().prepare(batch);
@@ -191,8 +194,9 @@ Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
       at_once = (count + 1) / 2;
       continue;
     }
-    if (!done && done.error().code() == Errc::no_memory) {
-      // One step cannot hold it: larger than the shard's memory is made for.
+    if (!done && (pack.too_large || done.error().code() == Errc::no_memory)) {
+      // One log record cannot hold it, or one step: larger than the log, or the shard's memory, is
+      // made for.
       gathers[first]->result = {.outcome = FlattenOutcome::too_large};
       done = {};
     }
@@ -263,37 +267,6 @@ Result<std::optional<FlatRecord>> flat_record(Shard::State& state, const Key& ob
   return record;
 }
 
-/// Sums up records of extents; some a step.
-struct PackSum {
-  Shard::State& state;
-  ContNumber container;
-  Key next = range_prefix(container, Range::pack);
-  FlatUsage usage;
-
-  /// False: that was all.
-  Result<bool> step();
-};
-
-Result<bool> PackSum::step() {
-  constexpr int kStepRecordsMax = 1024;
-  const Key prefix = range_prefix(container, Range::pack);
-  index::Cursor cursor(state.tree());
-  TRY(sought, cursor.seek(next));
-  for (int i = 0; i < kStepRecordsMax; ++i) {
-    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return false;
-    TRY(record, parse_pack(cursor.value()));
-    usage.objects += record.objects;
-    usage.buffer_bytes += record.bytes;
-    usage.extents += 1;
-    usage.extent_bytes += uint64_t{record.blocks} * kDataBlockBytes;
-    next = {};
-    next.add(cursor.key());
-    next.add(0);
-    TRY(moved, cursor.next());
-  }
-  return true;
-}
-
 }  // namespace
 
 const char* flatten_outcome_text(FlattenOutcome outcome) {
@@ -359,17 +332,18 @@ Task<Result<bool>> Shard::is_flat(const ObjectPath& object) {
 
 Task<Result<FlatUsage>> Shard::flat_usage(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
-  PackSum sum{*state_, container};
-  index::Store::Attempt attempt(*state_->store);
+  FlatUsage usage;
+  PackWalk walk(*state_, container);
   for (;;) {
-    const auto more = sum.step();
-    if (more && !*more) co_return sum.usage;
-    if (more) {
-      co_await state_->reactor.yield();
-      continue;
+    CO_TRY(packs, co_await walk.next());
+    if (packs.empty()) co_return usage;
+    for (const auto& [block, record] : packs) {
+      usage.objects += record.objects;
+      usage.buffer_bytes += record.bytes;
+      usage.extents += 1;
+      usage.extent_bytes += uint64_t{record.blocks} * kDataBlockBytes;
     }
-    if (more.error().code() != Errc::page_absent) co_return fail(more.error());
-    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    co_await state_->reactor.yield();
   }
 }
 
