@@ -75,7 +75,7 @@ Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t o
     if (record.place.block != s.block || record.place.offset != offset) continue;
     const ByteView buffer = ByteView(s.bytes).subspan(offset, identity->length);
     // A damaged one stays where it is, for the scrub to tell.
-    if (record.place.length != identity->length || !FlatBuffer::parse(buffer)) return std::nullopt;
+    if (record.place.length != identity->length || !check_stored_flat(buffer)) return std::nullopt;
     return Survivor{source,       offset,
                     key,          Bytes(found->begin(), found->end()),
                     record.place, Bytes(buffer.begin(), buffer.end())};

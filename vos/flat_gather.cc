@@ -346,6 +346,11 @@ void FlatGather::encode() {
   reads.clear();
 }
 
+void FlatGather::compressed_to(Bytes stored) {
+  buffer = std::move(stored);
+  checksum = load_le32(buffer.data() + offsetof(FlatHeader, checksum));
+}
+
 /// One record's part of the exchange.
 Result<void> FlatGather::plan_exchange(Plan& plan, const Overlay& into, const Record& record,
                                        size_t& next) {

@@ -29,7 +29,7 @@ class FlatGather {
   }
   /// What has to be read before encode().
   std::vector<DataRead> reads;
-  /// What the extent gets, once encoded.
+  /// What the extent gets, once encoded: the buffer, or its compressed form.
   Bytes buffer;
   uint32_t checksum = 0;
 
@@ -38,6 +38,8 @@ class FlatGather {
   /// Looks at the object and decides. @error page_absent: again, from the start   @error checksum
   Result<void> look();
   void encode();
+  /// The extent gets its compressed form.
+  void compressed_to(Bytes stored);
   /// Before the commit: reserves blocks for what stays outside and has none, in small pieces of the
   /// tree until now. @error no_space  nothing is reserved
   Result<void> stage_outside();

@@ -110,10 +110,10 @@ Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& re
     Slot& slot = slots_[found->second];
     const FlatBuffer& buffer = slot.object->buffer();
     // Its place may have been given to another buffer since.
-    const bool same =
-        slot.object->epoch() == record.epoch && buffer.checksum() == record.place.checksum &&
-        buffer.object().oid == object.oid && buffer.object().container == object.container &&
-        buffer.object().shard == object.shard;
+    const bool same = slot.object->epoch() == record.epoch &&
+                      slot.checksum == record.place.checksum && buffer.object().oid == object.oid &&
+                      buffer.object().container == object.container &&
+                      buffer.object().shard == object.shard;
     if (same) {
       slot.used = true;
       return slot.object;
@@ -157,7 +157,7 @@ void Flats::insert(const Wanted& wanted, FlatObjectPtr object) {
   }
   const uint32_t slot = free_.back();
   free_.pop_back();
-  slots_[slot] = {address, std::move(object), true};
+  slots_[slot] = {address, wanted.place.checksum, std::move(object), true};
   by_address_[address] = slot;
   bytes_ += bytes;
   ++held_;
@@ -183,7 +183,8 @@ Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place) {
 Task<Result<void>> Flats::load(index::Store& store, Hold* hold) {
   const Wanted wanted = *std::exchange(wanted_, std::nullopt);
   const auto pin = store.pin_reads();
-  CO_TRY(bytes, co_await read_flat(store, wanted.place));
+  CO_TRY(stored, co_await read_flat(store, wanted.place));
+  CO_TRY(bytes, codec_.restore(std::move(stored)));
   CO_TRY(object, FlatObject::make(std::move(bytes), wanted.epoch));
   const ObjectPath& found = object->buffer().object();
   if (found.oid != wanted.object.oid || found.container != wanted.object.container ||

@@ -9,6 +9,7 @@
 
 #include "base/flat_map.h"
 #include "index/store.h"
+#include "vos/flat_codec.h"
 #include "vos/flat_format.h"
 #include "vos/value_format.h"
 
@@ -107,6 +108,8 @@ class Flats {
   Task<Result<void>> load(index::Store& store, Hold* hold = nullptr);
   /// Forgets all but the newest few: for tests of cold reads.
   void clear();
+  /// What restores stored buffers of this shard.
+  FlatCodec& codec() { return codec_; }
 
   /// Extents that may be worth cleaning are known, and one is new among them.
   bool any_dirty() const { return is_fresh_; }
@@ -126,8 +129,9 @@ class Flats {
   };
   struct Slot {
     uint64_t address = 0;
-    FlatObjectPtr object;  // null: free
-    bool used = false;     // since the hand passed
+    uint32_t checksum = 0;  // of what is stored there
+    FlatObjectPtr object;   // null: free
+    bool used = false;      // since the hand passed
   };
   static uint64_t address_of(const FlatPlace& place) {
     return place.block * (kDataBlockBytes / kFlatAlign) + place.offset / kFlatAlign;
@@ -145,12 +149,13 @@ class Flats {
   size_t held_ = 0;
   uint32_t hand_ = 0;
   std::optional<Wanted> wanted_;
+  FlatCodec codec_;
   std::vector<DirtyPack> dirty_;  // of fixed size: others are found by Shard::clean_flat()
   std::vector<PackId> given_up_;  // of the same size
   bool is_fresh_ = false;
 };
 
-/// Reads the buffer at `place`, not parsed. @error checksum, io
+/// Reads the buffer at `place` as it is stored, neither restored nor parsed. @error checksum, io
 Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place);
 
 }  // namespace cairn::vos

@@ -9,6 +9,7 @@
 #include "runtime/parallel.h"
 #include "vos/epoch_view.h"
 #include "vos/flat_clean.h"
+#include "vos/flat_codec.h"
 #include "vos/flat_gather.h"
 #include "vos/flat_pack.h"
 #include "vos/removal.h"
@@ -206,6 +207,42 @@ Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
   co_return Result<void>{};
 }
 
+/// Compresses some of the buffers that share an extent.
+/// @param step  every so many, from the first on; those that have been compressed stay
+Task<FlatSaving> compress(Shard::State& state, FlatCodec& codec, const Gathers& gathers,
+                          size_t step, std::vector<std::optional<Bytes>>& compressed) {
+  constexpr uint64_t kBytesAtOnce = 64u << 10;
+  FlatSaving saving;
+  uint64_t since = 0;
+  for (size_t i = 0; i < gathers.size(); i += step) {
+    const Bytes& buffer = gathers[i]->buffer;
+    if (!compressed[i]) {
+      compressed[i] = codec.compress(buffer);
+      since += buffer.size();
+    }
+    saving.add(buffer, *compressed[i]);
+    if (since < kBytesAtOnce) continue;
+    since = 0;
+    co_await state.reactor.yield();
+  }
+  co_return saving;
+}
+
+/// Buffers that share an extent are compressed if that makes all of them together enough smaller: a
+/// few of them say if it is worth trying. One that does not shrink stays as it is.
+Task<void> compress_worthwhile(Shard::State& state, FlatCodec& codec, Gathers& gathers) {
+  constexpr size_t kTriedFirst = 8;
+  std::vector<std::optional<Bytes>> compressed(gathers.size());
+  const size_t step = (gathers.size() + kTriedFirst - 1) / kTriedFirst;
+  const FlatSaving tried = co_await compress(state, codec, gathers, step, compressed);
+  if (!tried.pays()) co_return;
+  const FlatSaving all = co_await compress(state, codec, gathers, 1, compressed);
+  if (!all.pays()) co_return;
+  for (size_t i = 0; i < gathers.size(); ++i) {
+    if (!compressed[i]->empty()) gathers[i]->compressed_to(std::move(*compressed[i]));
+  }
+}
+
 /// A call on its way.
 struct Flattening {
   Shard::State& state;
@@ -213,6 +250,7 @@ struct Flattening {
   const FlattenOptions& options;
   std::vector<Flattened> results;
   size_t next = 0;
+  FlatCodec codec = {};
 
   Task<Result<void>> some();
 };
@@ -241,6 +279,7 @@ Task<Result<void>> Flattening::some() {
     gathers.push_back(std::move(object));
   }
   if (gathers.empty()) co_return Result<void>{};
+  if (options.compress) co_await compress_worthwhile(state, codec, gathers);
   CO_TRY(written, co_await write_packs(state, gathers));
   for (size_t i = 0; i < gathers.size(); ++i) results[which[i]] = gathers[i]->result;
   co_return Result<void>{};

@@ -24,6 +24,8 @@ struct FlattenOptions {
   /// ... and objects with more dkeys, akeys of one dkey, or extents of one akey. At most
   /// kFlatKeysMax.
   uint32_t keys_max = 1024;
+  /// `worm_compress`: buffers that share an extent are compressed where that saves an eighth of it.
+  bool compress = false;
   /// Objects that changed after this epoch stay as they are: for a pass over what is cold.
   model::Epoch unchanged_since = model::kEpochMax;
 };
