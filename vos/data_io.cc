@@ -291,6 +291,17 @@ const Bytes* BlockCache::find(uint64_t block, uint32_t crc) {
   return nullptr;
 }
 
+std::shared_ptr<LaidValue> BlockCache::find_laid(const Key& key, uint32_t version) const {
+  for (const std::shared_ptr<LaidValue>& value : laid) {
+    // What a commit took belongs to the tree.
+    if (!value->published && value->version == version &&
+        as_chars(value->key.view()) == as_chars(key.view())) {
+      return value;
+    }
+  }
+  return nullptr;
+}
+
 Task<Result<void>> fill_cache(index::Store& store, BlockCache& cache) {
   const std::vector<BlockCache::Wanted> wanted = std::exchange(cache.wanted, {});
   for (const BlockCache::Wanted& w : wanted) {

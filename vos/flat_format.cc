@@ -407,7 +407,7 @@ Result<void> FlatCheck::value(uint32_t i, const FlatBuffer::Key& akey, uint64_t&
     outside += bytes;
     return {};
   }
-  if ((single ? bytes : akey.record_bytes) > kFlatInlineMax) return malformed();
+  if (single ? bytes > kFlatInlineBytesMax : akey.record_bytes > kFlatInlineMax) return malformed();
   if (place != payload_at || bytes > flat.bytes_.size() - payload_at) return malformed();
   payload_at += bytes;
   return {};

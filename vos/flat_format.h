@@ -39,8 +39,8 @@
 // stands directly behind what is before it and the last byte is the last of the payload; keys of a
 // level ascend and fit the level's kind; tables name each other's items in order, each once; spans
 // of an array ascend with gaps between them (what touches is one item), have a record size and do
-// not overflow; a single value is one item; records and single values above kFlatInlineMax stand
-// outside.
+// not overflow; a single value is one item; records above kFlatInlineMax and single values above
+// kFlatInlineBytesMax stand outside.
 //
 // Compressed, it has its header as it is, but for flags, length and checksum, which are those of
 // the bytes as they are stored. Then:
@@ -67,8 +67,8 @@ inline constexpr uint8_t kFlatVersion = 1;
 inline constexpr uint64_t kFlatOutside = uint64_t{1} << 63;
 /// Buffers stand at multiples of this in their extent.
 inline constexpr uint32_t kFlatAlign = 8;
-/// Records of arrays, and single values, above this stand outside: one in the buffer fits a record
-/// of the tree again.
+/// Records of arrays above this stand outside: one in the buffer fits a record of the tree again.
+/// Single values above it need blocks when they are taken out of the buffer.
 inline constexpr uint64_t kFlatInlineMax = 4095;
 /// A key's whole bytes are below this: so they fit a record of the tree again.
 inline constexpr size_t kFlatKeyBytesMax = 4096;

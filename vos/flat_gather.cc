@@ -241,8 +241,8 @@ Result<void> FlatGather::place_source(Look& look, Source& source, bool all_insid
     const uint64_t begin = source.pieces[i].begin;
     const uint64_t count = source.pieces[end - 1].end - begin;
     const uint64_t bytes = count * record_bytes;
-    const bool inside = (single ? bytes : record_bytes) <= kFlatInlineMax &&
-                        (single || all_inside || bytes <= kFlatInlineMax);
+    // By sizes alone, so that the same content gives the same bytes.
+    const bool inside = record_bytes <= kFlatInlineMax && (all_inside || bytes <= kFlatInlineMax);
     FlatContent::Value value{begin, count, !inside, {}};
     payload_bytes_ += inside ? bytes : 0;
     if (payload_bytes_ > options_.object_bytes_max) {
@@ -267,19 +267,23 @@ Result<void> FlatGather::place_source(Look& look, Source& source, bool all_insid
 }
 
 Result<void> FlatGather::place_all(Look& look) {
-  uint64_t array_bytes = 0;
+  uint64_t data_bytes = 0;
   for (const Source& source : sources_) {
     const FlatContent::Akey& akey = content_.dkeys[source.dkey].akeys[source.akey];
-    if (akey.type == model::ValueType::single) continue;
+    if (akey.type == model::ValueType::single) {
+      const uint64_t bytes = source.pieces.front().value.payload_bytes;
+      data_bytes += bytes > kFlatInlineMax ? bytes : 0;
+      continue;
+    }
     for (const Piece& piece : source.pieces) {
       if (piece.value.record_bytes != akey.record_bytes) {
         return fail(Errc::checksum, "extent: of another record size than its akey's");
       }
-      array_bytes += piece.value.payload_bytes;
+      data_bytes += piece.value.payload_bytes;
     }
   }
   for (Source& source : sources_) {
-    TRY(placed, place_source(look, source, array_bytes <= options_.inline_bytes_max));
+    TRY(placed, place_source(look, source, data_bytes <= options_.inline_bytes_max));
     if (!goes_on()) return {};
   }
   if (flat_bytes(content_) > options_.object_bytes_max) stop(FlattenOutcome::too_large);
@@ -299,7 +303,14 @@ void FlatGather::check_inflated() {
       const FlatContent::Akey& akey = content_.dkeys[d].akeys[a];
       const uint64_t key_bytes = path_.akey(dkey_prefix, akey.key).size() + 10;
       own.add(key_bytes, akey.name.size());
-      for (const FlatContent::Value& value : akey.values) own.add(key_bytes, value.payload.size());
+      const bool single = akey.type == model::ValueType::single;
+      for (const FlatContent::Value& value : akey.values) {
+        if (single) {
+          own.add_single(key_bytes, value.payload.size());
+        } else {
+          own.add(key_bytes, value.payload.size());
+        }
+      }
       const bool has =
           source < sources_.size() && sources_[source].dkey == d && sources_[source].akey == a;
       if (!has) continue;

@@ -19,8 +19,6 @@ namespace cairn::vos {
 namespace {
 
 constexpr size_t kPackObjectsMax = 1024;
-/// How often a flattening that found no free blocks waits for those that were just freed.
-constexpr int kStageTriesMax = 4;
 
 using Gathers = std::vector<std::unique_ptr<FlatGather>>;
 
