@@ -40,6 +40,12 @@ void Batch::add(const Batch& from, const Op& op) {
   move_count_ += op.kind == Op::Kind::move ? 1 : 0;
 }
 
+void Batch::add(const Batch& from) {
+  for (const Op& op : from.ops_) add(from, op);
+  data_.insert(data_.end(), from.data_.begin(), from.data_.end());
+  freed_.insert(freed_.end(), from.freed_.begin(), from.freed_.end());
+}
+
 void Batch::clear() {
   arena_.clear();
   ops_.clear();

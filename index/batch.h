@@ -48,6 +48,8 @@ class Batch {
   void erase(ByteView key);
   /// One change of another batch.
   void add(const Batch& from, const Op& op);
+  /// All that another batch does, behind what this one does.
+  void add(const Batch& from);
   /// The record at `from` as it was before this batch takes the key `to`, replacing what stands
   /// there; the log holds only the two keys. No op before this one may change `from`, and it must
   /// exist: Tree::prepare() refuses the batch otherwise. The keys differ (CHECK). A later op may

@@ -284,10 +284,74 @@ Task<Result<void>> read_data(Reactor& reactor, index::Store& store, DataRead rea
   co_return co_await run_all(reactor, std::move(tasks), kReadsMax);
 }
 
+namespace {
+
+/// Reads that may share a request, and a request of shared ones.
+constexpr uint64_t kNeighbourBlocksMax = 16, kSharedBlocksMax = 256;
+
+bool may_share(const DataRead& read) {
+  return read.data.runs.size() == 1 && read.data.runs[0].count <= kNeighbourBlocksMax;
+}
+
+/// `reads` stand side by side, in their order.
+Task<Result<void>> read_shared(Reactor& reactor, index::Store& store, std::span<DataRead> reads) {
+  if (reads.size() == 1) co_return co_await read_data(reactor, store, std::move(reads[0]));
+  media::Extent all{reads[0].data.runs[0].block, 0};
+  std::vector<uint32_t> crcs;
+  for (const DataRead& read : reads) {
+    CHECK(read.data.crcs.size() == read.data.runs[0].count);
+    all.count += read.data.runs[0].count;
+    crcs.insert(crcs.end(), read.data.crcs.begin(), read.data.crcs.end());
+  }
+  auto bounce = media::AlignedBuffer::uninitialised(size_t{all.count} * kDataBlockBytes);
+  CO_TRY(done, co_await read_run(reactor, store, {all, crcs.data()}, bounce.span()));
+  const std::byte* blocks = bounce.data();
+  for (const DataRead& read : reads) {
+    const std::byte* from = blocks + read.data.skip + read.begin;
+    for (const IoVec& v : read.into) {
+      std::memcpy(v.data, from, v.bytes);
+      from += v.bytes;
+    }
+    blocks += size_t{read.data.runs[0].count} * kDataBlockBytes;
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+Task<Result<void>> read_neighbours(Reactor& reactor, index::Store& store,
+                                   std::vector<DataRead> reads) {
+  std::ranges::sort(reads, {}, [](const DataRead& read) { return read.data.runs[0].block; });
+  std::vector<Task<Result<void>>> tasks;
+  for (size_t at = 0; at < reads.size();) {
+    size_t end = at + 1;
+    uint64_t blocks = reads[at].data.runs[0].count;
+    while (end < reads.size() && may_share(reads[at]) && may_share(reads[end]) &&
+           reads[end].data.runs[0].block == reads[at].data.runs[0].block + blocks &&
+           blocks + reads[end].data.runs[0].count <= kSharedBlocksMax) {
+      blocks += reads[end++].data.runs[0].count;
+    }
+    tasks.push_back(read_shared(reactor, store, std::span(reads).subspan(at, end - at)));
+    at = end;
+  }
+  co_return co_await run_all(reactor, std::move(tasks), kReadsMax);
+}
+
 const Bytes* BlockCache::find(uint64_t block, uint32_t crc) {
   auto found = blocks.find(block);
   if (found != blocks.end()) return &found->second;
   wanted.push_back({block, crc});
+  return nullptr;
+}
+
+std::shared_ptr<LaidValue> BlockCache::find_laid(const Key& key, uint32_t version) const {
+  for (const std::shared_ptr<LaidValue>& value : laid) {
+    // What a commit took belongs to the tree.
+    if (!value->published && value->version == version &&
+        as_chars(value->key.view()) == as_chars(key.view())) {
+      return value;
+    }
+  }
   return nullptr;
 }
 

@@ -2,6 +2,9 @@
 // after a plan. Home: the shard's reactor.
 #pragma once
 
+#include <algorithm>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,6 +29,8 @@ inline constexpr uint64_t kEarlyBytesMin = 64u << 10;
 /// Data beside its log record; above this the record follows the data unless the log is idle
 /// (store.md rule 10).
 inline constexpr uint64_t kBesideBytesMax = 256u << 10;
+/// How often an operation that found no free blocks waits for those that were just freed.
+inline constexpr int kStageTriesMax = 4;
 /// Reads of one fetch that are under way at once.
 inline constexpr size_t kReadsMax = 32;
 
@@ -74,6 +79,28 @@ struct DataRead {
 };
 /// Reads and verifies. @error checksum  the medium gave other bytes than were written; @error io
 Task<Result<void>> read_data(Reactor& reactor, index::Store& store, DataRead read);
+/// Many reads at once; small ones whose blocks stand side by side share a request. Errors as above.
+Task<Result<void>> read_neighbours(Reactor& reactor, index::Store& store,
+                                   std::vector<DataRead> reads);
+
+/// A large value that stands in a buffer of a flattened object, laid out in blocks of its own on
+/// behalf of a plan that takes it out. They are reserved and written before the plan goes on, and
+/// go back unless a commit published them.
+struct LaidValue {
+  Key key;
+  uint32_t version = 0;  // of the buffer
+  Bytes payload;
+  std::optional<Staged> staged;   // once it is written
+  index::Store* store = nullptr;  // whose blocks they are
+  bool published = false;
+
+  LaidValue() = default;
+  LaidValue(const LaidValue&) = delete;
+  LaidValue& operator=(const LaidValue&) = delete;
+  ~LaidValue() {
+    if (staged && !published) store->cancel_data(staged->data.runs);
+  }
+};
 
 /// Single blocks read (and verified) on behalf of a plan that must rewrite a part of them.
 struct BlockCache {
@@ -85,6 +112,15 @@ struct BlockCache {
   std::vector<Wanted> wanted;
   /// Null: noted as wanted; the plan gives up with page_absent and starts again after fill_cache().
   const Bytes* find(uint64_t block, uint32_t crc);
+
+  /// Values that the plan takes out of buffers.
+  std::vector<std::shared_ptr<LaidValue>> laid;
+  /// Null: not asked for yet, or the object has another buffer since.
+  std::shared_ptr<LaidValue> find_laid(const Key& key, uint32_t version) const;
+  /// Does the plan take such values out, or try to?
+  bool lays() const {
+    return std::any_of(laid.begin(), laid.end(), [](const auto& v) { return !v->published; });
+  }
 };
 Task<Result<void>> fill_cache(index::Store& store, BlockCache& cache);
 

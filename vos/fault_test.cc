@@ -30,7 +30,7 @@ Task<Result<void>> read_everything(Rig& rig) {
 
 /// Objects become flat, and what is written next takes them out again.
 Task<Result<void>> flatten_everything(Rig& rig) {
-  CO_TRY(done, co_await rig.shard->flatten(rig.generator.paths(), {}));
+  CO_TRY(done, co_await rig.shard->flatten(rig.generator.paths(), {.compress = true}));
   co_return co_await rig.shard->clean_flat(1);
 }
 

@@ -75,7 +75,7 @@ Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t o
     if (record.place.block != s.block || record.place.offset != offset) continue;
     const ByteView buffer = ByteView(s.bytes).subspan(offset, identity->length);
     // A damaged one stays where it is, for the scrub to tell.
-    if (record.place.length != identity->length || !FlatBuffer::parse(buffer)) return std::nullopt;
+    if (record.place.length != identity->length || !check_stored_flat(buffer)) return std::nullopt;
     return Survivor{source,       offset,
                     key,          Bytes(found->begin(), found->end()),
                     record.place, Bytes(buffer.begin(), buffer.end())};
@@ -307,56 +307,20 @@ Task<Result<void>> clean_dirty(Shard::State& state) {
   co_return Result<void>{};
 }
 
-namespace {
-
-/// The extents of a container, some a step.
-struct PackWalk {
-  Shard::State& state;
-  ContNumber container;
-  Key next = range_prefix(container, Range::pack);
-  std::vector<uint64_t> sparse;  // half of each is dead or empty
-
-  /// False: that was all.
-  Result<bool> step();
-};
-
-Result<bool> PackWalk::step() {
-  constexpr int kStepRecordsMax = 1024;
-  const Key prefix = range_prefix(container, Range::pack);
-  index::Cursor cursor(state.tree());
-  TRY(sought, cursor.seek(next));
-  for (int i = 0; i < kStepRecordsMax; ++i) {
-    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return false;
-    TRY(record, parse_pack(cursor.value()));
-    TRY(block, parse_pack_key(cursor.key()));
-    if (is_sparse(record)) sparse.push_back(block);
-    next = {};
-    next.add(cursor.key());
-    next.add(0);
-    TRY(moved, cursor.next());
-  }
-  return true;
-}
-
-}  // namespace
-
 Task<Result<void>> Shard::clean_flat(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
   State& state = *state_;
-  PackWalk walk{state, container};
-  index::Store::Attempt attempt(*state.store);
+  PackWalk walk(state, container);
+  std::vector<uint64_t> sparse;
   for (bool more = true; more;) {
-    const auto stepped = walk.step();
-    if (!stepped && stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
-    if (!stepped) {
-      CO_TRY(loaded, co_await state.store->load_absent(attempt));
-      continue;
+    CO_TRY(packs, co_await walk.next());
+    more = !packs.empty();
+    for (const auto& [block, record] : packs) {
+      if (is_sparse(record)) sparse.push_back(block);
     }
-    attempt.release();
-    more = *stepped;
-    while (walk.sparse.size() > 256 || (!more && !walk.sparse.empty())) {
-      CO_TRY(gained, co_await clean_some(state, container, walk.sparse));
+    while (sparse.size() > 256 || (!more && !sparse.empty())) {
+      CO_TRY(gained, co_await clean_some(state, container, sparse));
     }
   }
   co_return co_await state.settle();

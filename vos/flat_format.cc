@@ -8,6 +8,7 @@ namespace cairn::vos {
 
 namespace {
 
+constexpr uint8_t kCompressed = 1;
 constexpr uint8_t kLong = 1;
 constexpr uint8_t kTypeShift = 1;
 constexpr uint8_t kTypeMask = 3;
@@ -213,7 +214,44 @@ Result<FlatIdentity> identify_flat(ByteView bytes) {
   return FlatIdentity{
       {header.container.get(), {header.oid_lo.get(), header.oid_hi.get()}, header.shard.get()},
       header.length.get(),
-      header.checksum.get()};
+      header.checksum.get(),
+      (header.flags & kCompressed) != 0};
+}
+
+Result<FlatIdentity> check_stored_flat(ByteView bytes) {
+  TRY(identity, identify_flat(bytes));
+  FlatHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (identity.length != bytes.size() || (header.flags & ~kCompressed) != 0 ||
+      header.reserved[0] != 0 || header.reserved[1] != 0) {
+    return malformed();
+  }
+  if (identity.checksum != checksum_of(bytes)) {
+    return fail(Errc::checksum, "flat: the buffer's checksum does not hold");
+  }
+  return identity;
+}
+
+void finish_packed_flat(Bytes& stored, ByteView buffer) {
+  FlatPackedHeader header;
+  std::memcpy(&header.flat, buffer.data(), sizeof(header.flat));
+  header.original = header.flat.length;
+  header.original_checksum = header.flat.checksum;
+  header.flat.flags = kCompressed;
+  header.flat.length = static_cast<uint32_t>(stored.size());
+  std::memcpy(stored.data(), &header, sizeof(header));
+  header.flat.checksum = checksum_of(stored);
+  std::memcpy(stored.data(), &header, sizeof(header));
+}
+
+Result<FlatPackedHeader> check_packed_flat(ByteView stored) {
+  TRY(identity, check_stored_flat(stored));
+  FlatPackedHeader header;
+  if (!identity.compressed || stored.size() <= sizeof(header)) return malformed();
+  std::memcpy(&header, stored.data(), sizeof(header));
+  const uint64_t original = header.original.get();
+  if (original <= sizeof(FlatHeader) || original > kFlatObjectBytesMax) return malformed();
+  return header;
 }
 
 template <class Item>
@@ -369,7 +407,7 @@ Result<void> FlatCheck::value(uint32_t i, const FlatBuffer::Key& akey, uint64_t&
     outside += bytes;
     return {};
   }
-  if ((single ? bytes : akey.record_bytes) > kFlatInlineMax) return malformed();
+  if (single ? bytes > kFlatInlineBytesMax : akey.record_bytes > kFlatInlineMax) return malformed();
   if (place != payload_at || bytes > flat.bytes_.size() - payload_at) return malformed();
   payload_at += bytes;
   return {};
@@ -441,16 +479,10 @@ Result<void> FlatCheck::run() {
 }
 
 Result<FlatBuffer> FlatBuffer::parse(ByteView bytes) {
-  TRY(identity, identify_flat(bytes));
-  if (identity.length != bytes.size()) return malformed();
-  if (identity.checksum != checksum_of(bytes)) {
-    return fail(Errc::checksum, "flat: the buffer's checksum does not hold");
-  }
+  TRY(identity, check_stored_flat(bytes));
+  if (identity.compressed) return malformed();
   FlatHeader header;
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (header.reserved[0] != 0 || header.reserved[1] != 0 || header.reserved[2] != 0) {
-    return malformed();
-  }
   FlatBuffer flat(bytes);
   flat.object_ = identity.object;
   flat.outside_ = header.outside.get();

@@ -5,7 +5,8 @@
 //   offset  size  field        meaning
 //        0     4  magic        "CFLT"
 //        4     1  version      1
-//        5     3  reserved     zero
+//        5     1  flags        bit 0: compressed (below)
+//        6     2  reserved     zero
 //        8     4  checksum     CRC32C of the whole buffer, with zeros in this field
 //       12     4  length       of the whole buffer
 //       16     8  oid_lo       whose it is: the object, its container and its shard, so that who
@@ -38,8 +39,16 @@
 // stands directly behind what is before it and the last byte is the last of the payload; keys of a
 // level ascend and fit the level's kind; tables name each other's items in order, each once; spans
 // of an array ascend with gaps between them (what touches is one item), have a record size and do
-// not overflow; a single value is one item; records and single values above kFlatInlineMax stand
-// outside.
+// not overflow; a single value is one item; records above kFlatInlineMax and single values above
+// kFlatInlineBytesMax stand outside.
+//
+// Compressed, it has its header as it is, but for flags, length and checksum, which are those of
+// the bytes as they are stored. Then:
+//
+//   offset  size  field              meaning
+//       60     4  original           length of the buffer, at most kFlatObjectBytesMax
+//       64     4  original_checksum  the buffer's own
+//       68        one zstd frame that says its content size: the buffer from offset 60 on
 #pragma once
 
 #include <cstddef>
@@ -58,8 +67,8 @@ inline constexpr uint8_t kFlatVersion = 1;
 inline constexpr uint64_t kFlatOutside = uint64_t{1} << 63;
 /// Buffers stand at multiples of this in their extent.
 inline constexpr uint32_t kFlatAlign = 8;
-/// Records of arrays, and single values, above this stand outside: one in the buffer fits a record
-/// of the tree again.
+/// Records of arrays above this stand outside: one in the buffer fits a record of the tree again.
+/// Single values above it need blocks when they are taken out of the buffer.
 inline constexpr uint64_t kFlatInlineMax = 4095;
 /// A key's whole bytes are below this: so they fit a record of the tree again.
 inline constexpr size_t kFlatKeyBytesMax = 4096;
@@ -67,7 +76,8 @@ inline constexpr size_t kFlatKeyBytesMax = 4096;
 struct FlatHeader {
   U32le magic;
   U8 version;
-  U8 reserved[3];
+  U8 flags;
+  U8 reserved[2];
   U32le checksum, length;
   U64le oid_lo, oid_hi;
   U32le container, shard;
@@ -75,12 +85,21 @@ struct FlatHeader {
   U64le outside;
 };
 static_assert(sizeof(FlatHeader) == 60);
+static_assert(offsetof(FlatHeader, flags) == 5);
 static_assert(offsetof(FlatHeader, checksum) == 8);
 static_assert(offsetof(FlatHeader, oid_lo) == 16);
 static_assert(offsetof(FlatHeader, dkeys) == 40);
 static_assert(offsetof(FlatHeader, outside) == 52);
 static_assert(std::is_trivially_copyable_v<FlatHeader>);
 static_assert(std::has_unique_object_representations_v<FlatHeader>, "padding leaks old bytes");
+
+struct FlatPackedHeader {
+  FlatHeader flat;
+  U32le original, original_checksum;
+};
+static_assert(sizeof(FlatPackedHeader) == 68);
+static_assert(offsetof(FlatPackedHeader, original) == 60);
+static_assert(std::has_unique_object_representations_v<FlatPackedHeader>, "padding leaks bytes");
 
 struct FlatDkeyItem {
   U32le key_at, first;
@@ -142,14 +161,23 @@ Bytes encode_flat(FlatContent content);
 /// How keys of a level are ordered: as in the tree.
 int compare_components(model::KeyKind kind, const Component& a, const Component& b);
 
-/// Whose buffer begins here, and how long it is; without proof that all of it is sound.
+/// Whose buffer begins here, and how long it is as it is stored; without proof that all of it is
+/// sound.
 struct FlatIdentity {
   ObjectPath object;
   uint32_t length = 0;
   uint32_t checksum = 0;
+  bool compressed = false;
 };
 /// @error checksum, format_newer
 Result<FlatIdentity> identify_flat(ByteView bytes);
+/// Are these the bytes that were stored, compressed or not? @error checksum, format_newer
+Result<FlatIdentity> check_stored_flat(ByteView bytes);
+
+/// Writes the header of a compressed buffer. @param stored  a frame behind room for its header
+void finish_packed_flat(Bytes& stored, ByteView buffer);
+/// A compressed one's header, with sound bytes behind it. @error checksum, format_newer
+Result<FlatPackedHeader> check_packed_flat(ByteView stored);
 
 /// A sound buffer; borrows its bytes.
 class FlatBuffer {
@@ -168,6 +196,7 @@ class FlatBuffer {
     uint64_t place = 0;  // in the buffer, or among what stands outside
   };
 
+  /// @param bytes  not compressed
   /// @error checksum      malformed   @error format_newer  written by a newer version
   static Result<FlatBuffer> parse(ByteView bytes);
 

@@ -163,6 +163,23 @@ TEST(FlatFormat, No_bit_of_a_buffer_can_change_unseen_and_none_leads_beyond_its_
   }
 }
 
+TEST(FlatFormat, A_single_value_may_be_large_and_a_record_of_an_array_may_not) {
+  // Method: each size at its border.
+  const auto parses = [](model::ValueType type, uint64_t bytes) {
+    const bool single = type == model::ValueType::single;
+    FlatContent content{kObject, {}};
+    FlatContent::Dkey dkey{hashed("d"), {}, {}};
+    dkey.akeys.push_back({hashed("a"), {}, type, single ? 0 : bytes, {}});
+    dkey.akeys.back().values.push_back({0, single ? bytes : 1, false, Bytes(bytes)});
+    content.dkeys.push_back(std::move(dkey));
+    return FlatBuffer::parse(encode_flat(std::move(content))).has_value();
+  };
+  EXPECT_TRUE(parses(model::ValueType::single, kFlatInlineBytesMax));
+  EXPECT_FALSE(parses(model::ValueType::single, kFlatInlineBytesMax + 1));
+  EXPECT_TRUE(parses(model::ValueType::array, kFlatInlineMax));
+  EXPECT_FALSE(parses(model::ValueType::array, kFlatInlineMax + 1));
+}
+
 TEST(FlatFormat, A_newer_version_asks_for_an_upgrade) {
   Bytes bytes = encode_flat(sample());
   bytes[4] = std::byte{kFlatVersion + 1};

@@ -68,6 +68,12 @@ Result<void> FlatGather::take_out() {
   return inflate(state_, path_, nullptr, before_, cache_);
 }
 
+/// Most objects were never flat: the tree has all of them.
+View FlatGather::view_before() {
+  if (before_.changes().empty()) return View(state_.tree());
+  return {state_.tree(), &before_, model::kEpochMax};
+}
+
 template <class Visit>
 Result<void> FlatGather::walk(const View& view, Visit visit) {
   View::Cursor cursor(view, path_.object());
@@ -241,8 +247,8 @@ Result<void> FlatGather::place_source(Look& look, Source& source, bool all_insid
     const uint64_t begin = source.pieces[i].begin;
     const uint64_t count = source.pieces[end - 1].end - begin;
     const uint64_t bytes = count * record_bytes;
-    const bool inside = (single ? bytes : record_bytes) <= kFlatInlineMax &&
-                        (single || all_inside || bytes <= kFlatInlineMax);
+    // By sizes alone, so that the same content gives the same bytes.
+    const bool inside = record_bytes <= kFlatInlineMax && (all_inside || bytes <= kFlatInlineMax);
     FlatContent::Value value{begin, count, !inside, {}};
     payload_bytes_ += inside ? bytes : 0;
     if (payload_bytes_ > options_.object_bytes_max) {
@@ -267,19 +273,23 @@ Result<void> FlatGather::place_source(Look& look, Source& source, bool all_insid
 }
 
 Result<void> FlatGather::place_all(Look& look) {
-  uint64_t array_bytes = 0;
+  uint64_t data_bytes = 0;
   for (const Source& source : sources_) {
     const FlatContent::Akey& akey = content_.dkeys[source.dkey].akeys[source.akey];
-    if (akey.type == model::ValueType::single) continue;
+    if (akey.type == model::ValueType::single) {
+      const uint64_t bytes = source.pieces.front().value.payload_bytes;
+      data_bytes += bytes > kFlatInlineMax ? bytes : 0;
+      continue;
+    }
     for (const Piece& piece : source.pieces) {
       if (piece.value.record_bytes != akey.record_bytes) {
         return fail(Errc::checksum, "extent: of another record size than its akey's");
       }
-      array_bytes += piece.value.payload_bytes;
+      data_bytes += piece.value.payload_bytes;
     }
   }
   for (Source& source : sources_) {
-    TRY(placed, place_source(look, source, array_bytes <= options_.inline_bytes_max));
+    TRY(placed, place_source(look, source, data_bytes <= options_.inline_bytes_max));
     if (!goes_on()) return {};
   }
   if (flat_bytes(content_) > options_.object_bytes_max) stop(FlattenOutcome::too_large);
@@ -299,7 +309,14 @@ void FlatGather::check_inflated() {
       const FlatContent::Akey& akey = content_.dkeys[d].akeys[a];
       const uint64_t key_bytes = path_.akey(dkey_prefix, akey.key).size() + 10;
       own.add(key_bytes, akey.name.size());
-      for (const FlatContent::Value& value : akey.values) own.add(key_bytes, value.payload.size());
+      const bool single = akey.type == model::ValueType::single;
+      for (const FlatContent::Value& value : akey.values) {
+        if (single) {
+          own.add_single(key_bytes, value.payload.size());
+        } else {
+          own.add(key_bytes, value.payload.size());
+        }
+      }
       const bool has =
           source < sources_.size() && sources_[source].dkey == d && sources_[source].akey == a;
       if (!has) continue;
@@ -328,7 +345,7 @@ Result<void> FlatGather::look() {
   result.epoch = 0;
   result.buffer_bytes = 0;
   TRY(out, take_out());
-  const View view(state_.tree(), &before_, model::kEpochMax);
+  const View view = view_before();
   TRY(walked, walk(view, [this](const Record& record) { return add(record); }));
   if (goes_on()) check_epochs();
   if (goes_on()) check_levels();
@@ -344,6 +361,11 @@ void FlatGather::encode() {
   checksum = load_le32(buffer.data() + offsetof(FlatHeader, checksum));
   sources_.clear();
   reads.clear();
+}
+
+void FlatGather::compressed_to(Bytes stored) {
+  buffer = std::move(stored);
+  checksum = load_le32(buffer.data() + offsetof(FlatHeader, checksum));
 }
 
 /// One record's part of the exchange.
@@ -412,12 +434,11 @@ void FlatGather::cancel_outside() {
   }
 }
 
-Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
+Result<bool> FlatGather::exchange(Overlay& into, index::Batch& batch, const FlatPlace& place) {
   if (!is_settled()) return false;
   TRY(out, take_out());
-  const View before(state_.tree(), &before_, model::kEpochMax);
   uint64_t print = 0;
-  TRY(compared, walk(before, [&](const Record& record) -> Result<void> {
+  TRY(compared, walk(view_before(), [&](const Record& record) -> Result<void> {
         print = xxh3_64(record.raw, xxh3_64(record.key, print));
         return {};
       }));
@@ -429,9 +450,12 @@ Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
     stop(FlattenOutcome::changed);
     return false;
   }
-  // Through what other objects change beside it: they may have shared an extent.
-  TRY(taken, inflate(state_, path_, nullptr, into, cache_));
-  const View now(state_.tree(), &into, model::kEpochMax);
+  const bool was_flat = !before_.changes().empty();
+  if (was_flat) {
+    // Through what other objects change beside it: they may have shared an extent.
+    TRY(taken, inflate(state_, path_, nullptr, into, cache_));
+  }
+  const View now = was_flat ? View(state_.tree(), &into, model::kEpochMax) : View(state_.tree());
   Plan plan(state_, path_, newest_, cache_, now);
   size_t next = 0;
   TRY(planned,
@@ -444,7 +468,11 @@ Result<bool> FlatGather::exchange(Overlay& into, const FlatPlace& place) {
   }
   put_flat(plan.scratch(), {newest_, place, {}});
   plan.put(flat_key(path_.object()), plan.scratch());
-  into.absorb(plan.batch());
+  if (was_flat) {
+    into.absorb(plan.batch());
+  } else {
+    batch.add(plan.batch());
+  }
   return true;
 }
 

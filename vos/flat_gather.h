@@ -29,7 +29,7 @@ class FlatGather {
   }
   /// What has to be read before encode().
   std::vector<DataRead> reads;
-  /// What the extent gets, once encoded.
+  /// What the extent gets, once encoded: the buffer, or its compressed form.
   Bytes buffer;
   uint32_t checksum = 0;
 
@@ -38,6 +38,8 @@ class FlatGather {
   /// Looks at the object and decides. @error page_absent: again, from the start   @error checksum
   Result<void> look();
   void encode();
+  /// The extent gets its compressed form.
+  void compressed_to(Bytes stored);
   /// Before the commit: reserves blocks for what stays outside and has none, in small pieces of the
   /// tree until now. @error no_space  nothing is reserved
   Result<void> stage_outside();
@@ -45,9 +47,10 @@ class FlatGather {
   void add_writes(std::vector<index::Store::DataWrite>& writes) const;
   /// Gives it back: nothing published it.
   void cancel_outside();
-  /// In the step of the commit: adds the exchange to `into`. False: the object is not what it was,
-  /// as `result` says; nothing was added. @error page_absent, checksum
-  Result<bool> exchange(Overlay& into, const FlatPlace& place);
+  /// In the step of the commit: adds the exchange to `batch`, or, where it may concern what other
+  /// objects change, to `into`. False: the object is not what it was, as `result` says; nothing was
+  /// added. @error page_absent, checksum
+  Result<bool> exchange(Overlay& into, index::Batch& batch, const FlatPlace& place);
   /// In the step of the commit, after it: what memory knows of it. @param epoch  of the commit
   void committed(model::Epoch epoch);
   /// The most that the exchange takes in the log.
@@ -93,6 +96,7 @@ class FlatGather {
   bool is_settled();
   Result<void> take_out();
   /// Visits all records of the object in `view`: Result<void>(const Record&).
+  View view_before();
   template <class Visit>
   Result<void> walk(const View& view, Visit visit);
   Result<void> add(const Record& record);

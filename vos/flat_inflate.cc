@@ -11,6 +11,8 @@ namespace {
 
 /// Of a record beside its key and payload: epoch, form, counts; what Plan adds for each.
 constexpr uint64_t kRecordOverhead = 48;
+/// A single value's record: the largest that a record of the tree holds, with epoch and form.
+constexpr uint64_t kLargestInTree = 9 + kFlatInlineMax;
 
 /// An extent of the buffer that is too large for a record of the tree goes out in joined pieces.
 Result<void> put_cut(Plan& plan, const Key& akey_prefix, uint64_t end, ByteView raw) {
@@ -32,11 +34,36 @@ struct Inflation {
   Plan& plan;
   const View& under;
   const OpenFlat& open;
-  FlatArena arena;
+  BlockCache& cache;
+  Flats& flats;
+  FlatArena arena = {};
 
   Result<void> take_entry(const FlatEntry& entry);
+  Result<void> take_large(const FlatEntry& entry, const Key& akey_prefix);
   Result<void> take_dkey(uint32_t dkey);
 };
+
+/// A single value that no record of the tree holds gets blocks of its own.
+Result<void> Inflation::take_large(const FlatEntry& entry, const Key& akey_prefix) {
+  TRY(value, parse_value(Kind::single, entry.value));
+  auto laid = cache.find_laid(entry.key, open.record.place.checksum);
+  if (laid == nullptr) {
+    laid = std::make_shared<LaidValue>();
+    laid->key = entry.key;
+    laid->version = open.record.place.checksum;
+    laid->payload.assign(value.inlined.begin(), value.inlined.end());
+    cache.laid.push_back(laid);
+  }
+  if (!laid->staged) {
+    flats.want(laid);
+    return fail(Errc::page_absent, "a flattened object's large value needs blocks first");
+  }
+  put_data(plan.scratch(), open.record.epoch, laid->staged->bytes, laid->staged->data);
+  plan.put(entry.key, plan.scratch());
+  plan.put_checksum_records(akey_prefix, 0, open.record.epoch, laid->staged->data);
+  for (const index::BatchData& data : laid->staged->published) plan.publish(data);
+  return {};
+}
 
 Result<void> Inflation::take_entry(const FlatEntry& entry) {
   TRY(levels, level_bytes(entry.key));
@@ -52,12 +79,16 @@ Result<void> Inflation::take_entry(const FlatEntry& entry) {
     return {};
   }
   TRY(tail, parse_tail(entry.key.view().subspan(levels.akey)));
+  Key akey_prefix;
+  akey_prefix.add(entry.key.view().first(levels.akey));
+  if (tail.kind == Kind::single && entry.outside.size() == 0 &&
+      entry.value.size() > kLargestInTree) {
+    return take_large(entry, akey_prefix);
+  }
   if (tail.kind != Kind::extent || entry.outside.size() != 0) {
     plan.put(entry.key, entry.value);
     return {};
   }
-  Key akey_prefix;
-  akey_prefix.add(entry.key.view().first(levels.akey));
   return put_cut(plan, akey_prefix, tail.position, entry.value);
 }
 
@@ -81,9 +112,10 @@ size_t record_count(const OpenFlat& open) {
   for (uint32_t a = 0; a < flat.akey_count(); ++a) {
     const FlatBuffer::Key akey = flat.akey(a);
     if (akey.count == 0) size.add(0, 0);
+    const bool single = akey.type == model::ValueType::single;
     for (uint32_t n = akey.first; n < akey.first + akey.count; ++n) {
       const FlatBuffer::Value value = flat.value(n, akey);
-      size.add(0, value.outside ? 0 : value.bytes);
+      size.add(0, value.outside || single ? 0 : value.bytes);
     }
   }
   return size.records;
@@ -98,6 +130,14 @@ void InflatedSize::add(uint64_t key_bytes, uint64_t payload_bytes) {
   bytes += payload_bytes + pieces * (key_bytes + kRecordOverhead);
 }
 
+void InflatedSize::add_single(uint64_t key_bytes, uint64_t payload_bytes) {
+  if (payload_bytes <= kFlatInlineMax) return add(key_bytes, payload_bytes);
+  add(key_bytes, 0);
+  const uint64_t blocks = (payload_bytes + kDataBlockBytes - 1) / kDataBlockBytes;
+  // Runs and checksums: in the worst case each block is a run.
+  bytes += key_bytes + kRecordOverhead + 64 + blocks * (18 + 4 + 15);
+}
+
 Result<void> inflate(Shard::State& state, const KeyPath& path, const Key* dkey_prefix,
                      Overlay& overlay, BlockCache& cache) {
   const ContNumber container = load_be32(path.object().view().data());
@@ -110,7 +150,7 @@ Result<void> inflate(Shard::State& state, const KeyPath& path, const Key* dkey_p
   Bytes taken = open->taken;
   taken.resize((flat.dkey_count() + 7) / 8);
   Plan plan(state, path, open->record.epoch, cache, view);
-  Inflation inflation{plan, view, *open, {}};
+  Inflation inflation{plan, view, *open, cache, state.flats};
   std::vector<uint32_t> dkeys;
   if (dkey_prefix == nullptr || record_count(*open) <= kInflatedWholeMax) {
     for (uint32_t i = 0; i < flat.dkey_count(); ++i) dkeys.push_back(i);
@@ -146,6 +186,19 @@ Result<void> inflate(Shard::State& state, const KeyPath& path, const Key* dkey_p
   }
   overlay.absorb(plan.batch());
   return {};
+}
+
+Result<bool> inflate_ahead(Shard::State& state, const KeyPath& path, const Key* dkey_prefix,
+                           BlockCache& cache) {
+  if (!cache.lays()) return false;
+  Overlay overlay(state.tree());
+  TRY(done, inflate(state, path, dkey_prefix, overlay, cache));
+  index::Batch batch;
+  overlay.emit(batch);
+  if (batch.data().empty()) return false;  // only others have large values
+  TRY(prepared, state.tree().prepare(batch));
+  state.commit({0, 0, state.next_epoch(), 0, 0}, batch);
+  return true;
 }
 
 Result<void> FlatPlanning::begin(Shard::State& state, const KeyPath& path, const Key& dkey_prefix,

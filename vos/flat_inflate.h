@@ -18,9 +18,18 @@ inline constexpr size_t kInflatedWholeMax = 64;
 
 /// @param dkey_prefix  of what is about to be changed; null: all of the object
 /// @param overlay  gets the records; nothing where the object (or the dkey) is not in a buffer
+/// @param cache  keeps the blocks of large single values until they are committed; who plans to
+/// change what is taken out only later calls inflate_ahead() before
 /// @error page_absent (load_absent() in epoch_view.h), checksum
 Result<void> inflate(Shard::State& state, const KeyPath& path, const Key* dkey_prefix,
                      Overlay& overlay, BlockCache& cache);
+
+/// For changes that stand aside: where taking out needs blocks, it is done now, by a log record of
+/// its own, so that folding finds nothing that a full shard could refuse. Nothing that anybody
+/// reads changes by it. One step. @returns it was necessary: the plan begins anew
+/// @error as inflate(), no_space, no_memory: nothing has happened
+Result<bool> inflate_ahead(Shard::State& state, const KeyPath& path, const Key* dkey_prefix,
+                           BlockCache& cache);
 
 /// A plan that may have to inflate first.
 class FlatPlanning {
@@ -52,6 +61,8 @@ struct InflatedSize {
   uint64_t records = 0;
   uint64_t bytes = 0;
   void add(uint64_t key_bytes, uint64_t payload_bytes);
+  /// A single value: a large one goes to blocks.
+  void add_single(uint64_t key_bytes, uint64_t payload_bytes);
 };
 
 }  // namespace cairn::vos

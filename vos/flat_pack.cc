@@ -76,4 +76,31 @@ void PackLedger::emit(index::Batch& batch, model::Epoch epoch) const {
   }
 }
 
+Result<void> PackWalk::step(std::vector<Pack>& out) {
+  constexpr size_t kStepRecordsMax = 1024;
+  index::Cursor cursor(state_.tree());
+  TRY(sought, cursor.seek(next_));
+  while (out.size() < kStepRecordsMax && cursor.valid() && starts_with(cursor.key(), prefix_)) {
+    TRY(record, parse_pack(cursor.value()));
+    TRY(block, parse_pack_key(cursor.key()));
+    out.push_back({block, record});
+    next_ = {};
+    next_.add(cursor.key());
+    next_.add(0);
+    TRY(moved, cursor.next());
+  }
+  return {};
+}
+
+Task<Result<std::vector<PackWalk::Pack>>> PackWalk::next() {
+  index::Store::Attempt attempt(*state_.store);
+  std::vector<Pack> found;
+  for (;;) {
+    const auto stepped = step(found);
+    if (stepped) co_return std::move(found);
+    if (stepped.error().code() != Errc::page_absent) co_return fail(stepped.error());
+    CO_TRY(loaded, co_await state_.store->load_absent(attempt));
+  }
+}
+
 }  // namespace cairn::vos

@@ -1,6 +1,6 @@
 // The records of extents that hold flattened objects' buffers: how much of each is alive. Changed
 // with what makes and ends buffers, in the same batch. Internal to vos/. Home: the shard's reactor.
-// Plain calls.
+// Plain calls, but for the walk.
 #pragma once
 
 #include <map>
@@ -31,6 +31,26 @@ class PackLedger {
  private:
   index::Tree& tree_;
   std::map<std::pair<ContNumber, uint64_t>, PackRecord> packs_;
+};
+
+/// The records of a container's extents, in the order of their blocks; others may come and go
+/// meanwhile.
+class PackWalk {
+ public:
+  struct Pack {
+    uint64_t block = 0;
+    PackRecord record;
+  };
+  PackWalk(Shard::State& state, ContNumber container)
+      : state_(state), prefix_(range_prefix(container, Range::pack)), next_(prefix_) {}
+  /// The next ones; none: that was all. @error checksum, io
+  Task<Result<std::vector<Pack>>> next();
+
+ private:
+  Result<void> step(std::vector<Pack>& out);
+
+  Shard::State& state_;
+  Key prefix_, next_;
 };
 
 }  // namespace cairn::vos

@@ -20,7 +20,8 @@ Task<Result<void>> flatten_some(Rig& rig, std::vector<ObjectPath> paths, Flatten
 
 Task<Result<void>> flatten_all(Rig& rig, bool together) {
   const auto& paths = rig.generator.paths();
-  if (together) co_return co_await flatten_some(rig, {paths.begin(), paths.end()}, {});
+  if (together)
+    co_return co_await flatten_some(rig, {paths.begin(), paths.end()}, {.compress = true});
   for (const ObjectPath& path : paths) {
     CO_TRY(done, co_await flatten_some(rig, {path}, {.inline_bytes_max = 8'000}));
   }

@@ -81,11 +81,43 @@ class FlatReview : public ::testing::Test {
   bool is_flat(size_t object = 0) { return *run(shard().is_flat(path(object))); }
   uint64_t blocks_used() { return shard().store().stats().data.used; }
 
-  Rig rig_{test_seed(),
-           {.types = {0, 5}, .containers = 2},
-           {.wal = 16u << 20, .meta = 64u << 20, .data = 32u << 20}};
+  explicit FlatReview(uint64_t wal_bytes = 16u << 20)
+      : rig_(test_seed(), {.types = {0, 5}, .containers = 2},
+             {.wal = wal_bytes, .meta = 64u << 20, .data = 32u << 20}) {}
+
+  Rig rig_;
   uint32_t stamp_ = 0;
 };
+
+class FlatSmallLog : public FlatReview {
+ protected:
+  FlatSmallLog() : FlatReview(512u << 10) {}
+};
+
+TEST_F(FlatSmallLog, An_object_whose_exchange_no_log_record_holds_stays_and_others_go_on) {
+  // Goal: one object's size is its own matter. Method: 1,000 short records, whose keys alone nearly
+  // fill a log record, between two small objects of the same call.
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  for (int i = 0; i < 1'000; ++i) ASSERT_NO_FATAL_FAILURE(put_value(dkey(i), 1));
+  const auto near = [this](uint64_t n) {
+    return ObjectPath{1, {path().oid.lo + n, path().oid.hi}, 0};
+  };
+  for (const uint64_t n : {10, 11}) {
+    ASSERT_TRUE(run(put_single(shard(), near(n), "d", "a", "v")));
+  }
+  const auto done = run(shard().flatten({near(10), path(), near(11)}, {}));
+  ASSERT_TRUE(done) << done.error().what();
+  EXPECT_EQ((*done)[0].outcome, FlattenOutcome::flattened);
+  EXPECT_EQ((*done)[1].outcome, FlattenOutcome::too_large);
+  EXPECT_EQ((*done)[2].outcome, FlattenOutcome::flattened);
+  const auto alone = run(shard().flatten({path()}, {}));
+  ASSERT_TRUE(alone) << alone.error().what();
+  EXPECT_EQ((*alone)[0].outcome, FlattenOutcome::too_large);
+  EXPECT_FALSE(is_flat());
+  EXPECT_EQ(*run(read_single(shard(), near(11), "d", "a")), "v");
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+  ASSERT_NO_FATAL_FAILURE(expect_sound());
+}
 
 TEST_F(FlatReview, Checksums_that_stand_apart_are_taken_along_when_an_object_is_flattened_again) {
   // Goal: no record is moved onto itself, or onto one that moves. Method: more than 64 records,

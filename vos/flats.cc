@@ -110,10 +110,10 @@ Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& re
     Slot& slot = slots_[found->second];
     const FlatBuffer& buffer = slot.object->buffer();
     // Its place may have been given to another buffer since.
-    const bool same =
-        slot.object->epoch() == record.epoch && buffer.checksum() == record.place.checksum &&
-        buffer.object().oid == object.oid && buffer.object().container == object.container &&
-        buffer.object().shard == object.shard;
+    const bool same = slot.object->epoch() == record.epoch &&
+                      slot.checksum == record.place.checksum && buffer.object().oid == object.oid &&
+                      buffer.object().container == object.container &&
+                      buffer.object().shard == object.shard;
     if (same) {
       slot.used = true;
       return slot.object;
@@ -157,7 +157,7 @@ void Flats::insert(const Wanted& wanted, FlatObjectPtr object) {
   }
   const uint32_t slot = free_.back();
   free_.pop_back();
-  slots_[slot] = {address, std::move(object), true};
+  slots_[slot] = {address, wanted.place.checksum, std::move(object), true};
   by_address_[address] = slot;
   bytes_ += bytes;
   ++held_;
@@ -180,10 +180,50 @@ Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place) {
   co_return std::move(bytes);
 }
 
+bool Flats::note_laid(const index::Batch& batch) {
+  if (laid_.empty() || batch.data().empty()) return false;
+  size_t laid_runs = 0;
+  const auto is_over = [&](const std::weak_ptr<LaidValue>& weak) {
+    const auto value = weak.lock();
+    if (value == nullptr) return true;
+    const uint64_t first = value->staged->data.runs[0].block;
+    for (const index::BatchData& data : batch.data()) {
+      value->published = value->published || data.extent.block == first;
+    }
+    if (value->published) laid_runs += value->staged->data.runs.size();
+    return value->published;
+  };
+  std::erase_if(laid_, is_over);
+  return laid_runs == batch.data().size();
+}
+
+/// Durable before the plan that asked for it goes on, or with the record that publishes it.
+Task<Result<void>> Flats::lay_out(index::Store& store) {
+  const std::shared_ptr<LaidValue> value = std::exchange(wanted_laid_, nullptr);
+  std::vector<IoVec> pieces{{value->payload.data(), value->payload.size()}};
+  IoVecCursor from(pieces);
+  // Blocks that others freed are not waited for: our read pin may hold them back.
+  CO_TRY(staged, stage(store, from, value->payload.size()));
+  make_checksums(staged);
+  for (index::BatchData& data : staged.published) data.payload = {};  // not the log's to carry
+  const auto job = co_await store.start_data({staged.writes.begin(), staged.writes.end()});
+  const auto done = co_await store.finish_data(job);
+  if (!done) {
+    store.cancel_data(staged.data.runs);
+    co_return done;
+  }
+  value->store = &store;
+  value->staged.emplace(std::move(staged));
+  laid_.push_back(value);
+  co_return Result<void>{};
+}
+
 Task<Result<void>> Flats::load(index::Store& store, Hold* hold) {
+  if (wanted_laid_ != nullptr) co_return co_await lay_out(store);
   const Wanted wanted = *std::exchange(wanted_, std::nullopt);
   const auto pin = store.pin_reads();
-  CO_TRY(bytes, co_await read_flat(store, wanted.place));
+  CO_TRY(stored, co_await read_flat(store, wanted.place));
+  CO_TRY(bytes, codec_.restore(std::move(stored)));
   CO_TRY(object, FlatObject::make(std::move(bytes), wanted.epoch));
   const ObjectPath& found = object->buffer().object();
   if (found.oid != wanted.object.oid || found.container != wanted.object.container ||

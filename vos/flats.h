@@ -9,6 +9,8 @@
 
 #include "base/flat_map.h"
 #include "index/store.h"
+#include "vos/data_io.h"
+#include "vos/flat_codec.h"
 #include "vos/flat_format.h"
 #include "vos/value_format.h"
 
@@ -90,9 +92,17 @@ class Flats {
   /// The object's buffer. @error page_absent  noted: load() brings it   @error checksum
   Result<FlatObjectPtr> find(const ObjectPath& object, const FlatRecord& record);
   /// The last find() missed something.
-  bool misses() const { return wanted_.has_value(); }
+  bool misses() const { return wanted_.has_value() || wanted_laid_ != nullptr; }
   /// Whoever missed it does not wait for it: others must not, either.
-  void forget_miss() { wanted_.reset(); }
+  void forget_miss() {
+    wanted_.reset();
+    wanted_laid_.reset();
+  }
+  /// A plan goes on when this is in blocks: load() brings it there.
+  void want(std::shared_ptr<LaidValue> value) { wanted_laid_ = std::move(value); }
+  /// What a committed batch does to values that load() laid out.
+  /// @returns they are all the data that is beside its record, so it is written
+  bool note_laid(const index::Batch& batch);
   /// Buffers that one step needs together: they stay while this lives, whatever the budget.
   struct Hold {
     std::vector<FlatObjectPtr> objects;
@@ -100,13 +110,17 @@ class Flats {
   };
   static constexpr uint64_t kHoldBytesMax = 64u << 20;
 
-  /// Reads what is missing: exactly the blocks that hold it.
+  /// Reads what is missing: exactly the blocks that hold it. Or writes what want() asked for.
   /// @param hold  null: the step needs a few at most
   /// @error checksum  the medium gave other bytes than were written   @error io
   /// @error no_memory  one step looks at more than kHoldBytesMax of them
+  /// @error no_space  there are no blocks for a large value that is taken out; who waits for those
+  /// that were just freed (Store::waits_for_blocks()) holds no read pin
   Task<Result<void>> load(index::Store& store, Hold* hold = nullptr);
   /// Forgets all but the newest few: for tests of cold reads.
   void clear();
+  /// What restores stored buffers of this shard.
+  FlatCodec& codec() { return codec_; }
 
   /// Extents that may be worth cleaning are known, and one is new among them.
   bool any_dirty() const { return is_fresh_; }
@@ -126,14 +140,16 @@ class Flats {
   };
   struct Slot {
     uint64_t address = 0;
-    FlatObjectPtr object;  // null: free
-    bool used = false;     // since the hand passed
+    uint32_t checksum = 0;  // of what is stored there
+    FlatObjectPtr object;   // null: free
+    bool used = false;      // since the hand passed
   };
   static uint64_t address_of(const FlatPlace& place) {
     return place.block * (kDataBlockBytes / kFlatAlign) + place.offset / kFlatAlign;
   }
   void insert(const Wanted& wanted, FlatObjectPtr object);
   void drop(uint32_t slot);
+  Task<Result<void>> lay_out(index::Store& store);
 
   FlatMap<ContNumber, uint64_t> packs_;  // extents of each container that has any
   bool is_unknown_ = false;
@@ -145,12 +161,15 @@ class Flats {
   size_t held_ = 0;
   uint32_t hand_ = 0;
   std::optional<Wanted> wanted_;
+  std::shared_ptr<LaidValue> wanted_laid_;
+  std::vector<std::weak_ptr<LaidValue>> laid_;  // that no commit has published yet
+  FlatCodec codec_;
   std::vector<DirtyPack> dirty_;  // of fixed size: others are found by Shard::clean_flat()
   std::vector<PackId> given_up_;  // of the same size
   bool is_fresh_ = false;
 };
 
-/// Reads the buffer at `place`, not parsed. @error checksum, io
+/// Reads the buffer at `place` as it is stored, neither restored nor parsed. @error checksum, io
 Task<Result<Bytes>> read_flat(index::Store& store, FlatPlace place);
 
 }  // namespace cairn::vos

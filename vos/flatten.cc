@@ -9,6 +9,7 @@
 #include "runtime/parallel.h"
 #include "vos/epoch_view.h"
 #include "vos/flat_clean.h"
+#include "vos/flat_codec.h"
 #include "vos/flat_gather.h"
 #include "vos/flat_pack.h"
 #include "vos/removal.h"
@@ -19,35 +20,40 @@ namespace {
 
 constexpr size_t kPackObjectsMax = 1024;
 /// Objects that are looked at and read side by side: few until it is known how large they are.
-constexpr size_t kGathersFirst = 4, kGathersMax = 32;
-/// How often a flattening that found no free blocks waits for those that were just freed.
-constexpr int kStageTriesMax = 4;
+constexpr size_t kGathersFirst = 4, kGathersMax = 256;
 
 using Gathers = std::vector<std::unique_ptr<FlatGather>>;
 
-/// Looks at an object, and reads what its buffer gets.
-Task<Result<void>> gather(Shard::State& state, FlatGather& object) {
-  const auto pin = state.store->pin_reads();
+/// Looks at an object.
+Task<Result<void>> look_at(Shard::State& state, FlatGather& object) {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
     CO_TRY(open, co_await wait_open(state, object.object().container, kWrite));
     auto looked = object.look();
-    if (looked) break;
-    if (looked.error().code() != Errc::page_absent) co_return looked;
+    if (looked || looked.error().code() != Errc::page_absent) co_return looked;
     CO_TRY(loaded, co_await load_absent(state, attempt));
   }
-  attempt.release();
-  if (object.result.outcome != FlattenOutcome::flattened) co_return Result<void>{};
-  if (!object.reads.empty()) {
+}
+
+/// Looks at objects, and reads what their buffers get.
+Task<Result<void>> gather(Shard::State& state, const Gathers& objects) {
+  const auto pin = state.store->pin_reads();
+  std::vector<Task<Result<void>>> looks;
+  for (const auto& object : objects) looks.push_back(look_at(state, *object));
+  CO_TRY(looked, co_await run_all(state.reactor, std::move(looks), kReadsMax));
+  std::vector<DataRead> reads;
+  for (const auto& object : objects) {
+    if (object->result.outcome != FlattenOutcome::flattened) continue;
+    std::ranges::move(object->reads, std::back_inserter(reads));
+  }
+  if (!reads.empty()) {
     // Data of an update that is not durable yet may not be on the medium.
     CO_TRY(settled, co_await state.settle());
-    std::vector<Task<Result<void>>> tasks;
-    for (DataRead& read : object.reads) {
-      tasks.push_back(read_data(state.reactor, *state.store, std::move(read)));
-    }
-    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+    CO_TRY(done, co_await read_neighbours(state.reactor, *state.store, std::move(reads)));
   }
-  object.encode();
+  for (const auto& object : objects) {
+    if (object->result.outcome == FlattenOutcome::flattened) object->encode();
+  }
   co_return Result<void>{};
 }
 
@@ -62,6 +68,7 @@ struct Pack {
   std::optional<Staged> staged;
   index::Batch batch;
   size_t exchanged = 0;
+  bool too_large = false;  // for one log record
 
   Result<void> stage_all();
   void cancel_all();
@@ -104,21 +111,22 @@ std::vector<index::Store::DataWrite> Pack::writes() const {
   return all;
 }
 
-/// One step. @error page_absent; no_space, no_memory: fewer objects may fit
+/// One step. @error page_absent; no_space (also where `too_large`), no_memory: fewer objects may
+/// fit
 Result<void> Pack::plan() {
   Overlay changes(state.tree());
   PackRecord record{staged->data.runs[0].count, 0, 0};
   exchanged = 0;
+  batch.clear();
   for (size_t i = 0; i < objects.size(); ++i) {
     FlatGather& object = *objects[i];
     object.result.outcome = FlattenOutcome::flattened;
-    TRY(done, object.exchange(changes, places[i]));
+    TRY(done, object.exchange(changes, batch, places[i]));
     if (!done) continue;
     ++exchanged;
     ++record.objects;
     record.bytes += places[i].room();
   }
-  batch.clear();
   if (exchanged == 0) return {};
   batch.fill_leaves();
   changes.emit(batch);
@@ -127,6 +135,7 @@ Result<void> Pack::plan() {
   batch.put(pack_key(objects[0]->object().container, places[0].block), value);
   for (const index::BatchData& data : staged->published) batch.publish(data);
   if (batch.record_bytes() > state.record_bytes_max) {
+    too_large = true;
     return fail(Errc::no_space, "flatten: too many changes for one log record");
   }
   return state.tree().prepare(batch);
@@ -194,8 +203,9 @@ Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
       at_once = (count + 1) / 2;
       continue;
     }
-    if (!done && done.error().code() == Errc::no_memory) {
-      // One step cannot hold it: larger than the shard's memory is made for.
+    if (!done && (pack.too_large || done.error().code() == Errc::no_memory)) {
+      // One log record cannot hold it, or one step: larger than the log, or the shard's memory, is
+      // made for.
       gathers[first]->result = {.outcome = FlattenOutcome::too_large};
       done = {};
     }
@@ -205,61 +215,96 @@ Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
   co_return Result<void>{};
 }
 
+/// Compresses some of the buffers that share an extent.
+/// @param step  every so many, from the first on; those that have been compressed stay
+Task<FlatSaving> compress(Shard::State& state, FlatCodec& codec, const Gathers& gathers,
+                          size_t step, std::vector<std::optional<Bytes>>& compressed) {
+  constexpr uint64_t kBytesAtOnce = 64u << 10;
+  FlatSaving saving;
+  uint64_t since = 0;
+  for (size_t i = 0; i < gathers.size(); i += step) {
+    const Bytes& buffer = gathers[i]->buffer;
+    if (!compressed[i]) {
+      compressed[i] = codec.compress(buffer);
+      since += buffer.size();
+    }
+    saving.add(buffer, *compressed[i]);
+    if (since < kBytesAtOnce) continue;
+    since = 0;
+    co_await state.reactor.yield();
+  }
+  co_return saving;
+}
+
+/// Buffers that share an extent are compressed if that makes all of them together enough smaller: a
+/// few of them say if it is worth trying. One that does not shrink stays as it is.
+Task<void> compress_worthwhile(Shard::State& state, FlatCodec& codec, Gathers& gathers) {
+  constexpr size_t kTriedFirst = 8;
+  std::vector<std::optional<Bytes>> compressed(gathers.size());
+  const size_t step = (gathers.size() + kTriedFirst - 1) / kTriedFirst;
+  const FlatSaving tried = co_await compress(state, codec, gathers, step, compressed);
+  if (!tried.pays()) co_return;
+  const FlatSaving all = co_await compress(state, codec, gathers, 1, compressed);
+  if (!all.pays()) co_return;
+  for (size_t i = 0; i < gathers.size(); ++i) {
+    if (!compressed[i]->empty()) gathers[i]->compressed_to(std::move(*compressed[i]));
+  }
+}
+
 /// A call on its way.
 struct Flattening {
   Shard::State& state;
   const std::vector<ObjectPath>& objects;
   const FlattenOptions& options;
   std::vector<Flattened> results;
-  size_t next = 0;
-  size_t at_once = kGathersFirst;
+  FlatCodec codec = {};
+  size_t next = 0;                 // to be gathered
+  size_t at_once = kGathersFirst;  // so many
+  Gathers ahead = {};              // gathered, up to `next`; those that stay as they are among them
 
-  Task<Result<void>> some();
-  Task<Result<Gathers>> gather_side_by_side(size_t count_max);
+  bool is_over() const { return next == objects.size() && ahead.empty(); }
+  Task<Result<void>> gather_some();
+  Task<Result<void>> write_some();
 };
 
-/// The next ones, all of one container.
-Task<Result<Gathers>> Flattening::gather_side_by_side(size_t count_max) {
-  Gathers wave;
-  std::vector<Task<Result<void>>> tasks;
-  const ContNumber container = objects[next].container;
-  for (; next < objects.size() && wave.size() < std::min(at_once, count_max) &&
-         objects[next].container == container;
-       ++next) {
-    wave.push_back(std::make_unique<FlatGather>(state, objects[next], options));
-    tasks.push_back(gather(state, *wave.back()));
+/// The next ones.
+Task<Result<void>> Flattening::gather_some() {
+  for (; next < objects.size() && ahead.size() < at_once; ++next) {
+    ahead.push_back(std::make_unique<FlatGather>(state, objects[next], options));
   }
-  at_once = std::min(2 * at_once, kGathersMax);
-  CO_TRY(gathered, co_await run_all(state.reactor, std::move(tasks), kGathersMax));
-  co_return std::move(wave);
+  CO_TRY(gathered, co_await gather(state, ahead));
+  uint64_t bytes = 1;
+  for (const auto& object : ahead) bytes += object->buffer.size() + object->fresh_bytes();
+  at_once = std::clamp<size_t>(kPackBytesMax * ahead.size() / bytes, 1, kGathersMax);
+  co_return Result<void>{};
 }
 
 /// As many objects as share an extent.
-Task<Result<void>> Flattening::some() {
+Task<Result<void>> Flattening::write_some() {
   Gathers gathers;
   std::vector<size_t> which;
   uint64_t bytes = 0;
   uint64_t change_bytes = 0;
-  const ContNumber container = objects[next].container;
-  while (next < objects.size() && objects[next].container == container &&
-         gathers.size() < kPackObjectsMax && bytes < kPackBytesMax &&
+  while (!is_over() && gathers.size() < kPackObjectsMax && bytes < kPackBytesMax &&
          change_bytes <= state.record_bytes_max / 2) {
-    const uint64_t each = gathers.empty() ? 1 : bytes / gathers.size() + 1;
-    const size_t first = next;
-    CO_TRY(wave, co_await gather_side_by_side(std::min(kPackObjectsMax - gathers.size(),
-                                                       (kPackBytesMax - bytes) / each + 1)));
-    for (size_t i = 0; i < wave.size(); ++i) {
-      if (wave[i]->result.outcome != FlattenOutcome::flattened) {
-        results[first + i] = wave[i]->result;
-        continue;
-      }
-      bytes += round_up(wave[i]->buffer.size(), kFlatAlign) + wave[i]->fresh_bytes();
-      change_bytes += wave[i]->change_bytes();
-      which.push_back(first + i);
-      gathers.push_back(std::move(wave[i]));
+    if (ahead.empty()) {
+      CO_TRY(gathered, co_await gather_some());
     }
+    const size_t index = next - ahead.size();
+    if (!gathers.empty() && objects[index].container != gathers[0]->object().container) break;
+    auto object = std::move(ahead.front());
+    ahead.erase(ahead.begin());
+    if (object->result.outcome != FlattenOutcome::flattened) {
+      results[index] = object->result;
+      continue;
+    }
+    bytes += round_up(object->buffer.size(), kFlatAlign) + object->fresh_bytes();
+    change_bytes += object->change_bytes();
+    which.push_back(index);
+    gathers.push_back(std::move(object));
   }
   if (gathers.empty()) co_return Result<void>{};
+  if (options.compress) co_await compress_worthwhile(state, codec, gathers);
   CO_TRY(written, co_await write_packs(state, gathers));
   for (size_t i = 0; i < gathers.size(); ++i) results[which[i]] = gathers[i]->result;
   co_return Result<void>{};
@@ -284,37 +329,6 @@ Result<std::optional<FlatRecord>> flat_record(Shard::State& state, const Key& ob
   if (!found) return std::nullopt;
   TRY(record, parse_flat(*found));
   return record;
-}
-
-/// Sums up records of extents; some a step.
-struct PackSum {
-  Shard::State& state;
-  ContNumber container;
-  Key next = range_prefix(container, Range::pack);
-  FlatUsage usage;
-
-  /// False: that was all.
-  Result<bool> step();
-};
-
-Result<bool> PackSum::step() {
-  constexpr int kStepRecordsMax = 1024;
-  const Key prefix = range_prefix(container, Range::pack);
-  index::Cursor cursor(state.tree());
-  TRY(sought, cursor.seek(next));
-  for (int i = 0; i < kStepRecordsMax; ++i) {
-    if (!cursor.valid() || !starts_with(cursor.key(), prefix)) return false;
-    TRY(record, parse_pack(cursor.value()));
-    usage.objects += record.objects;
-    usage.buffer_bytes += record.bytes;
-    usage.extents += 1;
-    usage.extent_bytes += uint64_t{record.blocks} * kDataBlockBytes;
-    next = {};
-    next.add(cursor.key());
-    next.add(0);
-    TRY(moved, cursor.next());
-  }
-  return true;
 }
 
 }  // namespace
@@ -359,8 +373,8 @@ Task<Result<std::vector<Flattened>>> Shard::flatten(std::vector<ObjectPath> obje
   if (own) co_return fail(Errc::invalid, "container 0 is the shard's own");
   if (names_twice(objects)) co_return fail(Errc::invalid, "flatten: an object is named twice");
   Flattening flattening{*state_, objects, options, std::vector<Flattened>(objects.size())};
-  while (flattening.next < objects.size()) {
-    CO_TRY(done, co_await flattening.some());
+  while (!flattening.is_over()) {
+    CO_TRY(done, co_await flattening.write_some());
     co_await state_->reactor.yield();
   }
   CO_TRY(settled, co_await state_->settle());
@@ -382,17 +396,18 @@ Task<Result<bool>> Shard::is_flat(const ObjectPath& object) {
 
 Task<Result<FlatUsage>> Shard::flat_usage(ContNumber container) {
   CO_TRY(hold, state_->gate.enter());
-  PackSum sum{*state_, container};
-  index::Store::Attempt attempt(*state_->store);
+  FlatUsage usage;
+  PackWalk walk(*state_, container);
   for (;;) {
-    const auto more = sum.step();
-    if (more && !*more) co_return sum.usage;
-    if (more) {
-      co_await state_->reactor.yield();
-      continue;
+    CO_TRY(packs, co_await walk.next());
+    if (packs.empty()) co_return usage;
+    for (const auto& [block, record] : packs) {
+      usage.objects += record.objects;
+      usage.buffer_bytes += record.bytes;
+      usage.extents += 1;
+      usage.extent_bytes += uint64_t{record.blocks} * kDataBlockBytes;
     }
-    if (more.error().code() != Errc::page_absent) co_return fail(more.error());
-    CO_TRY(loaded, co_await state_->store->load_absent(attempt));
+    co_await state_->reactor.yield();
   }
 }
 

@@ -15,8 +15,9 @@ namespace cairn::vos {
 
 /// Limits of one call to Shard::flatten(), as the container's properties say.
 struct FlattenOptions {
-  /// `worm_inline_max`: array data of an object up to this size travels in its buffer; of a larger
-  /// one only what is small, the rest stays in its extents. At most kFlatInlineBytesMax.
+  /// `worm_inline_max`: array data, and single values above 4,095 bytes, of an object travel in its
+  /// buffer if they are together at most this; of a larger object only what is small, the rest
+  /// stays in its extents. At most kFlatInlineBytesMax.
   uint64_t inline_bytes_max = 64u << 10;
   /// `worm_object_max`: objects whose buffer would be larger stay as they are. At most
   /// kFlatObjectBytesMax.
@@ -24,6 +25,8 @@ struct FlattenOptions {
   /// ... and objects with more dkeys, akeys of one dkey, or extents of one akey. At most
   /// kFlatKeysMax.
   uint32_t keys_max = 1024;
+  /// `worm_compress`: buffers that share an extent are compressed where that saves an eighth of it.
+  bool compress = false;
   /// Objects that changed after this epoch stay as they are: for a pass over what is cold.
   model::Epoch unchanged_since = model::kEpochMax;
 };

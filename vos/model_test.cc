@@ -303,6 +303,7 @@ Task<Result<void>> flatten_some(Life& life) {
   }
   FlattenOptions options;
   if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
+  options.compress = life.random().below(2) == 0;
   CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
   if (life.random().below(4) == 0) {
     CO_TRY(cleaned, co_await life.rig.shard->clean_flat(

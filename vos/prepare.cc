@@ -11,7 +11,7 @@ Task<Result<model::Epoch>> run_prepare(Transaction& tx, TxId id) {
   Shard::State& state = tx.state;
   CO_TRY(checked, tx.check());
   auto ready = co_await tx.stage_admitted();
-  if (ready) ready = co_await tx.plan_loaded();
+  if (ready) ready = co_await tx.plan_patiently();
   // In the step of the plan: whoever comes later meets the transaction.
   std::optional<PendingRecords> pending;
   if (ready && state.unresolved.find(id) != nullptr) {

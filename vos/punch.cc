@@ -199,6 +199,7 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
   CO_TRY(admitted, co_await state.store->admit());
   Patience patience;
   index::Store::Attempt attempt(*state.store);
+  int patient = 0;
   for (;;) {
     const ContNumber container = punch.request.object.container;
     if (state.closures.of(container, kWrite) != nullptr) {
@@ -220,6 +221,12 @@ Task<Result<model::Epoch>> run_punch(Punch& punch) {
       co_return fail(planned.error());
     }
     auto loaded = co_await load_absent(state, attempt);
+    if (!loaded && loaded.error().code() == Errc::no_space && punch.cache.lays() &&
+        state.store->waits_for_blocks() && patient++ < kStageTriesMax) {
+      attempt.release();
+      CO_TRY(again, co_await state.store->admit());
+      continue;
+    }
     if (!loaded && is_short(loaded.error()) && punch.at_once > 0) {
       punch.at_once /= 8;
       continue;

@@ -104,7 +104,8 @@ Loss loss_of_data(ByteView key, const Record& record, const char* cause) {
 }
 
 /// Is it the buffer of the object whose record names it?
-Result<void> check_flat(const Record& record, ByteView bytes) {
+Result<void> check_flat(FlatCodec& codec, const Record& record, Bytes stored) {
+  TRY(bytes, codec.restore(std::move(stored)));
   TRY(flat, FlatBuffer::parse(bytes));
   const ObjectPath& object = flat.object();
   if (object.container != record.key.container || object.oid != record.key.oid ||
@@ -279,8 +280,9 @@ Task<Result<uint64_t>> Scrub::State::look_at_flat(Bytes key, Bytes value) {
       if (!newest) co_return 0;
     }
     const auto pin = shard.store->pin_reads();
-    const auto bytes = co_await read_flat(*shard.store, place);
-    sound = bytes ? check_flat(*record, *bytes) : Result<void>(fail(bytes.error()));
+    auto bytes = co_await read_flat(*shard.store, place);
+    sound = bytes ? check_flat(shard.flats.codec(), *record, std::move(*bytes))
+                  : Result<void>(fail(bytes.error()));
     if (sound) break;
   }
   const uint64_t read = round_up(place.length, kDataBlockBytes);

@@ -284,6 +284,8 @@ media::Lsn Shard::State::append(const index::RecordHeader& header, const index::
   if (!sessions.runs(header.session, header.sequence)) kept.session = kept.sequence = 0;
   const media::Lsn at = store->commit(kept, batch, {hlc.last(), lease});
   if (flats.any()) {
+    // Nobody else knows of that data.
+    if (flats.note_laid(batch)) store->data_written(at);
     flats.note(batch);
     if (flats.any_dirty()) merges_moved.wake_all();
   }

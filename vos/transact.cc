@@ -26,9 +26,6 @@ bool is_of_operation(Errc code) {
   }
 }
 
-/// How often a transaction that found no free blocks waits for those that were just freed.
-constexpr int kStageTriesMax = 4;
-
 }  // namespace
 
 Transaction::Transaction(Shard::State& s, const TransactRequest& r)
@@ -104,6 +101,18 @@ Result<void> Transaction::plan_changes() {
   return {};
 }
 
+/// Before its changes stand aside. @returns the plan begins anew
+Result<bool> Transaction::inflate_ahead_all() {
+  bool any = false;
+  for (const Change& change : changes) {
+    const Key* const dkey = change.dkey_prefix();
+    if (dkey == nullptr) continue;
+    TRY(done, inflate_ahead(state, change.path(), dkey, cache));
+    any = any || done;
+  }
+  return any;
+}
+
 std::vector<KeyRange> Transaction::ranges() const {
   std::vector<KeyRange> all;
   for (const Change& change : changes) {
@@ -145,6 +154,11 @@ Result<void> Transaction::plan() {
     epoch = state.next_epoch();
   }
   TRY(planned, plan_changes());
+  const bool stands_aside = aside || overlay.bytes() > state.record_bytes_max;
+  if (stands_aside && cache.lays()) {
+    TRY(inflated, inflate_ahead_all());
+    if (inflated) return plan();
+  }
   if (aside) return {};
   if (overlay.bytes() > state.record_bytes_max) {
     too_large = true;
@@ -237,6 +251,18 @@ Task<Result<void>> Transaction::plan_loaded() {
   }
 }
 
+Task<Result<void>> Transaction::plan_patiently() {
+  auto ready = co_await plan_loaded();
+  // What large values in buffers need may have been freed just before.
+  for (int tries = 0; tries < kStageTriesMax && !ready && !too_large && cache.lays() &&
+                      ready.error().code() == Errc::no_space && state.store->waits_for_blocks();
+       ++tries) {
+    CO_TRY(admitted, co_await state.store->admit());
+    ready = co_await plan_loaded();
+  }
+  co_return ready;
+}
+
 Task<Result<void>> Transaction::stage_admitted() {
   uint64_t bytes = 0;
   for (const Change& change : changes) {
@@ -314,7 +340,7 @@ Task<Result<model::Epoch>> run_transaction(Transaction& tx) {
   Shard::State& state = tx.state;
   CO_TRY(checked, tx.check());
   auto ready = co_await tx.stage_admitted();
-  if (ready) ready = co_await tx.plan_loaded();
+  if (ready) ready = co_await tx.plan_patiently();
   if (!ready && tx.too_large) co_return co_await run_in_pieces(tx);
   if (!ready) {
     tx.cancel_all(false);

@@ -55,6 +55,8 @@ struct Transaction {
   /// operation fails with
   Result<void> plan();
   Task<Result<void>> plan_loaded();
+  /// The same, and waits for blocks that were just freed, if it needs some.
+  Task<Result<void>> plan_patiently();
   /// The changes as records that stand aside.
   PendingRecords pending() const;
   /// What was read was read at the transaction's epoch, too.
@@ -74,6 +76,7 @@ struct Transaction {
   Result<void> validate();
   std::vector<KeyRange> ranges() const;
   Result<void> plan_changes();
+  Result<bool> inflate_ahead_all();
   /// Blocks of the transaction's own data are not on the medium yet.
   void fill_own_blocks();
 };

@@ -12,9 +12,6 @@ namespace cairn::vos {
 
 namespace {
 
-/// How often an update that found no free blocks waits for those that were just freed.
-constexpr int kStageTriesMax = 4;
-
 bool is_long_key(model::KeyKind kind, ByteView key) {
   return kind == model::KeyKind::hashed && key.size() > model::kKeyPrefixBytes;
 }
@@ -455,6 +452,8 @@ Result<void> Update::plan() {
   Plan plan(state, path, epoch, cache, flat.view(state));
   TRY(planned, plan_into(plan));
   if (flat.bytes(plan) > state.record_bytes_max) {
+    TRY(inflated, inflate_ahead(state, path, &checked.dkey_prefix, cache));
+    if (inflated) return this->plan();
     too_large = true;
     return fail(Errc::no_space, "update: too many pieces for one log record");
   }
@@ -507,6 +506,20 @@ Task<Result<void>> plan_loaded(Update& update) {
       CO_TRY(loaded, co_await fill_cache(store, update.cache));
     }
   }
+}
+
+/// What large values in buffers need may have been freed just before.
+Task<Result<void>> plan_patiently(Update& update) {
+  index::Store& store = *update.state.store;
+  auto ready = co_await plan_loaded(update);
+  for (int tries = 0;
+       tries < kStageTriesMax && !ready && !update.too_large && update.cache.lays() &&
+       ready.error().code() == Errc::no_space && store.waits_for_blocks();
+       ++tries) {
+    CO_TRY(admitted, co_await store.admit());
+    ready = co_await plan_loaded(update);
+  }
+  co_return ready;
 }
 
 /// What is usual goes by plain calls: a coroutine costs as much as a look-up.
@@ -630,7 +643,7 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   if (ready) {
     const auto at_once = planned_at_once(update);
     if (!at_once) ready = fail(at_once.error());
-    if (at_once && !*at_once) ready = co_await plan_loaded(update);
+    if (at_once && !*at_once) ready = co_await plan_patiently(update);
   }
   if (!ready && update.too_large) co_return co_await run_in_pieces(update, early);
   if (!ready) {
