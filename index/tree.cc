@@ -187,7 +187,8 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
   size_t level = 0;
   // A separator is the beginning of a key: of the batch, of an overflowing leaf or, where leaves
   // trade records, of any other.
-  size_t separator_bytes = batch.spills || batch.erases || batch.fills != 0 ? kKeyBytesMax : batch.key_bytes_max;
+  const bool any_border = batch.spills || batch.erases || batch.fills != 0;
+  size_t separator_bytes = any_border ? kKeyBytesMax : batch.key_bytes_max;
   for (size_t i = 0; i < touched_.size();) {
     Touched sum = touched_[i];
     for (++i; i < touched_.size() && touched_[i].page == sum.page; ++i) {
