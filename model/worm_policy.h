@@ -33,6 +33,16 @@ struct FlattenProgress {
   uint64_t flat = 0;     // objects that are flat now, as far as the pass has seen
   uint64_t left = 0;     // objects that it has yet to look at, or to look at again
   std::array<uint64_t, kFlattenOutcomes> skipped{};  // objects that stay as they are, by outcome
+  uint64_t damaged = 0;  // objects that the medium has lost some of: they stay as they are
 };
+
+/// Adds what one shard says to what others have said.
+inline void add(FlattenProgress& all, const FlattenProgress& one) {
+  all.running = all.running || one.running;
+  all.flat += one.flat;
+  all.left += one.left;
+  for (size_t i = 0; i < all.skipped.size(); ++i) all.skipped[i] += one.skipped[i];
+  all.damaged += one.damaged;
+}
 
 }  // namespace cairn::model
