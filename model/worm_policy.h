@@ -52,6 +52,7 @@ struct FlattenProgress {
   uint64_t flat = 0;     // objects that are flat now, as far as the pass has seen
   uint64_t left = 0;     // objects that it has yet to look at, or to look at again
   std::array<uint64_t, kFlattenOutcomes> skipped{};  // objects that stay as they are, by outcome
+  uint64_t damaged = 0;  // objects that the medium has lost some of: they stay as they are
   friend bool operator==(const FlattenProgress&, const FlattenProgress&) = default;
 };
 
@@ -61,6 +62,7 @@ inline void add(FlattenProgress& all, const FlattenProgress& one) {
   all.flat += one.flat;
   all.left += one.left;
   for (size_t i = 0; i < all.skipped.size(); ++i) all.skipped[i] += one.skipped[i];
+  all.damaged += one.damaged;
 }
 
 }  // namespace cairn::model

@@ -41,6 +41,13 @@ struct ListedObjects {
   bool eof = false;
 };
 
+/// Some object shards of a container, in key order.
+struct ObjectShards {
+  std::vector<ObjectPath> objects;
+  Bytes position;  // goes on from here; survives restarts
+  bool eof = false;
+};
+
 /// Something that differs between two snapshots.
 struct Difference {
   enum class Change : uint8_t { added, removed, changed };  // older -> newer
@@ -131,6 +138,11 @@ class Shard {
   /// Objects of which anything is visible. @param position  of the previous answer, or empty
   /// @param count_max  above 0
   Task<Result<ListedObjects>> list_objects(ContNumber container, model::Epoch epoch, Bytes position,
+                                           uint32_t count_max);
+  /// Object shards that have anything in the newest state, visible or not, in key order: for passes
+  /// over a container, one record looked at each. @param position  of the previous answer, or empty
+  /// @param count_max  above 0   @error invalid  not such a position
+  Task<Result<ObjectShards>> object_shards(ContNumber container, Bytes position,
                                            uint32_t count_max);
   /// Removes every record of the container, in slices. Idempotent; durable when it completes.
   Task<Result<void>> destroy_container(ContNumber container);
