@@ -341,7 +341,7 @@ void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   }
   auto flattener = std::make_unique<Flattener>(
       s.reactor, shard, std::move(name), s.requests,
-      [](vos::ContNumber) { return model::WormPolicy{}; });
+      [&shard](vos::ContNumber container) { return shard.worm_policy(container); });
   s.shards.push_back({pool, target, &shard, std::move(scrubber), std::move(flattener)});
 }
 
