@@ -15,10 +15,11 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/uuid.h"
-#include "model/ids.h"
 #include "model/flatten.h"
+#include "model/ids.h"
 #include "model/io.h"
 #include "model/oclass.h"
+#include "model/worm_policy.h"
 #include "runtime/context.h"
 
 namespace cairn::client {
@@ -207,6 +208,16 @@ struct Snapshot {
   bool has_table = false;                 // its object id table is whole
 };
 
+/// What a container's worm_* properties say, whether it is sealed, and what its flattening has come
+/// to.
+struct WormInfo {
+  enum class SealState : uint8_t { none, sealing, sealed, unsealing };
+  model::WormPolicy policy;  // its seal is set also while it is being sealed or unsealed
+  SealState state = SealState::none;
+  model::FlattenProgress progress;  // if it was asked for
+  uint32_t targets_away = 0;        // of engines that could not be asked
+};
+
 /// Some objects of a container.
 struct ObjectPage {
   std::vector<model::ObjectId> oids;
@@ -329,6 +340,26 @@ class Container {
   virtual Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids) {
     (void)oids;
     co_return fail(Errc::not_supported, "container: it has nothing to flatten");
+  }
+  /// Seals it: from now on every change is refused with no_perm, and its objects are flattened in
+  /// the background. Completes when every shard holds it, durably. @param by  who does, USER@HOST
+  /// @error already      it is sealed
+  /// @error unreachable  an engine is away: nothing has happened; or went away meanwhile: it is
+  ///                     sealed when that comes back, query_worm() shows how far it is
+  /// @error busy         as the latter: a transaction prepared before waits for its outcome
+  virtual Task<Result<void>> seal(std::string by) {
+    (void)by;
+    co_return fail(Errc::not_supported, "container: it cannot be sealed");
+  }
+  /// Lets it be changed again; engines that are away do so before they serve.
+  /// @error already  it is not sealed
+  virtual Task<Result<void>> unseal() {
+    co_return fail(Errc::not_supported, "container: it cannot be sealed");
+  }
+  /// @param with_progress  asks all engines
+  virtual Task<Result<WormInfo>> query_worm(bool with_progress) {
+    (void)with_progress;
+    co_return fail(Errc::not_supported, "container: it cannot be sealed");
   }
   /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
   virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,

@@ -62,17 +62,17 @@ Result<void> ContainerImpl::check_handle(bool writes) const {
   return {};
 }
 
-ObjectRoute ContainerImpl::route_to(const layout::Place& place) const {
+ObjectRoute ContainerImpl::route_to(const layout::Place& place) {
   return {.endpoint = {.rank = place.rank},
           .handle = opened_.io,
           .target = place.target,
           .shard = place.shard,
           .map_version = opened_.map.version,
-          .placement_generation = opened_.map.generation};
+          .placement_generation = opened_.map.generation,
+          .refusals = this};
 }
 
-Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, ByteView dkey,
-                                         bool writes) const {
+Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, ByteView dkey, bool writes) {
   TRY(may, check_handle(writes));
   if (opened_.map.targets.size() == 1) {
     TRY(count, layout::shard_count(oid, opened_.map.shape));
@@ -84,8 +84,7 @@ Result<ObjectRoute> ContainerImpl::route(const model::ObjectId& oid, ByteView dk
   return route_to((*places)[layout::shard_of_dkey(oid, dkey, count)]);
 }
 
-Result<std::vector<ObjectRoute>> ContainerImpl::routes(const model::ObjectId& oid,
-                                                       bool writes) const {
+Result<std::vector<ObjectRoute>> ContainerImpl::routes(const model::ObjectId& oid, bool writes) {
   if (opened_.map.targets.size() == 1) {
     TRY(only, route(oid, {}, writes));
     return std::vector{only};
@@ -191,7 +190,7 @@ Task<Result<model::Epoch>> ContainerImpl::max_epoch_at(ReadAt at, model::ObjectI
   return object_max_epoch(rpc(), where->front(), oid, at);
 }
 
-Result<std::vector<ObjectRoute>> ContainerImpl::target_routes() const {
+Result<std::vector<ObjectRoute>> ContainerImpl::target_routes() {
   TRY(may, check_handle(false));
   std::vector<ObjectRoute> out;
   for (const layout::PlacementTarget& target : opened_.map.targets) {
@@ -201,7 +200,7 @@ Result<std::vector<ObjectRoute>> ContainerImpl::target_routes() const {
 }
 
 /// What concerns an object as a whole goes to all of its shards.
-Result<PlacedChanges> ContainerImpl::place_changes(Changes changes) const {
+Result<PlacedChanges> ContainerImpl::place_changes(Changes changes) {
   PlacedChanges out{.read_epoch = changes.read_epoch};
   const auto address = [](const ObjectRoute& at, const model::ObjectId& oid) {
     return wire::ObjectAddress{
@@ -278,7 +277,9 @@ Task<Result<void>> ContainerImpl::snap_set_table(model::Epoch epoch, bool whole)
 Task<Result<void>> ContainerImpl::rollback(model::Epoch epoch) {
   auto wanted = request(wire::Op::snap_rollback);
   wanted.epoch = epoch;
-  return pool_->impl().command(std::move(wanted));
+  const auto done = co_await pool_->impl().command(std::move(wanted));
+  if (!done && done.error().code() == Errc::no_perm) co_return fail(co_await explain(done.error()));
+  co_return done;
 }
 
 Task<Result<void>> ContainerImpl::aggregate(model::Epoch until) {

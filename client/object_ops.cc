@@ -23,11 +23,21 @@ void set_view(wire::Request& request, const ReadAt& at) {
   request.header.transaction_lo = at.in_transaction ? kInTransaction : 0;
 }
 
+/// A call that has failed, in the words of who knows more about it.
+Task<Result<model::Epoch>> refused(Refusals* refusals, Error error) {
+  if (refusals != nullptr && error.code() == Errc::no_perm) {
+    error = co_await refusals->explain(error);
+  }
+  co_return fail(error);
+}
+
 /// For requests whose reply is an epoch.
 Task<Result<model::Epoch>> call_for_epoch(Rpc& rpc, ObjectRoute route, wire::Request request) {
   set_route(request, route);
   wire::Reply reply;
-  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  const auto called = co_await rpc.call(route.endpoint, request, reply);
+  if (!called) [[unlikely]]
+    co_return co_await refused(route.refusals, called.error());
   co_return reply.header.epoch;
 }
 
@@ -70,7 +80,9 @@ Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs
   update.dkey = args.dkey;
   update.iods = std::move(iods);
   wire::Reply reply;
-  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  const auto called = co_await rpc.call(route.endpoint, request, reply);
+  if (!called) [[unlikely]]
+    co_return co_await refused(route.refusals, called.error());
   co_return reply.header.epoch;
 }
 

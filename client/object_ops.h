@@ -8,6 +8,17 @@
 
 namespace cairn::client {
 
+/// Whom a change asks that was refused with no_perm: a container may have been sealed, and the
+/// shard's words do not cross the wire.
+class Refusals {
+ public:
+  /// @returns the error to be answered
+  virtual Task<Error> explain(Error error) = 0;
+
+ protected:
+  ~Refusals() = default;
+};
+
 /// Where an object's shard lives, and with which right it is used. The caller computes it from
 /// placement.
 struct ObjectRoute {
@@ -17,6 +28,7 @@ struct ObjectRoute {
   uint32_t shard = 0;
   uint32_t map_version = 0;
   uint32_t placement_generation = 0;
+  Refusals* refusals = nullptr;  // borrowed; null: nobody knows more
 };
 
 Task<Result<model::Epoch>> object_update(Rpc& rpc, ObjectRoute route, ObjectArgs args,

@@ -89,7 +89,7 @@ class PoolImpl final : public Pool, public std::enable_shared_from_this<PoolImpl
   const Access access_;
 };
 
-class ContainerImpl final : public Container {
+class ContainerImpl final : public Container, private Refusals {
  public:
   struct Opened {
     Uuid uuid;
@@ -142,6 +142,9 @@ class ContainerImpl final : public Container {
   Task<Result<ObjectPage>> list_objects(model::Epoch epoch, Bytes position,
                                         uint32_t count_max) override;
   Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids) override;
+  Task<Result<void>> seal(std::string by) override;
+  Task<Result<void>> unseal() override;
+  Task<Result<WormInfo>> query_worm(bool with_progress) override;
   Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,
                                          uint32_t count_max) override;
 
@@ -154,14 +157,14 @@ class ContainerImpl final : public Container {
   }
   /// Is the handle open, and may it do that? @error no_handle, no_perm
   Result<void> check_handle(bool writes) const;
-  ObjectRoute route_to(const layout::Place& place) const;
+  ObjectRoute route_to(const layout::Place& place);
   /// Where a dkey is, if the handle may do that. @error no_handle, no_perm, invalid, not_supported
-  Result<ObjectRoute> route(const model::ObjectId& oid, ByteView dkey, bool writes) const;
+  Result<ObjectRoute> route(const model::ObjectId& oid, ByteView dkey, bool writes);
   /// Of all shards of an object. Errors as route().
-  Result<std::vector<ObjectRoute>> routes(const model::ObjectId& oid, bool writes) const;
+  Result<std::vector<ObjectRoute>> routes(const model::ObjectId& oid, bool writes);
   /// Of all targets, by target. @error no_handle
-  Result<std::vector<ObjectRoute>> target_routes() const;
-  Result<PlacedChanges> place_changes(Changes changes) const;
+  Result<std::vector<ObjectRoute>> target_routes();
+  Result<PlacedChanges> place_changes(Changes changes);
   Task<Result<model::Epoch>> punch_wide(model::ObjectId oid, uint64_t flags);
   /// Asks every shard; in a transaction the first one picks the epoch.
   template <class T, class Ask>
@@ -188,6 +191,11 @@ class ContainerImpl final : public Container {
   const Opened opened_;
   mutable PlaceCache places_;
   bool open_ = true;
+
+  Task<Error> explain(Error error) override;
+  /// What the services said last about why changes are refused; null: nothing.
+  const char* seal_text_ = nullptr;
+  Instant seal_asked_ = 0;  // when; 0: never
 };
 
 }  // namespace cairn::client

@@ -335,11 +335,14 @@ void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   State& s = *state_;
   std::string name = "pool " + to_string(pool) + ", rank " + std::to_string(s.options.rank) +
                      ", target " + std::to_string(target);
-  auto scrubber = std::make_unique<Scrubber>(s.reactor, shard, std::move(name), s.requests);
+  auto scrubber = std::make_unique<Scrubber>(s.reactor, shard, name, s.requests);
   if (const auto policy = s.scrubs.find(pool); policy != s.scrubs.end()) {
     scrubber->set_policy(policy->second);
   }
-  s.shards.push_back({pool, target, &shard, std::move(scrubber)});
+  auto flattener = std::make_unique<Flattener>(
+      s.reactor, shard, std::move(name), s.requests,
+      [&shard](vos::ContNumber container) { return shard.worm_policy(container); });
+  s.shards.push_back({pool, target, &shard, std::move(scrubber), std::move(flattener)});
 }
 
 void Engine::set_scrub(const Uuid& pool, const model::ScrubPolicy& policy) {
@@ -352,12 +355,15 @@ void Engine::set_scrub(const Uuid& pool, const model::ScrubPolicy& policy) {
 Task<void> Engine::remove_shards(Uuid pool) {
   State& s = *state_;
   s.scrubs.erase(pool);
-  std::vector<std::unique_ptr<Scrubber>> scrubbers;
+  std::vector<State::PoolShard> gone;
   for (auto& entry : s.shards) {
-    if (entry.pool == pool) scrubbers.push_back(std::move(entry.scrubber));
+    if (entry.pool == pool) gone.push_back(std::move(entry));
   }
-  std::erase_if(s.shards, [&pool](const auto& entry) { return entry.pool == pool; });
-  for (const auto& scrubber : scrubbers) co_await scrubber->stop();
+  std::erase_if(s.shards, [](const auto& entry) { return entry.scrubber == nullptr; });
+  for (const State::PoolShard& entry : gone) {
+    co_await entry.scrubber->stop();
+    co_await entry.flattener->stop();
+  }
   co_await s.handles.remove_if([pool](const HandleSpec& spec) { return spec.pool == pool; });
   while (s.pools.contains(pool) && s.pools[pool].inside != 0) co_await s.peers_left.wait();
   s.pools.erase(pool);
@@ -440,7 +446,10 @@ Task<void> Engine::stop() {
   State& s = *state_;
   co_await s.gate.close();
   // By index: one may go while another one is waited for.
-  for (size_t i = 0; i < s.shards.size(); ++i) co_await s.shards[i].scrubber->stop();
+  for (size_t i = 0; i < s.shards.size(); ++i) {
+    co_await s.shards[i].scrubber->stop();
+    if (i < s.shards.size()) co_await s.shards[i].flattener->stop();
+  }
 }
 
 Task<Result<void>> Engine::serve(void* request, void* reply) {

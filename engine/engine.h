@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "engine/flattener.h"
 #include "engine/peers.h"
 #include "engine/scrubber.h"
 #include "fabric/transport.h"
@@ -92,6 +93,13 @@ class Engine final : public fabric::Service {
   void set_scrub(const Uuid& pool, const model::ScrubPolicy& policy);
   /// What was scrubbed of a shard. Nothing: the pool has none there.
   std::optional<Scrubber::Facts> scrub_facts(const Uuid& pool, uint32_t target) const;
+  /// Has the pool's flatteners ask for the container's policy (vos::Shard::worm_policy()): whenever
+  /// it has changed, and of each container that has one when shards were added.
+  void policy_changed(const Uuid& pool, vos::ContNumber container);
+  /// What the passes over the container have come to, on all of the pool's shards here.
+  model::FlattenProgress flatten_progress(const Uuid& pool, vos::ContNumber container) const;
+  /// What was flattened in the background of a shard. Nothing: the pool has none there.
+  std::optional<Flattener::Facts> flatten_facts(const Uuid& pool, uint32_t target) const;
   /// Null if the pool has no shard there.
   vos::Shard* shard(const Uuid& pool, uint32_t target) const;
 

@@ -38,7 +38,12 @@ struct Engine::State {
     uint32_t target;
     vos::Shard* shard;
     std::unique_ptr<Scrubber> scrubber;
+    std::unique_ptr<Flattener> flattener;
   };
+  /// Null: it was removed.
+  Flattener* flattener_of(const vos::Shard& shard) const;
+  void note_final(const HandleTable::Use& use, const wire::ObjectAddress& object);
+  void note_read(const HandleTable::Use& use, const wire::ObjectAddress& object);
   std::vector<PoolShard> shards;  // looked up when handles open
   std::map<Uuid, model::ScrubPolicy> scrubs;
   uint64_t requests = 0;  // for objects, so far

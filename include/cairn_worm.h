@@ -62,6 +62,68 @@ typedef int(cairn_flat_cb_t)(const cairn_flat_stats_t* so_far, void* arg);
 int cairn_cont_flatten(daos_handle_t coh, cairn_flat_stats_t* stats, cairn_flat_cb_t* progress,
                        void* arg);
 
+/**
+ * Properties of containers beside DAOS_PROP_CO_*, for daos_prop_t. Given at creation or at any time
+ * after it, but for the last one, which cairn_cont_seal() and cairn_cont_unseal() change. A query
+ * for all properties leaves them out.
+ */
+enum cairn_cont_props {
+  CAIRN_PROP_CO_WORM_INLINE_MAX = 0x43410001, /**< bytes of array data in an object's buffer */
+  CAIRN_PROP_CO_WORM_OBJECT_MAX = 0x43410002, /**< bytes of a buffer; larger objects stay */
+  CAIRN_PROP_CO_WORM_COMPRESS = 0x43410003,   /**< 1: buffers that get smaller by it */
+  CAIRN_PROP_CO_WORM_COLD_AFTER = 0x43410004, /**< seconds without a change; 0: off */
+  CAIRN_PROP_CO_WORM_SEALED = 0x43410005      /**< string: when and by whom; unset: it is not */
+};
+
+enum cairn_seal_state {
+  CAIRN_SEAL_NONE = 0,
+  CAIRN_SEALING = 1, /**< decided; some shard may still take changes */
+  CAIRN_SEALED = 2,
+  CAIRN_UNSEALING = 3 /**< decided; some shard may still refuse changes */
+};
+
+/**
+ * Seals a container: every change of its objects, by anybody, fails with -DER_NO_PERM from now on,
+ * and they are flattened in the background. What was acknowledged before is there; transactions
+ * that were being committed end first. The library reports on stderr when and by whom it was
+ * sealed, once for each handle that has a change refused. Snapshots may be made and removed; the
+ * container cannot be rolled back, but destroyed. Blocks. Durable on success.
+ * \return 0, -DER_ALREADY (it is sealed), -DER_UNREACH (an engine is away: nothing has happened; or
+ *         it went away meanwhile, then CAIRN_SEALING: it ends by itself), -DER_BUSY (CAIRN_SEALING,
+ *         too: a transaction waits for its outcome), -DER_NO_PERM (opened read only), -DER_NO_HDL.
+ */
+int cairn_cont_seal(daos_handle_t coh);
+
+/**
+ * Lets a container be changed again. Flattened objects stay flat until they are changed. Blocks.
+ * Durable on success.
+ * \return 0, -DER_ALREADY (it is not sealed), -DER_NO_PERM (opened read only), -DER_NO_HDL.
+ */
+int cairn_cont_unseal(daos_handle_t coh);
+
+typedef struct {
+  uint32_t cw_seal;       /**< cairn_seal_state */
+  uint32_t cw_compress;   /**< 0 or 1 */
+  uint64_t cw_sealed_at;  /**< an epoch (daos_hlc2timespec()); 0: it is not sealed */
+  char cw_sealed_by[256]; /**< USER@HOST, as that program said */
+  uint64_t cw_inline_max; /**< the properties */
+  uint64_t cw_object_max;
+  uint64_t cw_cold_after;
+  uint32_t cw_running;      /**< 1: a pass over its objects is under way, or will begin */
+  uint32_t cw_targets_away; /**< of engines that could not be asked: not in what follows */
+  uint64_t cw_flat;         /**< objects that are flat, as far as passes have seen; counted on each
+                                 target that has a part of them */
+  uint64_t cw_left;         /**< that a pass has yet to look at */
+  uint64_t cw_damaged;      /**< that the medium has lost some of: they stay as they are */
+  uint64_t cw_skipped[CAIRN_FLAT_OUTCOMES]; /**< that stay as they are, and why */
+} cairn_cont_worm_t;
+
+/**
+ * What is known of a container's flattening. Blocks.
+ * \return 0, -DER_INVAL, -DER_NO_HDL.
+ */
+int cairn_cont_worm_query(daos_handle_t coh, cairn_cont_worm_t* worm);
+
 #if defined(__cplusplus)
 }
 #endif

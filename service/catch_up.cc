@@ -58,6 +58,7 @@ Task<Result<void>> Service::catch_up_pool(ShardHost& engine, HeldPool pool) {
     const auto still = co_await load_cont(pool.uuid, cont.uuid);
     if (!still) continue;  // destroyed meanwhile
     CO_TRY(started, co_await start_snapshots(engine, pool.uuid, *still));
+    CO_TRY(told, co_await start_worm(engine, pool.uuid, cont.uuid));
   }
   co_return Result<void>{};
 }
@@ -105,22 +106,30 @@ Task<Result<void>> Service::catch_up(ShardHost& engine) {
 }
 
 /// What is decided and was not done everywhere, for want of an engine.
-Task<void> Service::end_rollbacks() {
+Task<void> Service::end_decided() {
   const auto wanted = std::exchange(unended_, {});
-  for (const auto& [pool, uuid] : wanted) {
-    const SnapLock alone = co_await lock_snapshots(uuid);
-    const auto cont = co_await load_cont(pool, uuid);
-    if (!cont && cont.error().code() != Errc::nonexistent) remember_rollback(pool, uuid);
-    if (!cont || cont->record.rollback.epoch == 0) continue;
-    if (!co_await finish_rollback(host_, pool, *cont)) continue;
-    if (!co_await end_rollback(pool, uuid)) remember_rollback(pool, uuid);
+  for (const auto& [pool, uuid] : wanted) co_await end_decided_of(pool, uuid);
+}
+
+Task<void> Service::end_decided_of(Uuid pool, Uuid uuid) {
+  const SnapLock alone = co_await lock_snapshots(uuid);
+  const auto cont = co_await load_cont(pool, uuid);
+  if (!cont && cont.error().code() != Errc::nonexistent) remember_unended(pool, uuid);
+  if (!cont) co_return;
+  const bool seals = cont->record.seal.is_under_way();
+  if (cont->record.rollback.epoch != 0) {
+    const auto done = co_await finish_rollback(host_, pool, *cont);
+    if (done && !co_await end_rollback(pool, uuid)) remember_unended(pool, uuid);
   }
+  if (!seals) co_return;
+  const auto done = co_await finish_seal(host_, pool, *cont);
+  if (done && !co_await end_seal(pool, uuid)) remember_unended(pool, uuid);
 }
 
 Task<void> Service::finish_removals() {
   const auto hold = gate_.enter();
   if (!hold || options_.read_only) co_return;
-  co_await end_rollbacks();
+  co_await end_decided();
   const auto pools = co_await load_pools();
   if (!pools) co_return;
   for (const HeldPool& pool : *pools) {

@@ -77,6 +77,7 @@ Task<Result<Service::Reply>> Service::cont_create_once(Uuid pool_uuid, const Req
   }
   record.modify_time = record.open_time = next_epoch();
   record.generation = map_of(pool.record).generation;
+  record.worm_told = has_worm_props(record.props);
   ConfigTxn txn;
   txn.expect(pool_key(pool_uuid), pool.modified);
   txn.put(pool_key(pool_uuid), wire::proto_encode(pool.record));
@@ -91,6 +92,7 @@ Task<Result<Service::Reply>> Service::cont_create_once(Uuid pool_uuid, const Req
   }
   txn.put(cont_key(pool_uuid, uuid), wire::proto_encode(record));
   CO_TRY(done, co_await commit_done(request, std::move(txn), {.uuid = uuid}));
+  if (record.worm_told) co_await tell_worm_alone(pool_uuid, uuid);
   co_return Reply{.uuid = uuid};
 }
 
@@ -103,6 +105,10 @@ Task<Result<wire::ContReply>> Service::describe_cont(Uuid pool, HeldCont cont) {
   out.generation = std::max(cont.record.generation, 1u);
   out.props = std::move(cont.record.props);
   if (!out.label.empty()) set_prop(out.props, {.number = prop::kContLabel, .text = out.label});
+  if (const SealRecord& seal = cont.record.seal; seal.state != wire::SealState::none) {
+    set_prop(out.props, {.number = prop::kContWormSealed,
+                         .text = model::seal_text({.epoch = seal.epoch, .by = seal.by})});
+  }
   CO_TRY(oid, co_await config_.get(cont_oid_key(pool, cont.uuid)));
   if (oid) {
     CO_TRY(record, parse_record<OidRecord>(oid->value));
@@ -311,9 +317,12 @@ Task<Result<Service::Reply>> Service::cont_set_props_once(ContHandle handle,
     if (!cont.record.label.empty()) txn.erase(cont_label_key(handle.pool, cont.record.label));
     cont.record.label = *changed.text;
   }
+  const bool worm = has_worm_props(request.props);
+  cont.record.worm_told = cont.record.worm_told || worm;
   cont.record.modify_time = next_epoch();
   txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(cont.record));
   CO_TRY(done, co_await commit_done(request, std::move(txn), {}));
+  if (worm) co_await tell_worm_alone(handle.pool, handle.cont);
   co_return Reply{};
 }
 

@@ -107,6 +107,7 @@ Task<Result<void>> Service::extend_shards(const Request& request, HeldPool pool)
                                   opened.error().what());
   }
   co_await start_scrubs(host_, pool.uuid);
+  co_await tell_new_shards(pool.uuid);
   co_return Result<void>{};
 }
 

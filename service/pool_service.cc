@@ -388,11 +388,11 @@ Task<Result<void>> Service::start_cont(Uuid pool, HeldCont cont) {
                  ": destroyed, its space is freed later: " + done.error().what());
     }
   }
-  hlc_.advance(std::max(cont.record.open_time, cont.record.modify_time));
-  if (cont.record.state == State::ready) {
-    co_return co_await start_snapshots(host_, pool, std::move(cont));
-  }
-  co_return Result<void>{};
+  hlc_.advance(std::max({cont.record.open_time, cont.record.modify_time, cont.record.seal.epoch}));
+  if (cont.record.state != State::ready) co_return Result<void>{};
+  const Uuid uuid = cont.uuid;
+  CO_TRY(snapshots, co_await start_snapshots(host_, pool, std::move(cont)));
+  co_return co_await start_worm(host_, pool, uuid);
 }
 
 void Service::note_opened(const Uuid& pool, const ShardHost& engine, const Result<void>& opened) {

@@ -53,31 +53,43 @@ constexpr Rule kPoolRules[] = {
 
 constexpr Rule kContRules[] = {
     {.number = prop::kContLabel, .kind = Kind::text, .change = Change::any_time},
-    {.number = 0x1002, .most = 8},                         // layout type
-    {.number = 0x1003, .most = 0xffff},                    // layout version
-    {.number = 0x1004, .most = 7},                         // checksum type
-    {.number = 0x1005, .most = kU32Max},                   // checksum chunk
-    {.number = 0x1006, .most = 1},                         // server verifies
-    {.number = 0x1007, .most = 4},                         // redundancy factor
-    {.number = 0x1008, .choices = {1, 2, 3, 254}},         // redundancy level
-    {.number = 0x1009, .change = Change::any_time},        // snapshots
+    {.number = 0x1002, .most = 8},                                       // layout type
+    {.number = 0x1003, .most = 0xffff},                                  // layout version
+    {.number = 0x1004, .most = 7},                                       // checksum type
+    {.number = 0x1005, .most = kU32Max},                                 // checksum chunk
+    {.number = 0x1006, .most = 1},                                       // server verifies
+    {.number = 0x1007, .most = 4},                                       // redundancy factor
+    {.number = 0x1008, .choices = {1, 2, 3, 254}},                       // redundancy level
+    {.number = 0x1009, .change = Change::any_time},                      // snapshots
     {.number = 0x100a, .kind = Kind::raw, .change = Change::any_time},   // ACL
-    {.number = 0x100b, .most = 6},                         // compression
-    {.number = 0x100c, .most = 7},                         // encryption
+    {.number = 0x100b, .most = 6},                                       // compression
+    {.number = 0x100c, .most = 7},                                       // encryption
     {.number = 0x100d, .kind = Kind::text, .change = Change::any_time},  // owner
     {.number = 0x100e, .kind = Kind::text, .change = Change::any_time},  // group
-    {.number = 0x100f, .most = 2},                         // dedup
-    {.number = 0x1010, .least = 4096, .most = kU32Max},    // dedup threshold
-    {.number = 0x1011, .kind = Kind::raw},                 // root objects
+    {.number = 0x100f, .most = 2},                                       // dedup
+    {.number = 0x1010, .least = 4096, .most = kU32Max},                  // dedup threshold
+    {.number = 0x1011, .kind = Kind::raw},                               // root objects
     {.number = prop::kContStatus, .change = Change::any_time},
     {.number = prop::kContAllocedOid},
-    {.number = 0x1014, .most = kMiB, .unit = 32},          // code cell; 0: the pool's
+    {.number = 0x1014, .most = kMiB, .unit = 32},  // code cell; 0: the pool's
     {.number = 0x1015, .most = kU32Max},
     {.number = 0x1016, .most = kU32Max},
-    {.number = 0x1017, .kind = Kind::read_only},           // global version
-    {.number = 0x1018, .most = 1},                         // scrubber off
-    {.number = 0x1019, .kind = Kind::read_only},           // object version
-    {.number = 0x101a, .choices = {255, 200}},             // performance domain
+    {.number = 0x1017, .kind = Kind::read_only},  // global version
+    {.number = 0x1018, .most = 1},                // scrubber off
+    {.number = 0x1019, .kind = Kind::read_only},  // object version
+    {.number = 0x101a, .choices = {255, 200}},    // performance domain
+    {.number = prop::kContWormInlineMax,
+     .most = model::kWormInlineBytesMax,
+     .change = Change::any_time},
+    {.number = prop::kContWormObjectMax,
+     .least = model::kWormObjectBytesMin,
+     .most = model::kWormObjectBytesMax,
+     .change = Change::any_time},
+    {.number = prop::kContWormCompress, .most = 1, .change = Change::any_time},
+    {.number = prop::kContWormColdAfter,
+     .most = model::kWormColdSecondsMax,
+     .change = Change::any_time},
+    {.number = prop::kContWormSealed, .kind = Kind::read_only},  // by sealing it
 };
 
 constexpr uint32_t kContRedunFac = 0x1007;
@@ -198,15 +210,35 @@ void set_prop(std::vector<wire::Prop>& props, const wire::Prop& prop) {
   }
 }
 
+namespace {
+
+uint64_t integer_of(const std::vector<wire::Prop>& props, uint32_t number, uint64_t otherwise) {
+  const wire::Prop* const found = find_prop(props, number);
+  return found != nullptr && found->integer ? *found->integer : otherwise;
+}
+
+}  // namespace
+
 model::ScrubPolicy scrub_policy(const std::vector<wire::Prop>& props) {
-  const auto integer_of = [&props](uint32_t number, uint64_t otherwise) {
-    const wire::Prop* const found = find_prop(props, number);
-    return found != nullptr && found->integer ? *found->integer : otherwise;
-  };
   const model::ScrubPolicy by_default;
-  return {.mode = static_cast<model::ScrubMode>(integer_of(prop::kPoolScrubMode, 0)),
-          .frequency_s = integer_of(prop::kPoolScrubFrequency, by_default.frequency_s),
-          .threshold = integer_of(prop::kPoolScrubThreshold, 0)};
+  return {.mode = static_cast<model::ScrubMode>(integer_of(props, prop::kPoolScrubMode, 0)),
+          .frequency_s = integer_of(props, prop::kPoolScrubFrequency, by_default.frequency_s),
+          .threshold = integer_of(props, prop::kPoolScrubThreshold, 0)};
+}
+
+model::WormPolicy worm_policy(const std::vector<wire::Prop>& props) {
+  const model::WormPolicy by_default;
+  return {
+      .inline_bytes_max = integer_of(props, prop::kContWormInlineMax, by_default.inline_bytes_max),
+      .object_bytes_max = integer_of(props, prop::kContWormObjectMax, by_default.object_bytes_max),
+      .compress = integer_of(props, prop::kContWormCompress, 0) != 0,
+      .cold_after_s = integer_of(props, prop::kContWormColdAfter, by_default.cold_after_s)};
+}
+
+bool has_worm_props(const std::vector<wire::Prop>& props) {
+  return std::ranges::any_of(props, [](const wire::Prop& prop) {
+    return prop.number >= prop::kContWormInlineMax && prop.number <= prop::kContWormSealed;
+  });
 }
 
 }  // namespace cairn::service

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "model/scrub_policy.h"
+#include "model/worm_policy.h"
 #include "wire/control.h"
 
 namespace cairn::service {
@@ -19,6 +20,12 @@ inline constexpr uint32_t kPoolScrubThreshold = 18;
 inline constexpr uint32_t kContLabel = 0x1001;
 inline constexpr uint32_t kContStatus = 0x1012;
 inline constexpr uint32_t kContAllocedOid = 0x1013;
+// Our own, far away from those of DAOS (include/cairn_worm.h has them, too).
+inline constexpr uint32_t kContWormInlineMax = 0x43410001;
+inline constexpr uint32_t kContWormObjectMax = 0x43410002;
+inline constexpr uint32_t kContWormCompress = 0x43410003;
+inline constexpr uint32_t kContWormColdAfter = 0x43410004;
+inline constexpr uint32_t kContWormSealed = 0x43410005;  // text: when and by whom; absent: no
 }  // namespace prop
 
 /// @param domains  fault domains, which bound the redundancy factor
@@ -33,6 +40,12 @@ Result<void> check_cont_prop_changes(const std::vector<wire::Prop>& props, uint3
 const wire::Prop* find_prop(const std::vector<wire::Prop>& props, uint32_t number);
 /// Replaces or adds.
 void set_prop(std::vector<wire::Prop>& props, const wire::Prop& prop);
+
+/// What the worm_* properties of a container say; of those that are not given the defaults. Not
+/// whether it is sealed.
+model::WormPolicy worm_policy(const std::vector<wire::Prop>& props);
+/// Is any of them worm_*?
+bool has_worm_props(const std::vector<wire::Prop>& props);
 
 /// What the properties of a pool say about scrubs; of those that are not given the defaults.
 model::ScrubPolicy scrub_policy(const std::vector<wire::Prop>& props);

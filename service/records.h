@@ -42,6 +42,21 @@ struct RollbackIntent {
   }
 };
 
+/// A seal, and how far it is. Being sealed or unsealed is decided: it is ended, whatever happens.
+struct SealRecord {
+  static constexpr bool is_proto_message = true;
+  wire::SealState state = wire::SealState::none;
+  uint64_t epoch = 0;  // changes at or above it are refused
+  std::string by;
+  uint64_t session = 0, sequence = 0;  // of the request, while it is under way
+  bool is_under_way() const {
+    return state == wire::SealState::sealing || state == wire::SealState::unsealing;
+  }
+  static void fields(auto& f, auto& self) {
+    f(1, self.state), f(2, self.epoch), f(3, self.by), f(4, self.session), f(5, self.sequence);
+  }
+};
+
 struct ContRecord {
   static constexpr bool is_proto_message = true;
   uint32_t version = kRecordVersion;
@@ -52,10 +67,12 @@ struct ContRecord {
   std::vector<wire::Prop> props;
   uint32_t generation = 0;  // of placement; 0: made before there were several, which means 1
   RollbackIntent rollback;
+  SealRecord seal;
+  bool worm_told = false;  // engines may hold worm_* properties other than the default ones
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.state), f(3, self.number), f(4, self.label);
     f(5, self.open_time), f(6, self.modify_time), f(7, self.props);
-    f(8, self.generation), f(9, self.rollback);
+    f(8, self.generation), f(9, self.rollback), f(10, self.seal), f(11, self.worm_told);
   }
 };
 

@@ -114,6 +114,9 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
                 {.number = 0x1002, .integer = 1},
                 {.number = 0x1011, .raw = Bytes(64)}};
   add(3, wire::proto_encode(cont));
+  cont.seal = {.state = wire::SealState::sealing, .epoch = 9, .by = "me@here", .sequence = 3};
+  cont.worm_told = true;
+  add(3, wire::proto_encode(cont));
   add(4, wire::proto_encode(OidRecord{.next = 300}));
   HandleRecord handle;
   handle.kind = HandleKind::cont;

@@ -76,6 +76,12 @@ class ResendTest : public ServiceTest {
         {"no snapshot", {.op = Op::snap_destroy, .cont_handle = cont_, .epoch = epoch_}},
         {"no table", {.op = Op::snap_set_table, .cont_handle = cont_, .epoch = epoch_}},
         {"rollback", {.op = Op::snap_rollback, .cont_handle = cont_, .epoch = epoch_}},
+        {"worm properties",
+         {.op = Op::cont_set_props,
+          .cont_handle = cont_,
+          .props = {{.number = prop::kContWormCompress, .integer = 1}}}},
+        {"seal", {.op = Op::cont_seal, .name = "me@here", .cont_handle = cont_}},
+        {"unseal", {.op = Op::cont_unseal, .cont_handle = cont_}},
     };
   }
   /// Sends a request and notes every moment at which a kill leaves something new.
@@ -111,6 +117,9 @@ TEST_F(ResendTest, Every_change_is_made_once_whenever_the_service_is_killed) {
   for (size_t i = 0; i < changes().size(); ++i) {
     make_home();
     const auto [name, request] = changes()[i];
+    if (request.op == wire::Op::cont_unseal) {
+      ASSERT_TRUE(send({.op = wire::Op::cont_seal, .name = "me@here", .cont_handle = cont_}));
+    }
     std::vector<Point> points;
     const auto first = send_noting(request, points);
     ASSERT_TRUE(first) << name;
@@ -129,6 +138,9 @@ TEST_F(ResendTest, Every_change_is_made_once_whenever_the_service_is_killed) {
       EXPECT_EQ(wire::proto_encode(*again), wire::proto_encode(*third)) << name;
       if (request.op == wire::Op::snap_rollback) {
         EXPECT_EQ(host_.rolled_back.size(), 1u) << point.name;
+      }
+      if (request.op == wire::Op::cont_seal || request.op == wire::Op::cont_unseal) {
+        EXPECT_EQ(host_.worms[1].seal.is_set(), request.op == wire::Op::cont_seal) << point.name;
       }
       if (request.op == wire::Op::pool_create) {
         EXPECT_EQ(host_.pools.size(), 2u) << point.name;

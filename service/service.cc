@@ -21,6 +21,8 @@ bool changes_something(wire::Op op) {
     case wire::Op::cont_delete_attrs:
     case wire::Op::cont_alloc_oids:
     case wire::Op::cont_aggregate:
+    case wire::Op::cont_seal:
+    case wire::Op::cont_unseal:
     case wire::Op::snap_create:
     case wire::Op::snap_destroy:
     case wire::Op::snap_set_table:
@@ -78,6 +80,10 @@ Task<Result<Service::Reply>> Service::dispatch_cont(const Request& request) {
     case wire::Op::cont_alloc_oids: co_return co_await alloc_oids(request);
     case wire::Op::cont_aggregate:
       co_return co_await cont_aggregate(request);
+    case wire::Op::cont_seal:
+    case wire::Op::cont_unseal:
+    case wire::Op::cont_worm:
+      co_return co_await dispatch_worm(request);
     case wire::Op::cont_attrs:
     case wire::Op::cont_set_attrs:
     case wire::Op::cont_delete_attrs: co_return co_await dispatch_attrs(request);

@@ -259,16 +259,34 @@ class Service {
   Task<Result<bool>> resume_rollback(const Request& request, ContHandle handle);
   Task<Result<Reply>> snap_set_table(const Request& request, ContHandle handle);
   Task<Result<std::vector<wire::SnapReply>>> load_snapshots(Uuid pool, Uuid cont);
-  void remember_rollback(const Uuid& pool, const Uuid& cont);
-  static Task<void> retry_rollbacks(Reactor& reactor, std::weak_ptr<bool> alive, Service& service);
+  void remember_unended(const Uuid& pool, const Uuid& cont);
+  static Task<void> retry_unended(Reactor& reactor, std::weak_ptr<bool> alive, Service& service);
   Task<Result<void>> start_snapshots(ShardHost& host, Uuid pool, HeldCont cont);
+
+  // worm_service.cc
+  static model::WormPolicy policy_of(const ContRecord& record);
+  static Result<void> check_unsealed(const ContRecord& record);
+  Task<Result<Reply>> dispatch_worm(const Request& request);
+  Task<Result<Reply>> worm_query(const Request& request);
+  Task<Result<Reply>> change_seal(const Request& request, bool again);
+  Task<Result<Reply>> cont_seal(const Request& request, ContHandle handle);
+  Task<Result<Reply>> cont_unseal(const Request& request, ContHandle handle);
+  Task<Result<void>> decide_seal(const Request& request, ContHandle handle, SealRecord seal);
+  Task<Result<Reply>> carry_out_seal(ContHandle handle);
+  Task<Result<void>> finish_seal(ShardHost& host, Uuid pool, HeldCont cont);
+  Task<Result<void>> end_seal(Uuid pool, Uuid cont);
+  Task<Result<void>> tell_worm(ShardHost& host, Uuid pool, Uuid cont);
+  Task<void> tell_worm_alone(Uuid pool, Uuid cont);
+  Task<Result<void>> start_worm(ShardHost& host, Uuid pool, Uuid cont);
+  Task<void> tell_new_shards(Uuid pool);
 
   // catch_up.cc
   Task<Result<std::vector<HeldPool>>> load_pools();
   Task<Result<std::vector<HeldCont>>> load_conts(Uuid pool);
   Task<Result<void>> catch_up_pool(ShardHost& engine, HeldPool pool);
   Task<Result<void>> wait_until_made(HeldPool& pool);
-  Task<void> end_rollbacks();
+  Task<void> end_decided();
+  Task<void> end_decided_of(Uuid pool, Uuid cont);
   bool in_work(const Uuid& pool_or_cont) const {
     return going_.contains(pool_or_cont) || making_.contains(pool_or_cont);
   }
@@ -301,8 +319,9 @@ class Service {
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created
   std::map<Uuid, MachineRecord> machines_;
-  std::set<std::pair<Uuid, Uuid>> unended_;           // pools and containers: decided rollbacks
-  bool retrying_ = false;                             // retry_rollbacks() is at work
+  /// Pools and containers: rollbacks and seals that are decided.
+  std::set<std::pair<Uuid, Uuid>> unended_;
+  bool retrying_ = false;  // retry_unended() is at work
   /// Tasks that may outlast this object in the reactor's timers look here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::set<Uuid> snapping_;                           // containers whose snapshots change

@@ -172,6 +172,24 @@ class FakeHost : public ShardHost {
     aggregated.emplace_back(container, until);
     co_return Result<void>{};
   }
+  Task<Result<void>> set_worm(Uuid, uint32_t container, model::WormPolicy policy) override {
+    if (at_worm) co_await std::exchange(at_worm, nullptr)();
+    if (away) co_return fail(Errc::unreachable, "an engine is away");
+    if (fail_worm) co_return fail(Errc::io, "a shard has stopped");
+    frozen.erase(container);
+    worms[container] = policy;
+    told_worm.push_back(container);
+    if (fail_drains > 0) {
+      --fail_drains;
+      co_return fail(Errc::busy, "transactions wait for their outcome");
+    }
+    co_return Result<void>{};
+  }
+  Task<Result<ContProgress>> flatten_progress(Uuid, uint32_t container) override {
+    if (away && one_of_many) co_return fail(Errc::unreachable, "an engine is away");
+    if (away) co_return ContProgress{.targets_away = 1};
+    co_return ContProgress{.progress = progress[container]};
+  }
   Task<Result<ShardSpace>> space(Uuid) override { co_return ShardSpace{.data_total = 7}; }
   std::vector<wire::EngineInfo> engines() const override {
     return {{.rank = 0, .incarnation = 5, .state = wire::EngineState::joined}};
@@ -225,6 +243,13 @@ class FakeHost : public ShardHost {
   std::map<Uuid, uint64_t> created_with, opened_with;  // memory
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::vector<model::ScrubPolicy> scrubs;           // as they were told
+  std::map<uint32_t, model::WormPolicy> worms;      // as it holds them, by container
+  std::vector<uint32_t> told_worm;                  // containers, as it was told
+  std::map<uint32_t, model::FlattenProgress> progress;
+  std::function<Task<void>()> at_worm;  // once, while a policy is on its way
+  bool fail_worm = false;
+  bool one_of_many = false;  // it says itself that it is away, as no host of all engines does
+  int fail_drains = 0;
   std::set<uint32_t> frozen;
   model::Epoch newest = 0;  // issued by a shard whose clock may be ahead
   bool fail_create = false, fail_remove = false, fail_freeze = false, fail_restore = false;

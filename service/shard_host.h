@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "model/ids.h"
 #include "model/scrub_policy.h"
+#include "model/worm_policy.h"
 #include "runtime/task.h"
 #include "wire/control.h"
 #include "wire/message.h"
@@ -35,6 +36,11 @@ struct HeldSnapshots {
 struct ShardSpace {
   uint64_t data_total = 0, data_free = 0, meta_total = 0, meta_free = 0, meta_used = 0;
   uint32_t targets_away = 0;  // of engines that cannot be asked; not in the sums
+};
+
+struct ContProgress {
+  model::FlattenProgress progress;
+  uint32_t targets_away = 0;  // as in ShardSpace
 };
 
 /// A right to a container's objects.
@@ -129,6 +135,14 @@ class ShardHost {
   /// what is written from now on   @error overload
   virtual Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
                                                  model::Epoch until) = 0;
+  /// What the container's worm_* properties say from now on, durable on every shard of the pool
+  /// when it completes. Where it seals, changes that come later are refused there, and transactions
+  /// that were prepared before are over. Idempotent. All engines are told; on error the others hold
+  /// it.
+  /// @error busy  it holds it, but a transaction waits for its outcome: again later
+  virtual Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) = 0;
+  /// Sums over the shards of what the flattening of the container has come to.
+  virtual Task<Result<ContProgress>> flatten_progress(Uuid pool, uint32_t container) = 0;
   /// Sums over the shards. @error nonexistent  not served   @error unreachable
   virtual Task<Result<ShardSpace>> space(Uuid pool) = 0;
   /// All engines, by rank.

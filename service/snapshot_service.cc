@@ -13,8 +13,8 @@ namespace {
 constexpr int kSnapTriesMax = 3;
 /// Between two attempts to hold a container.
 constexpr Duration kHoldPause = 300 * kMillisecond;
-/// A rollback that an engine could not do, though it was there.
-constexpr Duration kRollbackRetry = 30 * kSecond;
+/// A rollback or seal that an engine could not do, though it was there.
+constexpr Duration kUnendedRetry = 30 * kSecond;
 
 }  // namespace
 
@@ -201,7 +201,7 @@ Task<Result<void>> Service::finish_rollback(ShardHost& host, Uuid pool, HeldCont
   }
   const auto done = co_await host.rollback(pool, cont.record.number, intent.epoch, intent.at);
   if (done) co_return done;
-  remember_rollback(pool, cont.uuid);
+  remember_unended(pool, cont.uuid);
   if (done.error().code() != Errc::unreachable) {
     report(Severity::error, "container " + to_string(cont.uuid) +
                                 ": a rollback cannot be ended: " + done.error().what());
@@ -210,19 +210,19 @@ Task<Result<void>> Service::finish_rollback(ShardHost& host, Uuid pool, HeldCont
 }
 
 /// It is ended when an engine comes, or now and then.
-void Service::remember_rollback(const Uuid& pool, const Uuid& cont) {
+void Service::remember_unended(const Uuid& pool, const Uuid& cont) {
   unended_.insert({pool, cont});
   if (std::exchange(retrying_, true)) return;
-  reactor_.spawn(retry_rollbacks(reactor_, alive_, *this));
+  reactor_.spawn(retry_unended(reactor_, alive_, *this));
 }
 
-Task<void> Service::retry_rollbacks(Reactor& reactor, std::weak_ptr<bool> alive, Service& service) {
+Task<void> Service::retry_unended(Reactor& reactor, std::weak_ptr<bool> alive, Service& service) {
   for (;;) {
-    co_await reactor.sleep(kRollbackRetry);
+    co_await reactor.sleep(kUnendedRetry);
     if (alive.expired()) co_return;
     const auto hold = service.gate_.enter();
     if (!hold) co_return;
-    co_await service.end_rollbacks();
+    co_await service.end_decided();
     if (!service.unended_.empty()) continue;
     service.retrying_ = false;
     co_return;
@@ -234,6 +234,7 @@ Task<void> Service::retry_rollbacks(Reactor& reactor, std::weak_ptr<bool> alive,
 Task<Result<Service::Reply>> Service::snap_rollback(const Request& request, ContHandle handle) {
   const model::Epoch epoch = request.epoch;
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
+  CO_TRY(open, check_unsealed(cont.record));
   CO_TRY(known, co_await load_snapshots(handle.pool, handle.cont));
   if (std::ranges::find(known, epoch, &wire::SnapReply::epoch) == known.end()) {
     co_return fail(Errc::nonexistent, "snapshot: none at that epoch");
@@ -340,7 +341,7 @@ Task<Result<void>> Service::start_snapshots(ShardHost& host, Uuid pool, HeldCont
     const bool all = &host == &host_;
     const auto done = co_await finish_rollback(host, pool, cont);
     if (!done && done.error().code() == Errc::unreachable && !all) co_return done;
-    if (done && !all) remember_rollback(pool, cont.uuid);
+    if (done && !all) remember_unended(pool, cont.uuid);
     if (done && all) {
       CO_TRY(ended, co_await end_rollback(pool, cont.uuid));
     }

@@ -36,6 +36,7 @@ enum class Op : uint32_t {
   cont_create = 20, cont_list = 21, cont_open = 22, cont_destroy = 23, cont_close = 24,
   cont_query = 25, cont_set_props = 26, cont_attrs = 27, cont_set_attrs = 28,
   cont_delete_attrs = 29, cont_alloc_oids = 30, cont_attach = 31, cont_aggregate = 32,
+  cont_seal = 33, cont_unseal = 34, cont_worm = 35,
   snap_create = 40, snap_list = 41, snap_destroy = 42, snap_set_table = 43,
   snap_rollback = 44,
   storage_query = 60, system_query = 61, storage_format = 62, system_stop = 63,
@@ -199,6 +200,47 @@ struct SnapReply {
   static void fields(auto& f, auto& self) { f(1, self.epoch), f(2, self.has_table); }
 };
 
+/// The worm_* properties of a container (wire/worm.h makes a model::WormPolicy of it).
+struct Worm {
+  static constexpr bool is_proto_message = true;
+  uint64_t inline_bytes_max = 0, object_bytes_max = 0;
+  bool compress = false;
+  uint64_t cold_after_s = 0, sealed_at = 0;
+  std::string sealed_by;
+  friend bool operator==(const Worm&, const Worm&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.inline_bytes_max), f(2, self.object_bytes_max), f(3, self.compress);
+    f(4, self.cold_after_s), f(5, self.sealed_at), f(6, self.sealed_by);
+  }
+};
+
+struct FlattenProgress {
+  static constexpr bool is_proto_message = true;
+  bool running = false;
+  uint64_t flat = 0, left = 0;
+  std::vector<uint64_t> skipped;  // by outcome
+  uint64_t damaged = 0;
+  friend bool operator==(const FlattenProgress&, const FlattenProgress&) = default;
+  static void fields(auto& f, auto& self) {
+    f(1, self.running), f(2, self.flat), f(3, self.left), f(4, self.skipped);
+    f(5, self.damaged);
+  }
+};
+
+/// Under way means: it is decided, and some engine may not know yet.
+enum class SealState : uint32_t { none = 0, sealing = 1, sealed = 2, unsealing = 3 };
+
+struct WormReply {
+  static constexpr bool is_proto_message = true;
+  Worm worm;
+  SealState seal_state = SealState::none;
+  FlattenProgress progress;
+  uint32_t targets_away = 0;
+  static void fields(auto& f, auto& self) {
+    f(1, self.worm), f(2, self.seal_state), f(3, self.progress), f(4, self.targets_away);
+  }
+};
+
 struct DeviceReply {
   static constexpr bool is_proto_message = true;
   std::string path, roles;
@@ -240,12 +282,13 @@ struct ControlReply {
   Machine machine;
   Bytes secret;
   std::vector<MachineOrder> orders;
+  WormReply worm;
   static void fields(auto& f, auto& self) {
     f(1, self.uuid), f(2, self.handle), f(3, self.io_index), f(4, self.io_generation);
     f(5, self.first), f(6, self.pools), f(7, self.conts), f(8, self.attrs);
     f(9, self.snapshots), f(10, self.access), f(11, self.devices), f(12, self.map);
     f(13, self.engines), f(14, self.results), f(15, self.machine), f(16, self.secret);
-    f(17, self.orders);
+    f(17, self.orders), f(18, self.worm);
   }
 };
 

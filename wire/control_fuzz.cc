@@ -68,6 +68,9 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   reply.machine = request.machine;
   reply.secret = Bytes(32);
   reply.orders = {{.rank = 2, .id = 5, .action = MachineAction::launch}};
+  reply.worm = {.worm = {.inline_bytes_max = 300, .sealed_at = 9, .sealed_by = "me@here"},
+                .seal_state = SealState::sealed,
+                .progress = {.running = true, .flat = 3, .skipped = {0, 7}}};
   seeds.push_back({std::byte{1}});
   testing::append(seeds.back(), proto_encode(reply));
   AdminRequest asked;
@@ -75,6 +78,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   asked.targets = {{.rank = 1, .index = 2}};
   asked.handles = {{.index = 3, .generation = 4, .container = 5, .writable = true, .session = 6}};
   asked.body = Bytes(5);
+  asked.worm = reply.worm.worm;
   seeds.push_back({std::byte{2}});
   testing::append(seeds.back(), proto_encode(asked));
   AdminReply answered;
@@ -82,6 +86,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   answered.addresses = {"tcp:127.0.0.1:9"};
   answered.any = {1, 2, 3};
   answered.space.data_total = 7;
+  answered.progress = reply.worm.progress;
   answered.devices = {{.path = "/dev/one", .roles = "meta", .total_bytes = 9, .free_bytes = 4}};
   seeds.push_back({std::byte{3}});
   testing::append(seeds.back(), proto_encode(answered));

@@ -52,6 +52,21 @@ TEST(Control, A_reply_comes_back_as_it_went) {
   EXPECT_EQ(proto_encode(*back), bytes);
 }
 
+TEST(Control, What_is_said_of_a_seal_has_these_bytes) {
+  // Goal, method: as above.
+  ControlReply reply;
+  reply.worm = {.worm = {.sealed_at = 300, .sealed_by = "a@b"},
+                .seal_state = SealState::sealed,
+                .targets_away = 3};
+  const Bytes golden = bytes_of({0x92, 0x01, 0x0e, 0x0a, 0x08, 0x28, 0xac, 0x02, 0x32, 0x03, 'a',
+                                 '@', 'b', 0x10, 0x02, 0x20, 0x03});
+  EXPECT_EQ(proto_encode(reply), golden);
+  const auto back = proto_decode<ControlReply>(golden);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->worm.worm, reply.worm.worm);
+  EXPECT_EQ(back->worm.seal_state, SealState::sealed);
+}
+
 TEST(Control, Unknown_fields_are_skipped) {
   // Goal: an older program reads a newer message. Method: fields 100 of every wire type.
   Bytes bytes = bytes_of({0xa0, 0x06, 0x05, 0xa2, 0x06, 0x02, 1, 2, 0xa1, 0x06, 1,    2,    3,  4,

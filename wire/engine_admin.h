@@ -14,8 +14,8 @@ enum class AdminVerb : uint32_t {
   create_pool = 10, open_pool = 11, settle_pool = 12, close_pool = 13, remove_pool = 14,
   extend_pool = 15, scrub = 16,
   destroy_container = 20, freeze = 21, unfreeze = 22, add_snapshot = 23, remove_snapshot = 24,
-  snapshots = 25, rollback = 26, hold = 27, aggregate = 28,
-  space = 30, devices = 31,
+  snapshots = 25, rollback = 26, hold = 27, aggregate = 28, set_worm = 29,
+  space = 30, devices = 31, flattened = 32,
   restore_handles = 40, revoke_handle = 41, retain_handles = 42, end_session = 43,
   peer_draw = 60, peer_prepare = 61, peer_commit = 62, peer_abort = 63, peer_outcome = 64,
   locate = 70,
@@ -53,6 +53,7 @@ struct AdminRequest {
   uint64_t number = 0;
   uint32_t scrub_mode = 0;  // model::ScrubMode
   uint64_t scrub_frequency = 0, scrub_threshold = 0;
+  Worm worm;
   static void fields(auto& f, auto& self) {
     f(1, self.version), f(2, self.verb), f(3, self.incarnation), f(4, self.pool);
     f(5, self.container), f(6, self.epoch), f(7, self.targets), f(8, self.wal_bytes);
@@ -60,7 +61,7 @@ struct AdminRequest {
     f(13, self.sequence), f(14, self.acknowledged_below), f(15, self.handles);
     f(16, self.tx_high), f(17, self.tx_low), f(18, self.body), f(19, self.number);
     f(20, self.rank), f(21, self.scrub_mode), f(22, self.scrub_frequency);
-    f(23, self.scrub_threshold);
+    f(23, self.scrub_threshold), f(24, self.worm);
   }
 };
 
@@ -86,10 +87,11 @@ struct AdminReply {
   std::vector<DeviceReply> devices;
   uint32_t process = 0;
   bool held = false;
+  FlattenProgress progress;
   static void fields(auto& f, auto& self) {
     f(1, self.rank), f(2, self.incarnation), f(3, self.addresses), f(4, self.serving);
     f(5, self.epoch), f(6, self.open), f(7, self.any), f(8, self.all), f(9, self.space);
-    f(10, self.devices), f(11, self.process), f(12, self.held);
+    f(10, self.devices), f(11, self.process), f(12, self.held), f(13, self.progress);
   }
 };
 

@@ -1,5 +1,6 @@
 // Between C property lists and the client's properties: what a program gives is checked here, what
 // it asks for is put together here from what was set and the defaults.
+#include <cairn_worm.h>
 #include <daos_security.h>
 #include <grp.h>
 #include <pwd.h>
@@ -122,6 +123,9 @@ Result<void> put_default(const PropRule& rule, daos_prop_entry& entry) {
     case DAOS_PROP_PO_OWNER_GROUP:
     case DAOS_PROP_CO_OWNER_GROUP:
       return put_text(entry, caller_group());
+    case CAIRN_PROP_CO_WORM_SEALED:
+      entry.dpe_flags = DAOS_PROP_ENTRY_NOT_SET;
+      return {};
     case DAOS_PROP_PO_ACL:
       return put_default_acl(entry, true);
     case DAOS_PROP_CO_ACL:

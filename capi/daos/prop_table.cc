@@ -1,5 +1,7 @@
 #include "capi/daos/prop_table.h"
 
+#include <cairn_worm.h>
+
 #include <array>
 #include <charconv>
 
@@ -70,6 +72,25 @@ constexpr std::array kContRules{
 };
 static_assert(kContRules.size() == DAOS_PROP_CO_NUM);
 
+/// Our own, which a query for all leaves out: programs know how many there are. The initial values
+/// are those of model::WormPolicy.
+constexpr std::array kWormRules{
+    PropRule{.type = CAIRN_PROP_CO_WORM_INLINE_MAX,
+             .settable = always,
+             .initial = 64u << 10,
+             .most = model::kWormInlineBytesMax},
+    PropRule{.type = CAIRN_PROP_CO_WORM_OBJECT_MAX,
+             .settable = always,
+             .initial = 1u << 20,
+             .least = model::kWormObjectBytesMin,
+             .most = model::kWormObjectBytesMax},
+    PropRule{.type = CAIRN_PROP_CO_WORM_COMPRESS, .settable = always, .most = 1},
+    PropRule{.type = CAIRN_PROP_CO_WORM_COLD_AFTER,
+             .settable = always,
+             .most = model::kWormColdSecondsMax},
+    text_rule(CAIRN_PROP_CO_WORM_SEALED, by_system),
+};
+
 constexpr std::array kPoolRules{
     text_rule(DAOS_PROP_PO_LABEL, always),
     pointer_rule(DAOS_PROP_PO_ACL, always),
@@ -138,6 +159,8 @@ constexpr NamedValue kNamedValues[] = {
     {DAOS_PROP_CO_DEDUP, "off", 0},
     {DAOS_PROP_CO_DEDUP, "memcmp", 1},
     {DAOS_PROP_CO_DEDUP, "hash", 2},
+    {CAIRN_PROP_CO_WORM_COMPRESS, "off", 0},
+    {CAIRN_PROP_CO_WORM_COMPRESS, "on", 1},
     {DAOS_PROP_CO_PERF_DOMAIN, "root", DAOS_PROP_PERF_DOMAIN_ROOT},
     {DAOS_PROP_CO_PERF_DOMAIN, "group", DAOS_PROP_PERF_DOMAIN_GROUP},
 };
@@ -162,6 +185,10 @@ constexpr NamedType kNamedTypes[] = {
     {"ec_pda", DAOS_PROP_CO_EC_PDA, true},
     {"rp_pda", DAOS_PROP_CO_RP_PDA, true},
     {"perf_domain", DAOS_PROP_CO_PERF_DOMAIN, false},
+    {"worm_inline_max", CAIRN_PROP_CO_WORM_INLINE_MAX, true},
+    {"worm_object_max", CAIRN_PROP_CO_WORM_OBJECT_MAX, true},
+    {"worm_compress", CAIRN_PROP_CO_WORM_COMPRESS, false},
+    {"worm_cold_after", CAIRN_PROP_CO_WORM_COLD_AFTER, true},
 };
 
 std::optional<uint64_t> number_of(std::string_view text) {
@@ -180,6 +207,9 @@ const PropRule* cont_prop_rule(uint32_t type) {
   for (const PropRule& rule : kContRules) {
     if (rule.type == type) return &rule;
   }
+  for (const PropRule& rule : kWormRules) {
+    if (rule.type == type) return &rule;
+  }
   return nullptr;
 }
 
@@ -191,6 +221,7 @@ ValueKind value_kind(uint32_t type) {
     case DAOS_PROP_CO_LABEL:
     case DAOS_PROP_CO_OWNER:
     case DAOS_PROP_CO_OWNER_GROUP:
+    case CAIRN_PROP_CO_WORM_SEALED:
       return ValueKind::text;
     case DAOS_PROP_PO_SVC_LIST:
     case DAOS_PROP_PO_ACL:

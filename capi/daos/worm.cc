@@ -1,7 +1,13 @@
 // Our own calls on objects that are written once (cairn_worm.h).
 #include <cairn_worm.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+
 #include "capi/daos/obj_args.h"
+#include "capi/daos/prop_table.h"
 
 namespace cairn::capi {
 namespace {
@@ -56,6 +62,36 @@ Task<Result<bool>> flatten_page(client::ContainerPtr container, Bytes* position,
   co_return !page.eof;
 }
 
+static_assert(CAIRN_SEALED == static_cast<int>(client::WormInfo::SealState::sealed));
+static_assert(CAIRN_UNSEALING == static_cast<int>(client::WormInfo::SealState::unsealing));
+static_assert(sizeof(cairn_cont_worm_t::cw_sealed_by) == model::kSealedByBytesMax + 1);
+
+/// The caller, as seals name him.
+std::string user_at_host() {
+  char host[256] = {};
+  if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+  return caller_user() + (host[0] == '\0' ? "unknown" : host);
+}
+
+void show(const client::WormInfo& info, cairn_cont_worm_t& out) {
+  const model::WormPolicy& policy = info.policy;
+  out = {.cw_seal = static_cast<uint32_t>(info.state),
+         .cw_compress = policy.compress ? 1u : 0u,
+         .cw_sealed_at = policy.seal.epoch,
+         .cw_sealed_by = {},
+         .cw_inline_max = policy.inline_bytes_max,
+         .cw_object_max = policy.object_bytes_max,
+         .cw_cold_after = policy.cold_after_s,
+         .cw_running = info.progress.running ? 1u : 0u,
+         .cw_targets_away = info.targets_away,
+         .cw_flat = info.progress.flat,
+         .cw_left = info.progress.left,
+         .cw_damaged = info.progress.damaged,
+         .cw_skipped = {}};
+  std::ranges::copy(policy.seal.by, out.cw_sealed_by);
+  std::ranges::copy(info.progress.skipped, out.cw_skipped);
+}
+
 }  // namespace
 }  // namespace cairn::capi
 
@@ -87,6 +123,34 @@ int cairn_cont_flatten(daos_handle_t coh, cairn_flat_stats_t* stats, cairn_flat_
     if (const int rc = progress(stats, arg); rc != 0) return rc;
   }
   return 0;
+}
+
+int cairn_cont_seal(daos_handle_t coh) try {
+  auto container = container_of(coh);
+  if (!container) return capi::der_of(container);
+  return capi::der_of(run_blocking((*container)->seal(user_at_host())));
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
+}
+
+int cairn_cont_unseal(daos_handle_t coh) try {
+  auto container = container_of(coh);
+  if (!container) return capi::der_of(container);
+  return capi::der_of(run_blocking((*container)->unseal()));
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
+}
+
+int cairn_cont_worm_query(daos_handle_t coh, cairn_cont_worm_t* worm) try {
+  auto container = container_of(coh);
+  if (!container) return capi::der_of(container);
+  if (worm == nullptr) return -DER_INVAL;
+  const auto found = run_blocking((*container)->query_worm(true));
+  if (!found) return capi::der_of(found);
+  show(*found, *worm);
+  return 0;
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 }  // extern "C"

@@ -2,6 +2,7 @@
 // that create and query print.
 #pragma once
 
+#include <cairn_worm.h>
 #include <daos_prop.h>
 
 #include <deque>
@@ -58,10 +59,18 @@ struct ContainerFacts {
   uint64_t chunk_bytes = 0;
   uint32_t mode = 0;
   std::string oclass, dir_oclass, file_oclass, hints;
+  cairn_cont_worm_t worm{};  // told where it is sealed
 };
 std::expected<ContainerFacts, Failure> container_facts(const Pool& pool, const Cont& cont);
 Json facts_json(const ContainerFacts& facts);
 std::vector<std::pair<std::string, std::string>> facts_rows(const ContainerFacts& facts);
+
+/// Why an object was not flattened, by its outcome: in a word, and what can be done (or empty).
+const char* flat_outcome_word(size_t outcome);
+const char* flat_outcome_way_out(size_t outcome);
+/// Of a container that is sealed, or about to be: when and by whom, and how far its flattening is.
+Json seal_json(const cairn_cont_worm_t& worm);
+std::vector<std::pair<std::string, std::string>> seal_rows(const cairn_cont_worm_t& worm);
 
 /// `daos cont list`, also as `daos pool list-containers`.
 Outcome list_containers(const std::string& pool_name, bool verbose);

@@ -77,6 +77,7 @@ std::expected<ContainerFacts, Failure> container_facts(const Pool& pool, const C
   int rc = daos_cont_query(cont.handle(), &info, props, nullptr);
   daos_pool_info_t pool_info{};
   if (rc == 0) rc = daos_pool_query(pool.handle(), nullptr, &pool_info, nullptr, nullptr);
+  if (rc == 0) rc = cairn_cont_worm_query(cont.handle(), &facts.worm);
   if (rc == 0) {
     const daos_prop_entry* const entries = props->dpp_entries;
     const bool labelled = daos_prop_is_set(&props->dpp_entries[0]) &&
@@ -124,6 +125,7 @@ Json facts_json(const ContainerFacts& facts) {
   }
   if (facts.opened != 0) out["open_time"] = epoch_time(facts.opened);
   if (facts.modified != 0) out["close_modify_time"] = epoch_time(facts.modified);
+  if (facts.worm.cw_seal != CAIRN_SEAL_NONE) out["seal"] = seal_json(facts.worm);
   return out;
 }
 
@@ -148,6 +150,7 @@ std::vector<std::pair<std::string, std::string>> facts_rows(const ContainerFacts
     add("Latest Persistent Snapshot",
         epoch_hex(facts.snapshot) + " (" + epoch_time(facts.snapshot) + ")");
   }
+  for (const auto& [name, value] : seal_rows(facts.worm)) add(name.c_str(), value);
   if (!facts.posix) return rows;
   if (!facts.oclass.empty()) add("Object Class", facts.oclass);
   if (!facts.dir_oclass.empty()) add("Dir Object Class", facts.dir_oclass);

@@ -24,6 +24,7 @@ void add_attribute_commands(Tool& tool, bool of_pools);
 void add_snapshot_commands(Tool& tool);
 void add_copy_command(Tool& tool);
 void add_flatten_commands(Tool& tool);
+void add_seal_commands(Tool& tool);
 void add_file_commands(Tool& tool);
 
 /// "errno 2 (No such file or directory)".

@@ -30,6 +30,13 @@ const char* const kWaysOut[CAIRN_FLAT_OUTCOMES] = {
     "it was written meanwhile: again later",
     "large data of it stands in small pieces: again when the container was aggregated"};
 
+}  // namespace
+
+const char* flat_outcome_word(size_t outcome) { return kOutcomes[outcome]; }
+const char* flat_outcome_way_out(size_t outcome) { return kWaysOut[outcome]; }
+
+namespace {
+
 /// HI.LO, decimal or hexadecimal with 0x.
 std::optional<daos_obj_id_t> parse_oid(const std::string& text) {
   const size_t dot = text.find('.');

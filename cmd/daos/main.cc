@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   add_container_commands(tool);
   add_filesystem_commands(tool);
   add_flatten_commands(tool);
+  add_seal_commands(tool);
   add_version_command(tool);
   return tool.main(argc, argv);
 }

@@ -1,4 +1,5 @@
 // Properties of containers as users write and read them; daos cont get-prop|set-prop.
+#include <cairn_worm.h>
 #include <strings.h>
 
 #include <algorithm>
@@ -13,7 +14,19 @@ namespace cairn::tool {
 
 namespace {
 
-enum class Kind : uint8_t { text, number, count, bytes, choice, status, acl, roots, layout, level };
+enum class Kind : uint8_t {
+  text,
+  number,
+  count,
+  bytes,
+  choice,
+  status,
+  acl,
+  roots,
+  layout,
+  level,
+  seal
+};
 
 struct Choice {
   const char* name;
@@ -28,22 +41,23 @@ struct Property {
   Kind kind;
   bool at_create = false;
   std::vector<Choice> choices = {};
+  bool later = false;  // may be changed
 };
 
+const std::vector<Choice> kOnOff{{"off", 0}, {"on", 1}};
+const std::vector<Choice> kSums{{"adler32", 7}, {"crc16", 1}, {"crc32", 2},  {"crc64", 3},
+                                {"off", 0},     {"sha1", 4},  {"sha256", 5}, {"sha512", 6}};
+const std::vector<Choice> kCompress{{"deflate", 2},  {"deflate1", 3}, {"deflate2", 4},
+                                    {"deflate3", 5}, {"deflate4", 6}, {"lz4", 1},
+                                    {"off", 0}};
+const std::vector<Choice> kEncrypt{{"aes-cbc128", 3}, {"aes-cbc192", 4}, {"aes-cbc256", 5},
+                                   {"aes-gcm128", 6}, {"aes-gcm256", 7}, {"aes-xts128", 1},
+                                   {"aes-xts256", 2}, {"off", 0}};
+const std::vector<Choice> kDedup{{"hash", 2}, {"memcmp", 1}, {"off", 0}};
+const std::vector<Choice> kLevel{{"1", 1}, {"2", 2}, {"node", 2}, {"rank", 1}};
+const std::vector<Choice> kDomain{{"group", 200}, {"root", 255}};
+
 const std::vector<Property>& properties() {
-  static const std::vector<Choice> kOnOff{{"off", 0}, {"on", 1}};
-  static const std::vector<Choice> kSums{{"adler32", 7}, {"crc16", 1}, {"crc32", 2},
-                                         {"crc64", 3},   {"off", 0},   {"sha1", 4},
-                                         {"sha256", 5},  {"sha512", 6}};
-  static const std::vector<Choice> kCompress{{"deflate", 2},  {"deflate1", 3}, {"deflate2", 4},
-                                             {"deflate3", 5}, {"deflate4", 6}, {"lz4", 1},
-                                             {"off", 0}};
-  static const std::vector<Choice> kEncrypt{
-      {"aes-cbc128", 3}, {"aes-cbc192", 4}, {"aes-cbc256", 5}, {"aes-gcm128", 6},
-      {"aes-gcm256", 7}, {"aes-xts128", 1}, {"aes-xts256", 2}, {"off", 0}};
-  static const std::vector<Choice> kDedup{{"hash", 2}, {"memcmp", 1}, {"off", 0}};
-  static const std::vector<Choice> kLevel{{"1", 1}, {"2", 2}, {"node", 2}, {"rank", 1}};
-  static const std::vector<Choice> kDomain{{"group", 200}, {"root", 255}};
   static const std::vector<Property> kAll{
       {"acl", "Access Control List", DAOS_PROP_CO_ACL, Kind::acl},
       {"alloc_oid", "Highest Allocated OID", DAOS_PROP_CO_ALLOCED_OID, Kind::number},
@@ -53,12 +67,11 @@ const std::vector<Property>& properties() {
       {"dedup", "Deduplication", DAOS_PROP_CO_DEDUP, Kind::choice, true, kDedup},
       {"dedup_threshold", "Dedupe Threshold", DAOS_PROP_CO_DEDUP_THRESHOLD, Kind::bytes, true},
       {"ec_cell_sz", "EC Cell Size", DAOS_PROP_CO_EC_CELL_SZ, Kind::bytes, true},
-      {"ec_pda", "Performance domain affinity level of EC", DAOS_PROP_CO_EC_PDA, Kind::count,
-       true},
+      {"ec_pda", "Performance domain affinity level of EC", DAOS_PROP_CO_EC_PDA, Kind::count, true},
       {"encryption", "Encryption", DAOS_PROP_CO_ENCRYPT, Kind::choice, true, kEncrypt},
       {"global_version", "Global Version", DAOS_PROP_CO_GLOBAL_VERSION, Kind::count},
       {"group", "Group", DAOS_PROP_CO_OWNER_GROUP, Kind::text},
-      {"label", "Label", DAOS_PROP_CO_LABEL, Kind::text, true},
+      {"label", "Label", DAOS_PROP_CO_LABEL, Kind::text, true, {}, true},
       {"layout_type",
        "Layout Type (unknown, POSIX, HDF5, PYTHON, SPARK, DATABASE, ROOT, SEISMIC, METEO)",
        DAOS_PROP_CO_LAYOUT_TYPE, Kind::layout},
@@ -72,19 +85,49 @@ const std::vector<Property>& properties() {
       {"rd_lvl", "Redundancy Level (rank=1, node=2)", DAOS_PROP_CO_REDUN_LVL, Kind::level, true,
        kLevel},
       {"root_oids", "Root OIDs", DAOS_PROP_CO_ROOTS, Kind::roots},
-      {"rp_pda", "Performance domain affinity level of RP", DAOS_PROP_CO_RP_PDA, Kind::count,
-       true},
-      {"scrub_disabled", "Scrubber Disabled", DAOS_PROP_CO_SCRUBBER_DISABLED, Kind::choice, false,
+      {"rp_pda", "Performance domain affinity level of RP", DAOS_PROP_CO_RP_PDA, Kind::count, true},
+      {"scrub_disabled",
+       "Scrubber Disabled",
+       DAOS_PROP_CO_SCRUBBER_DISABLED,
+       Kind::choice,
+       false,
        {{"false", 0}, {"true", 1}}},
       {"srv_cksum", "Server Checksumming", DAOS_PROP_CO_CSUM_SERVER_VERIFY, Kind::choice, true,
        kOnOff},
-      {"status", "Health", DAOS_PROP_CO_STATUS, Kind::status, true}};
+      {"status", "Health", DAOS_PROP_CO_STATUS, Kind::status, true, {}, true},
+      {"worm:sealed", "Sealed", CAIRN_PROP_CO_WORM_SEALED, Kind::seal},
+      {"worm_cold_after",
+       "Flatten Objects Unchanged For (seconds; 0: off)",
+       CAIRN_PROP_CO_WORM_COLD_AFTER,
+       Kind::number,
+       true,
+       {},
+       true},
+      {"worm_compress", "Compress Flattened Objects", CAIRN_PROP_CO_WORM_COMPRESS, Kind::choice,
+       true, kOnOff, true},
+      {"worm_inline_max",
+       "Data Inside A Flattened Object",
+       CAIRN_PROP_CO_WORM_INLINE_MAX,
+       Kind::bytes,
+       true,
+       {},
+       true},
+      {"worm_object_max",
+       "Largest Flattened Object",
+       CAIRN_PROP_CO_WORM_OBJECT_MAX,
+       Kind::bytes,
+       true,
+       {},
+       true}};
   return kAll;
 }
 
 constexpr const char* kAtCreate =
     "cksum,cksum_size,compression,dedup,dedup_threshold,ec_cell_sz,ec_pda,encryption,label,"
-    "perf_domain,rd_fac,rd_lvl,rf,rf_lvl,rp_pda,srv_cksum,status";
+    "perf_domain,rd_fac,rd_lvl,rf,rf_lvl,rp_pda,srv_cksum,status,worm_cold_after,worm_compress,"
+    "worm_inline_max,worm_object_max";
+constexpr const char* kLater =
+    "label,status,worm_cold_after,worm_compress,worm_inline_max,worm_object_max";
 
 const Property* find_property(std::string key) {
   if (key == "rf") key = "rd_fac";
@@ -183,6 +226,10 @@ Shown show_number(const Property& property, uint64_t value) {
 
 Shown show(const Property& property, daos_prop_entry& entry) {
   const bool set = daos_prop_is_set(&entry);
+  if (property.kind == Kind::seal) {
+    const std::string text = set && entry.dpe_str != nullptr ? entry.dpe_str : "no";
+    return {text, text};
+  }
   if (property.kind == Kind::text) {
     const std::string text = set && entry.dpe_str != nullptr ? entry.dpe_str : "not set";
     return {text, text};
@@ -246,17 +293,21 @@ Outcome set_properties(const ContainerArguments& arguments) {
   if (!pairs) return refuse("invalid property " + problem);
   PropertyList list;
   for (const auto& [key, value] : *pairs) {
-    if (key != "label" && key != "status") {
-      return refuse("\"" + key + "\" is not a settable property (valid: label,status)");
+    if (key == "worm" || key == "worm:sealed") {
+      return refuse("worm:sealed is set by `daos container seal' and `daos container unseal'");
+    }
+    const Property* const property = find_property(key);
+    if (property == nullptr || !property->later) {
+      return refuse("\"" + key + "\" is not a settable property (valid: " + kLater + ")");
     }
     if (key == "label") {
       if (!daos_label_is_valid(value.c_str())) return refuse("invalid label \"" + value + "\"");
       list.add_text(DAOS_PROP_CO_LABEL, value);
       continue;
     }
-    const auto number = number_of(*find_property(key), value);
+    const auto number = number_of(*property, value);
     if (!number) return refuse("properties: " + number.error());
-    list.add(DAOS_PROP_CO_STATUS, *number);
+    list.add(property->type, *number);
   }
   auto open = open_container(*name, false);
   if (!open) return std::unexpected(open.error());
@@ -341,7 +392,8 @@ void add_property_commands(Tool& tool) {
   add_container_arguments(*get.app, *arguments);
   get.run = [arguments] { return get_properties(*arguments); };
 
-  Command& set = tool.command("container", "set-prop", {"setprop"}, "Change label or status");
+  Command& set =
+      tool.command("container", "set-prop", {"setprop"}, "Change label, status or worm_*");
   add_container_arguments(*set.app, *arguments);
   set.run = [arguments] { return set_properties(*arguments); };
 }

@@ -2,6 +2,7 @@
 
 #include "cmd/embed/admin_link.h"
 #include "wire/codec.h"
+#include "wire/worm.h"
 
 namespace cairn::embed {
 
@@ -82,6 +83,19 @@ Task<Result<AdminReply>> set_scrub(HomeShards& shards, const AdminRequest& reque
   return plain(shards.set_scrub(request.pool, {.mode = known ? mode : model::ScrubMode::off,
                                                .frequency_s = request.scrub_frequency,
                                                .threshold = request.scrub_threshold}));
+}
+
+/// @error invalid  properties of a later version, perhaps
+Task<Result<AdminReply>> set_worm(HomeShards& shards, const AdminRequest& request) {
+  CO_TRY(policy, wire::policy_of(request.worm));
+  co_return co_await plain(shards.set_worm(request.pool, request.container, std::move(policy)));
+}
+
+Task<Result<AdminReply>> progress_of(HomeShards& shards, Uuid pool, uint32_t container) {
+  CO_TRY(found, co_await shards.flatten_progress(pool, container));
+  AdminReply reply;
+  reply.progress = wire::progress_of(found.progress);
+  co_return reply;
 }
 
 }  // namespace
@@ -288,6 +302,10 @@ Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
     }
     case AdminVerb::aggregate:
       co_return co_await plain(shards.aggregate_container(pool, container, request.epoch));
+    case AdminVerb::set_worm:
+      co_return co_await set_worm(shards, request);
+    case AdminVerb::flattened:
+      co_return co_await progress_of(shards, pool, container);
     case AdminVerb::rollback:
       co_return co_await plain(shards.rollback(pool, container, request.epoch, request.number));
     default: co_return fail(Errc::no_sys, "admin: a request that this version does not know");

@@ -147,6 +147,13 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   EXPECT_EQ(run(shards.share({{grant, {.index = 6, .generation = 6}}})).error().code(),
             Errc::exists);
 
+  const model::WormPolicy policy{.compress = true, .cold_after_s = 60, .seal = {7, "me@here"}};
+  ASSERT_TRUE(run(shards.set_worm(pool_, 2, policy)));
+  EXPECT_EQ(engine_->shards().shard(pool_, 0)->worm_policy(2), policy);
+  EXPECT_EQ(run(shards.set_worm(pool_, 2, {.object_bytes_max = 1})).error().code(), Errc::invalid);
+  EXPECT_TRUE(run(shards.flatten_progress(pool_, 2)));
+  EXPECT_EQ(run(shards.set_worm(Uuid{{8}}, 2, policy)).error().code(), Errc::nonexistent);
+
   const auto newest = run(shards.freeze_container(pool_, 1));
   ASSERT_TRUE(newest);
   ASSERT_TRUE(run(shards.add_snapshot(pool_, 1, *newest + 100)));

@@ -375,6 +375,36 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
   co_return Result<void>{};
 }
 
+Task<Result<void>> EngineFleet::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
+  return each(ranks_of(pool), "engine.worm", After::go_on,
+              [pool, container, policy = std::move(policy)](ShardHost& host) {
+                return host.set_worm(pool, container, policy);
+              });
+}
+
+Task<Result<void>> EngineFleet::add_progress(uint32_t rank, Uuid pool, uint32_t container,
+                                             service::ContProgress& sum) {
+  Result<service::ContProgress> asked = stopped();
+  if (!stopped_[rank]) asked = co_await engines_[rank]->flatten_progress(pool, container);
+  if (is_away(asked) || is_coming(asked, *engines_[rank])) {
+    sum.targets_away += target_count_;
+    co_return Result<void>{};
+  }
+  if (!asked) co_return fail(asked.error());
+  model::add(sum.progress, asked->progress);
+  co_return Result<void>{};
+}
+
+Task<Result<service::ContProgress>> EngineFleet::flatten_progress(Uuid pool, uint32_t container) {
+  service::ContProgress sum;
+  std::vector<Task<Result<void>>> tasks;
+  for (const uint32_t rank : ranks_of(pool)) {
+    tasks.push_back(add_progress(rank, pool, container, sum));
+  }
+  CO_TRY(asked, co_await ask_all(std::move(tasks)));
+  co_return sum;
+}
+
 Task<Result<void>> EngineFleet::add_space(uint32_t rank, Uuid pool, service::ShardSpace& sum) {
   Result<service::ShardSpace> asked = stopped();
   if (!stopped_[rank]) asked = co_await engines_[rank]->space(pool);

@@ -54,6 +54,8 @@ class EngineFleet final : public service::ShardHost {
                               model::Epoch at) override;
   Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
                                          model::Epoch until) override;
+  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) override;
+  Task<Result<service::ContProgress>> flatten_progress(Uuid pool, uint32_t container) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
   Task<std::vector<wire::DeviceReply>> devices() override;
@@ -81,6 +83,8 @@ class EngineFleet final : public service::ShardHost {
   Task<Result<void>> ask_one(uint32_t rank, const char* name, Errors& errors, Ask& ask);
   Task<Result<void>> ask_all(std::vector<Task<Result<void>>> tasks);
   Task<Result<void>> add_space(uint32_t rank, Uuid pool, service::ShardSpace& sum);
+  Task<Result<void>> add_progress(uint32_t rank, Uuid pool, uint32_t container,
+                                  service::ContProgress& sum);
   struct Sharing;
   Task<void> share_rounds();
   Task<void> share_round(std::shared_ptr<Sharing> round);

@@ -145,5 +145,30 @@ TEST(EngineFleetPolicy, Of_scrubs_reaches_every_engine_that_can_hear_it) {
   EXPECT_TRUE(*world.run(fleet.set_scrub({}, policy)));
 }
 
+TEST(EngineFleetPolicy, Of_a_seal_reaches_every_engine_and_one_that_is_away_counts) {
+  // Goal: a seal is there when all hold it; all that can be asked do. Method: an engine that is
+  // away before one that is well; what they say of the flattening is summed up.
+  sim::World world(1);
+  service::FakeHost away, well;
+  away.away = away.one_of_many = true;
+  EngineFleet fleet(world.reactor(), {&away, &well}, 2, {});
+  const model::WormPolicy policy{.compress = true, .seal = {7, "me@here"}};
+  const auto told = world.run(fleet.set_worm({}, 1, policy));
+  ASSERT_TRUE(told && !*told);
+  EXPECT_EQ(told->error().code(), Errc::unreachable);
+  EXPECT_EQ(well.worms[1], policy);
+  well.progress[1] = {.running = true, .flat = 3, .left = 1, .damaged = 2};
+  const auto some = world.run(fleet.flatten_progress({}, 1));
+  ASSERT_TRUE(some && *some);
+  EXPECT_EQ((*some)->progress, well.progress[1]);
+  EXPECT_EQ((*some)->targets_away, 2u);
+  away.away = false;
+  EXPECT_TRUE(*world.run(fleet.set_worm({}, 1, policy)));
+  away.progress[1] = well.progress[1];
+  const auto all = world.run(fleet.flatten_progress({}, 1));
+  EXPECT_EQ((*all)->progress.flat, 6u);
+  EXPECT_EQ((*all)->targets_away, 0u);
+}
+
 }  // namespace
 }  // namespace cairn::embed

@@ -87,7 +87,13 @@ void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
   set_ranks(pool, targets);
   // Those of an engine that has outlived an earlier server are served already.
   for (const auto& [target, one] : pools_[pool].shards) {
-    if (engine_.shard(pool, target) == nullptr) engine_.add_shard(pool, target, *one.shard);
+    if (engine_.shard(pool, target) != nullptr) continue;
+    engine_.add_shard(pool, target, *one.shard);
+    // Nobody wants to find a medium changed that is only looked at.
+    if (options_.read_only) continue;
+    for (const vos::ContNumber container : one.shard->worm_containers()) {
+      engine_.policy_changed(pool, container);
+    }
   }
 }
 
@@ -255,6 +261,7 @@ Task<Result<void>> HomeShards::destroy_container(Uuid pool, uint32_t container) 
     before(at, "target.destroy");
     CO_TRY(done, co_await at.shard->destroy_container(container));
   }
+  engine_.policy_changed(pool, container);  // it has none any more
   co_return Result<void>{};
 }
 
@@ -387,6 +394,26 @@ Task<std::vector<wire::DeviceReply>> HomeShards::devices() {
                    .directory = device.directory});
   }
   co_return out;
+}
+
+/// At once on all: each of them may wait for transactions that were prepared before.
+Task<Result<void>> HomeShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
+  CO_TRY(shards, shards_of(pool));
+  std::vector<Task<Result<void>>> tasks;
+  for (const AtTarget& at : shards) {
+    before(at, "target.worm");
+    tasks.push_back(at.shard->set_worm_policy(container, policy));
+  }
+  if (tasks.empty()) co_return Result<void>{};
+  const auto done = co_await run_all(reactor_, std::move(tasks), shards.size());
+  // Also after an error: some may have it.
+  engine_.policy_changed(pool, container);
+  co_return done;
+}
+
+Task<Result<service::ContProgress>> HomeShards::flatten_progress(Uuid pool, uint32_t container) {
+  CO_TRY(shards, shards_of(pool));
+  co_return service::ContProgress{.progress = engine_.flatten_progress(pool, container)};
 }
 
 Task<Result<service::ShardSpace>> HomeShards::space(Uuid pool) {

@@ -1,5 +1,7 @@
 #include "cmd/embed/remote_shards.h"
 
+#include "wire/worm.h"
+
 namespace cairn::embed {
 
 using wire::AdminReply;
@@ -182,6 +184,17 @@ Task<Result<void>> RemoteShards::rollback(Uuid pool, uint32_t container, model::
 Task<Result<void>> RemoteShards::aggregate_container(Uuid pool, uint32_t container,
                                                      model::Epoch until) {
   return command(about_container(AdminVerb::aggregate, pool, container, until));
+}
+
+Task<Result<void>> RemoteShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
+  AdminRequest request = about_container(AdminVerb::set_worm, pool, container);
+  request.worm = wire::worm_of(policy);
+  return command(std::move(request));
+}
+
+Task<Result<service::ContProgress>> RemoteShards::flatten_progress(Uuid pool, uint32_t container) {
+  CO_TRY(answer, co_await ask(about_container(AdminVerb::flattened, pool, container)));
+  co_return service::ContProgress{.progress = wire::progress_of(answer.progress)};
 }
 
 Task<Result<service::ShardSpace>> RemoteShards::space(Uuid pool) {

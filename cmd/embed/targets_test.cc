@@ -428,6 +428,38 @@ void roll_back_to_last(System& system) {
   (void)run(system, cont->rollback(run(system, cont->snap_list())->back().epoch));
 }
 
+TEST_P(TargetsTest, A_seal_that_a_crash_cut_is_there_on_all_targets_or_on_none) {
+  // Goal: never half. Method: die before it is decided, between two targets, and in an unsealing.
+  open_cont();
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "kept"));
+  close();
+  const auto sealed = [&] {
+    size_t count = 0;
+    for (uint32_t i = 0; i < kTargets; ++i) {
+      count += shard(pool_->uuid(), i)->worm_policy(1).seal.is_set() ? 1 : 0;
+    }
+    return count;
+  };
+  die_at(home_, "cont.seal.frozen",
+         [](System& system) { (void)run(system, cont_in_child(system)->seal("me@here")); });
+  open_cont();
+  EXPECT_EQ(sealed(), 0u);
+  close();
+  die_at(home_, step("worm"),
+         [](System& system) { (void)run(system, cont_in_child(system)->seal("me@here")); });
+  open_cont();
+  EXPECT_EQ(sealed(), size_t{kTargets});
+  EXPECT_EQ(wait(cont_->query_worm(true))->state, WormInfo::SealState::sealed);
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_FALSE(put(*cont_, narrow(i), "d", "after the seal"));
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
+  close();
+  die_at(home_, "cont.unseal.noted",
+         [](System& system) { (void)run(system, cont_in_child(system)->unseal()); });
+  open_cont();
+  EXPECT_EQ(sealed(), 0u);
+  EXPECT_TRUE(put(*cont_, narrow(1), "d", "again"));
+}
+
 TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   // Goal: pools, snapshots, rollbacks and containers are whole or not at all. Method: die between
   // two targets in each.

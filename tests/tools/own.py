@@ -136,6 +136,54 @@ def check_directories(run):
     run.bad(fs("ls", URL + "/tree"), "errno 2 (")
 
 
+def check_seal(run):
+    cont, url = ["tank", "shut"], "daos://tank/shut"
+    cmd = lambda *words: ["daos", "cont", *words]
+    run.bad(cmd("create", *cont, "--type", "POSIX", "--properties", "worm_object_max:1"),
+            "DER_INVAL")
+    run.bad(cmd("create", *cont, "--properties", "worm_compress:maybe"), "valid: off,on")
+    run.good(cmd("create", *cont, "--type", "POSIX", "--properties",
+                 "worm_compress:on,worm_inline_max:4KiB"), has=b"Successfully created")
+    run.good(fs("put", url + "/a"), stdin=b"before")
+    run.good(cmd("get-prop", *cont, "worm_compress,worm_inline_max,worm:sealed"), has=b"on")
+    run.good(cmd("set-prop", *cont, "worm_cold_after:60"), has=b"successfully set")
+    shown = {row["name"]: row["value"]
+             for row in json.loads(run.good(cmd("get-prop", *cont, "--json")))["response"]}
+    wanted = {"worm_cold_after": 60, "worm_inline_max": 4096, "worm_object_max": 1 << 20,
+              "worm:sealed": "no"}
+    if {name: shown.get(name) for name in wanted} != wanted:
+        run.failures.append(f"get-prop shows {shown}")
+    run.good(cmd("set-prop", *cont, "worm_cold_after:0"), has=b"successfully set")
+    run.bad(cmd("set-prop", *cont, "worm_inline_max:1MiB"), "DER_INVAL")
+    run.bad(cmd("set-prop", *cont, "worm:sealed"), "container seal")
+    run.bad(cmd("unseal", *cont), "it is not sealed")
+    run.bad(cmd("seal", "tank", "nocont"), "DER_NONEXIST")
+    run.bad(cmd("seal", "tank"), "no container")
+    run.bad(cmd("seal", *cont, "--nope"), "unknown flag `nope'")
+
+    run.good(cmd("seal", *cont), has=b"is sealed\n")
+    sealed = json.loads(run.good(cmd("seal", *cont, "--wait", "--json")))["response"]
+    if sealed["state"] != "sealed" or "@" not in sealed["sealed_by"] or sealed["objects_left"]:
+        run.failures.append(f"seal --json says {sealed}")
+    by = sealed["sealed_by"]
+    run.bad(cmd("seal", *cont), by)
+    for command in (fs("put", url + "/a"), fs("put", url + "/b"), fs("rm", url + "/a"),
+                    fs("copy", "--src", os.path.join(run.top, "home"), "--dst", url)):
+        run.bad(command, by, stdout=None)
+    run.good(fs("cat", url + "/a"), stdout=b"before")
+    run.good(fs("ls", url), stdout=b"a\n")
+    run.good(cmd("query", *cont), has=by.encode())
+    seal = json.loads(run.good(cmd("query", *cont, "--json")))["response"]["seal"]
+    if seal["state"] != "sealed" or seal["epoch"] != sealed["epoch"]:
+        run.failures.append(f"query --json says {seal}")
+    run.good(cmd("get-prop", *cont, "worm:sealed"), has=by.encode())
+    run.good(cmd("unseal", *cont), has=b"can be changed again\n")
+    run.good(fs("put", url + "/b"), stdin=b"after")
+    run.good(fs("cat", url + "/b"), stdout=b"after")
+    run.good(cmd("seal", *cont, "--wait"), has=b"is sealed\n")
+    run.good(cmd("destroy", *cont), has=b"Successfully destroyed")
+
+
 def check_attributes(run):
     at = ["tank", "docs", "--dfs-path"]
     run.good(fs("set-attr", *at, "/new", "--chunk-size", "8KiB"), stdout=b"")
@@ -272,8 +320,8 @@ def main():
                 "requested memory is too small",
                 stdout=None)
         run.good(["daos", "cont", "create", "tank", "docs", "--type", "POSIX"])
-        for check in (check_files, check_directories, check_attributes, check_cairn, check_devices,
-                      check_homes, check_holder):
+        for check in (check_files, check_directories, check_attributes, check_seal, check_cairn,
+                      check_devices, check_homes, check_holder):
             check(run)
         run.good(["cairn", "check"], has=b": clean\n")
     for failure in run.failures:
