@@ -22,6 +22,8 @@ class TreeWriter {
   /// The leaf of `key`, which is there, takes from its right neighbour until it is full, and gives
   /// to its left one until that is. prepare() must have counted with it.
   void fill_leaf_of(ByteView key);
+  /// The value of a key that is there has got smaller: its leaf may be merged with a neighbour.
+  void trim(ByteView key);
 
  private:
   struct Step {
@@ -351,6 +353,12 @@ void TreeWriter::erase(ByteView key) {
   shrink(depth_);
 }
 
+void TreeWriter::trim(ByteView key) {
+  CHECK(is_there(key));
+  descend(key, 0);
+  shrink(depth_);
+}
+
 void TreeWriter::shrink(uint32_t depth) {
   const Node at = node(depth);
   if (at.count() == 0) {
@@ -481,19 +489,22 @@ struct Effect {
   bool erase = false;
 };
 
-/// Of the effects on the same key the last one counts.
-std::vector<bool> last_of_each_key(const std::vector<Effect>& effects) {
+enum class Counts : uint8_t { no, yes, replaces };
+
+/// Of the effects on the same key the last one counts; it replaces where an erase was before it.
+std::vector<Counts> last_of_each_key(const std::vector<Effect>& effects) {
   std::vector<uint32_t> order(effects.size());
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     const int c = as_chars(effects[a].key).compare(as_chars(effects[b].key));
     return c != 0 ? c < 0 : a < b;
   });
-  std::vector<bool> counts(effects.size(), true);
+  std::vector<Counts> counts(effects.size(), Counts::yes);
   for (size_t i = 1; i < order.size(); ++i) {
-    if (as_chars(effects[order[i - 1]].key) == as_chars(effects[order[i]].key)) {
-      counts[order[i - 1]] = false;
-    }
+    const Effect& before = effects[order[i - 1]];
+    if (as_chars(before.key) != as_chars(effects[order[i]].key)) continue;
+    counts[order[i - 1]] = Counts::no;
+    if (before.erase) counts[order[i]] = Counts::replaces;
   }
   return counts;
 }
@@ -526,11 +537,11 @@ void Tree::apply(const Batch& batch) {
   }
   // Insertions go first: an erase that empties a leaf gives it up, and a key of its range then
   // leads to a neighbour that prepare() did not touch.
-  const std::vector<bool> counts = last_of_each_key(effects);
+  const std::vector<Counts> counts = last_of_each_key(effects);
   for (const bool erasing : {false, true}) {
     for (size_t i = 0; i < effects.size(); ++i) {
       const Effect& effect = effects[i];
-      if (!counts[i] || effect.erase != erasing) continue;
+      if (counts[i] == Counts::no || effect.erase != erasing) continue;
       if (erasing) {
         writer.erase(effect.key);
       } else {
@@ -538,9 +549,12 @@ void Tree::apply(const Batch& batch) {
       }
     }
   }
+  for (size_t i = 0; i < effects.size(); ++i) {
+    if (counts[i] == Counts::replaces && !effects[i].erase) writer.trim(effects[i].key);
+  }
   if (!batch.fills_leaves()) return;
   for (size_t i = 0; i < effects.size(); ++i) {
-    if (counts[i] && !effects[i].erase) writer.fill_leaf_of(effects[i].key);
+    if (counts[i] != Counts::no && !effects[i].erase) writer.fill_leaf_of(effects[i].key);
   }
 }
 

@@ -166,7 +166,9 @@ Result<Slice> plan_slot(Shard::State& state, const Snapshots::Work& work, size_t
       TRY(released, packs.release(work.container, cursor.value()));
     } else {
       TRY(value, parse_value(parsed.kind, cursor.value()));
-      if (value.form == Form::data) {
+      if (value.shared) {
+        TRY(released, packs.release_value(work.container, cursor.key(), value));
+      } else if (value.form == Form::data) {
         TRY(data, parse_data(value));
         for (const media::Extent& run : data.runs) s.batch.free(run);
         bytes += 14 * data.runs.size();
@@ -223,7 +225,9 @@ Result<Slice> Rollback::plan(size_t records) {
         TRY(released, packs.release(work.container, cursor.value()));
       } else {
         TRY(value, parse_value(parsed.kind, cursor.value()));
-        if (value.form == Form::data) {
+        if (value.shared) {
+          TRY(released, packs.release_value(work.container, cursor.key(), value));
+        } else if (value.form == Form::data) {
           TRY(data, parse_data(value));
           for (const media::Extent& run : data.runs) s.batch.free(run);
           bytes += 14 * data.runs.size();

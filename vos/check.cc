@@ -2,6 +2,7 @@
 // data (Scrub).
 #include <map>
 
+#include "vos/flat_pack.h"
 #include "vos/key_text.h"
 #include "vos/scrub.h"
 #include "vos/shard_state.h"
@@ -26,11 +27,12 @@ struct PackSums {
   };
   std::map<std::pair<ContNumber, uint64_t>, Sum> packs;
 
-  void add(ContNumber container, const FlatPlace& place) {
-    Sum& sum = packs[{container, place.block}];
+  /// @param end  in the extent   @param room  that it takes there
+  void add(ContNumber container, uint64_t block, uint64_t end, uint64_t room) {
+    Sum& sum = packs[{container, block}];
     ++sum.objects;
-    sum.bytes += place.room();
-    ends.emplace_back(&sum, uint64_t{place.offset} + place.length);
+    sum.bytes += room;
+    ends.emplace_back(&sum, end);
   }
   void compare(std::vector<std::string>& problems);
 
@@ -46,7 +48,7 @@ void PackSums::compare(std::vector<std::string>& problems) {
     const bool right = sum.objects == sum.said.objects && sum.bytes == sum.said.bytes;
     if ((right && !sum.beyond) || problems.size() >= kProblemsMax) continue;
     problems.push_back(key_text(pack_key(id.first, id.second)).text() + ": " +
-                       std::to_string(sum.said.objects) + " buffers of " +
+                       std::to_string(sum.said.objects) + " buffers or values of " +
                        std::to_string(sum.said.bytes) + " bytes by its record, " +
                        std::to_string(sum.objects) + " of " + std::to_string(sum.bytes) +
                        " by those of the objects" + (sum.beyond ? ", one beyond its end" : ""));
@@ -71,9 +73,15 @@ Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteV
   TRY(v, parse_value(parsed.kind, value));
   if (parsed.kind == Kind::flat) {
     TRY(flat, parse_flat(value));
-    sums.add(parsed.container, flat.place);
+    const FlatPlace& place = flat.place;
+    sums.add(parsed.container, place.block, uint64_t{place.offset} + place.length, place.room());
   }
   if (v.form != Form::data) return claims;
+  if (v.shared) {
+    TRY(place, packed_place(key, v));
+    sums.add(parsed.container, place.block, place.offset + place.room, place.room);
+    return claims;
+  }
   TRY(data, parse_data(v));
   return data.runs;
 }

@@ -7,6 +7,7 @@
 #include "vos/data_io.h"
 #include "vos/epoch_view.h"
 #include "vos/flat_pack.h"
+#include "vos/packed_format.h"
 #include "vos/removal.h"
 
 namespace cairn::vos {
@@ -21,14 +22,15 @@ struct Source {
   uint64_t looked_to = 0;
 };
 
-/// A buffer that counts.
+/// A buffer that counts, or a packed value.
 struct Survivor {
   size_t source = 0;
   uint32_t offset = 0;  // there
-  Key key;              // of its object's record: live, or a snapshot's
+  Key key;              // of its record: live, or a snapshot's
   Bytes raw;            // that record
   FlatPlace place;      // where it goes
   Bytes buffer;
+  uint64_t payload_bytes = 0;  // of a packed value, at its end; 0: a buffer
 };
 
 struct Cleaning {
@@ -47,6 +49,8 @@ struct Cleaning {
   /// After add() has failed: what it had found so far does not count.
   void drop_last(size_t sources_before, size_t survivors_before);
   Result<std::optional<Survivor>> who_lives_at(size_t source, uint32_t offset);
+  Result<std::optional<Survivor>> value_at(size_t source, uint32_t offset);
+  std::vector<Key> keys_of(const Key& live) const;
   Result<void> find_survivors(size_t source);
   bool pays() const;
   Result<void> stage_all();
@@ -55,20 +59,50 @@ struct Cleaning {
   Task<Result<bool>> run();
 };
 
+/// Where the record may be.
+std::vector<Key> Cleaning::keys_of(const Key& live) const {
+  std::vector<Key> keys{live};
+  for (const Snapshot& snapshot : state.snapshots.of(container)) {
+    keys.push_back(history_key(live, snapshot.epoch));
+  }
+  return keys;
+}
+
+/// The record that names the value there, if one does and the value is whole.
+Result<std::optional<Survivor>> Cleaning::value_at(size_t source, uint32_t offset) {
+  const Source& s = sources[source];
+  const auto packed = parse_packed_value(ByteView(s.bytes).subspan(offset));
+  if (!packed || packed->parsed.container != container) return std::nullopt;
+  for (const Key& key : keys_of(Key(packed->key))) {
+    TRY(found, state.tree().get(key));
+    if (!found) continue;
+    TRY(value, parse_value(Kind::single, *found));
+    if (!value.shared || value.payload_bytes != packed->payload.size()) continue;
+    TRY(place, packed_place(key, value));
+    if (place.block != s.block || place.offset != offset) continue;
+    const auto length = packed_bytes(packed->key.size(), packed->payload.size());
+    const ByteView bytes_there = ByteView(s.bytes).subspan(offset, length);
+    return Survivor{source,
+                    offset,
+                    key,
+                    Bytes(found->begin(), found->end()),
+                    {s.block, offset, static_cast<uint32_t>(length), 0},
+                    Bytes(bytes_there.begin(), bytes_there.end()),
+                    packed->payload.size()};
+  }
+  return std::nullopt;
+}
+
 /// The record that names the buffer there, if one does and the buffer is whole.
 Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t offset) {
   const Source& s = sources[source];
+  if (load_le32(s.bytes.data() + offset) == kPackedMagic) return value_at(source, offset);
   const auto identity = identify_flat(ByteView(s.bytes).subspan(offset));
   if (!identity || identity->object.container != container ||
       identity->length > s.bytes.size() - offset) {
     return std::nullopt;
   }
-  const Key live = flat_key(object_prefix(identity->object, Range::live));
-  std::vector<Key> keys{live};
-  for (const Snapshot& snapshot : state.snapshots.of(container)) {
-    keys.push_back(history_key(live, snapshot.epoch));
-  }
-  for (const Key& key : keys) {
+  for (const Key& key : keys_of(flat_key(object_prefix(identity->object, Range::live)))) {
     TRY(found, state.tree().get(key));
     if (!found) continue;
     TRY(record, parse_flat(*found));
@@ -76,9 +110,13 @@ Result<std::optional<Survivor>> Cleaning::who_lives_at(size_t source, uint32_t o
     const ByteView buffer = ByteView(s.bytes).subspan(offset, identity->length);
     // A damaged one stays where it is, for the scrub to tell.
     if (record.place.length != identity->length || !check_stored_flat(buffer)) return std::nullopt;
-    return Survivor{source,       offset,
-                    key,          Bytes(found->begin(), found->end()),
-                    record.place, Bytes(buffer.begin(), buffer.end())};
+    return Survivor{source,
+                    offset,
+                    key,
+                    Bytes(found->begin(), found->end()),
+                    record.place,
+                    Bytes(buffer.begin(), buffer.end()),
+                    0};
   }
   return std::nullopt;
 }
@@ -175,11 +213,18 @@ Result<bool> Cleaning::plan() {
   for (const Survivor& s : survivors) {
     TRY(found, state.tree().get(s.key));
     if (!found || as_chars(*found) != as_chars(s.raw)) continue;
-    TRY(record, parse_flat(s.raw));
-    TRY(released, packs.release(container, s.raw));
-    FlatRecord moved = record;
-    moved.place = s.place;
-    put_flat(value, moved);
+    if (s.payload_bytes == 0) {
+      TRY(record, parse_flat(s.raw));
+      TRY(released, packs.release(container, s.raw));
+      FlatRecord moved = record;
+      moved.place = s.place;
+      put_flat(value, moved);
+    } else {
+      TRY(record, parse_value(Kind::single, s.raw));
+      TRY(released, packs.release_value(container, s.key, record));
+      put_packed_data(value, record.epoch, s.payload_bytes, staged->data,
+                      s.place.offset + s.place.length - s.payload_bytes);
+    }
     batch.put(s.key, value);
     ++made.objects;
     made.bytes += s.place.room();

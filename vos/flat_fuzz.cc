@@ -1,11 +1,13 @@
-// Fuzzer of the buffers of flattened objects: what is accepted can be walked without a look beyond
-// its end, every key is found where it stands, and encoding what it says gives the same bytes. The
-// checksum is set right first. What is compressed is restored before, within its limit.
+// Fuzzer of the buffers of flattened objects, and of packed values: what is accepted can be walked
+// without a look beyond its end, every key is found where it stands, and encoding what it says
+// gives the same bytes. The checksum is set right first. What is compressed is restored before,
+// within its limit.
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/testing/fuzz.h"
 #include "vos/flat_codec.h"
 #include "vos/flat_format.h"
+#include "vos/packed_format.h"
 
 namespace {
 
@@ -56,9 +58,27 @@ Component component(model::KeyKind kind, std::string_view text) {
   return component_of(kind, as_bytes(text));
 }
 
+/// A packed value: what is accepted says the same after it was written.
+void packed_value(ByteView bytes) {
+  Bytes own(bytes.begin(), bytes.end());
+  if (own.size() < sizeof(PackedHeader)) return;
+  const uint64_t end = packed_bytes(load_le32(own.data() + 12) & 0xFFFF, load_le32(own.data() + 8));
+  if (end > own.size()) {
+    CHECK(!parse_packed_value(own));
+    return;
+  }
+  store_le32(own.data() + 4, crc32c(ByteView(own).first(end).subspan(8)));
+  const auto value = parse_packed_value(own);
+  if (!value) return;
+  Bytes again;
+  put_packed_value(again, value->key, value->payload);
+  CHECK(as_chars(again) == as_chars(ByteView(own).first(end)));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  packed_value(view_of(data, size));
   Bytes bytes = with_checksum(view_of(data, size));
   if (const auto identity = identify_flat(bytes); identity && identity->compressed) {
     auto restored = FlatCodec().restore(std::move(bytes));
@@ -102,5 +122,9 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
     }
     seeds.push_back(encode_flat(std::move(content)));
   }
+  const KeyPath path(ObjectPath{7, {0x1234, 0x0001'0001'0000'0005}, 300});
+  const Key dkey = path.dkey(component(path.dkey_kind(), "dkey"));
+  const Key akey = path.akey(dkey, component(path.akey_kind(), "akey"));
+  put_packed_value(seeds.emplace_back(), record_key(akey, Kind::single), Bytes(300));
   return seeds;
 }

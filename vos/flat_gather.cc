@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "vos/flat_inflate.h"
+#include "vos/flat_pack.h"
 
 namespace cairn::vos {
 
@@ -171,10 +172,14 @@ Result<void> FlatGather::add(const Record& record) {
   }
 }
 
-void FlatGather::check_epochs() {
+void FlatGather::check_unchanged() {
   if (content_.dkeys.empty()) return stop(FlattenOutcome::absent);
   if (newest_ > options_.unchanged_since) return stop(FlattenOutcome::changed);
-  // All that is in a buffer has one epoch.
+}
+
+/// All that is in a buffer has one epoch. Asked last: values of what is too large are packed all
+/// the same.
+void FlatGather::check_snapshots() {
   for (const Snapshot& s : state_.snapshots.of(object_.container)) {
     if (s.epoch >= oldest_ && s.epoch < newest_) return stop(FlattenOutcome::snapshot);
   }
@@ -347,12 +352,13 @@ Result<void> FlatGather::look() {
   TRY(out, take_out());
   const View view = view_before();
   TRY(walked, walk(view, [this](const Record& record) { return add(record); }));
-  if (goes_on()) check_epochs();
+  if (goes_on()) check_unchanged();
   if (goes_on()) check_levels();
   if (!goes_on()) return {};
   Look look(state_, path_, view);
   TRY(placed, place_all(look));
   if (goes_on()) check_inflated();
+  if (goes_on()) check_snapshots();
   return {};
 }
 
@@ -395,6 +401,8 @@ Result<void> FlatGather::plan_exchange(Plan& plan, const Overlay& into, const Re
     const Outside& own = outside_[next++];
     put_extent_data(plan.scratch(), newest_, {own.bytes, 1, false}, value);
     plan.put(extent_key(prefix, own.to), plan.scratch());
+  } else if (value.shared) {
+    TRY(released, release_value(plan, object_.container, record.key, value));
   } else if (value.form == Form::data) {
     TRY(data, parse_data(value));
     for (const media::Extent& run : data.runs) plan.free(run);

@@ -103,7 +103,8 @@ class FlatGather {
   Result<void> add_name(const Record& record, const ValueView& value);
   FlatContent::Akey& akey_of(const Record& record);
   void add_value(const Record& record, const ValueView& value);
-  void check_epochs();
+  void check_unchanged();
+  void check_snapshots();
   void check_levels();
   Result<void> place_all(Look& look);
   Result<void> place_source(Look& look, Source& source, bool all_inside);

@@ -1,18 +1,47 @@
 #include "vos/flat_pack.h"
 
+#include "vos/packed_format.h"
+
 namespace cairn::vos {
 
 namespace {
 
-Result<PackRecord> without(const std::optional<ByteView>& found, const FlatPlace& place) {
-  if (!found) return fail(Errc::checksum, "flat: the record of its extent is missing");
-  TRY(pack, parse_pack(*found));
-  if (pack.bytes < place.room() || (pack.objects == 1) != (pack.bytes == place.room())) {
+/// One of so much room less.
+Result<PackRecord> without(PackRecord pack, uint64_t room) {
+  if (pack.bytes < room || (pack.objects == 1) != (pack.bytes == room)) {
     return fail(Errc::checksum, "flat: the record of its extent counts less than lives there");
   }
   --pack.objects;
-  pack.bytes -= place.room();
+  pack.bytes -= room;
   return pack;
+}
+
+Result<PackRecord> parse_found(const std::optional<ByteView>& found) {
+  if (!found) return fail(Errc::checksum, "flat: the record of its extent is missing");
+  return parse_pack(*found);
+}
+
+Result<void> release(Plan& plan, ContNumber container, uint64_t block, uint64_t room) {
+  const Key key = pack_key(container, block);
+  const auto known = plan.packs().find(block);
+  PackRecord pack;
+  if (known != plan.packs().end()) {
+    pack = known->second;
+  } else {
+    TRY(found, plan.look().view().get(key));
+    TRY(parsed, parse_found(found));
+    pack = parsed;
+  }
+  TRY(left, without(pack, room));
+  plan.packs()[block] = left;
+  if (left.objects == 0) {
+    plan.erase(key);
+    plan.free({block, left.blocks});
+    return {};
+  }
+  put_pack(plan.scratch(), plan.epoch(), left);
+  plan.put(key, plan.scratch());
+  return {};
 }
 
 }  // namespace
@@ -32,33 +61,58 @@ Result<Staged> stage_flat(index::Store& store, Bytes& bytes) {
 
 Result<void> release_flat(Plan& plan, ContNumber container, ByteView flat_record) {
   TRY(flat, parse_flat(flat_record));
-  const Key key = pack_key(container, flat.place.block);
-  TRY(found, plan.look().view().get(key));
-  TRY(pack, without(found, flat.place));
-  if (pack.objects == 0) {
-    plan.erase(key);
-    plan.free({flat.place.block, pack.blocks});
-    return {};
+  return release(plan, container, flat.place.block, flat.place.room());
+}
+
+Result<PackedPlace> packed_place(ByteView key, const ValueView& value) {
+  TRY(data, parse_data(value));
+  constexpr size_t kSlotBytes = kHistoryPrefixBytes - kRangePrefixBytes;
+  const uint64_t key_bytes = key.size() - (in_range(key, Range::history) ? kSlotBytes : 0);
+  const uint64_t end = data.blocks_before * kDataBlockBytes + data.skip + value.payload_bytes;
+  const uint64_t bytes = packed_bytes(key_bytes, value.payload_bytes);
+  if (bytes > end || (end - bytes) % kFlatAlign != 0) {
+    return fail(Errc::checksum, "packed value: its record names a place where none can be");
   }
-  put_pack(plan.scratch(), plan.epoch(), pack);
-  plan.put(key, plan.scratch());
-  return {};
+  return PackedPlace{data.runs[0].block - data.blocks_before, end - bytes,
+                     round_up(bytes, kFlatAlign)};
+}
+
+void put_packed_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes,
+                     const BlockData& extent, uint64_t at) {
+  const uint64_t first = at / kDataBlockBytes;
+  const uint64_t last = (at + payload_bytes - 1) / kDataBlockBytes;
+  BlockData own = slice_blocks(extent, first, last, static_cast<uint32_t>(at % kDataBlockBytes));
+  own.blocks_before = first;
+  put_shared_data(out, epoch, payload_bytes, own);
+}
+
+Result<void> release_value(Plan& plan, ContNumber container, ByteView key, const ValueView& value) {
+  TRY(place, packed_place(key, value));
+  return release(plan, container, place.block, place.room);
 }
 
 Result<void> PackLedger::release(ContNumber container, ByteView flat_record) {
   TRY(flat, parse_flat(flat_record));
-  const auto id = std::pair(container, flat.place.block);
+  return release(container, flat.place.block, flat.place.room());
+}
+
+Result<void> PackLedger::release_value(ContNumber container, ByteView key, const ValueView& value) {
+  TRY(place, packed_place(key, value));
+  return release(container, place.block, place.room);
+}
+
+Result<void> PackLedger::release(ContNumber container, uint64_t block, uint64_t room) {
+  const auto id = std::pair(container, block);
   auto known = packs_.find(id);
   if (known == packs_.end()) {
-    TRY(found, tree_.get(pack_key(container, flat.place.block)));
-    TRY(pack, without(found, flat.place));
-    packs_.emplace(id, pack);
+    TRY(found, tree_.get(pack_key(container, block)));
+    TRY(pack, parse_found(found));
+    TRY(left, without(pack, room));
+    packs_.emplace(id, left);
     return {};
   }
-  Bytes value;
-  if (known->second.objects != 0) put_pack(value, 0, known->second);
-  TRY(pack, without(value.empty() ? std::nullopt : std::optional(ByteView(value)), flat.place));
-  known->second = pack;
+  TRY(left, without(known->second, room));
+  known->second = left;
   return {};
 }
 

@@ -18,6 +18,12 @@ Task<Result<void>> flatten_some(Rig& rig, std::vector<ObjectPath> paths, Flatten
   co_return Result<void>{};
 }
 
+/// With too many keys, so that values are packed instead.
+Task<Result<void>> pack_all(Rig& rig) {
+  const auto& paths = rig.generator.paths();
+  co_return co_await flatten_some(rig, {paths.begin(), paths.end()}, {.keys_max = 1});
+}
+
 Task<Result<void>> flatten_all(Rig& rig, bool together) {
   const auto& paths = rig.generator.paths();
   if (together)
@@ -35,6 +41,10 @@ std::optional<Result<void>> live(Rig& rig, uint64_t rounds) {
   for (uint64_t round = 0; round < rounds; ++round) {
     done = rig.run(4, 2, round % 2 == 0 ? 0 : 2);
     if (!done || !*done) return done;
+    if (round % 2 == 1) {
+      done = rig.world.run(pack_all(rig));
+      if (!done || !*done) return done;
+    }
     done = rig.world.run(flatten_all(rig, round % 2 == 0));
     if (!done || !*done) return done;
     if (round % 3 == 1) {

@@ -13,6 +13,7 @@
 #include "vos/flat_gather.h"
 #include "vos/flat_pack.h"
 #include "vos/removal.h"
+#include "vos/value_pack.h"
 
 namespace cairn::vos {
 
@@ -376,6 +377,15 @@ Task<Result<std::vector<Flattened>>> Shard::flatten(std::vector<ObjectPath> obje
   while (!flattening.is_over()) {
     CO_TRY(done, co_await flattening.write_some());
     co_await state_->reactor.yield();
+  }
+  for (size_t i = 0; i < objects.size(); ++i) {
+    const FlattenOutcome outcome = flattening.results[i].outcome;
+    const bool stays_large =
+        outcome == FlattenOutcome::too_large || outcome == FlattenOutcome::too_many;
+    if (!stays_large) continue;
+    const auto packed = co_await pack_values(*state_, objects[i]);
+    // No room for the copies: the values stay in their pages.
+    if (!packed && !is_short(packed.error())) co_return fail(packed.error());
   }
   CO_TRY(settled, co_await state_->settle());
   co_return std::move(flattening.results);

@@ -95,6 +95,7 @@ Result<void> Plan::end_record(ByteView key, Kind kind, ByteView raw, model::Epoc
   if (kind == Kind::flat) return release_flat(*this, container_, raw);
   TRY(value, parse_value(kind, raw));
   if (value.form != Form::data) return {};
+  if (value.shared) return release_value(*this, container_, key, value);
   TRY(data, parse_data(value));
   for (const media::Extent& run : data.runs) free(run);
   return {};

@@ -3,6 +3,7 @@
 // driver loads it and starts again with a new plan. Internal to vos/. Home: the shard's reactor.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "vos/data_io.h"
@@ -106,6 +107,8 @@ class Plan {
   void move(ByteView from, ByteView to);
   void free(const media::Extent& run);
   void publish(const index::BatchData& data);
+  /// Extents of flattened objects and packed values that it has changed, by their first block.
+  std::map<uint64_t, PackRecord>& packs() { return packs_; }
   /// For a value until it is put.
   Bytes& scratch() { return scratch_; }
 
@@ -161,6 +164,7 @@ class Plan {
   ContNumber container_;
   bool keeps_history_;
   uint64_t bytes_ = 64;  // the record's head
+  std::map<uint64_t, PackRecord> packs_;
 };
 
 /// The parts of [begin, end) that no span covers.

@@ -230,7 +230,8 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
     if (data_may_follow) {
       TRY(parsed, parse_key(key));
       TRY(value, parse_value(parsed.kind, cursor.value()));
-      if (value.form == Form::data) {
+      // Shared blocks go with their extent.
+      if (value.form == Form::data && !value.shared) {
         TRY(data, parse_data(value));
         for (const media::Extent& run : data.runs) batch.free(run);
         bytes += 14 * data.runs.size();

@@ -95,6 +95,7 @@ Task<Result<void>> flatten_some(Life& life) {
   }
   FlattenOptions options;
   if (life.random().below(3) == 0) options.inline_bytes_max = life.random().below(20'000);
+  if (life.random().below(4) == 0) options.keys_max = 1;  // values are packed instead
   options.compress = life.random().below(2) == 0;
   CO_TRY(done, co_await life.rig.shard->flatten(paths, options));
   if (life.random().below(4) == 0) {

@@ -14,7 +14,7 @@ constexpr uint8_t kFormMask = 0x0F;
 constexpr uint8_t kMinorBit = 0x10;
 constexpr uint8_t kJoinedBit = 0x20;
 constexpr uint8_t kApartBit = 0x40;
-constexpr uint8_t kReservedBit = 0x80;
+constexpr uint8_t kSharedBit = 0x80;
 constexpr uint8_t kChecksumCrc32c = 1;
 constexpr size_t kBitmapBytes = kPackedBytes / 8;
 
@@ -182,10 +182,14 @@ Result<ValueView> parse_value(Kind kind, ByteView value) {
   if (value.size() < 9) return malformed();
   v.epoch = load_le64(value.data());
   const auto form = static_cast<uint8_t>(value[8]);
-  if ((form & kReservedBit) != 0 || (form & kFormMask) > 3) return malformed();
+  if ((form & kFormMask) > 3) return malformed();
   v.form = static_cast<Form>(form & kFormMask);
   v.joined = (form & kJoinedBit) != 0;
   v.checksums_apart = (form & kApartBit) != 0;
+  v.shared = (form & kSharedBit) != 0;
+  if (v.shared && (kind != Kind::single || v.form != Form::data || v.checksums_apart)) {
+    return malformed();
+  }
   ByteView in = value.subspan(9);
   uint64_t minor = 0;
   if ((form & kMinorBit) != 0 && (!take_varint(in, &minor) || minor > 0xFFFF)) return malformed();
@@ -229,8 +233,14 @@ Result<BlockData> parse_data(const ValueView& value) {
     if (!in.empty()) return malformed();
     return data;
   }
-  if (in.size() != 4 * blocks) return malformed();
-  for (size_t i = 0; i < blocks; ++i) data.crcs.push_back(load_le32(in.data() + 4 * i));
+  ByteView crcs;
+  if (blocks > in.size() / 4 || !take_bytes(in, 4 * blocks, &crcs)) return malformed();
+  for (size_t i = 0; i < blocks; ++i) data.crcs.push_back(load_le32(crcs.data() + 4 * i));
+  if (value.shared && (!take_varint(in, &data.blocks_before) || data.runs.size() != 1 ||
+                       data.blocks_before > std::min<uint64_t>(data.runs[0].block, UINT32_MAX))) {
+    return malformed();
+  }
+  if (!in.empty()) return malformed();
   return data;
 }
 
@@ -303,6 +313,7 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
 }
 
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const ValueView& from) {
+  CHECK(!from.shared);
   put_header(out, epoch, Form::data,
              static_cast<uint8_t>((shape.joined ? kJoinedBit : 0) |
                                   (from.checksums_apart ? kApartBit : 0)));
@@ -312,9 +323,19 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Va
 }
 
 void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const ValueView& from) {
+  CHECK(!from.shared);
   put_header(out, epoch, Form::data, from.checksums_apart ? kApartBit : 0);
   put_varint(out, payload_bytes);
   append(out, from.data);
+}
+
+void put_shared_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes,
+                     const BlockData& data) {
+  CHECK(data.runs.size() == 1 && data.crcs.size() <= kInlineChecksumsMax);
+  put_header(out, epoch, Form::data, kSharedBit);
+  put_varint(out, payload_bytes);
+  put_block_data(out, data);
+  put_varint(out, data.blocks_before);
 }
 
 void put_hole(Bytes& out, model::Epoch epoch, uint64_t count) {

@@ -8,7 +8,7 @@
 //                          bit 5: joined, the extent continues the one that ends where it begins
 //                                 (both were one write)
 //                          bit 6: checksums stand in records of their own
-//                          bit 7: zero
+//                          bit 7: shared, the blocks belong to an extent of many values
 //       (9)  1-3  minor    varint, only with bit 4
 //   then by the record's kind
 //     name       inline: the whole key.  data: varint length, DATA
@@ -23,7 +23,8 @@
 //     checksums  mark: U32le CRC32C of up to 1,024 blocks, in order
 //   DATA: 1 byte checksum type (1: CRC32C), varint skip (first payload byte in the first block,
 //     below 4,096), varint run count, per run varint block and varint count, then unless bit 6 the
-//     U32le CRC32C of each block, whole and zero-filled.
+//     U32le CRC32C of each block, whole and zero-filled. With bit 7 (single, one run, not bit 6) a
+//     varint follows: how many blocks of the extent are before the run.
 //     flat       mark: U32le checksum of the buffer, varint first block of its extent, varint
 //                offset in it in units of 8 bytes, varint length in bytes, then one bit for each
 //                dkey of the buffer that does not count any more, up to the last one that is set
@@ -72,6 +73,7 @@ struct BlockData {
   std::vector<media::Extent> runs;
   uint32_t skip = 0;
   std::vector<uint32_t> crcs;  // one a block; empty: in `checksums` records
+  uint64_t blocks_before = 0;  // shared: of its extent
   uint64_t block_count() const;
   /// The block number of the index-th block.
   uint64_t block_at(uint64_t index) const;
@@ -84,6 +86,7 @@ struct ValueView {
   Form form = Form::mark;
   bool joined = false;
   bool checksums_apart = false;
+  bool shared = false;  // single: its blocks are its extent's, see vos/packed_format.h
   model::ValueType present_type = model::ValueType::none;  // present
   uint64_t record_bytes = 0;                               // extent, present
   uint64_t count = 0;                                      // extent, hole: records
@@ -153,6 +156,8 @@ void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const Bl
 /// The same blocks under another name: an extent, or a single value, of what `from` holds.
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const ValueView& from);
 void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const ValueView& from);
+/// A single value in an extent that it shares. @param data  its blocks there, in one run
+void put_shared_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const BlockData& data);
 void put_hole(Bytes& out, model::Epoch epoch, uint64_t count);
 void put_marker_count(Bytes& out, model::Epoch epoch, uint64_t count);
 /// @error checksum  malformed

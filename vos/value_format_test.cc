@@ -190,6 +190,50 @@ TEST(ValueFormat, Data_values_are_read_back_with_their_blocks_and_checksums) {
   EXPECT_TRUE(parse_data(*apart)->crcs.empty());
 }
 
+TEST(ValueFormat, A_value_in_shared_blocks_says_where_their_extent_begins) {
+  Bytes out;
+  const BlockData data{
+      .runs = {{302, 2}}, .skip = 4'000, .crcs = {1, 0x11223344}, .blocks_before = 2};
+  put_shared_data(out, 0x0102, 300, data);
+  EXPECT_EQ(hex(out),
+            "0201000000000000"
+            "83"
+            "ac02"
+            "01"
+            "a01f"
+            "01"
+            "ae02"
+            "02"
+            "01000000"
+            "44332211"
+            "02");
+  const auto value = parse_value(Kind::single, out);
+  ASSERT_TRUE(value);
+  EXPECT_TRUE(value->shared);
+  EXPECT_EQ(value->payload_bytes, 300u);
+  const auto again = parse_data(*value);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->blocks_before, 2u);
+  EXPECT_EQ(again->crcs, data.crcs);
+  // Of nothing else, and not without the number.
+  EXPECT_FALSE(parse_value(Kind::extent, out));
+  EXPECT_FALSE(parse_value(Kind::name, out));
+  Bytes apart = out;
+  apart[8] |= std::byte{0x40};
+  EXPECT_FALSE(parse_value(Kind::single, apart));
+  Bytes inlined = out;
+  inlined[8] = std::byte{0x81};
+  EXPECT_FALSE(parse_value(Kind::single, inlined));
+  Bytes cut(out.begin(), out.end() - 1);
+  EXPECT_FALSE(parse_data(*parse_value(Kind::single, cut)));
+  Bytes own = out;
+  own[8] = std::byte{3};
+  EXPECT_FALSE(parse_data(*parse_value(Kind::single, own))) << "something follows its end";
+  // An extent that would begin before the first block.
+  put_shared_data(out, 7, 300, {.runs = {{1, 1}}, .skip = 0, .crcs = {1}, .blocks_before = 2});
+  EXPECT_FALSE(parse_data(*parse_value(Kind::single, out)));
+}
+
 TEST(ValueFormat, Records_of_flattened_objects_have_their_golden_bytes) {
   Bytes out;
   const std::byte taken[] = {std::byte{0}, std::byte{5}};

@@ -115,6 +115,8 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   put_inlined(out, 7, inode), add(Kind::single, out), out.clear();
   put_inlined(out, 7, as_bytes("some text")), add(Kind::name, out), out.clear();
   put_data(out, 7, 9'000, blocks), add(Kind::single, out), out.clear();
+  put_shared_data(out, 7, 300, {.runs = {{100, 1}}, .skip = 9, .crcs = {1}, .blocks_before = 2});
+  add(Kind::single, out), out.clear();
   put_extent_inlined(out, 7, {.count = 3, .record_bytes = 3, .joined = true},
                      as_bytes("9 letters"));
   add(Kind::extent, out), out.clear();
