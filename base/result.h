@@ -9,7 +9,8 @@
 namespace cairn {
 
 /// What went wrong. `what` is a literal that names the thing, the cause and, where it helps, the
-/// way out; details that need formatting go through report.h at the layer that handles the error.
+/// way out; details that need formatting go through report.h at the layer that handles the error,
+/// or through runtime/lasting_text.h where they are few.
 class [[nodiscard]] Error {
  public:
   constexpr Error(Errc code, const char* what) noexcept : code_(code), what_(what) {}

@@ -6,15 +6,25 @@
 #include <cstdint>
 #include <string>
 
+#include "base/result.h"
 #include "model/flatten.h"
 #include "model/ids.h"
 
 namespace cairn::model {
 
+/// Limits of the properties.
+inline constexpr uint64_t kWormInlineBytesMax = 256u << 10;
+inline constexpr uint64_t kWormObjectBytesMin = 4096;
+inline constexpr uint64_t kWormObjectBytesMax = 1u << 20;
+inline constexpr uint64_t kWormColdSecondsMax = UINT32_MAX;
+/// Of the name of who sealed a container; longer ones are cut.
+inline constexpr size_t kSealedByBytesMax = 255;
+
 /// A container that is sealed refuses every change, and its objects are flattened.
 struct Seal {
   Epoch epoch = 0;  // changes at or above it are refused; 0: not sealed
-  std::string by;   // who sealed it, for messages: USER@HOST
+  std::string by;   // who sealed it, for messages: USER@HOST; printable, not empty if sealed
+  bool is_set() const { return epoch != 0; }
   friend bool operator==(const Seal&, const Seal&) = default;
 };
 
@@ -27,6 +37,15 @@ struct WormPolicy {
   friend bool operator==(const WormPolicy&, const WormPolicy&) = default;
 };
 
+/// @error invalid  a limit beyond the bounds above, or a seal without a name that can be printed
+Result<void> check_worm_policy(const WormPolicy& policy);
+/// `name` as a seal may have it: what cannot be printed replaced, the end cut off.
+std::string printable_name(std::string name);
+/// "sealed at 2026-12-01T06:59:38Z by USER@HOST". Precondition: it is set.
+std::string seal_text(const Seal& seal);
+/// Of an epoch, in UTC: "2026-12-01T06:59:38Z".
+std::string time_text(Epoch epoch);
+
 /// What the flattening of a container has come to, on one shard or on all.
 struct FlattenProgress {
   bool running = false;  // a pass is under way, or will begin
@@ -34,6 +53,7 @@ struct FlattenProgress {
   uint64_t left = 0;     // objects that it has yet to look at, or to look at again
   std::array<uint64_t, kFlattenOutcomes> skipped{};  // objects that stay as they are, by outcome
   uint64_t damaged = 0;  // objects that the medium has lost some of: they stay as they are
+  friend bool operator==(const FlattenProgress&, const FlattenProgress&) = default;
 };
 
 /// Adds what one shard says to what others have said.

@@ -56,7 +56,9 @@ void PackSums::compare(std::vector<std::string>& problems) {
 /// The data extents that a record claims; told to index::Store::check.
 Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
-  if (is_shards_own(key) || in_range(key, Range::snapshot)) return claims;
+  if (is_shards_own(key) || in_range(key, Range::snapshot) || in_range(key, Range::policy)) {
+    return claims;
+  }
   if (in_range(key, Range::pack)) {
     TRY(block, parse_pack_key(key));
     TRY(pack, parse_pack(value));

@@ -368,6 +368,23 @@ Result<uint64_t> parse_pack_key(ByteView key) {
   return load_be64(key.data() + kRangePrefixBytes);
 }
 
+namespace {
+constexpr uint8_t kWormPolicy = 1;
+}  // namespace
+
+Key policy_key(ContNumber container) {
+  Key key = range_prefix(container, Range::policy);
+  key.add(kWormPolicy);
+  return key;
+}
+
+Result<ContNumber> parse_policy_key(ByteView key) {
+  const bool sound = key.size() == kRangePrefixBytes + 1 && in_range(key, Range::policy) &&
+                     key.back() == std::byte{kWormPolicy} && load_be32(key.data()) != 0;
+  if (!sound) return fail(Errc::checksum, "key: malformed policy of a container");
+  return load_be32(key.data());
+}
+
 Key session_key(uint64_t session, uint64_t chunk) {
   Key key = range_prefix(0, Range::session);
   key.add_be64(session);

@@ -4,7 +4,7 @@
 //   size  field       meaning
 //      4  container   number of the container in its pool; 0: the shard's own records
 //      1  range       1 live, 2 pending, 3 history, 4 punch markers, 5 client sessions,
-//                     6 snapshots, 7 transactions, 8 extents of flattened objects
+//                     6 snapshots, 7 transactions, 8 extents of flattened objects, 9 policies
 //   history:
 //      8  slot        epoch of the newest snapshot that sees the version
 //   live, pending, history, markers:
@@ -30,6 +30,8 @@
 //      8  epoch
 //   extents of flattened objects:
 //      8  block       the first one
+//   policies:
+//      1  which       1: the container's worm_* properties
 //
 // Extents and checksums without dkey and akey belong to a flattened object: payload that does not
 // stand in its buffer, one array of bytes (vos/flat_format.h).
@@ -66,7 +68,8 @@ enum class Range : uint8_t {
   session = 5,
   snapshot = 6,
   transaction = 7,
-  pack = 8
+  pack = 8,
+  policy = 9
 };
 enum class Kind : uint8_t {
   name = 0,
@@ -212,6 +215,10 @@ Key outside_prefix(ByteView object_prefix);
 Key pack_key(ContNumber container, uint64_t block);
 /// @error checksum  malformed
 Result<uint64_t> parse_pack_key(ByteView key);
+/// What the container's worm_* properties say; absent: the default.
+Key policy_key(ContNumber container);
+/// @error checksum  malformed
+Result<ContNumber> parse_policy_key(ByteView key);
 /// The same levels in the marker range; `level_prefix` is an object, dkey or akey prefix of the
 /// live range.
 Key marker_prefix(ByteView level_prefix, Level level);

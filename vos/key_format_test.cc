@@ -100,6 +100,17 @@ TEST(KeyFormat, Keys_have_the_documented_bytes) {
             "01");
 }
 
+TEST(KeyFormat, Keys_of_policies_have_the_documented_bytes) {
+  EXPECT_EQ(hex(policy_key(1)),
+            "00000001"
+            "09"
+            "01");
+  EXPECT_EQ(*parse_policy_key(policy_key(1)), 1u);
+  EXPECT_FALSE(parse_policy_key(policy_key(0))) << "the shard's own container has none";
+  EXPECT_FALSE(parse_policy_key(policy_key(1).view().first(5)));
+  EXPECT_FALSE(parse_policy_key(snapshot_key(1, 1)));
+}
+
 TEST(KeyFormat, Integer_keys_stand_in_numeric_order) {
   // Goal: a walk over integer dkeys is ascending. Method: compare encodings of neighbours and
   // extremes.

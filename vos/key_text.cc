@@ -129,6 +129,8 @@ std::string range_text(Range range) {
       return "transactions";
     case Range::pack:
       return "flat extents";
+    case Range::policy:
+      return "policies";
   }
   return "range " + std::to_string(static_cast<int>(range));
 }
@@ -206,6 +208,11 @@ KeyText key_text(ByteView key) {
   if (range == Range::pack) {
     text.cut = rest.size() != sizeof(uint64_t);
     if (!text.cut) text.record = "at block " + std::to_string(load_be64(rest.data()));
+    return text;
+  }
+  if (range == Range::policy) {
+    text.cut = rest.empty();
+    if (!text.cut) text.record = "worm";
     return text;
   }
   if (rest.empty()) return text;

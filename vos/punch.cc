@@ -167,6 +167,7 @@ Result<void> Punch::plan_into(Plan& plan) {
 }
 
 Result<void> Punch::plan() {
+  TRY(open, state.worm.check_open(request.object.container));
   if (state.unresolved.count() != 0) {
     TRY(free, check_free(state, ranges(), Unresolved::Intent::change));
   }

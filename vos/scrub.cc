@@ -147,6 +147,7 @@ struct Scrub::State {
   Result<void> check_order(const Record& record);
   Result<void> check_history(const Record& record);
   Result<void> check_snapshot(ByteView key, ByteView value);
+  Result<void> check_policy(ByteView key, ByteView value);
   Result<void> check_entry(ByteView key, ByteView value);
   Result<void> check_pending(ByteView key, const Record& record);
   Task<Result<BlockData>> find_checksums(Record record);
@@ -190,6 +191,16 @@ Result<void> Scrub::State::check_snapshot(ByteView key, ByteView value) {
   const Snapshot* const known = shard.snapshots.find(load_be32(key.data()), epoch);
   if (known == nullptr || known->state != parsed) {
     return fail(Errc::checksum, "record: a snapshot that memory does not know");
+  }
+  return {};
+}
+
+/// A container's policy, which memory must know.
+Result<void> Scrub::State::check_policy(ByteView key, ByteView value) {
+  TRY(container, parse_policy_key(key));
+  TRY(policy, parse_policy(value));
+  if (shard.worm.of(container) != policy) {
+    return fail(Errc::checksum, "record: a policy that memory does not know");
   }
   return {};
 }
@@ -393,8 +404,9 @@ Task<Result<uint64_t>> Scrub::State::look_at_leaf(uint64_t bytes_max) {
       }
       continue;
     }
-    if (in_range(key, Range::pack)) {
-      const auto known = check_pack(key, value);
+    if (in_range(key, Range::pack) || in_range(key, Range::policy)) {
+      const auto known =
+          in_range(key, Range::pack) ? check_pack(key, value) : check_policy(key, value);
       if (!known) {
         CO_TRY(read, co_await look_at(std::move(key), Bytes(value.begin(), value.end()), known));
         bytes += read;

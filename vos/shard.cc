@@ -129,6 +129,8 @@ Result<bool> Reader::step() {
     TRY(record, parse_pack(cursor.value()));
     state.flats.add_pack(load_be32(key.data()));
     state.flats.note_pack({load_be32(key.data()), block}, record);
+  } else if (in_range(key, Range::policy)) {
+    TRY(loaded, state.worm.load(key, cursor.value()));
   } else if (in_range(key, Range::snapshot)) {
     TRY(epoch, parse_snapshot_key(key));
     TRY(snapshot_state, parse_snapshot(cursor.value()));
@@ -237,6 +239,8 @@ Result<size_t> plan_destroy(Shard::State& state, ContNumber container, size_t sl
       TRY(checked, object_prefix_bytes(key));
     } else if (in_range(key, Range::snapshot)) {
       TRY(checked, parse_snapshot_key(key));
+    } else if (in_range(key, Range::policy)) {
+      TRY(checked, parse_policy_key(key));
     } else if (in_range(key, Range::pack)) {
       TRY(block, parse_pack_key(key));
       TRY(record, parse_pack(cursor.value()));
@@ -266,6 +270,7 @@ void forget(Shard::State& state, const index::Batch& batch) {
       CHECK(epoch);
       state.snapshots.erase(load_be32(key.data()), *epoch);
     }
+    if (in_range(key, Range::policy)) state.worm.set(load_be32(key.data()), {});
   }
 }
 

@@ -16,6 +16,7 @@
 #include "index/store.h"
 #include "model/ids.h"
 #include "model/io.h"
+#include "model/worm_policy.h"
 #include "runtime/reactor.h"
 #include "vos/flatten.h"
 #include "vos/loss.h"
@@ -280,6 +281,25 @@ class Shard {
   /// Copies what lives in extents of the container that are mostly dead, or mostly empty, into
   /// fewer ones. The shard does so on its own where something died. Durable on return.
   Task<Result<void>> clean_flat(ContNumber container);
+
+  // The worm_* properties of a container (vos/worm.h). While it is sealed, updates, punches and
+  // transactions that are not prepared yet are refused with no_perm, and the error's text says when
+  // and by whom it was sealed. Reads, snapshots, and whatever does not change what is read go on;
+  // so does destroy_container(), with which the policy goes.
+
+  /// Durable on return, and from then on no crash brings the policy of before back. Where it seals,
+  /// every later epoch of the shard is above the seal's, and what stood aside has ended: what is
+  /// read is final. The same again is fine.
+  /// @error invalid  container 0, limits beyond model/worm_policy.h, or a seal that is further in
+  ///                 the future than clocks may differ
+  /// @error busy     it is sealed, durably, but a transaction that was prepared before waits for
+  ///                 its outcome for too long: again, when that is known
+  /// @error no_space, no_memory, io
+  Task<Result<void>> set_worm_policy(ContNumber container, model::WormPolicy policy);
+  /// The default one if none was set. The reference is good until the policy is set.
+  const model::WormPolicy& worm_policy(ContNumber container) const;
+  /// Containers whose policy is not the default one, ascending.
+  std::vector<ContNumber> worm_containers() const;
 
   /// Waits until all that was done so far is durable. @error io  the shard has stopped
   Task<Result<void>> settled();

@@ -17,6 +17,7 @@
 #include "vos/sessions.h"
 #include "vos/shard.h"
 #include "vos/unresolved.h"
+#include "vos/worm.h"
 
 namespace cairn::vos {
 
@@ -58,6 +59,7 @@ struct Shard::State {
   Markers markers;
   Snapshots snapshots;
   Flats flats;
+  WormPolicies worm;
   EndedVersions ended;
   Closures closures;
   uint64_t holds_over = 0;  // a hold with this number or a lower one comes too late

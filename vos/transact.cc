@@ -62,6 +62,13 @@ Result<void> Transaction::check() {
   return {};
 }
 
+Result<void> Transaction::check_open() const {
+  for (const Change& change : changes) {
+    TRY(open, state.worm.check_open(change.container()));
+  }
+  return {};
+}
+
 Result<void> Transaction::stage_all() {
   for (const Change& change : changes) {
     if (!change.update) continue;
@@ -132,6 +139,7 @@ void Transaction::mark_reads() {
 
 Result<void> Transaction::plan() {
   too_large = false;
+  TRY(open, check_open());
   const std::vector<KeyRange> changed = ranges();
   TRY(free, check_free(state, changed, Unresolved::Intent::change));
   TRY(valid, validate());
@@ -187,8 +195,7 @@ void Transaction::fill_own_blocks() {
 /// take away what the transaction stands on.
 std::optional<std::pair<ContNumber, Access>> Transaction::closed_container() {
   for (const Change& change : changes) {
-    const ContNumber container = change.update ? change.update->request.object.container
-                                               : change.punch->request.object.container;
+    const ContNumber container = change.container();
     if (state.closures.of(container, kWrite) != nullptr) return std::pair(container, kWrite);
   }
   if (request.epoch == 0) return std::nullopt;
@@ -256,6 +263,10 @@ Task<Result<void>> Transaction::stage_admitted() {
     cancel_all(false);
     CO_TRY(again, co_await state.store->admit());
     staged = stage_all();
+  }
+  // That it is sealed counts more than that there was no room.
+  if (!staged) {
+    CO_TRY(open, check_open());
   }
   co_return staged;
 }

@@ -20,6 +20,9 @@ struct Transaction {
   struct Change {
     std::unique_ptr<Update> update;
     std::unique_ptr<Punch> punch;
+    ContNumber container() const {
+      return update ? update->request.object.container : punch->request.object.container;
+    }
     const KeyPath& path() const { return update ? update->path : punch->path; }
     /// Null: it punches a whole object.
     const Key* dkey_prefix() const {
@@ -45,6 +48,8 @@ struct Transaction {
   size_t failed_op = Transacted::kNone;  // where check() and plan() ended
   IoRoom::Hold room;                     // for its data
 
+  /// Is no container sealed that it changes? @error no_perm
+  Result<void> check_open() const;
   /// Is the request sound? Fills `reads`.
   Result<void> check();
   /// Waits for room and reserves blocks; after an error, cancel_all(false).

@@ -440,6 +440,7 @@ Result<void> Update::plan_into(Plan& plan) {
 
 Result<void> Update::plan() {
   too_large = false;
+  TRY(open, state.worm.check_open(request.object.container));
   if (state.unresolved.count() != 0) {
     TRY(free, check_free(state, ranges(), Unresolved::Intent::change));
   }
@@ -634,6 +635,8 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   }
   if (!ready && update.too_large) co_return co_await run_in_pieces(update, early);
   if (!ready) {
+    // That it is sealed counts more than that there was no room.
+    if (auto open = state.worm.check_open(update.request.object.container); !open) ready = open;
     const auto ended = co_await early.finish();
     update.cancel_all(false);
     CO_TRY(settled, co_await state.settle());

@@ -401,4 +401,51 @@ Result<PackRecord> parse_pack(ByteView value) {
   return record;
 }
 
+namespace {
+constexpr uint8_t kPolicyCompress = 1, kPolicySealed = 2;
+static_assert(model::kSealedByBytesMax == UINT8_MAX);
+}  // namespace
+
+void put_policy(Bytes& out, model::Epoch epoch, const model::WormPolicy& policy) {
+  put_header(out, epoch, Form::mark);
+  put_varint(out, policy.inline_bytes_max);
+  put_varint(out, policy.object_bytes_max);
+  put_varint(out, policy.cold_after_s);
+  const model::Seal& seal = policy.seal;
+  out.push_back(
+      std::byte((policy.compress ? kPolicyCompress : 0) | (seal.is_set() ? kPolicySealed : 0)));
+  if (!seal.is_set()) return;
+  std::byte le[8];
+  store_le64(le, seal.epoch);
+  append(out, le);
+  out.push_back(static_cast<std::byte>(seal.by.size()));
+  append(out, as_bytes(seal.by));
+}
+
+Result<model::WormPolicy> parse_policy(ByteView value) {
+  model::WormPolicy policy;
+  if (value.size() < 9 || value[8] != static_cast<std::byte>(Form::mark)) return malformed();
+  ByteView in = value.subspan(9);
+  ByteView bits;
+  if (!take_varint(in, &policy.inline_bytes_max) || !take_varint(in, &policy.object_bytes_max) ||
+      !take_varint(in, &policy.cold_after_s) || !take_bytes(in, 1, &bits)) {
+    return malformed();
+  }
+  const auto set = static_cast<uint8_t>(bits[0]);
+  if ((set & ~(kPolicyCompress | kPolicySealed)) != 0) return malformed();
+  policy.compress = (set & kPolicyCompress) != 0;
+  if ((set & kPolicySealed) != 0) {
+    ByteView epoch, length, name;
+    if (!take_bytes(in, 8, &epoch) || !take_bytes(in, 1, &length) ||
+        !take_bytes(in, static_cast<uint8_t>(length[0]), &name)) {
+      return malformed();
+    }
+    policy.seal.epoch = load_le64(epoch.data());
+    policy.seal.by = as_chars(name);
+    if (!policy.seal.is_set()) return malformed();
+  }
+  if (!in.empty() || !check_worm_policy(policy)) return malformed();
+  return policy;
+}
+
 }  // namespace cairn::vos

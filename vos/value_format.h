@@ -29,6 +29,9 @@
 //                dkey of the buffer that does not count any more, up to the last one that is set
 //   extents of flattened objects: epoch, mark, varint blocks (1..2^32 - 1), varint live buffers,
 //     varint live bytes (each buffer rounded up to 8)
+//   policies: epoch, mark, varint worm_inline_max, varint worm_object_max (bytes), varint
+//     worm_cold_after (seconds), 1 byte bits: 0 worm_compress, 1 sealed, others zero; if sealed
+//     U64le epoch of the seal, 1 byte length of a name (1..255), the name of who sealed it
 //   marker count (key_format.h): epoch, varint count
 // The runs hold exactly ceil((skip + payload) / 4,096) blocks.
 #pragma once
@@ -42,6 +45,7 @@
 #include "media/space.h"
 #include "model/ids.h"
 #include "model/io.h"
+#include "model/worm_policy.h"
 #include "vos/key_format.h"
 
 namespace cairn::vos {
@@ -160,5 +164,9 @@ Result<FlatRecord> parse_flat(ByteView value);
 void put_pack(Bytes& out, model::Epoch epoch, const PackRecord& record);
 /// @error checksum  malformed
 Result<PackRecord> parse_pack(ByteView value);
+/// Precondition: model::check_worm_policy() takes it.
+void put_policy(Bytes& out, model::Epoch epoch, const model::WormPolicy& policy);
+/// @error checksum  malformed
+Result<model::WormPolicy> parse_policy(ByteView value);
 
 }  // namespace cairn::vos

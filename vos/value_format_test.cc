@@ -227,6 +227,54 @@ TEST(ValueFormat, Records_of_flattened_objects_have_their_golden_bytes) {
   EXPECT_FALSE(parse_pack(out)) << "it would have gone";
 }
 
+TEST(ValueFormat, Policies_have_the_documented_bytes_and_others_are_refused) {
+  // Goal: golden bytes; nothing from a disk becomes a policy that nobody could have set. Method:
+  // each field out of bounds, and every cut.
+  Bytes out;
+  put_policy(out, 0x0102, {.inline_bytes_max = 300, .object_bytes_max = 4'096, .cold_after_s = 5});
+  EXPECT_EQ(hex(out),
+            "0201000000000000"
+            "00"
+            "ac02"
+            "8020"
+            "05"
+            "00");
+  const model::WormPolicy policy{.inline_bytes_max = 0,
+                                 .object_bytes_max = 1u << 20,
+                                 .compress = true,
+                                 .cold_after_s = 0,
+                                 .seal = {kE, "me@h"}};
+  put_policy(out, 1, policy);
+  EXPECT_EQ(hex(out),
+            "0100000000000000"
+            "00"
+            "00"
+            "808040"
+            "00"
+            "03" +
+                kEpoch +
+                "04"
+                "6d654068");
+  ASSERT_TRUE(parse_policy(out));
+  EXPECT_EQ(*parse_policy(out), policy);
+  for (size_t n = 0; n < out.size(); ++n) EXPECT_FALSE(parse_policy(ByteView(out).first(n))) << n;
+  const auto changed = [&out](size_t at, int byte) {
+    Bytes bytes = out;
+    bytes[at] = std::byte(byte);
+    return bytes;
+  };
+  EXPECT_FALSE(parse_policy(changed(8, 1))) << "another form";
+  EXPECT_FALSE(parse_policy(changed(12, 0x41))) << "a buffer that is too large";
+  EXPECT_FALSE(parse_policy(changed(14, 7))) << "a bit that means nothing";
+  EXPECT_FALSE(parse_policy(changed(14, 1))) << "not sealed, and yet by somebody";
+  EXPECT_FALSE(parse_policy(changed(24, '\n'))) << "a name that cannot be printed";
+  Bytes never = out;
+  std::fill(never.begin() + 15, never.begin() + 23, std::byte{0});
+  EXPECT_FALSE(parse_policy(never)) << "sealed at no epoch";
+  out.push_back(std::byte{0});
+  EXPECT_FALSE(parse_policy(out)) << "something behind it";
+}
+
 TEST(ValueFormat, Damaged_values_are_refused_and_never_read_beyond_their_end) {
   // Goal: bytes from the medium are parsed. Method: cut and mutate each form (sanitizers watch).
   SeededRandom random(5);

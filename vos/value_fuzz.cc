@@ -49,7 +49,8 @@ void value(Kind kind, FuzzInput in) {
   }
 }
 
-/// Those of flattened objects and of their extents: what parses says the same after it was written.
+/// Those of flattened objects, of their extents, and policies: what parses says the same after it
+/// was written.
 void flat_records(ByteView bytes) {
   Bytes again;
   if (const auto flat = parse_flat(bytes)) {
@@ -66,6 +67,12 @@ void flat_records(ByteView bytes) {
     put_pack(again, 1, *pack);
     const auto same = parse_pack(again);
     CHECK(same && same->blocks == pack->blocks && same->objects == pack->objects);
+  }
+  if (const auto policy = parse_policy(bytes)) {
+    CHECK(check_worm_policy(*policy));
+    put_policy(again, 1, *policy);
+    const auto same = parse_policy(again);
+    CHECK(same && *same == *policy);
   }
 }
 
@@ -119,6 +126,8 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   put_flat(out, {7, {1'000, 4'096, 777, 99}, taken});
   add(static_cast<Kind>(7), out), out.clear();
   put_pack(out, 7, {.blocks = 9, .objects = 3, .bytes = 4'000});
+  add(static_cast<Kind>(7), out), out.clear();
+  put_policy(out, 7, {.compress = true, .cold_after_s = 3'600, .seal = {1'000, "me@here"}});
   add(static_cast<Kind>(7), out), out.clear();
 
   Sessions sessions;

@@ -60,6 +60,19 @@ void add_value(Json& json, vos::Kind kind, ByteView bytes) {
   json["runs"] = runs_json(*data);
 }
 
+void add_policy(Json& json, ByteView bytes) {
+  const auto policy = vos::parse_policy(bytes);
+  if (!policy) {
+    json["damaged"] = policy.error().what();
+    return;
+  }
+  json["worm_inline_max"] = policy->inline_bytes_max;
+  json["worm_object_max"] = policy->object_bytes_max;
+  json["worm_compress"] = policy->compress;
+  json["worm_cold_after"] = policy->cold_after_s;
+  if (policy->seal.is_set()) json["sealed"] = model::seal_text(policy->seal);
+}
+
 }  // namespace
 
 Json record_json(ByteView key, ByteView value) {
@@ -73,6 +86,10 @@ Json record_json(ByteView key, ByteView value) {
   json["value_bytes"] = value.size();
   const auto range = key.size() > 4 ? static_cast<vos::Range>(key[4]) : vos::Range::session;
   if (range == vos::Range::marker || range == vos::Range::session) return json;
+  if (range == vos::Range::policy) {
+    add_policy(json, value);
+    return json;
+  }
   const auto parsed = vos::parse_key(key);
   if (!parsed) {
     // Versions have a longer key, whose end says which; the rest of it is alike.
