@@ -361,6 +361,14 @@ class Container {
     (void)with_progress;
     co_return fail(Errc::not_supported, "container: it cannot be sealed");
   }
+  /// Says that objects were written for the last time: each of their shards flattens them soon, in
+  /// the background. Nothing is durable about it: a shard that is short of memory, or restarts,
+  /// forgets it. Updates with model::cond::kFinal say it of their object. In a transaction: once it
+  /// is committed. @error no_perm  opened read only   @error unreachable  some were not told
+  virtual Task<Result<void>> note_final(std::vector<model::ObjectId> oids) {
+    (void)oids;
+    co_return fail(Errc::not_supported, "container: it has nothing to flatten");
+  }
   /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
   virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
                                                  Bytes position, uint32_t count_max) = 0;

@@ -102,6 +102,9 @@ Result<std::vector<ObjectRoute>> ContainerImpl::routes(const model::ObjectId& oi
 Task<Result<model::Epoch>> ContainerImpl::update(ObjectArgs args, model::Iods iods) {
   const auto where = route(args.oid, args.dkey, true);
   if (!where) return failed<model::Epoch>(where.error());
+  if ((args.flags & model::cond::kFinal) != 0) [[unlikely]] {
+    return update_last(*where, args, std::move(iods));
+  }
   return object_update(rpc(), *where, args, std::move(iods));
 }
 

@@ -38,12 +38,13 @@ void join(model::Flattened& all, const model::Flattened& one) {
   all.buffer_bytes += one.buffer_bytes;
 }
 
-Task<Result<void>> ask(Rpc& rpc, Batch batch, std::vector<model::Flattened>& out) {
+Task<Result<void>> ask(Rpc& rpc, Batch batch, FlattenWhen when,
+                       std::vector<model::Flattened>& out) {
   for (size_t at = 0; at < batch.objects.size(); at += wire::kFlattenCountMax) {
     const size_t count = std::min<size_t>(wire::kFlattenCountMax, batch.objects.size() - at);
     const auto first = batch.objects.begin() + static_cast<ptrdiff_t>(at);
     CO_TRY(done, co_await objects_flatten(rpc, batch.where,
-                                          {first, first + static_cast<ptrdiff_t>(count)}));
+                                          {first, first + static_cast<ptrdiff_t>(count)}, when));
     if (done.size() != count) co_return fail(Errc::protocol, "flatten: not an answer for each");
     for (size_t i = 0; i < count; ++i) join(out[batch.indexes[at + i]], done[i]);
   }
@@ -53,7 +54,7 @@ Task<Result<void>> ask(Rpc& rpc, Batch batch, std::vector<model::Flattened>& out
 }  // namespace
 
 Task<Result<std::vector<model::Flattened>>> ContainerImpl::flatten(
-    std::vector<model::ObjectId> oids) {
+    std::vector<model::ObjectId> oids, FlattenWhen when) {
   std::map<std::pair<uint32_t, uint32_t>, Batch> batches;  // by rank and target
   for (size_t i = 0; i < oids.size(); ++i) {
     CO_TRY(where, routes(oids[i], true));
@@ -66,9 +67,34 @@ Task<Result<std::vector<model::Flattened>>> ContainerImpl::flatten(
   }
   std::vector<model::Flattened> out(oids.size());
   std::vector<Task<Result<void>>> tasks;
-  for (auto& [place, batch] : batches) tasks.push_back(ask(rpc(), std::move(batch), out));
+  for (auto& [place, batch] : batches) {
+    tasks.push_back(ask(rpc(), std::move(batch), when, out));
+  }
   CO_TRY(done, co_await run_all(reactor(), std::move(tasks), kTargetsAtOnceMax));
   co_return out;
+}
+
+Task<Result<std::vector<model::Flattened>>> ContainerImpl::flatten(
+    std::vector<model::ObjectId> oids) {
+  return flatten(std::move(oids), FlattenWhen::now);
+}
+
+Task<Result<void>> ContainerImpl::note_final(std::vector<model::ObjectId> oids) {
+  CO_TRY(told, co_await flatten(std::move(oids), FlattenWhen::later));
+  co_return Result<void>{};
+}
+
+/// An update that is the last one of its object. Where the object has one shard, the message says
+/// so; else all of its shards are told when the update is done, and it counts as done whether or
+/// not they could be.
+Task<Result<model::Epoch>> ContainerImpl::update_last(ObjectRoute where, ObjectArgs args,
+                                                      model::Iods iods) {
+  CO_TRY(all, routes(args.oid, true));
+  const bool wide = all.size() > 1;
+  if (wide) args.flags &= ~model::cond::kFinal;
+  CO_TRY(epoch, co_await object_update(rpc(), where, args, std::move(iods)));
+  if (wide) (void)co_await note_final({args.oid});
+  co_return epoch;
 }
 
 }  // namespace cairn::client

@@ -227,8 +227,9 @@ Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch 
 }
 
 Task<Result<std::vector<model::Flattened>>> objects_flatten(
-    Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects) {
+    Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects, FlattenWhen when) {
   wire::Request request;
+  if (when == FlattenWhen::later) request.header.flags |= wire::kFlagLater;
   request.body = wire::FlattenObjects{.limits = {}, .objects = std::move(objects)};
   CO_TRY(done, co_await call_for<wire::FlattenedObjects>(rpc, route, std::move(request)));
   co_return std::move(done.objects);

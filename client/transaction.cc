@@ -79,6 +79,7 @@ class TransactionView final : public ContainerView {
   Task<Result<model::Epoch>> punch_dkey(ObjectArgs args) override;
   Task<Result<model::Epoch>> punch_akeys(ObjectArgs args, std::vector<ByteView> akeys) override;
   Task<Result<model::Epoch>> transact(Changes changes) override;
+  Task<Result<void>> note_final(std::vector<model::ObjectId> oids) override;
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
                                         model::Iods iods) override;
   Task<Result<model::Listed>> list_at(ReadAt at, model::ObjectId oid,
@@ -178,6 +179,12 @@ void Transaction::keep(Change change, Values values) {
 void Transaction::forget() {
   changes_.clear();
   reads_.clear();
+  final_.clear();
+}
+
+/// It is committed, whether or not they could be told.
+Task<void> Transaction::tell_final(std::set<model::ObjectId> oids) {
+  if (!oids.empty()) (void)co_await base_->note_final({oids.begin(), oids.end()});
 }
 
 Task<Result<void>> Transaction::commit() {
@@ -186,10 +193,12 @@ Task<Result<void>> Transaction::commit() {
     co_return fail(Errc::in_progress, "transaction: its commit is under way");
   }
   CO_TRY(open, check_open());
+  std::set<model::ObjectId> final_objects = final_;
   if (changes_.empty()) {
     // What it read stood together at its epoch; that is all there is to say.
     state_ = State::committed;
     forget();
+    co_await tell_final(std::move(final_objects));
     co_return Result<void>{};
   }
   state_ = State::committing;
@@ -209,6 +218,7 @@ Task<Result<void>> Transaction::commit() {
   }
   forget();
   if (!committed) co_return fail(committed.error());
+  co_await tell_final(std::move(final_objects));
   co_return Result<void>{};
 }
 
@@ -292,6 +302,7 @@ Task<Result<model::Epoch>> TransactionView::update(ObjectArgs args, model::Iods 
   }
   // The reads of the conditions are validated at commit, so they hold then, too.
   for (model::Iod& iod : iods) iod.flags = 0;
+  if ((args.flags & cond::kFinal) != 0) tx_->final_.insert(args.oid);
   tx_->keep({.oid = args.oid, .dkey = args.dkey, .iods = std::move(iods)}, values_);
   co_return model::Epoch{0};
 }
@@ -336,6 +347,12 @@ Task<Result<model::Epoch>> TransactionView::punch_akeys(ObjectArgs args,
 
 Task<Result<model::Epoch>> TransactionView::transact(Changes) {
   co_return fail(Errc::not_supported, "transaction: none inside another");
+}
+
+Task<Result<void>> TransactionView::note_final(std::vector<model::ObjectId> oids) {
+  CO_TRY(may, tx_->check_change());
+  tx_->final_.insert(oids.begin(), oids.end());
+  co_return Result<void>{};
 }
 
 Task<Result<model::Fetched>> TransactionView::fetch_at(ReadAt, ObjectArgs args,

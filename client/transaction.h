@@ -81,6 +81,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   Result<void> end_read(const Reading& reading, const Error& outcome, std::vector<Read> ranges);
   void keep(Change change, Values values);
   void forget();
+  Task<void> tell_final(std::set<model::ObjectId> oids);
 
   const ContainerPtr base_;
   const TransactionOptions options_;
@@ -89,6 +90,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   std::optional<model::Epoch> epoch_;
   std::deque<Kept> changes_;
   std::set<Read> reads_;
+  std::set<model::ObjectId> final_;  // objects that it writes for the last time
   uint64_t round_ = 0;  // restart() begins a new one
   bool picking_ = false;
   WaitList picked_;

@@ -150,6 +150,41 @@ TEST_F(TransactionTest, Conditions_are_checked_at_once_and_validated_at_commit) 
   EXPECT_EQ(look(base_), '-');
 }
 
+TEST_F(TransactionTest, Objects_are_final_when_it_is_committed_and_not_before) {
+  // Goal: CAIRN_COND_FINAL in transactions. Method: said by an update, by a call, and of an object
+  // that it does not change; committed, aborted, failed.
+  const std::vector<model::ObjectId> other{{.lo = 7, .hi = oid_.hi}};
+  const auto tx = begin();
+  EXPECT_EQ(put(tx, model::cond::kFinal), Errc::ok);
+  EXPECT_EQ(put(tx, model::cond::kFinal), Errc::ok);
+  EXPECT_EQ(code(run(tx->container()->note_final(other))), Errc::ok);
+  EXPECT_TRUE(base_->final_objects.empty());
+  EXPECT_EQ(code(run(tx->commit())), Errc::ok);
+  EXPECT_EQ(base_->final_objects, (std::vector{oid_, other[0]}));
+  EXPECT_EQ(code(run(tx->container()->note_final(other))), Errc::no_perm);
+
+  base_->final_objects.clear();
+  const auto aborted = begin();
+  EXPECT_EQ(put(aborted, model::cond::kFinal), Errc::ok);
+  EXPECT_EQ(code(aborted->abort()), Errc::ok);
+  const auto failed = begin();
+  EXPECT_EQ(put(failed, model::cond::kFinal), Errc::ok);
+  base_->conflicts = true;
+  EXPECT_EQ(code(run(failed->commit())), Errc::tx_restart);
+  base_->conflicts = false;
+  EXPECT_EQ(code(failed->restart()), Errc::ok);
+  EXPECT_EQ(put(failed), Errc::ok);
+  EXPECT_EQ(code(run(failed->commit())), Errc::ok);
+  EXPECT_TRUE(base_->final_objects.empty());
+
+  const auto silent = begin();
+  EXPECT_EQ(code(run(silent->container()->note_final(other))), Errc::ok);
+  EXPECT_EQ(code(run(silent->commit())), Errc::ok);
+  EXPECT_EQ(base_->final_objects, other);
+  EXPECT_EQ(code(run(begin({.read_only = true})->container()->note_final(other))), Errc::no_perm);
+  EXPECT_EQ(code(run(at_epoch(base_, 5)->note_final(other))), Errc::no_perm);
+}
+
 TEST_F(TransactionTest, Reads_at_once_share_the_epoch_that_the_first_one_picks) {
   // Goal: one epoch for all. Method: an array read of several chunks, in parallel.
   const auto tx = begin();

@@ -25,6 +25,7 @@ class EpochView final : public ContainerView {
     return refused<model::Epoch>();
   }
   Task<Result<model::Epoch>> transact(Changes) override { return refused<model::Epoch>(); }
+  Task<Result<void>> note_final(std::vector<model::ObjectId>) override { return refused<void>(); }
   Task<Result<model::Fetched>> fetch_at(ReadAt at, ObjectArgs args,
                                         model::Iods iods) override {
     return base_->fetch_at(mine(at), args, std::move(iods));

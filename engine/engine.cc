@@ -85,13 +85,14 @@ Task<Result<T>> patiently(Reactor& reactor, Op op) {
 // The handlers. `request` and `reply` are the caller's and outlive the task; `use` and `hold` leave
 // with the frame.
 
-Task<Result<void>> run_update(Gate::Hold, Use use, Reactor& reactor, wire::Request& request,
-                              wire::Reply& reply) {
+/// @param finals  of the shard, if the update is the last one of its object
+Task<Result<void>> run_update(Gate::Hold, Use use, Reactor& reactor, Flattener* finals,
+                              wire::Request& request, wire::Reply& reply) {
   auto& body = std::get<wire::ObjectUpdate>(request.body);
   vos::UpdateRequest update{.object = path_of(use, body.object),
                             .dkey = body.dkey,
                             .iods = std::move(body.iods),
-                            .flags = body.flags,
+                            .flags = body.flags & ~model::cond::kFinal,
                             .epoch = request.header.epoch,
                             .origin = origin_of(request.header)};
   auto done = co_await use.shard().update(update);
@@ -99,6 +100,7 @@ Task<Result<void>> run_update(Gate::Hold, Use use, Reactor& reactor, wire::Reque
     done = co_await patiently<model::Epoch>(reactor, [&] { return use.shard().update(update); });
   }
   set_epoch(reply, done);
+  if (done && finals != nullptr) finals->note_final(update.object);
   body.iods = std::move(update.iods);
   co_return Result<void>{};
 }
@@ -270,31 +272,6 @@ static_assert(static_cast<int>(wire::Difference::Kind::removed) ==
 static_assert(static_cast<int>(wire::Difference::Kind::changed) ==
               static_cast<int>(vos::Difference::Change::changed));
 
-vos::FlattenOptions options_of(const model::FlattenLimits& limits) {
-  vos::FlattenOptions options;
-  if (limits.inline_bytes_max != 0) options.inline_bytes_max = limits.inline_bytes_max;
-  if (limits.object_bytes_max != 0) options.object_bytes_max = limits.object_bytes_max;
-  if (limits.keys_max != 0) options.keys_max = limits.keys_max;
-  return options;
-}
-
-Task<Result<void>> run_flatten(Gate::Hold, Use use, wire::Request& request, wire::Reply& reply) {
-  const auto& body = std::get<wire::FlattenObjects>(request.body);
-  std::vector<vos::ObjectPath> objects;
-  objects.reserve(body.objects.size());
-  for (const auto& [oid, shard] : body.objects) {
-    objects.push_back({.container = use.spec().container, .oid = oid, .shard = shard});
-  }
-  auto done = co_await use.shard().flatten(std::move(objects), options_of(body.limits));
-  if (!done) {
-    reply.error = done.error();
-    co_return Result<void>{};
-  }
-  reply.body = wire::FlattenedObjects{std::move(*done)};
-  co_return Result<void>{};
-}
-static_assert(wire::kFlattenCountMax <= vos::kFlattenObjectsMax);
-
 Task<Result<void>> run_control(Gate::Hold, ControlHandler& handler, wire::Request& request,
                                wire::Reply& reply) {
   set_body(reply, co_await handler({.session = request.header.session,
@@ -342,7 +319,11 @@ void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   auto flattener = std::make_unique<Flattener>(
       s.reactor, shard, std::move(name), s.requests,
       [&shard](vos::ContNumber container) { return shard.worm_policy(container); });
+  for (const vos::ContNumber container : shard.worm_containers()) {
+    flattener->policy_changed(container);
+  }
   s.shards.push_back({pool, target, &shard, std::move(scrubber), std::move(flattener)});
+  s.watch_reads();
 }
 
 void Engine::set_scrub(const Uuid& pool, const model::ScrubPolicy& policy) {
@@ -360,6 +341,7 @@ Task<void> Engine::remove_shards(Uuid pool) {
     if (entry.pool == pool) gone.push_back(std::move(entry));
   }
   std::erase_if(s.shards, [](const auto& entry) { return entry.scrubber == nullptr; });
+  s.watch_reads();
   for (const State::PoolShard& entry : gone) {
     co_await entry.scrubber->stop();
     co_await entry.flattener->stop();
@@ -539,9 +521,14 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
   if (in_transaction(request.header) && !reads) {
     return refuse(reply, {Errc::not_supported, "engine: no transaction over several shards yet"});
   }
+  if (watches_reads && reads) note_read(use->shard(), request);
   switch (opcode) {
-    case wire::Opcode::update:
-      return run_update(std::move(hold), std::move(*use), reactor, request, reply);
+    case wire::Opcode::update: {
+      const bool last =
+          (std::get<wire::ObjectUpdate>(request.body).flags & model::cond::kFinal) != 0;
+      Flattener* const finals = last ? flattener_of(use->shard()) : nullptr;
+      return run_update(std::move(hold), std::move(*use), reactor, finals, request, reply);
+    }
     case wire::Opcode::punch:
       return run_punch(std::move(hold), std::move(*use), reactor, request, reply);
     case wire::Opcode::fetch:
@@ -562,7 +549,7 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
     case wire::Opcode::diff:
       return run_diff(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::flatten:
-      return run_flatten(std::move(hold), std::move(*use), request, reply);
+      return flatten(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::control:
       break;
   }
@@ -588,6 +575,7 @@ bool Engine::State::fetch_at_once(wire::Request& request, wire::Reply& reply) {
   body->iods = std::move(fetch.iods);
   if (done && *done) {
     ++requests;
+    if (watches_reads) note_read(use->shard(), request);
     return true;
   }
   reply.body = {};

@@ -40,10 +40,14 @@ struct Engine::State {
     std::unique_ptr<Scrubber> scrubber;
     std::unique_ptr<Flattener> flattener;
   };
-  /// Null: it was removed.
+  // Flattening: engine_flatten.cc.
+  /// Null: it is being removed. Good as long as the shard is used.
   Flattener* flattener_of(const vos::Shard& shard) const;
-  void note_final(const HandleTable::Use& use, const wire::ObjectAddress& object);
-  void note_read(const HandleTable::Use& use, const wire::ObjectAddress& object);
+  Task<Result<void>> flatten(Gate::Hold hold, HandleTable::Use use, wire::Request& request,
+                             wire::Reply& reply);
+  void note_read(const vos::Shard& shard, const wire::Request& request);
+  void watch_reads();
+  bool watches_reads = false;     // some flattener does
   std::vector<PoolShard> shards;  // looked up when handles open
   std::map<Uuid, model::ScrubPolicy> scrubs;
   uint64_t requests = 0;  // for objects, so far

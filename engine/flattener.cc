@@ -330,6 +330,12 @@ Task<Duration> Flattener::State::pass_step() {
   const Duration pace = due->second.is_sealed() ? kSealedPace : kColdPace;
   if (busy && at < slice_end + pace) co_return kRest;
   last_pass = due->first;
+  if (!FlattenPass::is_wanted(policy_of(due->first))) {
+    // Destroyed: nobody says so.
+    passes.erase(due);
+    watch_reads();
+    co_return 0;
+  }
   co_await pass_slice(due->first, busy ? kBusySlice : kFlattenSliceMax);
   slice_end = now();
   co_return busy ? kRest : 0;

@@ -328,6 +328,21 @@ TEST_F(FlattenerTest, A_container_that_is_destroyed_during_a_pass_takes_it_along
   EXPECT_EQ(checked->records, 0u);
 }
 
+TEST_F(FlattenerTest, A_container_that_is_gone_is_searched_for_nothing) {
+  fill(0, 10);
+  policies_[1].cold_after_s = 400;
+  flattener_.policy_changed(1);
+  run_for(kSecond);
+  ASSERT_EQ(facts().passes, 1u);
+  ASSERT_TRUE(world_.run(shard().destroy_container(1)));
+  policies_.clear();  // as the shard does
+  while (world_.reactor.turn()) {
+  }
+  run_for(3'600 * kSecond);
+  EXPECT_EQ(facts().passes, 1u);
+  EXPECT_FALSE(flattener_.watches_reads());
+}
+
 TEST_F(FlattenerTest, What_did_not_change_for_long_and_is_read_seldom_is_cold) {
   // Goal: way in 4. Method: old objects, one of which is changed and one of which is read all the
   // time; both get cold in the end.

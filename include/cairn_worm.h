@@ -43,6 +43,32 @@ typedef struct {
  */
 int cairn_obj_flatten(daos_handle_t oh, cairn_flat_t* flat, daos_event_t* ev);
 
+/**
+ * Flattens \a nr objects of a container at once; different ones. They share blocks, so this takes
+ * less space and time than one call for each. Blocks. Durable on success.
+ * \param[out] flats  what became of each, in their order; may be NULL
+ * \return 0 (whatever became of each), -DER_INVAL, -DER_NO_PERM (opened read only), -DER_NO_HDL;
+ *         after other errors some may have been flattened: again is fine.
+ */
+int cairn_cont_flatten_some(daos_handle_t coh, uint32_t nr, const daos_obj_id_t* oids,
+                            cairn_flat_t* flats);
+
+/**
+ * For the \a flags of daos_obj_update() and daos_kv_put(), with any condition: this is the last
+ * write of this object. When it is durable, and with a transaction when that is committed, the
+ * object is flattened soon, in the background, together with others. It is a hint: an object that
+ * cannot be flattened then stays as it is, and a restart forgets hints. Writing on is allowed.
+ */
+#define CAIRN_COND_FINAL (1ULL << 48)
+
+/**
+ * Says the same of an object without an update; \a oh is of an object, an array or a KV. With a
+ * transaction it counts once that is committed. Does not wait for the flattening.
+ * \return 0, -DER_NO_PERM (opened read only), -DER_NO_HDL, -DER_INVAL (a transaction of another
+ *         container).
+ */
+int cairn_obj_final(daos_handle_t oh, daos_handle_t th, daos_event_t* ev);
+
 /** Counts of a walk over a container so far. */
 typedef struct {
   uint64_t cs_objects;                      /**< looked at */

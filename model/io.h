@@ -34,6 +34,9 @@ inline constexpr uint64_t kAkeyUpdate = 0x20;
 inline constexpr uint64_t kAkeyFetch = 0x40;
 inline constexpr uint64_t kPerAkey = 0x80;  // akey conditions come from each Iod::flags
 inline constexpr uint64_t kMask = 0xff;
+/// No condition: of an update, that it is the last one of its object (CAIRN_COND_FINAL). Who does
+/// not know it updates all the same.
+inline constexpr uint64_t kFinal = uint64_t{1} << 48;
 }  // namespace cond
 
 /// One akey of an update or a fetch.

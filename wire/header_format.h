@@ -6,7 +6,8 @@
 //        4     4  checksum              CRC32C of bytes [8, bulk_offset)
 //        8     2  version               1
 //       10     2  opcode                wire::Opcode; a reply repeats the request's
-//       12     4  flags                 bit 0: resend. Unknown bits below 16: refuse; above: ignore
+//       12     4  flags                 bit 0: resend; bit 16: later (flatten). Unknown bits below
+//                                     16: refuse; above: ignore
 //       16     8  features              of the sender; unknown bits are ignored
 //       24    16  system                UUID; nil: any
 //       40     4  sender_rank           0xFFFFFFFF: a client

@@ -48,6 +48,9 @@ inline constexpr uint64_t kNoDeadline = ~uint64_t{0};
 
 /// Bits of Header::flags.
 inline constexpr uint32_t kFlagResend = 1;  // this sequence may have been sent before
+/// Of FlattenObjects: they are final, flatten them soon; each is answered with `pending`. An engine
+/// that does not know it flattens them at once.
+inline constexpr uint32_t kFlagLater = 1u << 16;
 
 /// What every message carries; the byte map is in header_format.h. Zero means "not used"
 /// everywhere.
@@ -86,7 +89,7 @@ struct Control {
 /// The iods' buffers hold the payload.
 struct ObjectUpdate {
   ObjectAddress object;
-  uint64_t flags = 0;  // model::cond
+  uint64_t flags = 0;  // model::cond, with kFinal (not in an ObjectTransact)
   ByteView dkey;
   model::Iods iods;
 };

@@ -10,7 +10,7 @@ namespace {
 namespace cond = model::cond;
 
 constexpr uint64_t kUpdateConds =
-    cond::kDkeyInsert | cond::kDkeyUpdate | cond::kAkeyInsert | cond::kAkeyUpdate;
+    cond::kDkeyInsert | cond::kDkeyUpdate | cond::kAkeyInsert | cond::kAkeyUpdate | cond::kFinal;
 constexpr uint64_t kFetchConds = cond::kDkeyFetch | cond::kAkeyFetch;
 constexpr uint64_t kAkeyConds = cond::kAkeyInsert | cond::kAkeyUpdate | cond::kAkeyFetch;
 
@@ -36,7 +36,7 @@ uint64_t without_contradiction(uint64_t flags) {
 }
 
 Result<uint64_t> checked_flags(uint64_t flags, uint64_t allowed) {
-  flags &= cond::kMask;
+  flags &= cond::kMask | (allowed & cond::kFinal);
   if ((flags & ~(allowed | cond::kPerAkey)) != 0) {
     return fail(Errc::invalid, "conditions: not for this kind of call");
   }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint32_t kObjectsPerPage = 512;
 
+static_assert(CAIRN_COND_FINAL == model::cond::kFinal);
 static_assert(CAIRN_FLAT_OUTCOMES == model::kFlattenOutcomes);
 static_assert(CAIRN_FLAT_ALREADY == static_cast<int>(model::FlattenOutcome::already));
 static_assert(CAIRN_FLAT_SNAPSHOT == static_cast<int>(model::FlattenOutcome::snapshot));
@@ -34,16 +35,42 @@ int der_of_outcome(model::FlattenOutcome outcome) {
   }
 }
 
+cairn_flat_t flat_of(const model::Flattened& one) {
+  return {.cf_outcome = static_cast<uint32_t>(one.outcome),
+          .cf_reserved = 0,
+          .cf_buffer_bytes = one.buffer_bytes};
+}
+
 Task<int> flatten_task(client::ContainerPtr container, model::ObjectId oid, cairn_flat_t* flat) {
   auto done = co_await container->flatten({oid});
   if (!done) co_return der_of(done);
-  const model::Flattened& one = done->front();
-  if (flat != nullptr) {
-    *flat = {.cf_outcome = static_cast<uint32_t>(one.outcome),
-             .cf_reserved = 0,
-             .cf_buffer_bytes = one.buffer_bytes};
-  }
-  co_return der_of_outcome(one.outcome);
+  if (flat != nullptr) *flat = flat_of(done->front());
+  co_return der_of_outcome(done->front().outcome);
+}
+
+Task<int> flatten_some_task(client::ContainerPtr container, std::vector<model::ObjectId> oids,
+                            cairn_flat_t* flats) {
+  auto done = co_await container->flatten(std::move(oids));
+  if (!done) co_return der_of(done);
+  for (size_t i = 0; flats != nullptr && i < done->size(); ++i) flats[i] = flat_of((*done)[i]);
+  co_return 0;
+}
+
+Task<int> final_task(client::ContainerPtr container, model::ObjectId oid) {
+  co_return der_of(co_await container->note_final({oid}));
+}
+
+/// An object for a change, by whatever kind of handle it was opened with.
+/// @error no_handle, no_perm, invalid  as object_for()
+Result<std::shared_ptr<ObjectHandle>> any_object_for(daos_handle_t oh, daos_handle_t th) {
+  TRY(running, system());
+  std::shared_ptr<ObjectHandle> object;
+  if (const auto kv = find<KvHandle>(oh)) object = kv->object;
+  if (const auto array = find<ArrayHandle>(oh)) object = array->object;
+  if (!object) return object_for(oh, th, true);
+  if (!object->writable()) return fail(Errc::no_perm, "object: opened for reading only");
+  if (!daos_handle_is_valid(th)) return object;
+  return in_transaction(std::move(object), th);
 }
 
 /// One page of objects. @returns whether there are more
@@ -101,9 +128,31 @@ using namespace cairn::capi;
 extern "C" {
 
 int cairn_obj_flatten(daos_handle_t oh, cairn_flat_t* flat, daos_event_t* ev) {
-  auto object = object_for(oh, DAOS_TX_NONE, true);
+  auto object = any_object_for(oh, DAOS_TX_NONE);
   if (!object) return call(capi::der_of(object), ev);
   return call(flatten_task((*object)->container, (*object)->oid, flat), ev);
+}
+
+int cairn_obj_final(daos_handle_t oh, daos_handle_t th, daos_event_t* ev) try {
+  auto object = any_object_for(oh, th);
+  if (!object) return call(capi::der_of(object), ev);
+  return call(final_task((*object)->container, (*object)->oid), ev);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
+}
+
+int cairn_cont_flatten_some(daos_handle_t coh, uint32_t nr, const daos_obj_id_t* oids,
+                            cairn_flat_t* flats) try {
+  auto container = container_of(coh);
+  if (!container) return capi::der_of(container);
+  if (nr == 0 || oids == nullptr) return -DER_INVAL;
+  if ((*container)->access() == client::Access::read_only) return -DER_NO_PERM;
+  std::vector<model::ObjectId> ids;
+  ids.reserve(nr);
+  for (uint32_t i = 0; i < nr; ++i) ids.push_back({oids[i].lo, oids[i].hi});
+  return call(flatten_some_task(*container, std::move(ids), flats), nullptr);
+} catch (const std::bad_alloc&) {
+  return -DER_NOMEM;
 }
 
 int cairn_cont_flatten(daos_handle_t coh, cairn_flat_stats_t* stats, cairn_flat_cb_t* progress,

@@ -103,6 +103,12 @@ class FakeContainer final : public Container {
     return FakeSystem::none<void>();
   }
   Task<Result<uint64_t>> alloc_oids(uint64_t) override { return FakeSystem::none<uint64_t>(); }
+  /// What it was told of.
+  std::vector<model::ObjectId> final_objects;
+  Task<Result<void>> note_final(std::vector<model::ObjectId> oids) override {
+    final_objects.insert(final_objects.end(), oids.begin(), oids.end());
+    co_return Result<void>{};
+  }
   Task<Result<model::Epoch>> punch_object(model::ObjectId, uint64_t) override {
     return FakeSystem::none<model::Epoch>();
   }
