@@ -319,9 +319,6 @@ void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   auto flattener = std::make_unique<Flattener>(
       s.reactor, shard, std::move(name), s.requests,
       [&shard](vos::ContNumber container) { return shard.worm_policy(container); });
-  for (const vos::ContNumber container : shard.worm_containers()) {
-    flattener->policy_changed(container);
-  }
   s.shards.push_back({pool, target, &shard, std::move(scrubber), std::move(flattener)});
   s.watch_reads();
 }
