@@ -104,4 +104,12 @@ Task<FsResult<void>> Mount::punch(const Node& file, uint64_t offset, uint64_t by
   co_return done();
 }
 
+Task<FsResult<void>> Mount::note_final(const Node& node) {
+  CO_TRY(allowed, check_writable());
+  if (!node.writable()) co_return fs_fail(EPERM, "dfs: it was opened read-only");
+  if (node.is_link()) co_return done();  // all of it is in its entry
+  CO_TRY(told, co_await container_->note_final({node.oid}));
+  co_return done();
+}
+
 }  // namespace cairn::dfs

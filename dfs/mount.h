@@ -163,6 +163,9 @@ class Mount {
   /// @error EINVAL  one of them is absent   @error EEXIST  both are the same
   Task<FsResult<void>> exchange(const Node& parent1, const std::string& name1,
                                 const Node& parent2, const std::string& name2);
+  /// Says that a file, or a directory's entries, were written for the last time: they are flattened
+  /// soon, in the background. @error EPERM, EIO
+  Task<FsResult<void>> note_final(const Node& node);
   /// A node from a handle's portable form.
   Task<FsResult<Node>> adopt(Node node);
 

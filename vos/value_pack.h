@@ -1,7 +1,7 @@
 // Values of a large key-value object that stays hierarchical, moved out of the
 // pages of the index into extents that many of them share: the keys stay where
 // they are, and a look-up costs one read beside missing pages
-// (docs/decisions/0018-packed-values.md). Internal to vos/. Home: the shard's
+// (docs/decisions/0020-packed-values.md). Internal to vos/. Home: the shard's
 // reactor.
 #pragma once
 

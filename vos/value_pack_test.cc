@@ -1,5 +1,5 @@
 // Values of large key-value objects in extents that they share, on simulated
-// disks (docs/decisions/0018-packed-values.md); and the bytes of one of them.
+// disks (docs/decisions/0020-packed-values.md); and the bytes of one of them.
 #include <gtest/gtest.h>
 
 #include "index/sweep.h"

@@ -2,6 +2,8 @@
 #include <cstring>
 #include <new>
 
+#include <cairn_dfs.h>
+
 #include "capi/dfs/internal.h"
 
 using namespace cairn;
@@ -110,6 +112,17 @@ int dfs_release(dfs_obj_t* obj) try {
   if (daos_handle_is_valid(obj->array)) (void)daos_array_close(obj->array, nullptr);
   delete obj;
   return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
+}
+
+int cairn_dfs_release_final(dfs_obj_t* obj) try {
+  const NodePtr node = node_of(obj);
+  if (node == nullptr) return EINVAL;
+  const MountPtr mount = mount_of(obj->dfs);
+  const int released = dfs_release(obj);
+  if (released != 0) return released;
+  return mount == nullptr ? EINVAL : errno_of(run_fs(mount->note_final(*node)));
 } catch (const std::bad_alloc&) {
   return ENOMEM;
 }

@@ -65,9 +65,6 @@ std::expected<ContainerFacts, Failure> container_facts(const Pool& pool, const C
 Json facts_json(const ContainerFacts& facts);
 std::vector<std::pair<std::string, std::string>> facts_rows(const ContainerFacts& facts);
 
-/// Why an object was not flattened, by its outcome: in a word, and what can be done (or empty).
-const char* flat_outcome_word(size_t outcome);
-const char* flat_outcome_way_out(size_t outcome);
 /// Of a container that is sealed, or about to be: when and by whom, and how far its flattening is.
 Json seal_json(const cairn_cont_worm_t& worm);
 std::vector<std::pair<std::string, std::string>> seal_rows(const cairn_cont_worm_t& worm);

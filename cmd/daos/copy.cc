@@ -13,6 +13,7 @@
 #include "cmd/daos/container.h"
 #include "cmd/daos/copy_engine.h"
 #include "cmd/daos/daos.h"
+#include "cmd/daos/flat_report.h"
 #include "runtime/file_limit.h"
 
 namespace cairn::tool {
@@ -22,6 +23,7 @@ namespace {
 struct CopyArguments {
   std::string source, target, report, preserve;
   bool ignore_unsupported = false;
+  bool worm = false;
   unsigned threads = 0;  // 0: by direction
 };
 
@@ -35,9 +37,10 @@ struct End {
   std::optional<Pool> pool;
   std::optional<Cont> cont;
   std::optional<FileSystem> fs;
+  std::unique_ptr<FlatBatch> flats;  // with --worm, of the destination
 
   std::unique_ptr<Side> side(const std::string& path) const {
-    return at.native ? native_side(path) : container_side(fs->get(), path);
+    return at.native ? native_side(path) : container_side(fs->get(), path, flats.get());
   }
 };
 
@@ -170,15 +173,24 @@ void count_tree(const std::string& path, CopyCounts* counts) {
 
 Outcome summary(const CopyArguments& a, const End& from, const End& to, const std::string& made,
                 const CopyCounts& counts) {
-  const Json stats{{"num_dirs", counts.dirs.load()},
-                   {"num_files", counts.files.load()},
-                   {"num_links", counts.links.load()}};
+  Json stats{{"num_dirs", counts.dirs.load()},
+             {"num_files", counts.files.load()},
+             {"num_links", counts.links.load()}};
+  std::string flat;
+  if (to.flats != nullptr) {
+    const cairn_flat_stats_t& done = to.flats->stats();
+    stats["num_flattened"] = done.cs_outcomes[CAIRN_FLAT_DONE];
+    stats["flatten_outcomes"] = flat_outcomes(done);
+    flat = "    Flattened:   " + std::to_string(done.cs_outcomes[CAIRN_FLAT_DONE]) + " of " +
+           std::to_string(done.cs_objects) + " objects\n";
+    if (done.cs_outcomes[CAIRN_FLAT_DONE] != done.cs_objects) flat += flat_lines(done);
+  }
   const Json response{{"src_pool", from.at.pool}, {"src_cont", from.at.cont},
                       {"dst_pool", to.at.pool},   {"dst_cont", to.at.cont},
                       {"copy_stats", stats}};
   const std::string numbers = "    Directories: " + std::to_string(counts.dirs) +
                               "\n    Files:       " + std::to_string(counts.files) +
-                              "\n    Links:       " + std::to_string(counts.links) + "\n";
+                              "\n    Links:       " + std::to_string(counts.links) + "\n" + flat;
   const uint64_t left_out = counts.skipped + counts.cut_modes;
   if (counts.errors == 0 && (left_out == 0 || a.ignore_unsupported)) {
     return Reply{made + "Successfully copied to " + (to.at.native ? "POSIX" : "DAOS") + ": " +
@@ -227,6 +239,16 @@ Outcome copy_opened(const CopyArguments& a, End& from, End& to, const std::strin
   }
   engine.run(*top, target->dir, target->name, without_slashes(a.source));
   if (counter.joinable()) counter.join();
+  if (to.flats != nullptr) {
+    to.flats->finish();
+    if (const int rc = to.flats->error(); rc != 0) {
+      engine.counts.errors++;
+      std::fprintf(stderr,
+                   "ERROR: daos: not all of what was copied could be flattened: %s; `daos fs "
+                   "flatten -r` does so later\n",
+                   short_status(rc).c_str());
+    }
+  }
   return summary(a, from, to, made, engine.counts);
 }
 
@@ -241,6 +263,10 @@ Outcome copy(const CopyArguments& a, bool json) {
   if (!source) return std::unexpected(source.error());
   auto target = locate(a.target);
   if (!target) return std::unexpected(target.error());
+  if (a.worm && target->native) {
+    return refuse("--worm flattens objects of a container, but \"" + a.target +
+                  "\" does not lie in one; leave --worm out");
+  }
   raise_file_limit();
   int report_fd = -1;
   if (!a.report.empty()) {
@@ -251,9 +277,10 @@ Outcome copy(const CopyArguments& a, bool json) {
   if (!session) return std::unexpected(session.error());
   Outcome outcome = Reply{};
   {
-    End from{*source, {}, {}, {}}, to{*target, {}, {}, {}};
+    End from{*source, {}, {}, {}, {}}, to{*target, {}, {}, {}, {}};
     auto opened = open_end(from, false, a);
     auto made = opened ? open_end(to, true, a) : std::move(opened);
+    if (made && a.worm) to.flats = std::make_unique<FlatBatch>(to.cont->handle());
     outcome = made ? copy_opened(a, from, to, *made, report_fd, json)
                    : Outcome(std::unexpected(made.error()));
   }
@@ -278,6 +305,8 @@ void add_copy_command(Tool& tool) {
                  "Entries in flight (default 32 into a container, 4 out of it)")
       ->check(CLI::Range(1, 256));
   app.add_option("-m,--preserve-props", a->preserve, "Not supported yet");
+  app.add_flag("--worm", a->worm,
+               "The copy is there to be read: flatten each file and directory as it is finished");
   app.add_flag("--ignore-unsupported", a->ignore_unsupported,
                "Sockets, fifos, devices and sticky bits do not make the copy fail");
   command.run = [a, &tool] { return copy(*a, tool.json()); };

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cmd/daos/copy_side.h"
+#include "cmd/daos/flat_report.h"
 
 namespace cairn::tool {
 
@@ -34,7 +35,8 @@ d_sg_list_t list_of(d_iov_t& iov, void* bytes, uint64_t length) {
 
 class Container final : public Side {
  public:
-  Container(dfs_t* dfs, std::string path) : dfs_(dfs), path_(std::move(path)) {}
+  Container(dfs_t* dfs, std::string path, FlatBatch* flats)
+      : dfs_(dfs), path_(std::move(path)), flats_(flats) {}
 
   SideResult<HandlePtr> open_top_dir() override {
     dfs_obj_t* obj = nullptr;
@@ -126,7 +128,9 @@ class Container final : public Side {
   }
 
   SideDone finish_file(Handle&, Handle& file, const struct stat& info, bool) override {
-    return finish(obj_of(file), info);
+    auto ok = finish(obj_of(file), info);
+    if (ok && flats_ != nullptr) flats_->add(oid_of(file));
+    return ok;
   }
 
   SideDone make_link(Handle& dir, const std::string& name, const Entry& from, bool) override {
@@ -144,12 +148,21 @@ class Container final : public Side {
   }
 
   SideDone finish_dir(Handle& dir, const struct stat& info) override {
-    return finish(obj_of(dir), info);
+    auto ok = finish(obj_of(dir), info);
+    // All that is in it was finished before.
+    if (ok && flats_ != nullptr) flats_->add(oid_of(dir));
+    return ok;
   }
 
   std::string what() const override { return "the pool"; }
 
  private:
+  static daos_obj_id_t oid_of(Handle& handle) {
+    daos_obj_id_t oid{};
+    (void)dfs_obj2id(obj_of(handle), &oid);
+    return oid;
+  }
+
   static int owner_bits() {
     return geteuid() == 0 ? DFS_SET_ATTR_UID | DFS_SET_ATTR_GID : 0;
   }
@@ -206,12 +219,13 @@ class Container final : public Side {
 
   dfs_t* const dfs_;
   const std::string path_;
+  FlatBatch* const flats_;
 };
 
 }  // namespace
 
-std::unique_ptr<Side> container_side(dfs_t* dfs, const std::string& path) {
-  return std::make_unique<Container>(dfs, path);
+std::unique_ptr<Side> container_side(dfs_t* dfs, const std::string& path, FlatBatch* flats) {
+  return std::make_unique<Container>(dfs, path, flats);
 }
 
 }  // namespace cairn::tool

@@ -75,7 +75,10 @@ class Side {
 
 /// `path` as given; a source's last link is followed.
 std::unique_ptr<Side> native_side(const std::string& path);
+class FlatBatch;
 /// `path` absolute in the container. The mount must outlive the side.
-std::unique_ptr<Side> container_side(dfs_t* dfs, const std::string& path);
+/// @param flats  null, or gets the objects of files and directories as they are finished
+std::unique_ptr<Side> container_side(dfs_t* dfs, const std::string& path,
+                                     FlatBatch* flats = nullptr);
 
 }  // namespace cairn::tool

@@ -26,6 +26,7 @@ void add_copy_command(Tool& tool);
 void add_flatten_commands(Tool& tool);
 void add_seal_commands(Tool& tool);
 void add_file_commands(Tool& tool);
+void add_flatten_files_command(Tool& tool);
 
 /// "errno 2 (No such file or directory)".
 std::string errno_text(int number);

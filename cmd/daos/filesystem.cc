@@ -256,6 +256,7 @@ void add_filesystem_commands(Tool& tool) {
   tool.resource("filesystem", {"fs"}, "Files in POSIX containers");
   add_copy_command(tool);
   add_file_commands(tool);
+  add_flatten_files_command(tool);
   add_entry_commands(tool);
 }
 

@@ -1,11 +1,11 @@
 // Flattening: `daos object flatten` for some objects, `daos container flatten` for all of them.
-#include <cairn_worm.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
 
 #include "cmd/daos/container.h"
+#include "cmd/daos/flat_report.h"
 
 namespace cairn::tool {
 namespace {
@@ -13,29 +13,6 @@ namespace {
 struct FlattenArguments {
   ContainerArguments container;
 };
-
-const char* const kOutcomes[CAIRN_FLAT_OUTCOMES] = {
-    "flattened", "already flat", "not there",  "too large",         "too many keys", "long key",
-    "snapshot",  "transaction",  "reclaiming", "written meanwhile", "fragmented"};
-const char* const kWaysOut[CAIRN_FLAT_OUTCOMES] = {
-    "",
-    "",
-    "",
-    "its buffer would be over 1 MiB: it stays as it is",
-    "more than 1,024 keys at a level: it stays as it is",
-    "a key of 4 KiB or more: it stays as it is",
-    "a snapshot lies between its changes: destroy the snapshot, or leave the object as it is",
-    "a transaction that changes it waits for its outcome: again when it is over",
-    "what a punch left is still being removed: again later",
-    "it was written meanwhile: again later",
-    "large data of it stands in small pieces: again when the container was aggregated"};
-
-}  // namespace
-
-const char* flat_outcome_word(size_t outcome) { return kOutcomes[outcome]; }
-const char* flat_outcome_way_out(size_t outcome) { return kWaysOut[outcome]; }
-
-namespace {
 
 /// HI.LO, decimal or hexadecimal with 0x.
 std::optional<daos_obj_id_t> parse_oid(const std::string& text) {
@@ -88,12 +65,12 @@ Outcome flatten_objects(const FlattenArguments& arguments) {
     cairn_flat_t flat{};
     const int rc = flatten_one(open->cont->handle(), oids[i], &flat);
     if (rc != 0) return failure("failed to flatten object " + own[i], rc);
-    const char* const way_out = kWaysOut[flat.cf_outcome];
-    text += own[i] + ": " + kOutcomes[flat.cf_outcome];
+    const char* const way_out = flat_way_out(flat.cf_outcome);
+    text += own[i] + ": " + flat_outcome(flat.cf_outcome);
     if (*way_out != '\0') text += std::string(" (") + way_out + ")";
     text += "\n";
     list.push_back({{"oid", own[i]},
-                    {"outcome", kOutcomes[flat.cf_outcome]},
+                    {"outcome", flat_outcome(flat.cf_outcome)},
                     {"buffer_bytes", flat.cf_buffer_bytes}});
   }
   return Reply{std::move(text), list};
@@ -117,19 +94,10 @@ Outcome flatten_container(const FlattenArguments& arguments) {
       cairn_cont_flatten(open->cont->handle(), &stats, terminal ? show_progress : nullptr, nullptr);
   if (terminal) std::fprintf(stderr, "\n");
   if (rc != 0) return failure("failed to flatten container " + name->shown, rc);
-  std::string text = "Objects: " + std::to_string(stats.cs_objects) + "\n";
-  Json outcomes = Json::object();
-  for (size_t i = 0; i < CAIRN_FLAT_OUTCOMES; ++i) {
-    outcomes[kOutcomes[i]] = stats.cs_outcomes[i];
-    if (stats.cs_outcomes[i] == 0) continue;
-    text += std::string("  ") + kOutcomes[i] + ": " + std::to_string(stats.cs_outcomes[i]);
-    if (*kWaysOut[i] != '\0') text += std::string(" (") + kWaysOut[i] + ")";
-    text += "\n";
-  }
-  text += "Bytes of buffers: " + std::to_string(stats.cs_buffer_bytes) + "\n";
-  return Reply{std::move(text),
+  return Reply{"Objects: " + std::to_string(stats.cs_objects) + "\n" + flat_lines(stats) +
+                   "Bytes of buffers: " + std::to_string(stats.cs_buffer_bytes) + "\n",
                {{"objects", stats.cs_objects},
-                {"outcomes", std::move(outcomes)},
+                {"outcomes", flat_outcomes(stats)},
                 {"buffer_bytes", stats.cs_buffer_bytes}}};
 }
 

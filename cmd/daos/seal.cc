@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cmd/daos/container.h"
+#include "cmd/daos/flat_report.h"
 
 namespace cairn::tool {
 namespace {
@@ -132,7 +133,7 @@ Json seal_json(const cairn_cont_worm_t& worm) {
   Json skipped = Json::object();
   if (worm.cw_damaged != 0) skipped["damaged"] = worm.cw_damaged;
   for (size_t i = 0; i < CAIRN_FLAT_OUTCOMES; ++i) {
-    if (worm.cw_skipped[i] != 0) skipped[flat_outcome_word(i)] = worm.cw_skipped[i];
+    if (worm.cw_skipped[i] != 0) skipped[flat_outcome(i)] = worm.cw_skipped[i];
   }
   return {{"state", state_text(worm.cw_seal)},   {"sealed_at", epoch_time(worm.cw_sealed_at)},
           {"sealed_by", worm.cw_sealed_by},      {"epoch", worm.cw_sealed_at},
@@ -151,9 +152,9 @@ std::vector<std::pair<std::string, std::string>> seal_rows(const cairn_cont_worm
   for (size_t i = 0; i < CAIRN_FLAT_OUTCOMES; ++i) {
     if (worm.cw_skipped[i] == 0) continue;
     std::string value = std::to_string(worm.cw_skipped[i]);
-    if (*flat_outcome_way_out(i) != '\0')
-      value += std::string(" (") + flat_outcome_way_out(i) + ")";
-    rows.emplace_back(std::string("Objects skipped, ") + flat_outcome_word(i), value);
+    if (*flat_way_out(i) != '\0')
+      value += std::string(" (") + flat_way_out(i) + ")";
+    rows.emplace_back(std::string("Objects skipped, ") + flat_outcome(i), value);
   }
   if (worm.cw_damaged != 0) {
     rows.emplace_back("Objects skipped, damaged",

@@ -18,13 +18,13 @@ SONAMES = {"libdaos.so": "libdaos.so.2", "libgurt.so": "libgurt.so.4", "libdfs.s
 
 # Which names belong to which library, and the headers that declare them.
 EXPORTS = {
-    "libdaos.so": (r"(?:daos|dfs|duns)_\w+|cairn_(?:cont|obj)_\w+|dc_mgmt_srv_version",
+    "libdaos.so": (r"(?:daos|dfs|duns)_\w+|cairn_(?:cont|dfs|obj)_\w+|dc_mgmt_srv_version",
                    ["cairn_cont.h", "cairn_worm.h", "daos.h", "daos_api.h", "daos_array.h",
                     "daos_cont.h", "daos_event.h", "daos_kv.h",
                     "daos_mgmt.h", "daos_obj.h", "daos_obj_class.h", "daos_pool.h",
                     "daos_prop.h", "daos_security.h"]),
     "libgurt.so": (r"d_\w+", ["daos_errno.h", "gurt/common.h", "gurt/hash.h"]),
-    "libdfs.so": (r"dfs_\w+", ["daos_fs.h", "daos_fs_sys.h"]),
+    "libdfs.so": (r"(?:cairn_)?dfs_\w+", ["cairn_dfs.h", "daos_fs.h", "daos_fs_sys.h"]),
     "libduns.so": (r"duns_\w+", ["daos_uns.h"]),
 }
 RENAMED = {"daos_pool_connect", "daos_cont_create", "daos_cont_open", "daos_cont_destroy",

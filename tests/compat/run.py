@@ -29,7 +29,8 @@ FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 
 
 # What a program links besides -ldaos, by the headers that it includes.
-LIBRARIES = {"daos_fs": "-ldfs", "daos_uns.h": "-lduns", "gurt/": "-lgurt", "pthread.h": "-pthread"}
+LIBRARIES = {"cairn_dfs.h": "-ldfs", "daos_fs": "-ldfs", "daos_uns.h": "-lduns",
+             "gurt/": "-lgurt", "pthread.h": "-pthread"}
 
 
 def needed(source):

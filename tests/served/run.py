@@ -642,6 +642,37 @@ def test_engines_over_tcp(home):
     home.good("cairn", "down")
 
 
+def test_a_copy_to_be_read_survives_a_kill(home):
+    """The server dies again and again while a tree is copied with --worm: all of it is there and
+    flat in the end."""
+    home.pool()
+    tree = home.path.parent / "tree"
+    make_tree(tree, 3000, 3000)
+    copy = home.start("daos", "fs", "copy", "--worm", "--src", str(tree), "--dst",
+                      "daos://tank/docs/tree")
+    kills = 0
+    while copy.poll() is None:
+        pid = home.server()
+        if pid is not None:
+            time.sleep(0.3)
+            if copy.poll() is not None:
+                break
+            os.kill(pid, signal.SIGKILL)
+            assert gone(pid)
+            kills += 1
+        time.sleep(0.05)
+    out, err = copy.communicate(timeout=SECONDS_MAX)
+    assert copy.returncode == 0 and kills > 0, f"{kills} kills: {out}{err}"
+    back = home.path.parent / "back"
+    home.good("daos", "fs", "copy", "--src", "daos://tank/docs/tree", "--dst", str(back))
+    same_trees(tree, back)
+    said = json.loads(home.good("daos", "fs", "flatten", "-r", "daos://tank/docs/tree", "--json"))
+    flat = {name: count for name, count in said["response"]["outcomes"].items() if count}
+    assert flat == {"already flat": 3001}, flat
+    home.good("cairn", "down")
+    home.good("cairn", "check")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)

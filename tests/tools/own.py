@@ -184,6 +184,69 @@ def check_seal(run):
     run.good(cmd("destroy", *cont), has=b"Successfully destroyed")
 
 
+def outcomes_of(run, command):
+    """What a command that flattens says became of the objects, without those that none became."""
+    response = json.loads(run.good([*command, "--json"]))["response"]
+    found = response.get("copy_stats", {}).get("flatten_outcomes") or response["outcomes"]
+    return {name: count for name, count in found.items() if count}
+
+
+def check_worm(run):
+    """Copies that are there to be read, and files and directories that are flattened."""
+    tree = os.path.join(run.top, "books")
+    os.makedirs(os.path.join(tree, "sub", "below"))
+    for i in range(700):
+        name = os.path.join(tree, "sub" if i % 2 else "sub/below", f"book{i}")
+        with open(name, "wb") as file:
+            file.write(os.urandom(i * 17))
+    os.symlink("sub", os.path.join(tree, "link"))
+    with open(os.path.join(tree, "large"), "wb") as file:
+        file.write(os.urandom(9_000_000))
+    # 699 books with something in them, the large file, three directories; one book is empty.
+    all_flat = {"flattened": 703, "not there": 1}
+    got = outcomes_of(run, fs("copy", "--worm", "--src", tree, "--dst", URL))
+    if got != all_flat:
+        run.failures.append(f"fs copy --worm: {got}")
+    got = outcomes_of(run, fs("flatten", "-r", URL + "/books"))
+    if got != {"already flat": 703, "not there": 1}:
+        run.failures.append(f"fs flatten -r of what was copied with --worm: {got}")
+    # Again over what is there, into a container that the copy makes, and without --worm.
+    run.good(fs("copy", "--worm", "--src", tree, "--dst", URL), has=b"    Flattened:   703 of 704 ")
+    got = outcomes_of(run, fs("copy", "--worm", "--src", tree, "--dst", "daos://tank/shelf"))
+    if got != all_flat:
+        run.failures.append(f"fs copy --worm into a new container: {got}")
+    plain = run.good(fs("copy", "--src", tree, "--dst", URL + "/plain", "--json"))
+    if b"latten" in plain:
+        run.failures.append(f"fs copy without --worm speaks of flattening: {plain}")
+    back = os.path.join(run.top, "back")
+    run.good(fs("copy", "--src", URL + "/books", "--dst", back))
+    run.run(["rm", "-f", back + "/link", tree + "/link"])
+    if run.run(["diff", "-r", tree, back]).returncode != 0:
+        run.failures.append("what was copied with --worm comes back changed")
+    run.bad(fs("copy", "--worm", "--src", URL + "/books", "--dst", back), "leave --worm out")
+
+    got = outcomes_of(run, fs("flatten", URL + "/plain/large"))
+    if got != {"flattened": 1}:
+        run.failures.append(f"fs flatten of a file: {got}")
+    got = outcomes_of(run, fs("flatten", URL + "/plain"))
+    if got != {"flattened": 1}:
+        run.failures.append(f"fs flatten of a directory: {got}")
+    got = outcomes_of(run, fs("flatten", "--recursive", URL + "/plain/sub"))
+    if got != {"flattened": 701, "not there": 1}:
+        run.failures.append(f"fs flatten -r: {got}")
+    run.good(fs("flatten", URL + "/plain/large"), has=b"  already flat: 1\n")
+    run.bad(fs("flatten", URL + "/none"), "errno 2 (")
+    run.bad(fs("flatten", URL + "/plain/large/below"), "errno ")
+    run.bad(fs("flatten", URL + "/plain/.."), "without . and ..")
+    run.bad(fs("flatten", "daos://tank/nocont/a"), "DER_NONEXIST")
+    run.bad(fs("flatten", run.top), "does not lie in a container")
+    run.bad(fs("flatten"), "no path supplied")
+    run.bad(fs("flatten", URL, "more"), "too many arguments: more")
+    for name in ("books", "plain"):
+        run.good(fs("rm", "-r", f"{URL}/{name}"))
+    run.good(["daos", "cont", "destroy", "tank", "shelf"])
+
+
 def check_attributes(run):
     at = ["tank", "docs", "--dfs-path"]
     run.good(fs("set-attr", *at, "/new", "--chunk-size", "8KiB"), stdout=b"")
@@ -320,8 +383,8 @@ def main():
                 "requested memory is too small",
                 stdout=None)
         run.good(["daos", "cont", "create", "tank", "docs", "--type", "POSIX"])
-        for check in (check_files, check_directories, check_attributes, check_seal, check_cairn,
-                      check_devices, check_homes, check_holder):
+        for check in (check_files, check_directories, check_worm, check_attributes, check_seal,
+                      check_cairn, check_devices, check_homes, check_holder):
             check(run)
         run.good(["cairn", "check"], has=b": clean\n")
     for failure in run.failures:
