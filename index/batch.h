@@ -44,7 +44,8 @@ class Batch {
   /// Inserts or replaces. Key 1..kKeyBytesMax, value kStampBytes..kValueBytesMax (checked by
   /// CHECK).
   void put(ByteView key, ByteView value);
-  /// Removes; absent is fine.
+  /// Removes; absent is fine. Where a later op puts the key again with a smaller value, its page
+  /// may be merged with a neighbour as after a removal.
   void erase(ByteView key);
   /// One change of another batch.
   void add(const Batch& from, const Op& op);

@@ -19,8 +19,8 @@ struct FlattenOptions {
   /// buffer if they are together at most this; of a larger object only what is small, the rest
   /// stays in its extents. At most kFlatInlineBytesMax.
   uint64_t inline_bytes_max = 64u << 10;
-  /// `worm_object_max`: objects whose buffer would be larger stay as they are. At most
-  /// kFlatObjectBytesMax.
+  /// `worm_object_max`: objects whose buffer would be larger stay hierarchical; only values of 256
+  /// to 4,095 bytes move to shared extents (vos/value_pack.h). At most kFlatObjectBytesMax.
   uint64_t object_bytes_max = 1u << 20;
   /// ... and objects with more dkeys, akeys of one dkey, or extents of one akey. At most
   /// kFlatKeysMax.
@@ -42,8 +42,9 @@ using model::FlattenOutcome;
 /// For reports: "flattened", "its buffer would be too large", ...
 const char* flatten_outcome_text(FlattenOutcome outcome);
 
-/// What flattened objects of a container take. `extent_bytes` counts whole blocks, dead buffers
-/// among them; live ones are `buffer_bytes`. Objects that only snapshots show count, too.
+/// What flattened objects of a container take, and packed values of those that are too large.
+/// `extent_bytes` counts whole blocks, dead buffers and values among them; live ones are
+/// `buffer_bytes`. What only snapshots show counts, too. A packed value counts as an object.
 struct FlatUsage {
   uint64_t objects = 0;
   uint64_t buffer_bytes = 0;
