@@ -211,7 +211,8 @@ Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, PlacedCh
                               .akey = read.akey});
   }
   wire::Reply reply;
-  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  const auto called = co_await rpc.call(route.endpoint, request, reply);
+  if (!called) co_return co_await refused(route.refusals, called.error());
   co_return reply.header.epoch;
 }
 static_assert(static_cast<int>(ReadRange::Level::dkey) == static_cast<int>(wire::ReadLevel::dkey));
