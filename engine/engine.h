@@ -96,6 +96,8 @@ class Engine final : public fabric::Service {
   /// Has the pool's flatteners ask for the container's policy (vos::Shard::worm_policy()): whenever
   /// it has changed, and of each container that has one when shards were added.
   void policy_changed(const Uuid& pool, vos::ContNumber container);
+  /// Only the flattener of that target.
+  void policy_changed(const Uuid& pool, uint32_t target, vos::ContNumber container);
   /// What the passes over the container have come to, on all of the pool's shards here.
   model::FlattenProgress flatten_progress(const Uuid& pool, vos::ContNumber container) const;
   /// What was flattened in the background of a shard. Nothing: the pool has none there.

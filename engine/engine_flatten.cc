@@ -71,6 +71,13 @@ void Engine::policy_changed(const Uuid& pool, vos::ContNumber container) {
   state_->watch_reads();
 }
 
+void Engine::policy_changed(const Uuid& pool, uint32_t target, vos::ContNumber container) {
+  for (const auto& entry : state_->shards) {
+    if (entry.pool == pool && entry.target == target) entry.flattener->policy_changed(container);
+  }
+  state_->watch_reads();
+}
+
 model::FlattenProgress Engine::flatten_progress(const Uuid& pool, vos::ContNumber container) const {
   model::FlattenProgress all;
   for (const auto& entry : state_->shards) {

@@ -10,13 +10,16 @@ namespace {
 
 using Outcome = model::FlattenOutcome;
 
-/// Between two rounds of a pass: a second at first, then twice as long each time.
+/// Between two rounds of a pass: a second at first, then twice as long each time. One object that
+/// waits for long costs a walk over the container each time.
 constexpr Duration kRoundGapFirst = kSecond;
-constexpr Duration kRoundGapMost = 60 * kSecond;
+constexpr Duration kRoundGapMost = 3600 * kSecond;
+constexpr unsigned kRoundDoublingsMax = 12;
 /// Rounds in which what stands in too many pieces may still be merged.
 constexpr unsigned kMergeRounds = 5;
-/// A sealed container some of whose objects a snapshot keeps from it is looked through again.
-constexpr Duration kSnapshotGap = 3600 * kSecond;
+/// A sealed container some of whose objects a snapshot keeps from it, or whose tree cannot be read
+/// in some place, is looked through again.
+constexpr Duration kAgainGap = 3600 * kSecond;
 /// Between two searches for what is cold: a quarter of the time after which something is.
 constexpr uint64_t kColdGapLeast_s = 60;
 constexpr uint64_t kColdGapMost_s = 86'400;
@@ -50,7 +53,28 @@ void FlattenPass::counted(const vos::ObjectShards& page) {
   position_ = page.position;
   if (!page.eof) return;
   counting_ = false;
+  page_max_ = kPageMost;
   position_.clear();
+}
+
+bool FlattenPass::shorten() {
+  if (page_max_ == 1) return false;
+  page_max_ = std::max<size_t>(page_max_ / 4, 1);
+  return true;
+}
+
+void FlattenPass::unreadable(Instant now) {
+  if (counting_) {
+    // What can be found is flattened all the same.
+    counting_ = false;
+    page_max_ = kPageMost;
+    position_.clear();
+    return;
+  }
+  // Nobody knows how many there are, behind what was counted.
+  seen_.damaged += std::max<uint64_t>(total_ - std::min(total_, looked_), 1);
+  cut_ = true;
+  end_round(now);
 }
 
 void FlattenPass::add(std::optional<Outcome> outcome) {
@@ -91,11 +115,13 @@ void FlattenPass::end_round(Instant now) {
   if (!is_sealed() || again_ == 0) {
     end_pass(now);
   } else {
-    due_ = now + std::min(kRoundGapFirst << std::min(round_, 10u), kRoundGapMost);
+    due_ = now + std::min(kRoundGapFirst << std::min(round_, kRoundDoublingsMax), kRoundGapMost);
     ++round_;
   }
   seen_ = {};
   looked_ = again_ = 0;
+  page_max_ = kPageMost;
+  cut_ = false;
   position_.clear();
 }
 
@@ -107,7 +133,7 @@ void FlattenPass::end_pass(Instant now) {
     const uint64_t gap = std::clamp(policy_.cold_after_s / 4, kColdGapLeast_s, kColdGapMost_s);
     due_ = now + gap * kSecond;
   } else {
-    due_ = skipped(Outcome::snapshot) != 0 ? now + kSnapshotGap : kNever;
+    due_ = cut_ || skipped(Outcome::snapshot) != 0 ? now + kAgainGap : kNever;
   }
 }
 

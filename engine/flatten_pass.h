@@ -36,6 +36,8 @@ class FlattenPass {
   bool is_counting() const { return counting_; }
   /// When the next slice is; kNever: all is done that can be.
   Instant due() const { return due_; }
+  /// Objects of one listing, at most.
+  size_t page_max() const { return page_max_; }
   /// Where the slice begins.
   const Bytes& position() const { return position_; }
 
@@ -43,6 +45,12 @@ class FlattenPass {
   void counted(const vos::ObjectShards& page);
   void flattened(const SliceOutcomes& outcomes, size_t warm, const vos::ObjectShards& page,
                  Instant now);
+  /// The next slice waits.
+  void wait_until(Instant due) { due_ = due; }
+  /// A listing cannot be read: a shorter one may end before what is lost. False: none is shorter.
+  bool shorten();
+  /// ... and what lies behind cannot be found: the round ends without it.
+  void unreadable(Instant now);
   /// Passes that came to their end.
   uint64_t passes() const { return passes_; }
   /// Once a pass: some data stands in too many pieces.
@@ -57,11 +65,15 @@ class FlattenPass {
     return seen_.skipped[static_cast<size_t>(outcome)];
   }
 
+  static constexpr size_t kPageMost = 256;
+
   model::WormPolicy policy_;
   uint64_t number_;
   bool counting_;
   Bytes position_;
   Instant due_ = 0;
+  size_t page_max_ = kPageMost;
+  bool cut_ = false;    // the round ended before its time
   unsigned round_ = 0;  // of the pass, from 0
   uint64_t passes_ = 0;
   bool wants_merging_ = false, asked_for_merging_ = false;

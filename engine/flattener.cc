@@ -23,6 +23,8 @@ constexpr Duration kRest = 20 * kMillisecond;
 /// often.
 constexpr Duration kSealedPace = 200 * kMillisecond;
 constexpr Duration kColdPace = 2 * kSecond;
+/// A container that is rolled back is looked at again so often.
+constexpr Duration kShutPause = kSecond;
 /// Hints wait for others to share blocks with, and beside requests no longer than the latter.
 constexpr Duration kHintWait = 50 * kMillisecond;
 constexpr Duration kHintWaitBusy = kSecond;
@@ -90,6 +92,7 @@ struct Flattener::State {
   vos::ContNumber last_pass = 0;
   uint64_t pass_number = 0;
   Instant slice_end = 0;  // of the last one of a pass
+  size_t cold_passes = 0;  // whose policy asks for what is cold
   std::unique_ptr<ReadSketch> reads;
 
   Instant now() const { return reactor.clock().now(); }
@@ -110,7 +113,8 @@ struct Flattener::State {
   Task<Duration> pass_step();
   Task<void> pass_slice(vos::ContNumber container, size_t count_max);
   FlattenPass* find(vos::ContNumber container, uint64_t number);
-  void watch_reads();
+  Task<void> listing_failed(vos::ContNumber container, uint64_t number, Error error);
+  void watch_reads(bool cold_before, bool cold_now);
 
   static Task<void> go_on(std::weak_ptr<State> alive, Reactor& reactor, Loop State::* loop,
                           uint64_t run, Duration pause);
@@ -178,6 +182,8 @@ void Flattener::State::note_outcome(const Result<SliceOutcomes>& done) {
 /// Precondition: nobody is inside.
 Task<Result<SliceOutcomes>> Flattener::State::work(std::vector<vos::ObjectPath> objects,
                                                    vos::FlattenOptions options) {
+  // Who stops the flattener waits for it, perhaps with what a rollback needs.
+  options.waits = false;
   inside = true;
   auto done = co_await flatten_slice(shard, std::move(objects), options);
   inside = false;
@@ -283,20 +289,53 @@ bool Flattener::State::is_cold(const FlattenPass& pass, const vos::ObjectPath& o
   return pass.is_sealed() || reads == nullptr || reads->reads(object.oid) <= kColdReadsMax;
 }
 
+/// Where a part of the tree is lost, what lies before it is flattened, and the round ends there.
+Task<void> Flattener::State::listing_failed(vos::ContNumber container, uint64_t number,
+                                            Error error) {
+  Result<void> works = fail(error);
+  if (error.code() == Errc::checksum || error.code() == Errc::io) {
+    // A shard that has stopped says io to everything.
+    inside = true;
+    works = co_await shard.settled();
+    inside = false;
+    left.wake_all();
+  }
+  if (!works) {
+    note_outcome(fail(error));
+    co_return;
+  }
+  FlattenPass* const pass = find(container, number);
+  if (pass == nullptr || stopped) co_return;
+  ++facts.errors;
+  if (pass->shorten()) co_return;
+  report(Severity::error,
+         name + ": container " + std::to_string(container) +
+             ": some of its objects cannot be found to be flattened: " + error.what());
+  pass->unreadable(now());
+}
+
 /// Some objects of the container.
 Task<void> Flattener::State::pass_slice(vos::ContNumber container, size_t count_max) {
   FlattenPass* pass = &passes.at(container);
   const uint64_t number = pass->number();
   const vos::FlattenOptions options = flatten_options(pass->policy(), reactor.clock().wall_ns());
+  if (shard.is_shut(container)) {
+    pass->wait_until(now() + kShutPause);
+    co_return;
+  }
   const bool counts = pass->is_counting();
+  count_max = std::min(count_max, pass->page_max());
   inside = true;
   auto listed = co_await shard.object_shards(
       container, pass->position(), static_cast<uint32_t>(counts ? 4 * count_max : count_max));
   inside = false;
   left.wake_all();
+  if (!listed) {
+    co_await listing_failed(container, number, listed.error());
+    co_return;
+  }
   pass = find(container, number);
-  if (!listed) note_outcome(fail(listed.error()));
-  if (!listed || pass == nullptr || stopped) co_return;
+  if (pass == nullptr || stopped) co_return;
   if (counts) {
     pass->counted(*listed);
     co_return;
@@ -332,8 +371,8 @@ Task<Duration> Flattener::State::pass_step() {
   last_pass = due->first;
   if (!FlattenPass::is_wanted(policy_of(due->first))) {
     // Destroyed: nobody says so.
+    watch_reads(due->second.policy().cold_after_s != 0, false);
     passes.erase(due);
-    watch_reads();
     co_return 0;
   }
   co_await pass_slice(due->first, busy ? kBusySlice : kFlattenSliceMax);
@@ -342,11 +381,14 @@ Task<Duration> Flattener::State::pass_step() {
 }
 
 /// While some policy asks for it.
-void Flattener::State::watch_reads() {
-  const bool wanted = std::ranges::any_of(
-      passes, [](const auto& entry) { return entry.second.policy().cold_after_s != 0; });
-  if (wanted && reads == nullptr) reads = std::make_unique<ReadSketch>();
-  if (!wanted) reads.reset();
+void Flattener::State::watch_reads(bool cold_before, bool cold_now) {
+  cold_passes += cold_now;
+  cold_passes -= cold_before;
+  if (cold_passes == 0) {
+    reads.reset();
+  } else if (reads == nullptr) {
+    reads = std::make_unique<ReadSketch>();
+  }
 }
 
 // ---- from outside ----
@@ -377,6 +419,8 @@ void Flattener::policy_changed(vos::ContNumber container) {
   if (s.stopped || container == 0) return;
   const model::WormPolicy policy = s.policy_of(container);
   const auto found = s.passes.find(container);
+  s.watch_reads(found != s.passes.end() && found->second.policy().cold_after_s != 0,
+                policy.cold_after_s != 0);
   if (!FlattenPass::is_wanted(policy)) {
     if (found != s.passes.end()) s.passes.erase(found);
   } else if (found == s.passes.end() || !found->second.goes_on_under(policy)) {
@@ -384,8 +428,13 @@ void Flattener::policy_changed(vos::ContNumber container) {
   } else {
     found->second.set_policy(policy);
   }
-  s.watch_reads();
-  if (FlattenPass::is_wanted(policy)) State::start(state_, &State::passing, 0);
+  if (!FlattenPass::is_wanted(policy)) return;
+  // One that is at work, or about to be, finds it.
+  const Instant now = s.now();
+  const Instant wanted = std::max(s.error_until, now);
+  if (!s.passing.runs || s.passing.wakes > wanted) {
+    State::start(state_, &State::passing, wanted - now);
+  }
 }
 
 bool Flattener::watches_reads() const { return state_->reads != nullptr; }
@@ -409,6 +458,7 @@ Task<void> Flattener::stop() {
   state->hints.clear();
   state->retries.clear();
   state->passes.clear();
+  state->cold_passes = 0;
 }
 
 Flattener::Facts Flattener::facts() const {

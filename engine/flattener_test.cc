@@ -525,6 +525,56 @@ TEST_F(FlattenerTest, Power_lost_inside_a_pass_leaves_objects_whole_and_another_
   EXPECT_GE(cuts, 3u);
 }
 
+TEST_F(FlattenerTest, It_stops_at_once_where_a_rollback_is_awaited) {
+  // Goal: a shutdown does not wait for a rollback. Method: a container that is held, with hints and
+  // a pass, which go on when the hold ends; held again, the flattener stops.
+  fill(0, 20);
+  const model::Epoch epoch = snapshot();
+  policies_[1].cold_after_s = 60;
+  ASSERT_TRUE(world_.run(shard().hold_container(1, epoch, 1)));
+  EXPECT_TRUE(shard().is_shut(1));
+  flattener_.policy_changed(1);
+  flattener_.note_final(path(1));
+  run_for(kSecond);
+  EXPECT_EQ(facts().flattened, 0u);
+  EXPECT_EQ(facts().errors, 0u);
+  const auto direct = world_.run(shard().flatten({path(2)}, {.waits = false}));
+  ASSERT_TRUE(direct);
+  EXPECT_EQ(direct->front().outcome, FlattenOutcome::pending);
+  shard().unfreeze_container(1);
+  run_for(10 * kSecond);
+  EXPECT_TRUE(is_flat(path(1)));
+
+  ASSERT_TRUE(world_.run(shard().hold_container(1, epoch, 2)));
+  flattener_.note_final(path(3));
+  for (int i = 0; i < 100 && facts().hints_waiting != 0; ++i) world_.step();
+  const Instant begin = world_.clock.now();
+  world_.run_void(flattener_.stop());
+  EXPECT_LE(world_.clock.now() - begin, 100 * kMillisecond);
+  shard().unfreeze_container(1);
+}
+
+TEST_F(FlattenerTest, Thousands_of_policies_at_once_start_one_task) {
+  while (world_.reactor.turn()) {
+  }
+  const size_t tasks = world_.reactor.live_tasks();
+  for (vos::ContNumber container = 1; container <= 5'000; ++container) {
+    policies_[container] = {.cold_after_s = 60, .seal = {1, "somebody@here"}};
+    flattener_.policy_changed(container);
+    flattener_.policy_changed(container);
+  }
+  EXPECT_EQ(world_.reactor.live_tasks(), tasks + 1);
+  EXPECT_TRUE(flattener_.watches_reads());
+  run_for(60 * kSecond);
+  EXPECT_EQ(facts().passes, 5'000u);
+  for (vos::ContNumber container = 1; container <= 5'000; ++container) {
+    policies_.erase(container);
+    EXPECT_TRUE(flattener_.watches_reads());
+    flattener_.policy_changed(container);
+  }
+  EXPECT_FALSE(flattener_.watches_reads());
+}
+
 TEST(ReadSketchTest, Counts_are_never_too_low_and_fade) {
   ReadSketch sketch;
   sketch.age_to(5 * kSecond);

@@ -121,7 +121,14 @@ Task<void> Service::end_decided_of(Uuid pool, Uuid uuid) {
     const auto done = co_await finish_rollback(host_, pool, *cont);
     if (done && !co_await end_rollback(pool, uuid)) remember_unended(pool, uuid);
   }
-  if (!seals) co_return;
+  if (!seals) {
+    // An engine could not be told; it was reported then.
+    const bool there = cont->record.state == State::ready && !in_work(uuid);
+    if (there && cont->record.worm_told) {
+      [[maybe_unused]] const auto told = co_await tell_worm_again(pool, uuid);
+    }
+    co_return;
+  }
   const auto done = co_await finish_seal(host_, pool, *cont);
   if (done && !co_await end_seal(pool, uuid)) remember_unended(pool, uuid);
 }

@@ -94,7 +94,14 @@ Task<Result<void>> Service::extend_shards(const Request& request, HeldPool pool)
   ConfigTxn txn;
   txn.expect(pool_key(pool.uuid), pool.modified);
   txn.put(pool_key(pool.uuid), wire::proto_encode(record));
-  CO_TRY(committed, co_await commit_done(request, std::move(txn), {}));
+  const auto committed = co_await commit_done(request, std::move(txn), {});
+  if (!committed) {
+    // After an I/O error the record may be there, and its shards must be, too.
+    if (committed.error().code() != Errc::io) {
+      [[maybe_unused]] const auto undone = co_await host_.extend_pool(pool.uuid, before, sizes);
+    }
+    co_return fail(committed.error());
+  }
   step("pool.extend.record");
   // From here on they belong to the pool; an engine that does not hear of it opens them when it
   // comes back.

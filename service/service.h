@@ -268,14 +268,16 @@ class Service {
   static Result<void> check_unsealed(const ContRecord& record);
   Task<Result<Reply>> dispatch_worm(const Request& request);
   Task<Result<Reply>> worm_query(const Request& request);
-  Task<Result<Reply>> change_seal(const Request& request, bool again);
-  Task<Result<Reply>> cont_seal(const Request& request, ContHandle handle);
+  Request asker_of(const SealRecord& seal) const;
+  Task<Result<Reply>> change_seal(const Request& request, model::Epoch& noted);
+  Task<Result<Reply>> cont_seal(const Request& request, ContHandle handle, model::Epoch& noted);
   Task<Result<Reply>> cont_unseal(const Request& request, ContHandle handle);
   Task<Result<void>> decide_seal(const Request& request, ContHandle handle, SealRecord seal);
   Task<Result<Reply>> carry_out_seal(ContHandle handle);
   Task<Result<void>> finish_seal(ShardHost& host, Uuid pool, HeldCont cont);
   Task<Result<void>> end_seal(Uuid pool, Uuid cont);
   Task<Result<void>> tell_worm(ShardHost& host, Uuid pool, Uuid cont);
+  Task<Result<void>> tell_worm_again(Uuid pool, Uuid cont);
   Task<void> tell_worm_alone(Uuid pool, Uuid cont);
   Task<Result<void>> start_worm(ShardHost& host, Uuid pool, Uuid cont);
   Task<void> tell_new_shards(Uuid pool);
@@ -319,7 +321,8 @@ class Service {
   std::set<Uuid> going_;                              // pools and containers being destroyed
   std::set<Uuid> making_;                             // pools being created
   std::map<Uuid, MachineRecord> machines_;
-  /// Pools and containers: rollbacks and seals that are decided.
+  /// Pools and containers: rollbacks and seals that are decided, and worm_* properties that an
+  /// engine could not be told.
   std::set<std::pair<Uuid, Uuid>> unended_;
   bool retrying_ = false;  // retry_unended() is at work
   /// Tasks that may outlast this object in the reactor's timers look here first.

@@ -112,7 +112,8 @@ class FakeHost : public ShardHost {
     destroyed.push_back(container);
     co_return Result<void>{};
   }
-  Task<Result<model::Epoch>> freeze_container(Uuid, uint32_t container) override {
+  Task<Result<model::Epoch>> freeze_container(Uuid pool, uint32_t container) override {
+    if (serves_only_its_pools && !pools.contains(pool)) co_return fail(Errc::nonexistent, "none");
     if (fail_freeze) co_return fail(Errc::io, "a shard has stopped");
     frozen.insert(container);
     co_return newest;
@@ -172,11 +173,15 @@ class FakeHost : public ShardHost {
     aggregated.emplace_back(container, until);
     co_return Result<void>{};
   }
-  Task<Result<void>> set_worm(Uuid, uint32_t container, model::WormPolicy policy) override {
+  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                              uint64_t order) override {
+    if (serves_only_its_pools && !pools.contains(pool)) co_return fail(Errc::nonexistent, "none");
     if (at_worm) co_await std::exchange(at_worm, nullptr)();
     if (away) co_return fail(Errc::unreachable, "an engine is away");
     if (fail_worm) co_return fail(Errc::io, "a shard has stopped");
     frozen.erase(container);
+    EXPECT_GE(order, worm_orders[container]) << "an older policy after a newer one";
+    worm_orders[container] = order;
     worms[container] = policy;
     told_worm.push_back(container);
     if (fail_drains > 0) {
@@ -244,10 +249,12 @@ class FakeHost : public ShardHost {
   std::map<uint32_t, std::set<model::Epoch>> held;  // snapshots
   std::vector<model::ScrubPolicy> scrubs;           // as they were told
   std::map<uint32_t, model::WormPolicy> worms;      // as it holds them, by container
+  std::map<uint32_t, uint64_t> worm_orders;         // of those
   std::vector<uint32_t> told_worm;                  // containers, as it was told
   std::map<uint32_t, model::FlattenProgress> progress;
   std::function<Task<void>()> at_worm;  // once, while a policy is on its way
   bool fail_worm = false;
+  bool serves_only_its_pools = false;
   bool one_of_many = false;  // it says itself that it is away, as no host of all engines does
   int fail_drains = 0;
   std::set<uint32_t> frozen;

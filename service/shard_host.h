@@ -139,8 +139,13 @@ class ShardHost {
   /// when it completes. Where it seals, changes that come later are refused there, and transactions
   /// that were prepared before are over. Idempotent. All engines are told; on error the others hold
   /// it.
-  /// @error busy  it holds it, but a transaction waits for its outcome: again later
-  virtual Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) = 0;
+  /// @param order  grows with each change of the container; what comes with a lower one than an
+  /// engine knows has been overtaken, and is refused. 0: it comes in its turn
+  /// @error busy  again later: it holds it, but a transaction waits for its outcome; or its shards
+  /// are not served yet, or a newer policy has come
+  /// @error unreachable  only if no engine that could be asked said anything else
+  virtual Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                      uint64_t order) = 0;
   /// Sums over the shards of what the flattening of the container has come to.
   virtual Task<Result<ContProgress>> flatten_progress(Uuid pool, uint32_t container) = 0;
   /// Sums over the shards. @error nonexistent  not served   @error unreachable

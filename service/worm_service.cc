@@ -35,15 +35,24 @@ Result<void> Service::check_unsealed(const ContRecord& record) {
 /// come after a newer one. @error nonexistent  it was destroyed
 Task<Result<void>> Service::tell_worm(ShardHost& host, Uuid pool, Uuid uuid) {
   CO_TRY(cont, co_await load_cont(pool, uuid));
-  co_return co_await host.set_worm(pool, cont.record.number, policy_of(cont.record));
+  co_return co_await host.set_worm(pool, cont.record.number, policy_of(cont.record), cont.modified);
+}
+
+/// All engines, under the container's lock; what one of them fails at is tried again. One that is
+/// away hears of it when it comes. @error not unreachable: why one that is there does not hold it
+Task<Result<void>> Service::tell_worm_again(Uuid pool, Uuid uuid) {
+  auto told = co_await tell_worm(host_, pool, uuid);
+  if (!told && told.error().code() == Errc::unreachable) co_return Result<void>{};
+  if (!told) remember_unended(pool, uuid);
+  co_return told;
 }
 
 /// After a commit that has changed the properties. An engine that is away hears of them when it
 /// comes.
 Task<void> Service::tell_worm_alone(Uuid pool, Uuid uuid) {
   const SnapLock alone = co_await lock_snapshots(uuid);
-  const auto told = co_await tell_worm(host_, pool, uuid);
-  if (told || told.error().code() == Errc::unreachable) co_return;
+  const auto told = co_await tell_worm_again(pool, uuid);
+  if (told || told.error().code() == Errc::busy) co_return;
   if (told.error().code() == Errc::nonexistent) co_return;
   report(Severity::warning,
          "container " + to_string(uuid) +
@@ -79,19 +88,31 @@ Task<Result<Service::Reply>> Service::worm_query(const Request& request) {
   co_return reply;
 }
 
-/// From its commit on it happens, whoever dies.
+/// Whose answer goes with the end of it.
+Service::Request Service::asker_of(const SealRecord& seal) const {
+  Request request;
+  // What has ended takes no answers any more.
+  if (!ended_.contains(seal.session)) {
+    request.origin = {.session = seal.session, .sequence = seal.sequence};
+  }
+  return request;
+}
+
+/// From its commit on it happens, whoever dies. A seal that is taken back before it is done has had
+/// its turn, and is answered with the same commit: a copy of it must not begin anew.
 Task<Result<void>> Service::decide_seal(const Request& request, ContHandle handle,
                                         SealRecord seal) {
   seal.session = request.origin.session;
   seal.sequence = request.origin.sequence;
   for (int i = 0; i < kTriesMax; ++i) {
     CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
-    cont.record.seal = seal;
+    const SealRecord before = std::exchange(cont.record.seal, seal);
+    const Request over = before.state == SealState::sealing ? asker_of(before) : Request{};
     cont.record.worm_told = true;
     ConfigTxn txn;
     txn.expect(cont_key(handle.pool, handle.cont), cont.modified);
     txn.put(cont_key(handle.pool, handle.cont), wire::proto_encode(cont.record));
-    const auto noted = co_await config_.commit(std::move(txn));
+    const auto noted = co_await commit_done(over, std::move(txn), {});
     if (noted) co_return Result<void>{};
     if (noted.error().code() != Errc::again) co_return fail(noted.error());
   }
@@ -120,11 +141,7 @@ Task<Result<void>> Service::end_seal(Uuid pool, Uuid uuid) {
     CO_TRY(cont, co_await load_cont(pool, uuid));
     SealRecord& seal = cont.record.seal;
     if (!seal.is_under_way()) co_return Result<void>{};
-    Request request;
-    // What has ended takes no answers any more.
-    if (!ended_.contains(seal.session)) {
-      request.origin = {.session = seal.session, .sequence = seal.sequence};
-    }
+    const Request request = asker_of(seal);
     if (seal.state == SealState::unsealing) {
       seal = {};
     } else {
@@ -150,7 +167,9 @@ Task<Result<Service::Reply>> Service::carry_out_seal(ContHandle handle) {
   co_return Reply{};
 }
 
-Task<Result<Service::Reply>> Service::cont_seal(const Request& request, ContHandle handle) {
+/// @param noted  gets the epoch of the seal, once it is decided
+Task<Result<Service::Reply>> Service::cont_seal(const Request& request, ContHandle handle,
+                                                model::Epoch& noted) {
   if (request.name.empty()) co_return fail(Errc::invalid, "seal: nobody's name is given");
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   if (cont.record.seal.state == SealState::sealed) {
@@ -164,10 +183,10 @@ Task<Result<Service::Reply>> Service::cont_seal(const Request& request, ContHand
   }
   step("cont.seal.frozen");
   hlc_.advance(*newest);
-  const auto decided = co_await decide_seal(request, handle,
-                                            {.state = SealState::sealing,
-                                             .epoch = next_epoch(),
-                                             .by = model::printable_name(request.name)});
+  const model::Epoch epoch = next_epoch();
+  const auto decided = co_await decide_seal(
+      request, handle,
+      {.state = SealState::sealing, .epoch = epoch, .by = model::printable_name(request.name)});
   if (!decided) {
     // After an I/O error the note may be there: the freeze ends by itself.
     if (decided.error().code() != Errc::io) {
@@ -175,6 +194,7 @@ Task<Result<Service::Reply>> Service::cont_seal(const Request& request, ContHand
     }
     co_return fail(decided.error());
   }
+  noted = epoch;
   step("cont.seal.noted");
   co_return co_await carry_out_seal(handle);
 }
@@ -183,6 +203,10 @@ Task<Result<Service::Reply>> Service::cont_unseal(const Request& request, ContHa
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   SealRecord seal = cont.record.seal;
   if (seal.state == SealState::none) {
+    // An engine may have failed at an earlier one, and refuses changes still.
+    if (cont.record.worm_told) {
+      CO_TRY(told, co_await tell_worm_again(handle.pool, handle.cont));
+    }
     co_return fail(Errc::already, "container: it is not sealed");
   }
   seal.state = SealState::unsealing;
@@ -192,8 +216,9 @@ Task<Result<Service::Reply>> Service::cont_unseal(const Request& request, ContHa
 }
 
 /// One that was decided before ends first; that may be this one, of which a copy has come.
-/// @param again  an engine went away while this request was carried out
-Task<Result<Service::Reply>> Service::change_seal(const Request& request, bool again) {
+/// @param noted  0, or the epoch that this request has decided to seal at before an engine went
+/// away
+Task<Result<Service::Reply>> Service::change_seal(const Request& request, model::Epoch& noted) {
   CO_TRY(known, cont_handle(request, true));
   const ContHandle handle = *known;
   const SnapLock alone = co_await lock_snapshots(handle.cont);
@@ -203,15 +228,17 @@ Task<Result<Service::Reply>> Service::change_seal(const Request& request, bool a
   }
   CO_TRY(cont, co_await load_cont(handle.pool, handle.cont));
   const SealRecord before = cont.record.seal;
+  const bool waits = before.state == SealState::sealing && before.epoch == noted;
+  // It was there, though a newer unsealing may have taken it back: nothing begins anew.
+  if (noted != 0 && !waits) co_return Reply{};
   const bool unseals = request.op == wire::Op::cont_unseal;
   // A seal that waits for an engine or a transaction need not be waited for to be taken back.
   if (before.is_under_way() && !(unseals && before.state == SealState::sealing)) {
     CO_TRY(ended, co_await carry_out_seal(handle));
     const Origin& origin = request.origin;
     const bool same = origin.session == before.session && origin.sequence == before.sequence;
-    if (again || (same && origin.sequence != 0)) co_return Reply{};
+    if (waits || (same && origin.sequence != 0)) co_return Reply{};
   }
-  if (again && !unseals && before.state == SealState::sealed) co_return Reply{};
   // Somebody else may have ended it while this one waited.
   CO_TRY(earlier, co_await earlier_answer(request.origin));
   if (earlier) {
@@ -219,13 +246,14 @@ Task<Result<Service::Reply>> Service::change_seal(const Request& request, bool a
     co_return reply;
   }
   if (unseals) co_return co_await cont_unseal(request, handle);
-  co_return co_await cont_seal(request, handle);
+  co_return co_await cont_seal(request, handle, noted);
 }
 
 /// What needs every engine waits for those that are away, without the lock that they need to catch
 /// up.
 Task<Result<Service::Reply>> Service::dispatch_worm(const Request& request) {
   if (request.op == wire::Op::cont_worm) co_return co_await worm_query(request);
+  model::Epoch noted = 0;
   for (int tries = 1;; ++tries) {
     CO_TRY(known, cont_handle(request, true));
     // The handle may be closed while engines are waited for.
@@ -235,7 +263,7 @@ Task<Result<Service::Reply>> Service::dispatch_worm(const Request& request) {
       CO_TRY(there, co_await host_.ready(pool, {}));
       CO_TRY(whole, check_whole(pool));
     }
-    auto reply = co_await change_seal(request, tries > 1);
+    auto reply = co_await change_seal(request, noted);
     const bool gone = !reply && reply.error().code() == Errc::unreachable;
     if (!gone || !seals || tries == kSealTriesMax) co_return reply;
   }
@@ -258,7 +286,10 @@ Task<Result<void>> Service::start_worm(ShardHost& host, Uuid pool, Uuid uuid) {
            "container " + to_string(uuid) +
                ": an engine does not hold its worm_* properties: " + told.error().what());
   }
-  if (!cont->record.seal.is_under_way()) co_return Result<void>{};
+  if (!cont->record.seal.is_under_way()) {
+    if (!told && !away) remember_unended(pool, uuid);
+    co_return Result<void>{};
+  }
   const bool enough = told || (away && cont->record.seal.state == SealState::unsealing);
   if (all && enough) co_return co_await end_seal(pool, uuid);
   remember_unended(pool, uuid);

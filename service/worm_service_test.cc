@@ -284,6 +284,81 @@ TEST_F(WormServiceTest, Where_an_engine_is_away_at_the_start_a_seal_waits_for_it
   EXPECT_TRUE(host_sealed());
 }
 
+TEST_F(WormServiceTest, An_engine_that_fails_is_told_again) {
+  // Goal: an engine that is there holds what the record says, in the end. Method: it fails at a
+  // start, at a change of properties and, sealed, after the unsealing was answered.
+  ASSERT_EQ(seal(), Errc::ok);
+  host_.worms.clear();
+  host_.fail_worm = true;
+  restart();
+  reopen();
+  EXPECT_FALSE(host_sealed());
+  host_.fail_worm = false;
+  world_.run_for(40 * kSecond);
+  EXPECT_TRUE(host_sealed());
+
+  host_.fail_worm = true;
+  EXPECT_EQ(set(prop::kContWormCompress, 1), Errc::ok);
+  world_.run_for(100 * kSecond);
+  host_.fail_worm = false;
+  world_.run_for(40 * kSecond);
+  EXPECT_TRUE(host_.worms[kNumber].compress);
+
+  const WormPolicy sealed = host_.worms[kNumber];
+  ASSERT_EQ(unseal(), Errc::ok);
+  host_.worms[kNumber] = sealed;
+  host_.fail_worm = true;
+  EXPECT_EQ(unseal(), Errc::io) << "it refuses changes still";
+  host_.fail_worm = false;
+  EXPECT_EQ(unseal(), Errc::already);
+  EXPECT_FALSE(host_sealed());
+  const size_t told = host_.told_worm.size();
+  world_.run_for(40 * kSecond);
+  EXPECT_LE(host_.told_worm.size(), told + 1);
+  world_.run_for(400 * kSecond);
+  EXPECT_LE(host_.told_worm.size(), told + 1) << "what is told is not told for ever";
+}
+
+/// Once an engine has gone away.
+Task<void> unseal_beside(Service& service, uint64_t handle, FakeHost& host) {
+  if (!host.away) co_return;
+  host.away = false;
+  const wire::ControlRequest request{.op = Op::cont_unseal, .cont_handle = handle};
+  const auto done = co_await service.handle({.session = 77}, wire::proto_encode(request));
+  EXPECT_TRUE(done.has_value());
+}
+
+TEST_F(WormServiceTest, A_seal_that_was_taken_back_while_it_waited_does_not_begin_anew) {
+  // Goal: an older wish does not undo a newer one. Method: the engine goes when the seal is noted;
+  // while the seal waits for it somebody unseals.
+  host_.at_worm = [this] { return go_away(host_); };
+  host_.at_ready = [this] { return unseal_beside(*service_, cont_, host_); };
+  EXPECT_EQ(seal(), Errc::ok) << "it had its turn";
+  host_.at_ready = nullptr;
+  EXPECT_EQ(worm().seal_state, SealState::none);
+  EXPECT_FALSE(host_sealed());
+  world_.run_for(40 * kSecond);
+  EXPECT_FALSE(host_sealed());
+}
+
+TEST_F(WormServiceTest, A_copy_of_a_seal_that_was_taken_back_does_not_seal_again) {
+  options_.keep_handles = true;
+  restart();
+  reopen();
+  const wire::ControlRequest request{.op = Op::cont_seal, .name = "me@here", .cont_handle = cont_};
+  host_.at_worm = [this] { return go_away(host_); };
+  EXPECT_EQ(code(call_as({.session = 77, .sequence = 9}, request)), Errc::unreachable);
+  host_.away = false;
+  EXPECT_EQ(worm().seal_state, SealState::sealing);
+  ASSERT_EQ(unseal(), Errc::ok);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(code(call_as({.session = 77, .sequence = 9, .resend = true}, request)), Errc::ok);
+    EXPECT_EQ(worm().seal_state, SealState::none);
+    EXPECT_FALSE(host_sealed());
+    restart();
+  }
+}
+
 Task<void> set_compress(Service& service, uint64_t handle) {
   const wire::ControlRequest request{.op = Op::cont_set_props,
                                      .cont_handle = handle,

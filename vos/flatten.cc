@@ -25,11 +25,29 @@ constexpr size_t kGathersFirst = 4, kGathersMax = 256;
 
 using Gathers = std::vector<std::unique_ptr<FlatGather>>;
 
+/// Until the container may be written. False: that may take long, and the caller does not wait.
+Task<Result<bool>> open_or_shut(Shard::State& state, ContNumber container, bool waits) {
+  while (const auto closure = state.closures.of(container, kWrite)) {
+    if (waits) {
+      CO_TRY(open, co_await wait_open(state, container, kWrite));
+    } else if (closure->kind == Closure::Kind::frozen) {
+      co_await closure->moved.wait();
+    } else {
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
 /// Looks at an object.
-Task<Result<void>> look_at(Shard::State& state, FlatGather& object) {
+Task<Result<void>> look_at(Shard::State& state, FlatGather& object, bool waits) {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
-    CO_TRY(open, co_await wait_open(state, object.object().container, kWrite));
+    CO_TRY(open, co_await open_or_shut(state, object.object().container, waits));
+    if (!open) {
+      object.result.outcome = FlattenOutcome::pending;
+      co_return Result<void>{};
+    }
     auto looked = object.look();
     if (looked || looked.error().code() != Errc::page_absent) co_return looked;
     CO_TRY(loaded, co_await load_absent(state, attempt));
@@ -37,10 +55,10 @@ Task<Result<void>> look_at(Shard::State& state, FlatGather& object) {
 }
 
 /// Looks at objects, and reads what their buffers get.
-Task<Result<void>> gather(Shard::State& state, const Gathers& objects) {
+Task<Result<void>> gather(Shard::State& state, const Gathers& objects, bool waits) {
   const auto pin = state.store->pin_reads();
   std::vector<Task<Result<void>>> looks;
-  for (const auto& object : objects) looks.push_back(look_at(state, *object));
+  for (const auto& object : objects) looks.push_back(look_at(state, *object, waits));
   CO_TRY(looked, co_await run_all(state.reactor, std::move(looks), kReadsMax));
   std::vector<DataRead> reads;
   for (const auto& object : objects) {
@@ -60,10 +78,12 @@ Task<Result<void>> gather(Shard::State& state, const Gathers& objects) {
 
 /// Objects of one container whose buffers share an extent.
 struct Pack {
-  Pack(Shard::State& s, std::span<std::unique_ptr<FlatGather>> o) : state(s), objects(o) {}
+  Pack(Shard::State& s, std::span<std::unique_ptr<FlatGather>> o, bool w)
+      : state(s), objects(o), waits(w) {}
 
   Shard::State& state;
   std::span<std::unique_ptr<FlatGather>> objects;
+  const bool waits;  // FlattenOptions
   std::vector<FlatPlace> places;
   Bytes bytes;
   std::optional<Staged> staged;
@@ -142,14 +162,17 @@ Result<void> Pack::plan() {
   return state.tree().prepare(batch);
 }
 
+/// Nothing is exchanged where the container is shut.
 Task<Result<void>> Pack::plan_loaded() {
   index::Store::Attempt attempt(*state.store);
   Flats::Hold flats;
   const ContNumber container = objects[0]->object().container;
   for (;;) {
-    if (state.closures.of(container, kWrite) != nullptr) {
-      CO_TRY(open, co_await wait_open(state, container, kWrite));
-      continue;
+    CO_TRY(open, co_await open_or_shut(state, container, waits));
+    if (!open) {
+      exchanged = 0;
+      for (const auto& object : objects) object->result.outcome = FlattenOutcome::pending;
+      co_return Result<void>{};
     }
     auto planned = plan();
     if (planned || planned.error().code() != Errc::page_absent) co_return planned;
@@ -194,11 +217,11 @@ Task<Result<void>> Pack::run() {
 }
 
 /// Fewer at once where memory, pages, free runs of blocks or a log record are short.
-Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers) {
+Task<Result<void>> write_packs(Shard::State& state, Gathers& gathers, bool waits) {
   size_t at_once = gathers.size();
   for (size_t first = 0; first < gathers.size();) {
     const size_t count = std::min(at_once, gathers.size() - first);
-    Pack pack(state, std::span(gathers).subspan(first, count));
+    Pack pack(state, std::span(gathers).subspan(first, count), waits);
     auto done = co_await pack.run();
     if (!done && is_short(done.error()) && count > 1) {
       at_once = (count + 1) / 2;
@@ -273,7 +296,7 @@ Task<Result<void>> Flattening::gather_some() {
   for (; next < objects.size() && ahead.size() < at_once; ++next) {
     ahead.push_back(std::make_unique<FlatGather>(state, objects[next], options));
   }
-  CO_TRY(gathered, co_await gather(state, ahead));
+  CO_TRY(gathered, co_await gather(state, ahead, options.waits));
   uint64_t bytes = 1;
   for (const auto& object : ahead) bytes += object->buffer.size() + object->fresh_bytes();
   at_once = std::clamp<size_t>(kPackBytesMax * ahead.size() / bytes, 1, kGathersMax);
@@ -306,7 +329,7 @@ Task<Result<void>> Flattening::write_some() {
   }
   if (gathers.empty()) co_return Result<void>{};
   if (options.compress) co_await compress_worthwhile(state, codec, gathers);
-  CO_TRY(written, co_await write_packs(state, gathers));
+  CO_TRY(written, co_await write_packs(state, gathers, options.waits));
   for (size_t i = 0; i < gathers.size(); ++i) results[which[i]] = gathers[i]->result;
   co_return Result<void>{};
 }
@@ -383,6 +406,11 @@ Task<Result<std::vector<Flattened>>> Shard::flatten(std::vector<ObjectPath> obje
     const bool stays_large =
         outcome == FlattenOutcome::too_large || outcome == FlattenOutcome::too_many;
     if (!stays_large) continue;
+    CO_TRY(open, co_await open_or_shut(*state_, objects[i].container, options.waits));
+    if (!open) {
+      flattening.results[i].outcome = FlattenOutcome::pending;
+      continue;
+    }
     const auto packed = co_await pack_values(*state_, objects[i]);
     // No room for the copies: the values stay in their pages.
     if (!packed && !is_short(packed.error())) co_return fail(packed.error());

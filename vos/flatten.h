@@ -29,6 +29,9 @@ struct FlattenOptions {
   bool compress = false;
   /// Objects that changed after this epoch stay as they are: for a pass over what is cold.
   model::Epoch unchanged_since = model::kEpochMax;
+  /// False: where the container waits for a rollback, its objects are `pending`; for callers that
+  /// others wait for. A freeze, which is short, is waited for all the same.
+  bool waits = true;
 };
 
 inline constexpr uint64_t kFlatInlineBytesMax = 256u << 10;

@@ -241,6 +241,8 @@ class Shard {
   Task<Result<model::Epoch>> hold_container(ContNumber container, model::Epoch epoch,
                                             uint64_t number);
   bool is_held(ContNumber container) const;
+  /// Waits the container for a rollback, decided or not?
+  bool is_shut(ContNumber container) const;
   /// Holds with this number or a lower one that come from now on come too late.
   void refuse_holds(uint64_t number);
   /// Makes the container what it was at the snapshot, which stays. In slices; operations on the

@@ -160,6 +160,11 @@ bool Shard::is_held(ContNumber container) const {
   return closure != nullptr && closure->kind == Closure::Kind::held;
 }
 
+bool Shard::is_shut(ContNumber container) const {
+  const auto closure = state_->closures.find(container, kWrite);
+  return closure != nullptr && closure->kind != Closure::Kind::frozen;
+}
+
 Task<Result<void>> Shard::add_snapshot(ContNumber container, model::Epoch epoch) {
   CO_TRY(hold, state_->gate.enter());
   State& state = *state_;

@@ -88,7 +88,8 @@ Task<Result<AdminReply>> set_scrub(HomeShards& shards, const AdminRequest& reque
 /// @error invalid  properties of a later version, perhaps
 Task<Result<AdminReply>> set_worm(HomeShards& shards, const AdminRequest& request) {
   CO_TRY(policy, wire::policy_of(request.worm));
-  co_return co_await plain(shards.set_worm(request.pool, request.container, std::move(policy)));
+  co_return co_await plain(
+      shards.set_worm(request.pool, request.container, std::move(policy), request.number));
 }
 
 Task<Result<AdminReply>> progress_of(HomeShards& shards, Uuid pool, uint32_t container) {

@@ -10,6 +10,7 @@
 #include "fabric/stream_server.h"
 #include "runtime/context.h"
 #include "runtime/io.h"
+#include "runtime/parallel.h"
 #include "wire/codec.h"
 
 namespace cairn::embed {
@@ -148,11 +149,12 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
             Errc::exists);
 
   const model::WormPolicy policy{.compress = true, .cold_after_s = 60, .seal = {7, "me@here"}};
-  ASSERT_TRUE(run(shards.set_worm(pool_, 2, policy)));
+  ASSERT_TRUE(run(shards.set_worm(pool_, 2, policy, 5)));
   EXPECT_EQ(engine_->shards().shard(pool_, 0)->worm_policy(2), policy);
-  EXPECT_EQ(run(shards.set_worm(pool_, 2, {.object_bytes_max = 1})).error().code(), Errc::invalid);
+  EXPECT_EQ(run(shards.set_worm(pool_, 2, {.object_bytes_max = 1}, 6)).error().code(),
+            Errc::invalid);
   EXPECT_TRUE(run(shards.flatten_progress(pool_, 2)));
-  EXPECT_EQ(run(shards.set_worm(Uuid{{8}}, 2, policy)).error().code(), Errc::nonexistent);
+  EXPECT_EQ(run(shards.set_worm(Uuid{{8}}, 2, policy, 6)).error().code(), Errc::nonexistent);
 
   const auto newest = run(shards.freeze_container(pool_, 1));
   ASSERT_TRUE(newest);
@@ -180,6 +182,45 @@ TEST_F(AdminTest, What_is_asked_by_messages_is_done) {
   EXPECT_TRUE(run(shards.remove_pool(pool_)));
   EXPECT_EQ(run(shards.space(pool_)).error().code(), Errc::nonexistent);
   EXPECT_TRUE(run(shards.remove_pool(pool_)));
+}
+
+TEST_F(AdminTest, A_policy_that_was_overtaken_is_refused) {
+  // Goal: what a service gave up waiting for does not undo what it sent later. Method: orders that
+  // come the wrong way round, at once and one after the other.
+  HomeShards& shards = engine_->shards();
+  ASSERT_TRUE(run(shards.create_pool(pool_, {{.rank = kRank}}, kSizes)));
+  const model::WormPolicy sealed{.compress = true, .seal = {7, "me@here"}};
+  const auto held = [&] { return shards.shard(pool_, 0)->worm_policy(2); };
+  ASSERT_TRUE(run(shards.set_worm(pool_, 2, sealed, 5)));
+  EXPECT_EQ(run(shards.set_worm(pool_, 2, {}, 4)).error().code(), Errc::busy);
+  EXPECT_EQ(held(), sealed);
+  EXPECT_TRUE(run(shards.set_worm(pool_, 2, sealed, 5))) << "told once more";
+  EXPECT_TRUE(run(shards.set_worm(pool_, 3, {.compress = true}, 4))) << "of another container";
+
+  std::vector<Task<Result<void>>> tasks;
+  tasks.push_back(shards.set_worm(pool_, 2, {.compress = true}, 6));
+  tasks.push_back(shards.set_worm(pool_, 2, {}, 8));
+  tasks.push_back(shards.set_worm(pool_, 2, sealed, 7));
+  EXPECT_EQ(run(run_all(*reactor_, std::move(tasks), 3)).error().code(), Errc::busy);
+  EXPECT_EQ(held(), model::WormPolicy{});
+}
+
+TEST_F(AdminTest, Shards_of_an_extension_are_missed_by_no_seal) {
+  // Goal: what is sealed is sealed on all shards. Method: an engine whose shards an extension has
+  // made, before they are served.
+  const Uuid grown{{9}};
+  const model::WormPolicy policy{.seal = {7, "me@here"}};
+  HomeShards& own = engine_->shards();
+  const service::Targets other = {{.rank = kRank + 1}};
+  const service::Targets both = {{.rank = kRank}, {.rank = kRank + 1}};
+  ASSERT_TRUE(run(own.open_pool(grown, other, 0)));
+  ASSERT_TRUE(run(own.freeze_container(grown, 1))) << "it has none";
+  ASSERT_TRUE(run(own.extend_pool(grown, both, kSizes)));
+  EXPECT_EQ(run(own.freeze_container(grown, 1)).error().code(), Errc::busy);
+  EXPECT_EQ(run(own.set_worm(grown, 1, policy, 1)).error().code(), Errc::busy);
+  ASSERT_TRUE(run(own.serve_extension(grown, both, 0)));
+  EXPECT_TRUE(run(own.set_worm(grown, 1, policy, 1)));
+  EXPECT_EQ(own.shard(grown, 0)->worm_policy(1), policy);
 }
 
 TEST_F(AdminTest, A_server_that_was_replaced_changes_nothing) {

@@ -1,6 +1,7 @@
 #include "cmd/embed/engine_fleet.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <numeric>
 
@@ -35,10 +36,11 @@ bool is_coming(const Result<T>& done, const ShardHost& host) {
          host.engines().front().state != wire::EngineState::joined;
 }
 
-Task<Result<void>> freeze_one(ShardHost& host, Uuid pool, uint32_t container,
+Task<Result<void>> freeze_one(ShardHost& host, Uuid pool, uint32_t container, bool joining,
                               model::Epoch& newest) {
   const auto epoch = co_await host.freeze_container(pool, container);
-  if (is_coming(epoch, host)) co_return stopped();
+  const bool has_none = !epoch && epoch.error().code() == Errc::nonexistent;
+  if (is_coming(epoch, host) || (joining && has_none)) co_return stopped();
   if (!epoch) co_return fail(epoch.error());
   newest = std::max(newest, *epoch);
   co_return Result<void>{};
@@ -127,6 +129,12 @@ EngineFleet::Ranks EngineFleet::note_ranks(const Uuid& pool, const service::Targ
   return ranks_of(pool);
 }
 
+/// An engine that the pool is just being extended to: it may not have opened it.
+bool EngineFleet::is_joining(const Uuid& pool, uint32_t rank) const {
+  const auto found = joining_.find(pool);
+  return found != joining_.end() && found->second.contains(rank);
+}
+
 Task<Result<void>> EngineFleet::ready(Uuid pool, service::Targets more) {
   std::set<uint32_t> ranks;
   if (!pool.is_nil()) {
@@ -156,20 +164,25 @@ Task<Result<void>> EngineFleet::extend_pool(Uuid pool, service::Targets targets,
                                             service::ShardSizes sizes) {
   std::set<uint32_t> wanted;
   for (const model::TargetId& target : targets) wanted.insert(target.rank);
+  const std::set<uint32_t> known = ranks_[pool];
+  std::ranges::set_difference(wanted, known, std::inserter(joining_[pool], joining_[pool].begin()));
   const Ranks ranks = note_ranks(pool, targets);
   const auto done = co_await each(ranks, "engine.extend", After::stop, [&](ShardHost& host) {
     return host.extend_pool(pool, targets, sizes);
   });
+  if (wanted.size() < ranks.size()) joining_.erase(pool);
   if (done || wanted.size() < ranks.size()) ranks_[pool] = std::move(wanted);
   co_return done;
 }
 
 Task<Result<void>> EngineFleet::serve_extension(Uuid pool, service::Targets targets,
                                                 uint64_t memory_bytes) {
-  return each(note_ranks(pool, targets), "engine.join", After::overlook,
-              [pool, targets, memory_bytes](ShardHost& host) {
-                return host.serve_extension(pool, targets, memory_bytes);
-              });
+  auto done = co_await each(note_ranks(pool, targets), "engine.join", After::overlook,
+                            [pool, targets, memory_bytes](ShardHost& host) {
+                              return host.serve_extension(pool, targets, memory_bytes);
+                            });
+  joining_.erase(pool);
+  co_return done;
 }
 
 /// All are asked: one that is none of the pool's may have what a crash has left.
@@ -207,6 +220,7 @@ Task<Result<void>> EngineFleet::remove_pool(Uuid pool) {
   CO_TRY(forgotten, co_await each(without(ranks), "engine.remove", After::overlook, remove));
   CO_TRY(removed, co_await each(ranks, "engine.remove", After::go_on, remove));
   ranks_.erase(pool);
+  joining_.erase(pool);
   co_return Result<void>{};
 }
 
@@ -232,8 +246,8 @@ Task<Result<model::Epoch>> EngineFleet::freeze_container(Uuid pool, uint32_t con
   if (hosts.size() != ranks.size()) co_return stopped();
   model::Epoch newest = 0;
   std::vector<Task<Result<void>>> tasks;
-  for (ShardHost* const host : hosts) {
-    tasks.push_back(freeze_one(*host, pool, container, newest));
+  for (const uint32_t rank : ranks) {
+    tasks.push_back(freeze_one(*engines_[rank], pool, container, is_joining(pool, rank), newest));
   }
   CO_TRY(frozen, co_await run_all(reactor_, std::move(tasks), hosts.size()));
   co_return newest;
@@ -375,11 +389,32 @@ Task<Result<void>> EngineFleet::rollback(Uuid pool, uint32_t container, model::E
   co_return Result<void>{};
 }
 
-Task<Result<void>> EngineFleet::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
-  return each(ranks_of(pool), "engine.worm", After::go_on,
-              [pool, container, policy = std::move(policy)](ShardHost& host) {
-                return host.set_worm(pool, container, policy);
-              });
+/// @param failed  gets why an engine that is there does not hold it
+Task<Result<void>> EngineFleet::tell_worm(uint32_t rank, Uuid pool, uint32_t container,
+                                          model::WormPolicy policy, uint64_t order,
+                                          Result<void>& failed) {
+  if (rank != 0 && at_step_) at_step_("engine.worm");
+  if (stopped_[rank]) co_return stopped();
+  ShardHost& host = *engines_[rank];
+  const bool joining = is_joining(pool, rank);
+  const auto told = co_await host.set_worm(pool, container, std::move(policy), order);
+  const bool has_none = !told && told.error().code() == Errc::nonexistent;
+  if (is_coming(told, host) || (joining && has_none)) co_return stopped();
+  const bool milder = failed || failed.error().code() == Errc::busy;
+  if (!told && !is_away(told) && milder) failed = told;
+  co_return told;
+}
+
+/// One that is away hides nobody's failure.
+Task<Result<void>> EngineFleet::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                         uint64_t order) {
+  Result<void> failed;
+  std::vector<Task<Result<void>>> tasks;
+  for (const uint32_t rank : ranks_of(pool)) {
+    tasks.push_back(tell_worm(rank, pool, container, policy, order, failed));
+  }
+  const auto told = co_await ask_all(std::move(tasks));
+  co_return failed ? told : failed;
 }
 
 Task<Result<void>> EngineFleet::add_progress(uint32_t rank, Uuid pool, uint32_t container,

@@ -54,7 +54,8 @@ class EngineFleet final : public service::ShardHost {
                               model::Epoch at) override;
   Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
                                          model::Epoch until) override;
-  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) override;
+  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                              uint64_t order) override;
   Task<Result<service::ContProgress>> flatten_progress(Uuid pool, uint32_t container) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
@@ -82,6 +83,8 @@ class EngineFleet final : public service::ShardHost {
   template <class Ask>
   Task<Result<void>> ask_one(uint32_t rank, const char* name, Errors& errors, Ask& ask);
   Task<Result<void>> ask_all(std::vector<Task<Result<void>>> tasks);
+  Task<Result<void>> tell_worm(uint32_t rank, Uuid pool, uint32_t container,
+                               model::WormPolicy policy, uint64_t order, Result<void>& failed);
   Task<Result<void>> add_space(uint32_t rank, Uuid pool, service::ShardSpace& sum);
   Task<Result<void>> add_progress(uint32_t rank, Uuid pool, uint32_t container,
                                   service::ContProgress& sum);
@@ -97,6 +100,7 @@ class EngineFleet final : public service::ShardHost {
   /// Those that a pool lies on; all, where that is not known.
   Ranks ranks_of(const Uuid& pool) const;
   Ranks note_ranks(const Uuid& pool, const service::Targets& targets);
+  bool is_joining(const Uuid& pool, uint32_t rank) const;
   struct Hold;
   Task<void> give_up_late(std::shared_ptr<Hold> hold);
 
@@ -104,6 +108,7 @@ class EngineFleet final : public service::ShardHost {
   std::vector<service::ShardHost*> engines_;  // grows
   std::vector<bool> stopped_;  // by rank
   std::map<Uuid, std::set<uint32_t>> ranks_;  // of pools that were made or opened
+  std::map<Uuid, std::set<uint32_t>> joining_;  // ranks that an extension adds, until it is served
   std::shared_ptr<Sharing> next_round_;       // of handles that wait for the round under way
   bool sharing_ = false;                      // a round is under way
   const uint32_t target_count_;

@@ -153,7 +153,7 @@ TEST(EngineFleetPolicy, Of_a_seal_reaches_every_engine_and_one_that_is_away_coun
   away.away = away.one_of_many = true;
   EngineFleet fleet(world.reactor(), {&away, &well}, 2, {});
   const model::WormPolicy policy{.compress = true, .seal = {7, "me@here"}};
-  const auto told = world.run(fleet.set_worm({}, 1, policy));
+  const auto told = world.run(fleet.set_worm({}, 1, policy, 1));
   ASSERT_TRUE(told && !*told);
   EXPECT_EQ(told->error().code(), Errc::unreachable);
   EXPECT_EQ(well.worms[1], policy);
@@ -163,11 +163,47 @@ TEST(EngineFleetPolicy, Of_a_seal_reaches_every_engine_and_one_that_is_away_coun
   EXPECT_EQ((*some)->progress, well.progress[1]);
   EXPECT_EQ((*some)->targets_away, 2u);
   away.away = false;
-  EXPECT_TRUE(*world.run(fleet.set_worm({}, 1, policy)));
+  EXPECT_TRUE(*world.run(fleet.set_worm({}, 1, policy, 1)));
   away.progress[1] = well.progress[1];
   const auto all = world.run(fleet.flatten_progress({}, 1));
   EXPECT_EQ((*all)->progress.flat, 6u);
   EXPECT_EQ((*all)->targets_away, 0u);
+}
+
+TEST(EngineFleetPolicy, Of_an_engine_that_fails_is_told_before_one_that_is_away) {
+  // Goal: who asks hears that an engine that is there may refuse changes still. Method: one that is
+  // away before one whose transactions wait, before one that fails.
+  sim::World world(1);
+  service::FakeHost away, busy, broken;
+  away.away = broken.fail_worm = true;
+  busy.fail_drains = 1;
+  EngineFleet fleet(world.reactor(), {&away, &busy, &broken}, 1, {});
+  EXPECT_EQ(world.run(fleet.set_worm({}, 1, {}, 1))->error().code(), Errc::io);
+  broken.fail_worm = false;
+  busy.fail_drains = 1;
+  EXPECT_EQ(world.run(fleet.set_worm({}, 1, {}, 1))->error().code(), Errc::busy);
+  EXPECT_EQ(world.run(fleet.set_worm({}, 1, {}, 1))->error().code(), Errc::unreachable);
+}
+
+TEST(EngineFleetPolicy, An_engine_that_a_pool_is_extended_to_is_away_until_it_has_opened_it) {
+  // Goal: what concerns a container meanwhile does not say that the container is gone. Method: the
+  // second engine does not know the pool, while and after it is extended to it.
+  sim::World world(1);
+  service::FakeHost first, second;
+  const Uuid pool{{7}};
+  first.pools = second.pools = {pool};
+  second.serves_only_its_pools = true;
+  EngineFleet fleet(world.reactor(), {&first, &second}, 1, {});
+  const service::Targets before = {{}}, after = {{}, {.rank = 1}};
+  ASSERT_TRUE(*world.run(fleet.create_pool(pool, before, {})));
+  second.pools.clear();
+  EXPECT_EQ(world.run(fleet.extend_pool(pool, after, {}))->error().code(), Errc::nonexistent);
+  EXPECT_EQ(world.run(fleet.freeze_container(pool, 1))->error().code(), Errc::unreachable);
+  EXPECT_EQ(world.run(fleet.set_worm(pool, 1, {}, 1))->error().code(), Errc::unreachable);
+  // Undone: the pool is what it was.
+  EXPECT_FALSE(*world.run(fleet.extend_pool(pool, before, {})));
+  EXPECT_TRUE(*world.run(fleet.freeze_container(pool, 1)));
+  EXPECT_TRUE(*world.run(fleet.set_worm(pool, 1, {}, 1)));
 }
 
 }  // namespace

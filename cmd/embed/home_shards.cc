@@ -92,7 +92,7 @@ void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
     // Nobody wants to find a medium changed that is only looked at.
     if (options_.read_only) continue;
     for (const vos::ContNumber container : one.shard->worm_containers()) {
-      engine_.policy_changed(pool, container);
+      engine_.policy_changed(pool, target, container);
     }
   }
 }
@@ -273,8 +273,16 @@ Result<std::vector<HomeShards::AtTarget>> HomeShards::shards_of(const Uuid& pool
   return out;
 }
 
+Result<std::vector<HomeShards::AtTarget>> HomeShards::all_shards_of(const Uuid& pool) const {
+  TRY(shards, shards_of(pool));
+  if (shards.empty() && !pools_.at(pool).coming.empty()) {
+    return fail(Errc::busy, "pool: it is just being extended to this engine; try again");
+  }
+  return shards;
+}
+
 Task<Result<model::Epoch>> HomeShards::freeze_container(Uuid pool, uint32_t container) {
-  CO_TRY(shards, shards_of(pool));
+  CO_TRY(shards, all_shards_of(pool));
   model::Epoch newest = 0;
   for (const AtTarget& at : shards) {
     CO_TRY(epoch, co_await at.shard->freeze_container(container));
@@ -396,9 +404,27 @@ Task<std::vector<wire::DeviceReply>> HomeShards::devices() {
   co_return out;
 }
 
+/// One of a container after the other: an older one that waits here, though who sent it has given
+/// it up, must not come after a newer one.
+Task<Result<void>> HomeShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                        uint64_t order) {
+  const std::pair<Uuid, uint32_t> at(pool, container);
+  while (!setting_.insert(at).second) co_await set_.wait();
+  auto done = co_await set_worm_now(pool, container, std::move(policy), order);
+  setting_.erase(at);
+  set_.wake_all();
+  co_return done;
+}
+
 /// At once on all: each of them may wait for transactions that were prepared before.
-Task<Result<void>> HomeShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
-  CO_TRY(shards, shards_of(pool));
+Task<Result<void>> HomeShards::set_worm_now(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                            uint64_t order) {
+  CO_TRY(shards, all_shards_of(pool));
+  uint64_t& newest = pools_.at(pool).worm_orders[container];
+  if (order != 0 && order < newest) {
+    co_return fail(Errc::busy, "container: newer worm_* properties have come; ask for them again");
+  }
+  newest = std::max(newest, order);
   std::vector<Task<Result<void>>> tasks;
   for (const AtTarget& at : shards) {
     before(at, "target.worm");

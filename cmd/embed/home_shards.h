@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "cmd/embed/blob_source.h"
@@ -34,7 +35,8 @@ class HomeShards final : public service::ShardHost {
         engine_(engine),
         storage_(storage),
         options_(std::move(options)),
-        turns_(reactor) {}
+        turns_(reactor),
+        set_(reactor) {}
 
   Task<Result<void>> ready(Uuid, service::Targets) override { co_return Result<void>{}; }
   Task<Result<void>> create_pool(Uuid pool, service::Targets targets,
@@ -63,7 +65,8 @@ class HomeShards final : public service::ShardHost {
                               model::Epoch at) override;
   Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
                                          model::Epoch until) override;
-  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) override;
+  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                              uint64_t order) override;
   Task<Result<service::ContProgress>> flatten_progress(Uuid pool, uint32_t container) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override;
@@ -94,6 +97,7 @@ class HomeShards final : public service::ShardHost {
     std::map<uint32_t, OneShard> shards;  // by target
     std::map<uint32_t, OneShard> coming;  // of an extension that is not decided yet: not served
     std::vector<uint32_t> ranks;          // of all engines that have some
+    std::map<uint32_t, uint64_t> worm_orders;  // by container: the newest that was taken
   };
   /// Whoever has it is the only one to open, make or close shards.
   class Turn;
@@ -115,6 +119,11 @@ class HomeShards final : public service::ShardHost {
   void serve(const Uuid& pool, const service::Targets& targets);
   /// @error nonexistent  the pool is not open
   Result<std::vector<AtTarget>> shards_of(const Uuid& pool) const;
+  /// For what must not miss a shard. @error busy  all that it has come by an extension and are not
+  /// served yet   Others: shards_of()
+  Result<std::vector<AtTarget>> all_shards_of(const Uuid& pool) const;
+  Task<Result<void>> set_worm_now(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                  uint64_t order);
   vos::ShardOptions options_for(uint64_t memory_bytes, const Blobs& blobs) const;
   void before(const AtTarget& at, const char* name) const {
     if (at.target != 0) step(name);
@@ -132,6 +141,8 @@ class HomeShards final : public service::ShardHost {
   bool taken_ = false;   // the turn
   bool closed_ = false;  // close(): nothing is opened or made until reopen()
   WaitList turns_;
+  std::set<std::pair<Uuid, uint32_t>> setting_;  // pools and containers, in set_worm()
+  WaitList set_;                                 // setting_ lost one
   std::vector<std::string> addresses_;
 };
 

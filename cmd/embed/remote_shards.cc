@@ -186,8 +186,9 @@ Task<Result<void>> RemoteShards::aggregate_container(Uuid pool, uint32_t contain
   return command(about_container(AdminVerb::aggregate, pool, container, until));
 }
 
-Task<Result<void>> RemoteShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) {
-  AdminRequest request = about_container(AdminVerb::set_worm, pool, container);
+Task<Result<void>> RemoteShards::set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                                          uint64_t order) {
+  AdminRequest request = about_container(AdminVerb::set_worm, pool, container, 0, order);
   request.worm = wire::worm_of(policy);
   return command(std::move(request));
 }

@@ -55,7 +55,8 @@ class RemoteShards final : public service::ShardHost {
                               model::Epoch at) override;
   Task<Result<void>> aggregate_container(Uuid pool, uint32_t container,
                                          model::Epoch until) override;
-  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy) override;
+  Task<Result<void>> set_worm(Uuid pool, uint32_t container, model::WormPolicy policy,
+                              uint64_t order) override;
   Task<Result<service::ContProgress>> flatten_progress(Uuid pool, uint32_t container) override;
   Task<Result<service::ShardSpace>> space(Uuid pool) override;
   std::vector<wire::EngineInfo> engines() const override { return {info_}; }
