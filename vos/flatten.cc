@@ -25,14 +25,23 @@ constexpr size_t kGathersFirst = 4, kGathersMax = 256;
 
 using Gathers = std::vector<std::unique_ptr<FlatGather>>;
 
-/// Looks at an object.
+/// Looks at an object. One for which memory is short, or blocks for what is taken out of its
+/// buffer, stays as it is, and the others go on.
 Task<Result<void>> look_at(Shard::State& state, FlatGather& object) {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
     CO_TRY(open, co_await wait_open(state, object.object().container, kWrite));
     auto looked = object.look();
-    if (looked || looked.error().code() != Errc::page_absent) co_return looked;
-    CO_TRY(loaded, co_await load_absent(state, attempt));
+    if (!looked && looked.error().code() == Errc::page_absent) {
+      looked = co_await load_absent(state, attempt);
+      if (looked) continue;
+    }
+    if (!looked && is_short(looked.error())) {
+      object.result = {.outcome = FlattenOutcome::too_large};
+      object.was_short = true;
+      co_return Result<void>{};
+    }
+    co_return looked;
   }
 }
 
@@ -42,6 +51,11 @@ Task<Result<void>> gather(Shard::State& state, const Gathers& objects) {
   std::vector<Task<Result<void>>> looks;
   for (const auto& object : objects) looks.push_back(look_at(state, *object));
   CO_TRY(looked, co_await run_all(state.reactor, std::move(looks), kReadsMax));
+  for (const auto& object : objects) {
+    if (!object->was_short || objects.size() == 1) continue;
+    // The others may have taken what it needed.
+    CO_TRY(again, co_await look_at(state, *object));
+  }
   std::vector<DataRead> reads;
   for (const auto& object : objects) {
     if (object->result.outcome != FlattenOutcome::flattened) continue;
@@ -343,7 +357,7 @@ const char* flatten_outcome_text(FlattenOutcome outcome) {
     case FlattenOutcome::absent:
       return "nothing of it is visible";
     case FlattenOutcome::too_large:
-      return "its buffer or its index changes would be too large";
+      return "its buffer, its index changes or what they take meanwhile would be too large";
     case FlattenOutcome::too_many:
       return "too many keys at one level";
     case FlattenOutcome::long_key:
