@@ -2,14 +2,17 @@
 #include <algorithm>
 
 #include "engine/engine_state.h"
+#include "engine/flatten_pass.h"
 #include "wire/limits.h"
 
 namespace cairn::engine {
 
 namespace {
 
-vos::FlattenOptions options_of(const model::FlattenLimits& limits) {
-  vos::FlattenOptions options;
+/// As the container's properties say, but for limits that the request names.
+vos::FlattenOptions options_of(const model::WormPolicy& policy,
+                               const model::FlattenLimits& limits) {
+  vos::FlattenOptions options = flatten_options(policy, std::nullopt);
   if (limits.inline_bytes_max != 0) options.inline_bytes_max = limits.inline_bytes_max;
   if (limits.object_bytes_max != 0) options.object_bytes_max = limits.object_bytes_max;
   if (limits.keys_max != 0) options.keys_max = limits.keys_max;
@@ -43,7 +46,8 @@ Task<Result<void>> Engine::State::flatten(Gate::Hold, HandleTable::Use use, wire
         std::vector<model::Flattened>(objects.size(), {.outcome = model::FlattenOutcome::pending})};
     co_return Result<void>{};
   }
-  auto done = co_await use.shard().flatten(std::move(objects), options_of(body.limits));
+  const auto options = options_of(use.shard().worm_policy(use.spec().container), body.limits);
+  auto done = co_await use.shard().flatten(std::move(objects), options);
   if (!done) {
     reply.error = done.error();
     co_return Result<void>{};

@@ -36,6 +36,7 @@ vos::FlattenOptions flatten_options(const model::WormPolicy& policy,
   vos::FlattenOptions options;
   options.inline_bytes_max = std::min(policy.inline_bytes_max, vos::kFlatInlineBytesMax);
   options.object_bytes_max = std::min(policy.object_bytes_max, vos::kFlatObjectBytesMax);
+  options.compress = policy.compress;
   if (!cold_at_ns || policy.seal.epoch != 0) return options;
   const uint64_t seconds = std::min(policy.cold_after_s, *cold_at_ns / kSecond);
   options.unchanged_since = model::epoch_of_wall_ns(*cold_at_ns - seconds * kSecond);

@@ -204,5 +204,42 @@ TEST_F(FlattenRequests, Reads_by_any_way_keep_an_object_from_being_cold) {
   EXPECT_TRUE(is_flat(1) && is_flat(2) && is_flat(3) && is_flat(4));
 }
 
+TEST_F(FlattenRequests, What_a_container_says_of_compression_and_limits_counts_for_all_ways_in) {
+  // Method: bytes of the same content, flattened by a request and by a hint, before and after the
+  // container is to be compressed; then by a request whose container keeps larger objects out.
+  value_.assign(3'000, 'x');
+  const auto size = [&](uint64_t n) {
+    return std::get<wire::FlattenedObjects>(reply_.body).objects.at(n).buffer_bytes;
+  };
+  const auto used = [&] { return world_.run(world_.shard->flat_usage(1))->buffer_bytes; };
+  for (uint64_t n = 1; n <= 8; ++n) ASSERT_EQ(serve(update(n)), Errc::ok);
+  ASSERT_EQ(serve(flatten(1, 0)), Errc::ok);
+  EXPECT_GT(size(0), 3'000u);
+  ASSERT_TRUE(world_.run(world_.shard->set_worm_policy(1, {.compress = true})));
+  world_.engine.policy_changed(world_.pool, 1);
+  ASSERT_EQ(serve(flatten(3, 0)), Errc::ok);
+  EXPECT_EQ(outcome(0), model::FlattenOutcome::flattened);
+  EXPECT_LT(size(0), 1'000u);
+  EXPECT_LT(size(1), 1'000u);
+  const uint64_t before = used();
+  ASSERT_EQ(serve(update(9, model::cond::kFinal)), Errc::ok);
+  ASSERT_EQ(serve(update(10, model::cond::kFinal)), Errc::ok);
+  run_for(kSecond);
+  ASSERT_TRUE(is_flat(9) && is_flat(10));
+  EXPECT_LT(used() - before, 2'000u);
+  ASSERT_TRUE(world_.run(
+      world_.shard->set_worm_policy(1, {.object_bytes_max = model::kWormObjectBytesMin})));
+  wire::Request more = update(11);
+  std::get<wire::ObjectUpdate>(more.body).dkey = as_bytes("other");
+  ASSERT_EQ(serve(update(11)), Errc::ok);
+  ASSERT_EQ(serve(std::move(more)), Errc::ok);
+  wire::Request asked = flatten(11, 0);
+  ASSERT_EQ(serve(asked), Errc::ok);
+  EXPECT_EQ(outcome(0), model::FlattenOutcome::too_large);
+  std::get<wire::FlattenObjects>(asked.body).limits.object_bytes_max = 64u << 10;
+  ASSERT_EQ(serve(asked), Errc::ok);
+  EXPECT_EQ(outcome(0), model::FlattenOutcome::flattened);
+}
+
 }  // namespace
 }  // namespace cairn::engine

@@ -1,7 +1,9 @@
 #include "vos/flat_clean.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "base/report.h"
 #include "vos/data_io.h"
@@ -22,6 +24,11 @@ struct Source {
   uint64_t looked_to = 0;
 };
 
+/// Of a step, where nothing is short: each may take a path of pages of its own.
+constexpr size_t kSurvivorsMax = 256;
+/// Fewer bytes than this are not divided: their halves could leave most of a block empty.
+constexpr uint64_t kDividedMin = 2 * kDataBlockBytes;
+
 /// A buffer that counts, or a packed value.
 struct Survivor {
   size_t source = 0;
@@ -41,7 +48,8 @@ struct Cleaning {
   std::vector<Source> sources;
   std::vector<Survivor> survivors;
   uint64_t survivor_bytes = 0;
-  Bytes bytes;  // of the new extent
+  std::span<Survivor> moving;  // into the extent that is written now
+  Bytes bytes;                 // of it
   std::optional<Staged> staged;
   index::Batch batch;
 
@@ -57,6 +65,7 @@ struct Cleaning {
   Result<bool> plan();
   Task<Result<bool>> plan_loaded();
   Task<Result<bool>> run();
+  Task<Result<bool>> run_all();
 };
 
 /// Where the record may be.
@@ -166,10 +175,12 @@ Task<Result<void>> Cleaning::add(uint64_t block) {
   if (!done) co_return done;
   source.bytes.assign(blocks.view().begin(), blocks.view().end());
   sources.push_back(std::move(source));
-  for (;;) {
+  for (uint64_t looked_to = 0;;) {
     const auto found = find_survivors(sources.size() - 1);
     if (found) break;
     if (found.error().code() != Errc::page_absent) co_return found;
+    // Pages of those before are not needed any more: there may be many.
+    if (std::exchange(looked_to, sources.back().looked_to) != looked_to) attempt.release();
     CO_TRY(loaded, co_await state.store->load_absent(attempt));
   }
   attempt.release();
@@ -192,7 +203,7 @@ bool Cleaning::pays() const {
 
 Result<void> Cleaning::stage_all() {
   bytes.clear();
-  for (Survivor& s : survivors) {
+  for (Survivor& s : moving) {
     s.place.offset = static_cast<uint32_t>(bytes.size());
     bytes.insert(bytes.end(), s.buffer.begin(), s.buffer.end());
     bytes.resize(round_up(bytes.size(), kFlatAlign));
@@ -200,7 +211,7 @@ Result<void> Cleaning::stage_all() {
   bytes.resize(round_up(bytes.size(), kDataBlockBytes));
   TRY(made, stage_flat(*state.store, bytes));
   staged.emplace(std::move(made));
-  for (Survivor& s : survivors) s.place.block = staged->data.runs[0].block;
+  for (Survivor& s : moving) s.place.block = staged->data.runs[0].block;
   return {};
 }
 
@@ -210,7 +221,7 @@ Result<bool> Cleaning::plan() {
   PackLedger packs(state.tree());
   PackRecord made{staged->data.runs[0].count, 0, 0};
   Bytes value;
-  for (const Survivor& s : survivors) {
+  for (const Survivor& s : moving) {
     TRY(found, state.tree().get(s.key));
     if (!found || as_chars(*found) != as_chars(s.raw)) continue;
     if (s.payload_bytes == 0) {
@@ -280,6 +291,30 @@ Task<Result<bool>> Cleaning::run() {
   co_return true;
 }
 
+/// Fewer at once where memory, pages, free runs of blocks or a log record are short.
+/// @returns some have moved
+Task<Result<bool>> Cleaning::run_all() {
+  bool gained = false;
+  size_t at_once = survivors.size();
+  for (size_t first = 0; first < survivors.size();) {
+    const size_t count = std::min(at_once, survivors.size() - first);
+    moving = std::span(survivors).subspan(first, count);
+    uint64_t moving_bytes = 0;
+    for (const Survivor& s : moving) moving_bytes += s.place.room();
+    const auto done = co_await run();
+    if (!done && is_short(done.error()) && count > 1 && moving_bytes >= kDividedMin) {
+      at_once = (count + 1) / 2;
+      continue;
+    }
+    // No room for the copy: not an error of a cleaning.
+    if (!done && is_short(done.error())) co_return gained;
+    if (!done) co_return done;
+    gained = gained || *done;
+    first += count;
+  }
+  co_return gained;
+}
+
 /// Others can be cleaned all the same.
 bool is_of_one_extent(const Error& error) {
   const Errc code = error.code();
@@ -301,7 +336,7 @@ Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
   size_t looked_at = 0;
   uint64_t change_bytes = 0;
   while (looked_at < packs.size() && cleaning.survivor_bytes < kPackBytesMax &&
-         change_bytes < state.record_bytes_max / 2) {
+         cleaning.survivors.size() < kSurvivorsMax && change_bytes < state.record_bytes_max / 2) {
     const size_t before = cleaning.survivors.size();
     const size_t sources = cleaning.sources.size();
     const uint64_t block = packs[looked_at++];
@@ -320,10 +355,7 @@ Task<Result<bool>> clean_some(Shard::State& state, ContNumber container,
   }
   packs.erase(packs.begin(), packs.begin() + static_cast<ptrdiff_t>(looked_at));
   if (!cleaning.pays()) co_return false;
-  auto done = co_await cleaning.run();
-  // No room for the copy: not an error of a cleaning.
-  if (!done && is_short(done.error())) co_return false;
-  co_return done;
+  co_return co_await cleaning.run_all();
 }
 
 Task<Result<void>> clean_dirty(Shard::State& state) {

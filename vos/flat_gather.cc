@@ -33,7 +33,9 @@ void FlatGather::reset() {
   fresh_.clear();
   last_dkey_.truncate(0);
   last_akey_.truncate(0);
-  payload_bytes_ = outside_bytes_ = change_bytes_ = 0;
+  was_short = false;
+  runs_ = 0;
+  small_bytes_ = payload_bytes_ = outside_bytes_ = change_bytes_ = 0;
   oldest_ = model::kEpochMax;
   newest_ = 0;
   print_ = 0;
@@ -82,7 +84,8 @@ Result<void> FlatGather::walk(const View& view, Visit visit) {
   while (cursor.valid() && starts_with(cursor.key(), path_.object())) {
     TRY(parsed, parse_key(cursor.key()));
     const Record record{cursor.key(), cursor.value(), parsed};
-    TRY(visited, visit(record));
+    TRY(more, visit(record));
+    if (!more) break;
     TRY(moved, cursor.next());
   }
   return {};
@@ -133,10 +136,14 @@ void FlatGather::add_value(const Record& record, const ValueView& value) {
   if (sources_.empty() || as_chars(sources_.back().prefix.view()) != as_chars(prefix.view())) {
     sources_.push_back(
         {content_.dkeys.size() - 1, content_.dkeys.back().akeys.size() - 1, prefix, {}});
+    runs_ = 0;
   }
   const uint64_t end = single ? value.payload_bytes : record.parsed.position;
-  sources_.back().pieces.push_back(
-      {single ? 0 : end - value.count, end, value, key_of(record.key)});
+  const uint64_t begin = single ? 0 : end - value.count;
+  auto& pieces = sources_.back().pieces;
+  runs_ += pieces.empty() || pieces.back().end != begin ? 1 : 0;
+  small_bytes_ += single && end <= kFlatInlineMax ? end : 0;
+  pieces.push_back({begin, end, value, key_of(record.key)});
 }
 
 Result<void> FlatGather::add(const Record& record) {
@@ -170,6 +177,21 @@ Result<void> FlatGather::add(const Record& record) {
     default:
       return {};
   }
+}
+
+/// A large object is not walked to its end: all of it would be in memory, and each page that was
+/// missing would begin the walk anew. What only its end would say is not asked.
+void FlatGather::check_so_far() {
+  if (!goes_on() || content_.dkeys.empty()) return;
+  const size_t max = options_.keys_max;
+  const bool many =
+      content_.dkeys.size() > max || content_.dkeys.back().akeys.size() > max || runs_ > max;
+  const bool large =
+      change_bytes_ > state_.record_bytes_max || small_bytes_ > options_.object_bytes_max;
+  if (!many && !large) return;
+  check_unchanged();
+  if (goes_on()) check_levels();
+  if (goes_on()) stop(FlattenOutcome::too_large);
 }
 
 void FlatGather::check_unchanged() {
@@ -351,7 +373,11 @@ Result<void> FlatGather::look() {
   result.buffer_bytes = 0;
   TRY(out, take_out());
   const View view = view_before();
-  TRY(walked, walk(view, [this](const Record& record) { return add(record); }));
+  TRY(walked, walk(view, [this](const Record& record) -> Result<bool> {
+        TRY(added, add(record));
+        check_so_far();
+        return goes_on();
+      }));
   if (goes_on()) check_unchanged();
   if (goes_on()) check_levels();
   if (!goes_on()) return {};
@@ -446,9 +472,9 @@ Result<bool> FlatGather::exchange(Overlay& into, index::Batch& batch, const Flat
   if (!is_settled()) return false;
   TRY(out, take_out());
   uint64_t print = 0;
-  TRY(compared, walk(view_before(), [&](const Record& record) -> Result<void> {
+  TRY(compared, walk(view_before(), [&](const Record& record) -> Result<bool> {
         print = xxh3_64(record.raw, xxh3_64(record.key, print));
-        return {};
+        return true;
       }));
   model::Epoch straddled = 0;
   for (const Snapshot& s : state_.snapshots.of(object_.container)) {
@@ -466,8 +492,10 @@ Result<bool> FlatGather::exchange(Overlay& into, index::Batch& batch, const Flat
   const View now = was_flat ? View(state_.tree(), &into, model::kEpochMax) : View(state_.tree());
   Plan plan(state_, path_, newest_, cache_, now);
   size_t next = 0;
-  TRY(planned,
-      walk(now, [&](const Record& record) { return plan_exchange(plan, into, record, next); }));
+  TRY(planned, walk(now, [&](const Record& record) -> Result<bool> {
+        TRY(exchanged, plan_exchange(plan, into, record, next));
+        return true;
+      }));
   CHECK(next == outside_.size());  // the records are what they were
   for (const Fresh& fresh : fresh_) {
     plan.put_extent(outside_prefix(path_.object()), fresh.begin, {fresh.bytes.size(), 1, false},

@@ -21,6 +21,8 @@ class FlatGather {
 
   /// What becomes of it; `flattened`: it goes on.
   Flattened result;
+  /// Memory or blocks were short while it was looked at.
+  bool was_short = false;
   /// Memory that it takes until it is written.
   uint64_t fresh_bytes() const {
     uint64_t bytes = 0;
@@ -95,14 +97,15 @@ class FlatGather {
   /// Is the object as everybody sees it, with nothing under way?
   bool is_settled();
   Result<void> take_out();
-  /// Visits all records of the object in `view`: Result<void>(const Record&).
   View view_before();
+  /// Visits the records of the object in `view`: Result<bool>(const Record&), false: enough.
   template <class Visit>
   Result<void> walk(const View& view, Visit visit);
   Result<void> add(const Record& record);
   Result<void> add_name(const Record& record, const ValueView& value);
   FlatContent::Akey& akey_of(const Record& record);
   void add_value(const Record& record, const ValueView& value);
+  void check_so_far();
   void check_unchanged();
   void check_snapshots();
   void check_levels();
@@ -127,6 +130,8 @@ class FlatGather {
   std::vector<Fresh> fresh_;
   Bytes dkey_name_, akey_name_;
   Key last_dkey_, last_akey_;  // whose names these are
+  size_t runs_ = 0;            // of the last source: neighbours are one
+  uint64_t small_bytes_ = 0;   // of single values that stand in the buffer in any case
   uint64_t payload_bytes_ = 0;
   uint64_t outside_bytes_ = 0;
   // Of the piece that came to `fresh_` last.

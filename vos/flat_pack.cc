@@ -16,9 +16,14 @@ Result<PackRecord> without(PackRecord pack, uint64_t room) {
   return pack;
 }
 
-Result<PackRecord> parse_found(const std::optional<ByteView>& found) {
-  if (!found) return fail(Errc::checksum, "flat: the record of its extent is missing");
-  return parse_pack(*found);
+/// None: it is missing or damaged. Then what lives in the extent ends without being counted, so
+/// that it can be changed all the same, and the blocks are never free again: a check lists them.
+Result<std::optional<PackRecord>> parse_found(const std::optional<ByteView>& found) {
+  if (!found) return std::nullopt;
+  const auto record = parse_pack(*found);
+  if (record) return *record;
+  if (record.error().code() != Errc::checksum) return fail(record.error());
+  return std::nullopt;
 }
 
 Result<void> release(Plan& plan, ContNumber container, uint64_t block, uint64_t room) {
@@ -30,7 +35,8 @@ Result<void> release(Plan& plan, ContNumber container, uint64_t block, uint64_t 
   } else {
     TRY(found, plan.look().view().get(key));
     TRY(parsed, parse_found(found));
-    pack = parsed;
+    if (!parsed) return {};
+    pack = *parsed;
   }
   TRY(left, without(pack, room));
   plan.packs()[block] = left;
@@ -107,7 +113,8 @@ Result<void> PackLedger::release(ContNumber container, uint64_t block, uint64_t 
   if (known == packs_.end()) {
     TRY(found, tree_.get(pack_key(container, block)));
     TRY(pack, parse_found(found));
-    TRY(left, without(pack, room));
+    if (!pack) return {};
+    TRY(left, without(*pack, room));
     packs_.emplace(id, left);
     return {};
   }

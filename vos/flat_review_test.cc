@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "index/sweep.h"
+#include "vos/flats.h"
 #include "vos/testing/transactions.h"
 
 namespace cairn::vos::testing {
@@ -298,6 +299,50 @@ TEST_F(FlatReview, An_extent_that_cannot_be_looked_at_does_not_end_the_cleaning_
   for (const ObjectPath& object : objects) {
     EXPECT_EQ(*run(read_single(shard(), object, "d", "a")), std::string(300, 'v'));
   }
+}
+
+TEST(FlatsDirty, An_extent_is_listed_once_and_again_fresh_when_more_of_it_dies) {
+  Flats flats;
+  const PackRecord sparse{.blocks = 4, .objects = 1, .bytes = 1'000};
+  for (int i = 0; i < 5'000; ++i) flats.note_pack({1, 8}, sparse);
+  flats.note_pack({1, 16}, sparse);
+  ASSERT_TRUE(flats.any_dirty());
+  const auto dirty = flats.take_dirty();
+  ASSERT_EQ(dirty.size(), 2u) << "one does not take the place of others";
+  EXPECT_EQ(dirty[1].id.block, 16u);
+  flats.keep_dirty({{1, 8}, false});
+  EXPECT_FALSE(flats.any_dirty());
+  flats.note_pack({1, 8}, sparse);
+  EXPECT_TRUE(flats.any_dirty());
+  const auto again = flats.take_dirty();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_TRUE(again[0].fresh);
+}
+
+TEST_F(FlatReview, An_object_whose_large_values_find_no_blocks_stays_and_the_call_goes_on) {
+  // Goal: a look at what is flat in part never fails a call. Method: an object with a large value
+  // is flat, but for one of many dkeys, which was changed later; the data disk gets full.
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  ASSERT_NO_FATAL_FAILURE(put_value(dkey(0), 40'000));
+  for (int i = 1; i < 300; ++i) ASSERT_NO_FATAL_FAILURE(put_value(dkey(i), 10));
+  ASSERT_NO_FATAL_FAILURE(flatten());
+  ASSERT_NO_FATAL_FAILURE(put_value(dkey(299), 11));
+  ASSERT_TRUE(is_flat());
+  const std::string block(64u << 10, 'x');
+  for (int i = 0; i < 2'000; ++i) {
+    const auto done = run(put_single(shard(), path(1), dkey(i), "value", block));
+    if (!done) break;
+  }
+  for (int i = 0; i < 100; ++i) {
+    const auto done = run(put_single(shard(), path(1), dkey(i), "more", block.substr(0, 5'000)));
+    if (!done) break;
+  }
+  const auto done = run(shard().flatten({path()}, {}));
+  ASSERT_TRUE(done) << done.error().what();
+  EXPECT_EQ((*done)[0].outcome, FlattenOutcome::too_large);
+  EXPECT_EQ(run(read_single(shard(), path(), dkey(0), "value"))->size(), 40'000u);
+  EXPECT_EQ(shard().store().stats().data.reserved, 0u);
+  ASSERT_NO_FATAL_FAILURE(rig_.expect_clean());
 }
 
 }  // namespace

@@ -88,8 +88,16 @@ void Flats::note_pack(PackId pack, const PackRecord& record) {
 
 void Flats::keep_dirty(const DirtyPack& pack) {
   const bool hopeless = std::find(given_up_.begin(), given_up_.end(), pack.id) != given_up_.end();
-  if (hopeless || dirty_.size() == kDirtyMax) return;
-  dirty_.push_back(pack);
+  if (hopeless) return;
+  const auto known = std::find_if(dirty_.begin(), dirty_.end(),
+                                  [&](const DirtyPack& other) { return other.id == pack.id; });
+  if (known != dirty_.end()) {
+    known->fresh = known->fresh || pack.fresh;
+  } else if (dirty_.size() < kDirtyMax) {
+    dirty_.push_back(pack);
+  } else {
+    return;
+  }
   is_fresh_ = is_fresh_ || pack.fresh;
 }
 

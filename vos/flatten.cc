@@ -39,7 +39,8 @@ Task<Result<bool>> open_or_shut(Shard::State& state, ContNumber container, bool 
   co_return true;
 }
 
-/// Looks at an object.
+/// Looks at an object. One for which memory is short, or blocks for what is taken out of its
+/// buffer, stays as it is, and the others go on.
 Task<Result<void>> look_at(Shard::State& state, FlatGather& object, bool waits) {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
@@ -49,8 +50,16 @@ Task<Result<void>> look_at(Shard::State& state, FlatGather& object, bool waits) 
       co_return Result<void>{};
     }
     auto looked = object.look();
-    if (looked || looked.error().code() != Errc::page_absent) co_return looked;
-    CO_TRY(loaded, co_await load_absent(state, attempt));
+    if (!looked && looked.error().code() == Errc::page_absent) {
+      looked = co_await load_absent(state, attempt);
+      if (looked) continue;
+    }
+    if (!looked && is_short(looked.error())) {
+      object.result = {.outcome = FlattenOutcome::too_large};
+      object.was_short = true;
+      co_return Result<void>{};
+    }
+    co_return looked;
   }
 }
 
@@ -60,6 +69,11 @@ Task<Result<void>> gather(Shard::State& state, const Gathers& objects, bool wait
   std::vector<Task<Result<void>>> looks;
   for (const auto& object : objects) looks.push_back(look_at(state, *object, waits));
   CO_TRY(looked, co_await run_all(state.reactor, std::move(looks), kReadsMax));
+  for (const auto& object : objects) {
+    if (!object->was_short || objects.size() == 1) continue;
+    // The others may have taken what it needed.
+    CO_TRY(again, co_await look_at(state, *object, waits));
+  }
   std::vector<DataRead> reads;
   for (const auto& object : objects) {
     if (object->result.outcome != FlattenOutcome::flattened) continue;
@@ -366,7 +380,7 @@ const char* flatten_outcome_text(FlattenOutcome outcome) {
     case FlattenOutcome::absent:
       return "nothing of it is visible";
     case FlattenOutcome::too_large:
-      return "its buffer or its index changes would be too large";
+      return "its buffer, its index changes or what they take meanwhile would be too large";
     case FlattenOutcome::too_many:
       return "too many keys at one level";
     case FlattenOutcome::long_key:

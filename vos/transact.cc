@@ -148,6 +148,7 @@ void Transaction::mark_reads() {
 
 Result<void> Transaction::plan() {
   too_large = false;
+  failed_op = Transacted::kNone;
   TRY(open, check_open());
   const std::vector<KeyRange> changed = ranges();
   TRY(free, check_free(state, changed, Unresolved::Intent::change));

@@ -5,6 +5,7 @@
 
 #include "base/endian.h"
 #include "base/varint.h"
+#include "vos/packed_format.h"
 
 namespace cairn::vos {
 
@@ -202,6 +203,9 @@ Result<ValueView> parse_value(Kind kind, ByteView value) {
     default: parsed = parse_mark(kind, in, v); break;
   }
   if (!parsed) return fail(parsed.error());
+  const bool may_be_packed =
+      v.payload_bytes >= kPackedValueMin && v.payload_bytes <= kPackedValueMax;
+  if (v.shared && !may_be_packed) return malformed();
   return v;
 }
 

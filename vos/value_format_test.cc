@@ -190,6 +190,21 @@ TEST(ValueFormat, Data_values_are_read_back_with_their_blocks_and_checksums) {
   EXPECT_TRUE(parse_data(*apart)->crcs.empty());
 }
 
+TEST(ValueFormat, What_is_too_small_or_too_large_to_be_packed_is_in_no_shared_blocks) {
+  const auto parse = [](uint64_t bytes) {
+    Bytes out;
+    put_shared_data(out, 7, bytes, {.runs = {{1, 1}}, .skip = 0, .crcs = {1}, .blocks_before = 2});
+    return parse_value(Kind::single, out);
+  };
+  EXPECT_TRUE(parse(256));
+  EXPECT_TRUE(parse(4'095));
+  for (const uint64_t bytes : {1u, 255u, 4'096u}) {
+    const auto value = parse(bytes);
+    ASSERT_FALSE(value) << bytes;
+    EXPECT_EQ(value.error().code(), Errc::checksum);
+  }
+}
+
 TEST(ValueFormat, A_value_in_shared_blocks_says_where_their_extent_begins) {
   Bytes out;
   const BlockData data{

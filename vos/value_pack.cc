@@ -48,6 +48,12 @@ struct Packing {
   bool fills_its_blocks() const {
     return 8 * bytes.size() >= 7 * round_up(bytes.size(), kDataBlockBytes);
   }
+  /// A transaction or a punch of the object is not over: nothing of it moves.
+  bool is_held() const {
+    const KeyRange range{Level::object, path.object(), {}, {}};
+    return state.unresolved.meets(range, Unresolved::Intent::change) != nullptr ||
+           state.markers.any(path.object());
+  }
   Result<void> add(ByteView key, ByteView raw);
   Result<void> collect();
   Task<Result<void>> collect_loaded();
@@ -94,13 +100,18 @@ Result<void> Packing::collect() {
 Task<Result<void>> Packing::collect_loaded() {
   index::Store::Attempt attempt(*state.store);
   while (!is_full() && !seen_all) {
-    CO_TRY(open, co_await wait_open(state, object.container, kWrite));
+    if (state.closures.of(object.container, kWrite) != nullptr) {
+      attempt.release();
+      CO_TRY(open, co_await wait_open(state, object.container, kWrite));
+    }
     const auto collected = collect();
     if (!collected && collected.error().code() != Errc::page_absent) co_return collected;
     if (!collected) {
       CO_TRY(loaded, co_await state.store->load_absent(attempt));
       continue;
     }
+    // It has got further, and others may need the memory.
+    attempt.release();
     co_await state.reactor.yield();
   }
   co_return Result<void>{};
@@ -118,9 +129,8 @@ void Packing::trim() {
 /// One step. False: nothing moves.
 Result<bool> Packing::plan() {
   batch.clear();
-  const KeyRange range{Level::object, path.object(), {}, {}};
-  if (state.unresolved.meets(range, Unresolved::Intent::change) != nullptr ||
-      state.markers.any(path.object())) {
+  if (is_held()) {
+    seen_all = true;  // so would the next ones be
     return false;
   }
   PackRecord made{staged->data.runs[0].count, 0, 0};
@@ -151,6 +161,7 @@ Task<Result<bool>> Packing::plan_loaded() {
   index::Store::Attempt attempt(*state.store);
   for (;;) {
     if (state.closures.of(object.container, kWrite) != nullptr) {
+      attempt.release();
       CO_TRY(open, co_await wait_open(state, object.container, kWrite));
       continue;
     }
@@ -191,7 +202,7 @@ Task<Result<void>> Packing::run() {
 
 Task<Result<void>> pack_values(Shard::State& state, const ObjectPath& object) {
   Packing packing(state, object);
-  while (!packing.seen_all) {
+  while (!packing.seen_all && !packing.is_held() && !state.gate.closed()) {
     const Key begin = packing.next;
     packing.values.clear();
     packing.bytes.clear();
@@ -199,6 +210,8 @@ Task<Result<void>> pack_values(Shard::State& state, const ObjectPath& object) {
     CO_TRY(collected, co_await packing.collect_loaded());
     packing.trim();
     if (packing.values.empty()) continue;
+    // Before blocks are reserved and written for nothing.
+    if (packing.is_held() || state.gate.closed()) break;
     const auto done = co_await packing.run();
     if (!done && is_short(done.error()) && packing.values_max > kValuesMin) {
       packing.values_max /= 4;

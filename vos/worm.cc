@@ -1,5 +1,7 @@
 #include "vos/worm.h"
 
+#include <algorithm>
+
 #include "runtime/lasting_text.h"
 #include "vos/shard_state.h"
 
@@ -27,9 +29,6 @@ Task<Result<media::Lsn>> write_policy(Shard::State& state, ContNumber container,
   index::Batch batch;
   for (;;) {
     CO_TRY(admitted, co_await state.store->admit());
-    if (policy.seal.epoch > state.epoch_bound()) {
-      co_return fail(Errc::invalid, "seal: its epoch is further in the future than clocks differ");
-    }
     // Whatever is issued from now on lies above it, also after a crash.
     state.hlc.advance(policy.seal.epoch);
     const model::Epoch epoch = state.next_epoch();
@@ -74,13 +73,28 @@ const model::WormPolicy& WormPolicies::of(ContNumber container) const {
 
 Result<void> WormPolicies::check_seal(ContNumber container) const {
   const auto found = entries_.find(container);
-  if (found == entries_.end() || found->second.refusal == nullptr) return {};
-  return fail(Errc::no_perm, found->second.refusal);
+  if (found != entries_.end() && found->second.refusal != nullptr) {
+    return fail(Errc::no_perm, found->second.refusal);
+  }
+  if (found != entries_.end() || told_.contains(container)) return {};
+  const bool lost = std::any_of(lost_.begin(), lost_.end(), [&](const Span& span) {
+    return span.first <= container && container <= span.last;
+  });
+  if (!lost) return {};
+  return fail(Errc::checksum,
+              "the container may be sealed, a damaged page of the shard hides if it is: it can be "
+              "changed when its worm properties have been set again, or the shard is rebuilt");
+}
+
+void WormPolicies::seal_ahead(ContNumber container, model::WormPolicy policy) {
+  set(container, std::move(policy));
+  entries_.at(container).is_written = false;
 }
 
 void WormPolicies::set(ContNumber container, model::WormPolicy policy) {
   const auto found = entries_.find(container);
   if (found != entries_.end() && found->second.refusal != nullptr) --sealed_;
+  if (!lost_.empty()) told_.insert(container);
   if (policy == model::WormPolicy{}) {
     if (found != entries_.end()) entries_.erase(found);
     return;
@@ -111,10 +125,15 @@ Task<Result<void>> Shard::set_worm_policy(ContNumber container, model::WormPolic
   State& state = *state_;
   if (container == 0) co_return fail(Errc::invalid, "container 0 is the shard's own");
   CO_TRY(sound, model::check_worm_policy(policy));
+  if (policy.seal.epoch > state.epoch_bound()) {
+    co_return fail(Errc::invalid, "seal: its epoch is further in the future than clocks differ");
+  }
   const bool seals = policy.seal.is_set();
-  if (state.worm.of(container) == policy) {
+  if (state.worm.of(container) == policy && state.worm.is_written(container)) {
+    state.worm.set(container, std::move(policy));  // it may have been lost
     CO_TRY(settled, co_await state.settle());
   } else {
+    if (seals) state.worm.seal_ahead(container, policy);
     CO_TRY(at, co_await write_policy(state, container, std::move(policy)));
     CO_TRY(durable, co_await state.store->durable(at));
   }
