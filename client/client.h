@@ -369,6 +369,11 @@ class Container {
     (void)oids;
     co_return fail(Errc::not_supported, "container: it has nothing to flatten");
   }
+  /// The same, for a caller whose changes are durable and who waits for nothing else: whoever has
+  /// not answered within a second is not told.
+  virtual Task<void> hint_final(std::vector<model::ObjectId> oids) {
+    (void)co_await note_final(std::move(oids));
+  }
   /// What differs between two snapshots, by akey. @error nonexistent, invalid  (order)
   virtual Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer,
                                                  Bytes position, uint32_t count_max) = 0;

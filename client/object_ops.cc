@@ -42,12 +42,15 @@ Task<Result<model::Epoch>> call_for_epoch(Rpc& rpc, ObjectRoute route, wire::Req
 }
 
 /// For requests whose reply is a T. @param chosen  gets the epoch that was read at
+/// @param hint_until  one attempt until then; kNever: as other calls
 template <class T>
 Task<Result<T>> call_for(Rpc& rpc, ObjectRoute route, wire::Request request,
-                         model::Epoch* chosen = nullptr) {
+                         model::Epoch* chosen = nullptr, Instant hint_until = kNever) {
   set_route(request, route);
   wire::Reply reply;
-  CO_TRY(called, co_await rpc.call(route.endpoint, request, reply));
+  CO_TRY(called, co_await (hint_until == kNever
+                               ? rpc.call(route.endpoint, request, reply)
+                               : rpc.call_once(route.endpoint, request, reply, hint_until)));
   if (chosen != nullptr) *chosen = reply.header.epoch;
   T* const answer = std::get_if<T>(&reply.body);
   if (answer == nullptr) co_return fail(Errc::protocol, "rpc: an answer of another kind");
@@ -228,11 +231,13 @@ Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch 
 }
 
 Task<Result<std::vector<model::Flattened>>> objects_flatten(
-    Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects, FlattenWhen when) {
+    Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects, FlattenWhen when,
+    Instant hint_until) {
   wire::Request request;
   if (when == FlattenWhen::later) request.header.flags |= wire::kFlagLater;
   request.body = wire::FlattenObjects{.limits = {}, .objects = std::move(objects)};
-  CO_TRY(done, co_await call_for<wire::FlattenedObjects>(rpc, route, std::move(request)));
+  CO_TRY(done, co_await call_for<wire::FlattenedObjects>(rpc, route, std::move(request), nullptr,
+                                                         hint_until));
   co_return std::move(done.objects);
 }
 

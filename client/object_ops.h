@@ -65,11 +65,12 @@ Task<Result<model::Epoch>> object_transact(Rpc& rpc, ObjectRoute route, PlacedCh
 Task<Result<ObjectPage>> objects_list(Rpc& rpc, ObjectRoute route, model::Epoch epoch,
                                       Bytes position, uint32_t count_max);
 /// At most wire::kFlattenCountMax, all of them on the route's target. @param when  later: they are
-/// noted, and the answer says nothing of what becomes of them
+/// noted, and the answer says nothing of what becomes of them. @param hint_until  one attempt until
+/// then; kNever: as other calls
 enum class FlattenWhen : uint8_t { now, later };
 Task<Result<std::vector<model::Flattened>>> objects_flatten(
     Rpc& rpc, ObjectRoute route, std::vector<wire::FlattenObjects::One> objects,
-    FlattenWhen when = FlattenWhen::now);
+    FlattenWhen when = FlattenWhen::now, Instant hint_until = kNever);
 Task<Result<DifferencePage>> snapshots_diff(Rpc& rpc, ObjectRoute route, model::Epoch older,
                                             model::Epoch newer, Bytes position,
                                             uint32_t count_max);

@@ -155,6 +155,22 @@ Task<Result<void>> Rpc::call(fabric::Endpoint to, wire::Request& request, wire::
   co_return outcome;
 }
 
+Task<Result<void>> Rpc::call_once(fabric::Endpoint to, wire::Request& request, wire::Reply& reply,
+                                  Instant deadline) {
+  DCHECK(!changes_something(request.opcode()));
+  // A call by reference lends its request until it is answered.
+  if (options_.attempt_ns == kNever) co_return co_await call(to, request, reply);
+  start_sequence(request);
+  const Instant now = reactor_.clock().now();
+  if (now >= deadline) co_return fail(Errc::timed_out, "rpc: no time left for a hint");
+  request.header.remaining_ns = deadline - now;
+  WireCall wire_call(request, reply);
+  CO_TRY(called, co_await transport_.call(to, wire_call, deadline));
+  observed_ = std::max({observed_, reply.header.hlc, reply.header.epoch});
+  if (reply.error.code() != Errc::ok) co_return fail(reply.error);
+  co_return Result<void>{};
+}
+
 bool Rpc::call_at_once(fabric::Endpoint to, wire::Request& request, wire::Reply& reply) {
   DCHECK(!changes_something(request.opcode()));
   if (!calls_at_once()) return false;

@@ -55,6 +55,11 @@ class Rpc {
   /// @error timed_out    the outcome is unknown
   /// @error unreachable  nobody has served there for all of the grace; nothing was done
   Task<Result<void>> call(fabric::Endpoint to, wire::Request& request, wire::Reply& reply);
+  /// One attempt until `deadline`, of a hint: neither resends nor the grace for an engine that is
+  /// away. In process it waits as call() does. Precondition: it has no sequence.
+  /// @error the server's answer, timed_out, unreachable, overload
+  Task<Result<void>> call_once(fabric::Endpoint to, wire::Request& request, wire::Reply& reply,
+                               Instant deadline);
   /// Whether call_at_once() may ever succeed: engines are in this process.
   bool calls_at_once() const { return options_.attempt_ns == kNever; }
   /// The same as a plain call, of a read that succeeds without waiting for anything. False: ask

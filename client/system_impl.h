@@ -146,6 +146,7 @@ class ContainerImpl final : public Container, private Refusals {
   Task<Result<void>> unseal() override;
   Task<Result<WormInfo>> query_worm(bool with_progress) override;
   Task<Result<void>> note_final(std::vector<model::ObjectId> oids) override;
+  Task<void> hint_final(std::vector<model::ObjectId> oids) override;
   Task<Result<DifferencePage>> snap_diff(model::Epoch older, model::Epoch newer, Bytes position,
                                          uint32_t count_max) override;
 
@@ -168,7 +169,7 @@ class ContainerImpl final : public Container, private Refusals {
   Result<PlacedChanges> place_changes(Changes changes);
   Task<Result<model::Epoch>> update_last(ObjectRoute where, ObjectArgs args, model::Iods iods);
   Task<Result<std::vector<model::Flattened>>> flatten(std::vector<model::ObjectId> oids,
-                                                      FlattenWhen when);
+                                                      FlattenWhen when, Instant hint_until);
   Task<Result<model::Epoch>> punch_wide(model::ObjectId oid, uint64_t flags);
   /// Asks every shard; in a transaction the first one picks the epoch.
   template <class T, class Ask>

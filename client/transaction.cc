@@ -184,7 +184,7 @@ void Transaction::forget() {
 
 /// It is committed, whether or not they could be told.
 Task<void> Transaction::tell_final(std::set<model::ObjectId> oids) {
-  if (!oids.empty()) (void)co_await base_->note_final({oids.begin(), oids.end()});
+  if (!oids.empty()) co_await base_->hint_final({oids.begin(), oids.end()});
 }
 
 Task<Result<void>> Transaction::commit() {

@@ -43,12 +43,17 @@ typedef struct {
  */
 int cairn_obj_flatten(daos_handle_t oh, cairn_flat_t* flat, daos_event_t* ev);
 
+/** Objects of one call of cairn_cont_flatten_some(). */
+#define CAIRN_FLATTEN_SOME_MAX 65536
+
 /**
  * Flattens \a nr objects of a container at once; different ones. They share blocks, so this takes
  * less space and time than one call for each. Blocks. Durable on success.
+ * \param[in] nr      1 to CAIRN_FLATTEN_SOME_MAX
  * \param[out] flats  what became of each, in their order; may be NULL
- * \return 0 (whatever became of each), -DER_INVAL, -DER_NO_PERM (opened read only), -DER_NO_HDL;
- *         after other errors some may have been flattened: again is fine.
+ * \return 0 (whatever became of each), -DER_INVAL (\a nr, \a oids NULL, or an object named twice:
+ *         nothing was done), -DER_NO_PERM (opened read only), -DER_NO_HDL; after other errors some
+ *         may have been flattened: again is fine.
  */
 int cairn_cont_flatten_some(daos_handle_t coh, uint32_t nr, const daos_obj_id_t* oids,
                             cairn_flat_t* flats);

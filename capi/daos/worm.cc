@@ -56,6 +56,11 @@ Task<int> flatten_some_task(client::ContainerPtr container, std::vector<model::O
   co_return 0;
 }
 
+bool has_doubles(std::vector<model::ObjectId> oids) {
+  std::ranges::sort(oids);
+  return std::ranges::adjacent_find(oids) != oids.end();
+}
+
 Task<int> final_task(client::ContainerPtr container, model::ObjectId oid) {
   co_return der_of(co_await container->note_final({oid}));
 }
@@ -145,11 +150,13 @@ int cairn_cont_flatten_some(daos_handle_t coh, uint32_t nr, const daos_obj_id_t*
                             cairn_flat_t* flats) try {
   auto container = container_of(coh);
   if (!container) return capi::der_of(container);
-  if (nr == 0 || oids == nullptr) return -DER_INVAL;
+  if (nr == 0 || nr > CAIRN_FLATTEN_SOME_MAX || oids == nullptr) return -DER_INVAL;
   if ((*container)->access() == client::Access::read_only) return -DER_NO_PERM;
   std::vector<model::ObjectId> ids;
   ids.reserve(nr);
   for (uint32_t i = 0; i < nr; ++i) ids.push_back({oids[i].lo, oids[i].hi});
+  // A target would refuse it when others have done their part.
+  if (has_doubles(ids)) return -DER_INVAL;
   return call(flatten_some_task(*container, std::move(ids), flats), nullptr);
 } catch (const std::bad_alloc&) {
   return -DER_NOMEM;

@@ -171,6 +171,16 @@ void count_tree(const std::string& path, CopyCounts* counts) {
   if (nftw(path.c_str(), count_one, 32, FTW_PHYS) == 0) counts->counted = true;
 }
 
+/// Of what was copied with --worm: with objects that could not be flattened for an error.
+std::unexpected<Failure> flat_failure(const CopyArguments& a, const FlatBatch& flats,
+                                      const Json& response) {
+  return std::unexpected(Failure{
+      "copied " + a.source + " -> " + a.target + ", but " + std::to_string(flats.failed()) +
+          " objects are not flat: " + short_status(flats.error()),
+      kStatusMisc, "the copy is whole: `daos fs flatten -r " + a.target + "` flattens what is left",
+      response});
+}
+
 Outcome summary(const CopyArguments& a, const End& from, const End& to, const std::string& made,
                 const CopyCounts& counts) {
   Json stats{{"num_dirs", counts.dirs.load()},
@@ -181,6 +191,7 @@ Outcome summary(const CopyArguments& a, const End& from, const End& to, const st
     const cairn_flat_stats_t& done = to.flats->stats();
     stats["num_flattened"] = done.cs_outcomes[CAIRN_FLAT_DONE];
     stats["flatten_outcomes"] = flat_outcomes(done);
+    stats["num_flatten_failed"] = to.flats->failed();
     flat = "    Flattened:   " + std::to_string(done.cs_outcomes[CAIRN_FLAT_DONE]) + " of " +
            std::to_string(done.cs_objects) + " objects\n";
     if (done.cs_outcomes[CAIRN_FLAT_DONE] != done.cs_objects) flat += flat_lines(done);
@@ -193,6 +204,7 @@ Outcome summary(const CopyArguments& a, const End& from, const End& to, const st
                               "\n    Links:       " + std::to_string(counts.links) + "\n" + flat;
   const uint64_t left_out = counts.skipped + counts.cut_modes;
   if (counts.errors == 0 && (left_out == 0 || a.ignore_unsupported)) {
+    if (to.flats != nullptr && to.flats->failed() != 0) return flat_failure(a, *to.flats, response);
     return Reply{made + "Successfully copied to " + (to.at.native ? "POSIX" : "DAOS") + ": " +
                      a.target + "\n" + numbers, response};
   }
@@ -201,6 +213,10 @@ Outcome summary(const CopyArguments& a, const End& from, const End& to, const st
   if (left_out != 0) {
     why += (why.empty() ? "" : ", ") + std::to_string(left_out) +
            " entries or mode bits are of a kind that cannot be copied";
+  }
+  if (to.flats != nullptr && to.flats->failed() != 0) {
+    why += ", " + std::to_string(to.flats->failed()) +
+           " objects could not be flattened: " + short_status(to.flats->error());
   }
   return std::unexpected(Failure{
       "failed to copy " + a.source + " -> " + a.target + ": " + why + "; copied were " +
@@ -239,16 +255,8 @@ Outcome copy_opened(const CopyArguments& a, End& from, End& to, const std::strin
   }
   engine.run(*top, target->dir, target->name, without_slashes(a.source));
   if (counter.joinable()) counter.join();
-  if (to.flats != nullptr) {
-    to.flats->finish();
-    if (const int rc = to.flats->error(); rc != 0) {
-      engine.counts.errors++;
-      std::fprintf(stderr,
-                   "ERROR: daos: not all of what was copied could be flattened: %s; `daos fs "
-                   "flatten -r` does so later\n",
-                   short_status(rc).c_str());
-    }
-  }
+  // Flattening takes space, too.
+  if (to.flats != nullptr && !engine.stopped()) to.flats->finish();
   return summary(a, from, to, made, engine.counts);
 }
 

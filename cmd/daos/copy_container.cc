@@ -154,6 +154,10 @@ class Container final : public Side {
     return ok;
   }
 
+  void finish_top(Handle& dir) override {
+    if (flats_ != nullptr) flats_->add(oid_of(dir));
+  }
+
   std::string what() const override { return "the pool"; }
 
  private:

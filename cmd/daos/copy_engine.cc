@@ -135,6 +135,8 @@ void CopyEngine::run(const Side::Entry& top, Side::HandlePtr into, const std::st
     changed_.notify_all();
   }
   watcher.join();
+  // Others may still put entries into it; what is flat takes them, too.
+  if (name.empty() && counts.dirs != 0 && !stopped_) to_.finish_top(*above->target);
 }
 
 void CopyEngine::push(std::vector<Task> tasks) {

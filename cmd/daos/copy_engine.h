@@ -42,6 +42,9 @@ class CopyEngine {
   void run(const Side::Entry& top, Side::HandlePtr into, const std::string& name,
            const std::string& shown);
 
+  /// After run(): whether it ended early, because nothing more could succeed.
+  bool stopped() const { return stopped_; }
+
   /// A thread may count what there is to copy meanwhile, for the time left.
   CopyCounts counts;
 

@@ -68,6 +68,8 @@ class Side {
                              bool durable) = 0;
   /// Mode, owner and time, after everything in it.
   virtual SideDone finish_dir(Handle& dir, const struct stat& info) = 0;
+  /// Of a directory that was there before, into which everything was copied, at the very end.
+  virtual void finish_top(Handle& dir) { (void)dir; }
 
   /// Whether sockets and the like cannot even be seen here, and what is full when space runs out.
   virtual std::string what() const = 0;

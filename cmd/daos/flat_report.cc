@@ -13,6 +13,11 @@ constexpr size_t kTogether = 512;
 /// What was in a state that passes is tried so often, and after this time.
 constexpr int kTriesMax = 5;
 constexpr std::chrono::milliseconds kTryAgain{200};
+/// Objects that are tried again, at most: 2 MiB of them. Others keep the outcome they had.
+constexpr size_t kAgainMax = 65'536;
+/// After so many calls in a row that failed whatever the objects nothing more is asked: each may
+/// have waited for minutes.
+constexpr unsigned kRefusedMax = 3;
 
 const char* const kOutcomes[CAIRN_FLAT_OUTCOMES] = {
     "flattened", "already flat", "not there",  "too large",         "too many keys", "long key",
@@ -33,6 +38,24 @@ const char* const kWaysOut[CAIRN_FLAT_OUTCOMES] = {
 bool passes(uint32_t outcome) {
   return outcome == CAIRN_FLAT_PENDING || outcome == CAIRN_FLAT_RECLAIMING ||
          outcome == CAIRN_FLAT_CHANGED;
+}
+
+/// An error that may be about one object of a call; others would meet every call.
+bool may_be_one_object(int rc) {
+  switch (rc) {
+    case -DER_UNREACH:
+    case -DER_TIMEDOUT:
+    case -DER_NO_PERM:
+    case -DER_NO_HDL:
+    case -DER_NOSPACE:
+    case -DER_NOMEM:
+    case -DER_SHUTDOWN:
+    case -DER_OVERLOAD_RETRY:
+    case -DER_STALE:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -80,32 +103,67 @@ void FlatBatch::flatten(std::vector<daos_obj_id_t> oids) {
   const auto doubles = std::ranges::unique(oids, {}, order);
   const size_t twice = doubles.size();
   oids.erase(doubles.begin(), doubles.end());
-  std::vector<cairn_flat_t> flats(oids.size());
-  const int rc =
-      cairn_cont_flatten_some(cont_, static_cast<uint32_t>(oids.size()), oids.data(), flats.data());
+  {
+    std::lock_guard lock(mutex_);
+    stats_.cs_objects -= twice;
+  }
+  flatten_together(oids.data(), oids.size());
+}
+
+/// An object that cannot be flattened fails the call for all of it: halves find out which one it
+/// is. What ends every call is not asked again for each half.
+void FlatBatch::flatten_together(const daos_obj_id_t* oids, size_t count) {
+  if (count == 0) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (refused_in_row_ >= kRefusedMax) {
+      failed_ += count;
+      return;
+    }
+  }
+  std::vector<cairn_flat_t> flats(count);
+  const int rc = cairn_cont_flatten_some(cont_, static_cast<uint32_t>(count), oids, flats.data());
+  if (rc != 0 && count > 1 && may_be_one_object(rc)) {
+    flatten_together(oids, count / 2);
+    return flatten_together(oids + count / 2, count - count / 2);
+  }
+  if (rc != 0) return note_failed(rc, count);
   std::lock_guard lock(mutex_);
-  if (rc != 0 && error_ == 0) error_ = rc;
-  stats_.cs_objects -= twice;
-  for (size_t i = 0; rc == 0 && i < oids.size(); ++i) {
-    if (passes(flats[i].cf_outcome)) again_.push_back(oids[i]);
-    ++stats_.cs_outcomes[flats[i].cf_outcome];
+  refused_in_row_ = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t outcome = flats[i].cf_outcome;
+    if (passes(outcome) && again_.size() < kAgainMax) again_.push_back({oids[i], outcome});
+    ++stats_.cs_outcomes[outcome];
     stats_.cs_buffer_bytes += flats[i].cf_buffer_bytes;
   }
+}
+
+void FlatBatch::note_failed(int rc, size_t count) {
+  std::lock_guard lock(mutex_);
+  failed_ += count;
+  if (error_ == 0) error_ = rc;
+  refused_in_row_ = may_be_one_object(rc) ? 0 : refused_in_row_ + 1;
+}
+
+std::vector<daos_obj_id_t> FlatBatch::take_again() {
+  std::vector<daos_obj_id_t> oids;
+  for (const Again& one : std::exchange(again_, {})) {
+    --stats_.cs_outcomes[one.outcome];
+    oids.push_back(one.oid);
+  }
+  return oids;
 }
 
 void FlatBatch::finish() {
   std::vector<daos_obj_id_t> all = std::exchange(waiting_, {});
   for (int tries = 0;; ++tries) {
-    for (size_t at = 0; at < all.size() && error_ == 0; at += kTogether) {
+    for (size_t at = 0; at < all.size(); at += kTogether) {
       const auto first = all.begin() + static_cast<ptrdiff_t>(at);
       flatten({first, first + static_cast<ptrdiff_t>(std::min(kTogether, all.size() - at))});
     }
-    if (again_.empty() || error_ != 0 || tries == kTriesMax) return;
+    if (again_.empty() || tries == kTriesMax || refused_in_row_ >= kRefusedMax) return;
     std::this_thread::sleep_for(kTryAgain);
-    for (const uint32_t outcome : {CAIRN_FLAT_PENDING, CAIRN_FLAT_RECLAIMING, CAIRN_FLAT_CHANGED}) {
-      stats_.cs_outcomes[outcome] = 0;
-    }
-    all = std::exchange(again_, {});
+    all = take_again();
   }
 }
 

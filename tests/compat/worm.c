@@ -224,6 +224,38 @@ static void test_refused(daos_handle_t poh, const char* label) {
   IS(cairn_cont_flatten(DAOS_HDL_INVAL, NULL, NULL, NULL), -DER_NO_HDL);
 }
 
+static void test_some(daos_handle_t coh) {
+  static daos_obj_id_t many[CAIRN_FLATTEN_SOME_MAX + 1];
+  daos_handle_t oh[3];
+  daos_obj_id_t oids[3];
+  cairn_flat_t flats[3];
+  uint32_t i;
+
+  for (i = 0; i < 3; i++) {
+    oids[i] = (daos_obj_id_t){.lo = 60 + i};
+    MUST(daos_obj_generate_oid(coh, &oids[i], DAOS_OT_MULTI_HASHED, OC_S1, 0, 0));
+    oh[i] = object_of(coh, 60 + i, DAOS_OT_MULTI_HASHED, OC_S1);
+    put(oh[i], "d", "a", &i, sizeof(i));
+  }
+  for (i = 0; i <= CAIRN_FLATTEN_SOME_MAX; i++) {
+    many[i] = (daos_obj_id_t){.lo = i, .hi = oids[0].hi};
+  }
+  IS(cairn_cont_flatten_some(coh, 0, oids, flats), -DER_INVAL);
+  IS(cairn_cont_flatten_some(coh, 3, NULL, flats), -DER_INVAL);
+  IS(cairn_cont_flatten_some(coh, CAIRN_FLATTEN_SOME_MAX + 1, many, NULL), -DER_INVAL);
+  /* An object that is named twice: nothing is done of the others. */
+  many[0] = oids[1];
+  many[1] = oids[0];
+  many[2] = oids[1];
+  IS(cairn_cont_flatten_some(coh, 3, many, flats), -DER_INVAL);
+  OK(cairn_cont_flatten_some(coh, 3, oids, flats));
+  for (i = 0; i < 3; i++) {
+    IS(flats[i].cf_outcome, CAIRN_FLAT_DONE);
+    IS(get(oh[i], "d", "a", &i, sizeof(i)), sizeof(i));
+    OK(daos_obj_close(oh[i], NULL));
+  }
+}
+
 int main(void) {
   const daos_handle_t poh = connect_pool();
   daos_handle_t coh = open_cont(poh, "worm-test");
@@ -233,6 +265,7 @@ int main(void) {
   test_object(coh, OC_SX, 2);
   test_event(coh);
   test_container(coh);
+  test_some(coh);
   test_snapshot(coh);
   test_refused(poh, "worm-test");
   /* All of it survives the end of the library. */

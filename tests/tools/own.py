@@ -245,6 +245,46 @@ def check_worm(run):
     for name in ("books", "plain"):
         run.good(fs("rm", "-r", f"{URL}/{name}"))
     run.good(["daos", "cont", "destroy", "tank", "shelf"])
+    check_worm_roots(run)
+
+
+def make_deep(path, levels):
+    """Directories with a file in each, whose path is longer than one that can be opened."""
+    os.mkdir(path)
+    at = os.open(path, os.O_RDONLY)
+    for _ in range(levels):
+        with open(os.open("f", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=at), "wb") as file:
+            file.write(b"deep")
+        os.mkdir(LONG[1:], dir_fd=at)
+        below = os.open(LONG[1:], os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+def check_worm_roots(run):
+    """A directory that was there before is flattened, too, and so is a tree of any depth."""
+    outer, target = os.path.join(run.top, "outer"), "daos://tank/roots"
+    levels = 20
+    os.mkdir(outer)
+    make_deep(os.path.join(outer, "deep"), levels)
+    run.good(fs("copy", "--src", outer + "/deep", "--dst", URL + "/deep"))
+    # The lowest directory is empty: there is nothing of it.
+    got = outcomes_of(run, fs("flatten", "-r", URL + "/deep"))
+    if got != {"flattened": 2 * levels, "not there": 1}:
+        run.failures.append(f"fs flatten -r of a deep tree: {got}")
+    run.good(fs("rm", "-r", URL + "/deep"))
+    run.good(["daos", "cont", "create", "tank", "source", "--type", "POSIX"])
+    run.good(fs("put", "daos://tank/source/word"), stdin=b"word")
+    got = outcomes_of(run, fs("copy", "--worm", "--src", "daos://tank/source", "--dst", target))
+    if got != {"flattened": 2}:
+        run.failures.append(f"fs copy --worm of a root: {got}")
+    got = outcomes_of(run, fs("flatten", target))
+    if got != {"already flat": 1}:
+        run.failures.append(f"fs copy --worm leaves the root as it was: {got}")
+    run.good(fs("cat", target + "/word"), stdout=b"word")
+    for name in ("source", "roots"):
+        run.good(["daos", "cont", "destroy", "tank", name])
 
 
 def check_attributes(run):
