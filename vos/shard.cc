@@ -163,24 +163,9 @@ bool may_hold_packs(ByteView low, ByteView high) {
   return high.empty() || as_chars(range_prefix(container, Range::pack).view()) < as_chars(high);
 }
 
-/// Containers whose policy may stand in [low, high). Empty `high`: to the end.
-void lose_policies(WormPolicies& worm, ByteView low, ByteView high) {
-  const auto at = [](ContNumber container) { return policy_key(container); };
-  uint64_t first = low.size() < 4 ? 1 : load_be32(low.data());
-  if (as_chars(at(static_cast<ContNumber>(first)).view()) < as_chars(low)) ++first;
-  uint64_t last = high.size() < 4 ? UINT32_MAX : load_be32(high.data());
-  const bool beyond =
-      high.size() >= 4 && as_chars(at(static_cast<ContNumber>(last)).view()) >= as_chars(high);
-  if (beyond && last == 0) return;
-  if (beyond) --last;
-  first = std::max<uint64_t>(first, 1);
-  if (first > last) return;
-  worm.lose(static_cast<ContNumber>(first), static_cast<ContNumber>(last));
-}
-
 /// Goes on behind a page that cannot be read: it hides sessions, whose updates are then answered
-/// with "unknown", markers, extents of flattened objects, and policies of containers, which may be
-/// sealed then; everything else is still there.
+/// with "unknown", markers, extents of flattened objects, and policies of containers, of which the
+/// services tell the shard again before it is served; everything else is still there.
 /// @returns false: there is nothing behind it
 Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
   CO_TRY(span, co_await state.store->span_at(
@@ -193,7 +178,6 @@ Task<Result<bool>> pass_lost(Shard::State& state, Reader& reader, Key& tried) {
   if (span.lost) {
     reader.passed = true;
     reader.packs_lost = reader.packs_lost || may_hold_packs(span.low, span.high);
-    lose_policies(state.worm, span.low, span.high);
     const Key count = marker_count_key();
     reader.count_lost = reader.count_lost || as_chars(ByteView(span.low)) <= as_chars(count);
     report(Severity::error, "shard: page " + std::to_string(span.lost->page) + ": " +

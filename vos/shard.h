@@ -292,8 +292,7 @@ class Shard {
   /// Durable on return, and from then on no crash brings the policy of before back. Where it seals,
   /// every later epoch of the shard is above the seal's, and what stood aside has ended: what is
   /// read is final. The same again is fine. A seal counts before it is written, and on if it cannot
-  /// be. Of containers whose policy a damaged page may hide this says what it is, until the next
-  /// open: before, changes in them are refused with checksum.
+  /// be, until the shard is closed: who tells it at each open keeps it sealed whatever is damaged.
   /// @error invalid  container 0, limits beyond model/worm_policy.h, or a seal that is further in
   ///                 the future than clocks may differ
   /// @error busy     it is sealed, durably, but a transaction that was prepared before waits for

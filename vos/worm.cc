@@ -1,7 +1,5 @@
 #include "vos/worm.h"
 
-#include <algorithm>
-
 #include "runtime/lasting_text.h"
 #include "vos/shard_state.h"
 
@@ -73,17 +71,8 @@ const model::WormPolicy& WormPolicies::of(ContNumber container) const {
 
 Result<void> WormPolicies::check_seal(ContNumber container) const {
   const auto found = entries_.find(container);
-  if (found != entries_.end() && found->second.refusal != nullptr) {
-    return fail(Errc::no_perm, found->second.refusal);
-  }
-  if (found != entries_.end() || told_.contains(container)) return {};
-  const bool lost = std::any_of(lost_.begin(), lost_.end(), [&](const Span& span) {
-    return span.first <= container && container <= span.last;
-  });
-  if (!lost) return {};
-  return fail(Errc::checksum,
-              "the container may be sealed, a damaged page of the shard hides if it is: it can be "
-              "changed when its worm properties have been set again, or the shard is rebuilt");
+  if (found == entries_.end() || found->second.refusal == nullptr) return {};
+  return fail(Errc::no_perm, found->second.refusal);
 }
 
 void WormPolicies::seal_ahead(ContNumber container, model::WormPolicy policy) {
@@ -94,7 +83,6 @@ void WormPolicies::seal_ahead(ContNumber container, model::WormPolicy policy) {
 void WormPolicies::set(ContNumber container, model::WormPolicy policy) {
   const auto found = entries_.find(container);
   if (found != entries_.end() && found->second.refusal != nullptr) --sealed_;
-  if (!lost_.empty()) told_.insert(container);
   if (policy == model::WormPolicy{}) {
     if (found != entries_.end()) entries_.erase(found);
     return;
@@ -130,7 +118,6 @@ Task<Result<void>> Shard::set_worm_policy(ContNumber container, model::WormPolic
   }
   const bool seals = policy.seal.is_set();
   if (state.worm.of(container) == policy && state.worm.is_written(container)) {
-    state.worm.set(container, std::move(policy));  // it may have been lost
     CO_TRY(settled, co_await state.settle());
   } else {
     if (seals) state.worm.seal_ahead(container, policy);

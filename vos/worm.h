@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <vector>
 
 #include "model/worm_policy.h"
@@ -18,10 +17,9 @@ class WormPolicies {
   const model::WormPolicy& of(ContNumber container) const;
   /// May it be changed? Costs next to nothing where no container is sealed. Good until the caller
   /// waits for something.
-  /// @error no_perm   it is sealed; the text says when and by whom
-  /// @error checksum  it may be: what was known of it is in a damaged page
+  /// @error no_perm  it is sealed; the text says when and by whom
   Result<void> check_open(ContNumber container) const {
-    if (sealed_ == 0 && lost_.empty()) [[likely]]
+    if (sealed_ == 0) [[likely]]
       return {};
     return check_seal(container);
   }
@@ -32,9 +30,6 @@ class WormPolicies {
     const auto found = entries_.find(container);
     return found == entries_.end() || found->second.is_written;
   }
-  /// At an open: a page that cannot be read may hold records of these containers. Each of them that
-  /// none is known of may be sealed, and is not changed until set() says what it is.
-  void lose(ContNumber first, ContNumber last) { lost_.push_back({first, last}); }
   /// Precondition: model::check_worm_policy() takes it.
   void set(ContNumber container, model::WormPolicy policy);
   /// A record of the tree, at an open. @error checksum  malformed
@@ -48,15 +43,10 @@ class WormPolicies {
     const char* refusal = nullptr;  // sealed: what changes are answered with
     bool is_written = true;         // the tree has it
   };
-  struct Span {
-    ContNumber first = 0, last = 0;
-  };
   Result<void> check_seal(ContNumber container) const;
 
   std::map<ContNumber, Entry> entries_;
   size_t sealed_ = 0;
-  std::vector<Span> lost_;
-  std::set<ContNumber> told_;  // of those in `lost_`
 };
 
 }  // namespace cairn::vos
