@@ -1,8 +1,10 @@
 // worm.*: files of 4 KiB that are written once and read many times, plain and flattened, beside raw
 // reads of the same blocks, RocksDB with a record for each file, and the host's file system.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "bench/file_side.h"
@@ -133,6 +135,27 @@ std::string members_of(const ColdReads& reads, const char* prefix) {
   return text;
 }
 
+constexpr size_t kHostMakers = 16;
+
+/// Opens, reads and closes random ones of the files that kHostMakers threads have made; files per
+/// second.
+double read_host_files(Folder& folder, double seconds, uint64_t each) {
+  std::atomic<uint64_t> done{0};
+  const double begin = now_seconds();
+  std::vector<std::thread> readers;
+  for (size_t t = 0; t < kDepth; ++t) {
+    readers.emplace_back([&, t] {
+      SeededRandom random(t);
+      while (now_seconds() - begin < seconds) {
+        folder.read(file_name(random.below(kHostMakers), random.below(each)));
+        ++done;
+      }
+    });
+  }
+  for (auto& reader : readers) reader.join();
+  return static_cast<double>(done) / (now_seconds() - begin);
+}
+
 void cold_read_case(Run& run) {
   const uint64_t files = files_of(run);
   std::filesystem::create_directory(run.directory + "/plain");
@@ -149,10 +172,18 @@ void cold_read_case(Run& run) {
   const ColdReads flat_reads = count_cold_reads(ours, reads);
   ours.side().record_data_reads(nullptr);
   const ColdReads plain_reads = count_cold_reads(plain, reads);
+  char memory[80];
+  std::snprintf(memory, sizeof memory, "\"memory_bytes_per_file\": %.1f, ",
+                per_file(kWormMemoryBytes, files));
   print_count(run, "worm.reads_per_cold_read", flat_reads.data_reads + flat_reads.page_reads,
-              "reads/file", members_of(flat_reads, "") + ", " + members_of(plain_reads, "plain_"));
+              "reads/file",
+              memory + members_of(flat_reads, "") + ", " + members_of(plain_reads, "plain_"));
 
   RawSpans raw(ours.side().data_path(), std::move(spans));
+  HostFiles host(run.directory + "/files", {.direct = true});
+  const auto folder = host.make_folder("top");
+  const uint64_t each = std::min<uint64_t>(files, 200'000) / kHostMakers;
+  create_files(*folder, kHostMakers, 0, each);
   constexpr uint64_t kStep = 64 * kDepth;
   const auto rate = [&](auto&& read) { return rate_of(run.seconds, kStep, [&] { read(); }); };
   std::vector<Peer> peers;
@@ -166,6 +197,8 @@ void cold_read_case(Run& run) {
                                   {files, kWormFileBytes, kWormMemoryBytes});
     peers.push_back({"rocksdb.32threads", [&] { return rocks->get_rate(run.seconds, kDepth); }});
   }
+  peers.push_back(
+      {"ext4.O_DIRECT.32threads", [&] { return read_host_files(*folder, run.seconds, each); }});
   run.compare_all([&] { return rate([&] { ours.read_random(kStep, kDepth, files); }); }, peers,
                   ours.side().device_requests());
 }
