@@ -55,7 +55,7 @@ void ingest_case(Run& run) {
   run.compare_all(
       [&] {
         return rate_of(run.seconds, kStep, [&] {
-          if (next + kStep > files) die("worm.ingest: more files than there is room for");
+          if (next + kStep > files) next = 0;  // in a smoke run, or a very long one: overwrites
           ours.write(next, kStep, 64);
           next += kStep;
         });

@@ -148,8 +148,9 @@ TEST_F(FlattenRequests, A_shard_that_leaves_takes_its_hints_along) {
 }
 
 TEST_F(FlattenRequests, A_sealed_container_gets_flat_and_so_does_one_whose_shard_is_opened) {
-  // Goal: the shard's policies reach the flattener, also those that it had before. Method: sealed
-  // while it is served; then the shard leaves the engine inside the pass and comes back.
+  // Goal: the shard's policies reach the flattener, also those that it had before, as whoever opens
+  // shards tells it. Method: sealed while it is served; then the shard leaves the engine inside the
+  // pass and comes back.
   for (uint64_t n = 1; n <= 900; ++n) ASSERT_EQ(serve(update(n)), Errc::ok);
   model::WormPolicy policy;
   policy.seal = {.epoch = world_.shard->draw_epoch(), .by = "somebody@here"};
@@ -163,6 +164,11 @@ TEST_F(FlattenRequests, A_sealed_container_gets_flat_and_so_does_one_whose_shard
   world_.run_void(world_.engine.remove_shards(world_.pool));
   EXPECT_FALSE(is_flat(900) && is_flat(450));
   world_.engine.add_shard(world_.pool, 0, *world_.shard);
+  EXPECT_FALSE(world_.engine.flatten_progress(world_.pool, 1).running)
+      << "it may only be looked at";
+  for (const vos::ContNumber container : world_.shard->worm_containers()) {
+    world_.engine.policy_changed(world_.pool, container);
+  }
   EXPECT_TRUE(world_.engine.flatten_progress(world_.pool, 1).running);
   run_for(10 * kSecond);
   const model::FlattenProgress progress = world_.engine.flatten_progress(world_.pool, 1);

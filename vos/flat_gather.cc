@@ -326,7 +326,7 @@ Result<void> FlatGather::place_all(Look& look) {
 /// What takes it out again must fit a log record.
 void FlatGather::check_inflated() {
   InflatedSize all;
-  uint64_t largest = 0;
+  InflatedSize largest;
   size_t source = 0;
   for (size_t d = 0; d < content_.dkeys.size(); ++d) {
     const Key dkey_prefix = path_.dkey(content_.dkeys[d].key);
@@ -350,13 +350,16 @@ void FlatGather::check_inflated() {
       const size_t pieces = sources_[source++].pieces.size();
       own.bytes += pieces * (2 * key_bytes + kDataValueBytes);
     }
-    largest = std::max(largest, own.bytes);
+    largest.bytes = std::max(largest.bytes, own.bytes);
+    largest.records = std::max(largest.records, own.records);
     all.records += own.records;
     all.bytes += own.bytes;
   }
-  const uint64_t max = inflated_bytes_max(state_);
-  const bool whole = all.records <= 3 * kInflatedWholeMax;  // names are counted here
-  if (largest > max || (whole && all.bytes > max) || change_bytes_ > state_.record_bytes_max) {
+  // Names are counted here, so that what is taken out whole has three times as many at most.
+  const bool whole = all.records <= 3 * kInflatedWholeMax;
+  const InflatedSize& most = whole ? all : largest;
+  if (most.bytes > inflated_bytes_max(state_) || most.records > state_.inflated_records_max ||
+      change_bytes_ > state_.record_bytes_max) {
     stop(FlattenOutcome::too_large);
   }
 }

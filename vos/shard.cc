@@ -79,6 +79,9 @@ void attach(Shard::State& state, const ShardOptions& options) {
   state.evicting = options.store.evict_always;
   state.flats.limit_bytes(flat_bytes_max(options.store.memory_bytes));
   state.record_bytes_max = std::min<uint64_t>(4u << 20, state.store->record_bytes_max());
+  // A step has half of the pages; a record that is taken out, and the one that history gets, ask
+  // for four each at worst (Tree::prepare()). The rest is for the change itself.
+  state.inflated_records_max = options.store.memory_bytes / index::kPageBytes / 22;
   Shard::State* const s = &state;
   state.store->before_checkpoint([s] { return save_sessions(*s); });
   // Without it, nothing is done in the background.

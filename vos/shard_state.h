@@ -90,6 +90,9 @@ struct Shard::State {
   bool evicting = false;
   /// Largest log record of one operation: the ring must hold several.
   uint64_t record_bytes_max = 0;
+  /// Records that a change may take out of a flattened object at once: with what a snapshot keeps
+  /// of them they have to fit one step.
+  uint64_t inflated_records_max = 0;
 
   // Memory that plans hand on to each other, so that the usual one allocates nothing: a value being
   // built, of this step; and an empty batch.
