@@ -177,8 +177,11 @@ Result<void> Transaction::plan() {
   overlay.emit(batch);
   const bool removes = std::all_of(changes.begin(), changes.end(),
                                    [](const Change& change) { return change.punch != nullptr; });
-  return state.tree().prepare(batch,
-                              removes ? index::Pager::Use::removal : index::Pager::Use::update);
+  auto ready =
+      state.tree().prepare(batch, removes ? index::Pager::Use::removal : index::Pager::Use::update);
+  if (ready || ready.error().code() != Errc::no_memory) return ready;
+  too_large = true;
+  return fail(Errc::no_space, "transaction: too many pieces for one step");
 }
 
 void Transaction::fill_own_blocks() {

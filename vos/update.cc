@@ -452,14 +452,15 @@ Result<void> Update::plan() {
   TRY(inflated, flat.begin(state, path, checked.dkey_prefix, cache));
   Plan plan(state, path, epoch, cache, flat.view(state));
   TRY(planned, plan_into(plan));
-  if (flat.bytes(plan) > state.record_bytes_max) {
-    TRY(inflated, inflate_ahead(state, path, &checked.dkey_prefix, cache));
-    if (inflated) return this->plan();
-    too_large = true;
-    return fail(Errc::no_space, "update: too many pieces for one log record");
+  if (flat.bytes(plan) <= state.record_bytes_max) {
+    batch = flat.finish(plan);
+    auto ready = state.tree().prepare(batch);
+    if (ready || ready.error().code() != Errc::no_memory) return ready;
   }
-  batch = flat.finish(plan);
-  return state.tree().prepare(batch);
+  TRY(ahead, inflate_ahead(state, path, &checked.dkey_prefix, cache));
+  if (ahead) return this->plan();
+  too_large = true;
+  return fail(Errc::no_space, "update: too many pieces for one log record, or for one step");
 }
 
 /// Small extents are worth merging once there are many.
