@@ -6,20 +6,11 @@
 #include "client/system_impl.h"
 #include "client/transaction.h"
 #include "fabric/inproc.h"
+#include "runtime/jumping_testing.h"
 #include "wire/codec.h"
 
 namespace cairn::client {
 namespace {
-
-class JumpingClock final : public Clock {
- public:
-  Instant now() override { return now_; }
-  uint64_t wall_ns() override { return now_; }
-  void jump_to(Instant at) { now_ = std::max(now_, at); }
-
- private:
-  Instant now_ = 1;
-};
 
 /// Answers updates at once, and what is to be flattened as it is told to.
 struct FakeEngine final : fabric::Service {
@@ -64,9 +55,9 @@ struct FakeEngine final : fabric::Service {
 };
 
 /// A container on one target of each of two ranks, and an object with a shard on either.
-class FinalHint : public testing::Test {
+class FinalHint : public testing::Test, protected JumpingWorld {
  protected:
-  FinalHint() {
+  FinalHint() : JumpingWorld(5) {
     for (uint32_t rank = 0; rank < 2; ++rank) {
       transport_.attach({.rank = rank}, engines_[rank]);
       map_.targets.push_back({.id = {rank, 0}});
@@ -80,30 +71,18 @@ class FinalHint : public testing::Test {
                    .uuid = {}, .handle = 1, .io = {}, .access = Access::read_write, .map = map_});
   }
   ~FinalHint() override {
-    reactor_.spawn(close(transport_));
+    reactor.spawn(close(transport_));
     while (step()) {
     }
   }
   static Task<void> close(fabric::InprocTransport& transport) { co_await transport.close(); }
 
-  bool step() {
-    if (reactor_.turn()) return true;
-    if (reactor_.next_timer() == kNever) return false;
-    clock_.jump_to(reactor_.next_timer());
-    return true;
-  }
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& value) {
-    value.emplace(co_await std::move(task));
-  }
   template <class T>
   T run(Task<T> task) {
-    std::optional<T> value;
-    const Instant began = clock_.now();
-    reactor_.spawn(keep(std::move(task), value));
-    while (!value) CHECK(step());
-    took_ = clock_.now() - began;
-    return std::move(*value);
+    const Instant began = clock.now();
+    T value = JumpingWorld::run(std::move(task));
+    took_ = clock.now() - began;
+    return value;
   }
   Task<Result<model::Epoch>> last_update() {
     return container_->update({.oid = oid_, .dkey = as_bytes("d"), .flags = model::cond::kFinal},
@@ -127,13 +106,10 @@ class FinalHint : public testing::Test {
     EXPECT_EQ(engines_[1].told, 0u);
   }
 
-  JumpingClock clock_;
-  SeededRandom random_{5};
-  Reactor reactor_{clock_, random_, nullptr};
-  Context context_{reactor_};
-  std::array<FakeEngine, 2> engines_{FakeEngine{reactor_}, FakeEngine{reactor_}};
-  fabric::InprocTransport transport_{reactor_, {.encode = true}};
-  Rpc rpc_{reactor_, transport_, served_rpc_options()};
+  Context context_{reactor};
+  std::array<FakeEngine, 2> engines_{FakeEngine{reactor}, FakeEngine{reactor}};
+  fabric::InprocTransport transport_{reactor, {.encode = true}};
+  Rpc rpc_{reactor, transport_, served_rpc_options()};
   layout::PoolMap map_{.targets = {}};
   std::optional<SystemImpl> system_;
   std::shared_ptr<PoolImpl> pool_;

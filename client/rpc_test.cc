@@ -8,20 +8,11 @@
 
 #include "client/object_ops.h"
 #include "fabric/inproc.h"
+#include "runtime/jumping_testing.h"
 #include "wire/codec.h"
 
 namespace cairn::client {
 namespace {
-
-class JumpingClock final : public Clock {
- public:
-  Instant now() override { return now_; }
-  uint64_t wall_ns() override { return now_; }
-  void jump_to(Instant at) { now_ = std::max(now_, at); }
-
- private:
-  Instant now_ = 1;
-};
 
 /// An engine that executes each sequence once, on one value, and remembers what it was sent.
 struct FakeEngine final : fabric::Service {
@@ -85,9 +76,11 @@ struct FakeEngine final : fabric::Service {
   int overloads = 0, damage_replies = 0;
 };
 
-struct World {
+struct World : JumpingWorld {
   explicit World(fabric::InprocOptions transport_options = {}, RpcOptions rpc_options = {})
-      : transport(reactor, transport_options), rpc(reactor, transport, rpc_options) {
+      : JumpingWorld(5),
+        transport(reactor, transport_options),
+        rpc(reactor, transport, rpc_options) {
     transport.attach({.rank = 2}, engine);
   }
   ~World() {
@@ -96,24 +89,6 @@ struct World {
     }
   }
   static Task<void> close(fabric::InprocTransport& transport) { co_await transport.close(); }
-
-  bool step() {
-    if (reactor.turn()) return true;
-    if (reactor.next_timer() == kNever) return false;
-    clock.jump_to(reactor.next_timer());
-    return true;
-  }
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& value) {
-    value.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T run(Task<T> task) {
-    std::optional<T> value;
-    reactor.spawn(keep(std::move(task), value));
-    while (!value) CHECK(step());
-    return std::move(*value);
-  }
 
   Task<Result<model::Epoch>> update() {
     return object_update(rpc, route, {.oid = {1, 2}, .dkey = as_bytes("d")}, {});
@@ -125,9 +100,6 @@ struct World {
     return object_fetch(rpc, route, {.oid = {1, 2}, .dkey = as_bytes("d")}, std::move(iods));
   }
 
-  JumpingClock clock;
-  SeededRandom random{5};
-  Reactor reactor{clock, random, nullptr};
   FakeEngine engine{reactor};
   fabric::InprocTransport transport;
   Rpc rpc;

@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "media/device.h"
+#include "runtime/jumping_testing.h"
 
 namespace cairn::engine {
 
@@ -38,17 +39,6 @@ class MemoryDevice final : public media::Device {
   Bytes bytes_;
 };
 
-/// Time stands until nothing else can move, then jumps to the next timer.
-class JumpingClock final : public Clock {
- public:
-  Instant now() override { return now_; }
-  uint64_t wall_ns() override { return 1'800'000'000'000'000'000 + now_; }
-  void jump_to(Instant at) { now_ = std::max(now_, at); }
-
- private:
-  Instant now_ = 1;
-};
-
 /// The whole of `buffer`, which it borrows, as the value of akey "a".
 inline model::Iods single_value(std::string& buffer) {
   model::Iods iods(1);
@@ -59,10 +49,7 @@ inline model::Iods single_value(std::string& buffer) {
   return iods;
 }
 
-struct EngineWorld {
-  JumpingClock clock;
-  SeededRandom random{1};
-  Reactor reactor{clock, random, nullptr};
+struct EngineWorld : JumpingWorld {
   MemoryDevice wal{16u << 20}, meta{32u << 20}, data{32u << 20};
   std::unique_ptr<vos::Shard> shard;
   Uuid pool{.bytes = {1, 2, 3}};
@@ -79,34 +66,6 @@ struct EngineWorld {
     run_void(engine.stop());
     CHECK(run(shard->close()).has_value() || wal.broken);
     shard.reset();
-  }
-
-  /// One step of the world; false if nothing can move.
-  bool step() {
-    if (reactor.turn()) return true;
-    if (reactor.next_timer() == kNever) return false;
-    clock.jump_to(reactor.next_timer());
-    return true;
-  }
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& value) {
-    value.emplace(co_await std::move(task));
-  }
-  template <class T>
-  T run(Task<T> task) {
-    std::optional<T> value;
-    reactor.spawn(keep(std::move(task), value));
-    while (!value) CHECK(step());
-    return std::move(*value);
-  }
-  static Task<void> mark(Task<void> task, bool& done) {
-    co_await std::move(task);
-    done = true;
-  }
-  void run_void(Task<void> task) {
-    bool done = false;
-    reactor.spawn(mark(std::move(task), done));
-    while (!done) CHECK(step());
   }
 };
 
