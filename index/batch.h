@@ -61,8 +61,8 @@ class Batch {
   /// An owned extent becomes free.
   void free(media::Extent extent) { freed_.push_back(extent); }
 
-  /// Leaves that its insertions are on take records from their right neighbours until they are
-  /// full: for what is written once, in the order of its keys. Not in the log: after a replay they
+  /// Leaves that its insertions are on are filled up with records of their neighbours, at most so
+  /// many as Tree::fills_max() says: for what is written once. Not in the log: after a replay they
   /// are as full as ever.
   void fill_leaves() { fills_leaves_ = true; }
   bool fills_leaves() const { return fills_leaves_; }

@@ -51,8 +51,8 @@ struct StoreStats {
   uint64_t checkpoints = 0;
   bool checkpoint_running = false;
   uint64_t trimmed_blocks = 0;  // of the data blob, told to its device
-  uint64_t page_loads = 0,
-           data_reads = 0;  // requests to the meta and the data blob since it opened
+  uint64_t page_loads = 0;  // requests to the meta blob for pages, since it opened
+  uint64_t data_reads = 0;  // requests to the data blob to read, since it opened
 };
 
 struct StoreCore;

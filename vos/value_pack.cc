@@ -176,8 +176,7 @@ Task<Result<void>> Packing::run() {
   CO_TRY(admitted, co_await store.admit());
   CO_TRY(made, stage_flat(store, bytes));
   staged.emplace(std::move(made));
-  // Before anybody can see it: epochs are old ones, so no reader would wait for
-  // it.
+  // Before anybody can see it: epochs are old ones, so no reader would wait for it.
   const auto job = co_await store.start_data({staged->writes.begin(), staged->writes.end()});
   const auto written = co_await store.finish_data(job);
   Result<bool> planned = false;
