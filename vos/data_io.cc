@@ -228,7 +228,7 @@ Task<Result<void>> read_run(Reactor& reactor, index::Store& store, BlockRun run,
   co_return Result<void>{};
 }
 
-/// As read_run(), but only [begin, begin + bytes) of the run goes to `into`.
+/// As read_run(), but only what begins at byte `begin` of the run goes to `into`.
 Task<Result<void>> read_part(Reactor& reactor, index::Store& store, BlockRun run, uint64_t begin,
                              std::vector<IoVec> into) {
   auto bounce = media::AlignedBuffer::uninitialised(size_t{run.extent.count} * kDataBlockBytes);
@@ -241,9 +241,24 @@ Task<Result<void>> read_part(Reactor& reactor, index::Store& store, BlockRun run
   co_return Result<void>{};
 }
 
-bool fits_directly(uint64_t begin, uint64_t bytes, const std::vector<IoVec>& into) {
+bool fits_directly(uint64_t begin, uint64_t bytes, std::span<const IoVec> into) {
   return begin == 0 && bytes % kDataBlockBytes == 0 && into.size() == 1 &&
          reinterpret_cast<uintptr_t>(into[0].data) % kDataBlockBytes == 0;
+}
+
+/// One that is one request. `read` lives until it has ended.
+Task<Result<void>> read_at_once(Reactor& reactor, index::Store& store, DataRead& read,
+                                uint64_t bytes) {
+  const uint64_t begin = read.data.skip + read.begin;
+  const uint64_t first = begin / kDataBlockBytes;
+  const uint64_t last = (begin + bytes + kDataBlockBytes - 1) / kDataBlockBytes;
+  const BlockRun run{{read.data.runs[0].block + first, static_cast<uint32_t>(last - first)},
+                     read.data.crcs.data() + first};
+  const uint64_t skip = begin - first * kDataBlockBytes;
+  if (fits_directly(skip, bytes, read.into)) {
+    return read_run(reactor, store, run, {read.into[0].data, read.into[0].bytes});
+  }
+  return read_part(reactor, store, run, skip, std::move(read.into));
 }
 
 }  // namespace
@@ -253,6 +268,11 @@ Task<Result<void>> read_data(Reactor& reactor, index::Store& store, DataRead rea
   const uint64_t begin = read.data.skip + read.begin;
   const uint64_t end = begin + bytes;
   CHECK(read.data.crcs.size() == read.data.block_count());
+  CHECK(end <= read.data.block_count() * kDataBlockBytes);
+  if (read.data.runs.size() == 1 && bytes != 0 &&
+      end / kDataBlockBytes - begin / kDataBlockBytes < kReadBlocksMax) {
+    co_return co_await read_at_once(reactor, store, read, bytes);
+  }
   IoVecCursor into(read.into);
   std::vector<Task<Result<void>>> tasks;
   uint64_t run_first = 0;  // index of the run's first block in the payload's blocks

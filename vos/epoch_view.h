@@ -33,6 +33,8 @@ class ReadView {
   const View& view() const { return view_; }
   /// The same without what stands in buffers of flattened objects.
   const View& records() const { return records_; }
+  /// Null: the container has nothing flattened.
+  FlatLens* flat() { return flat_ ? &*flat_ : nullptr; }
 
  private:
   View records_at(Shard::State& state, ContNumber container, model::Epoch epoch) {

@@ -5,6 +5,7 @@
 
 #include "base/crc32c.h"
 #include "vos/epoch_view.h"
+#include "vos/flat_dkey.h"
 #include "vos/request.h"
 #include "vos/validation.h"
 
@@ -46,6 +47,10 @@ struct Fetch {
   Result<bool> conditions_hold(Look& look, Floor dkey_floor);
   Result<void> plan_single(Look& look, size_t index, Floor floor);
   Result<void> plan_array(Look& look, size_t index, Floor floor);
+  Result<void> plan_flat(const FlatDkey& dkey, size_t index, Floor floor);
+  void add_single(size_t index, const ValueView& value);
+  void add_extent(size_t index, Span wanted, uint64_t records_before, const FoundExtent& extent,
+                  uint64_t& at);
   void add_piece(size_t index, uint64_t offset, uint64_t bytes);
   void add_crc(const Found& piece, const BlockData* data);
   bool fits(size_t index) const;
@@ -104,18 +109,40 @@ Result<void> Fetch::plan_single(Look& look, size_t index, Floor floor) {
     return {};
   }
   TRY(value, parse_value(Kind::single, *record));
+  add_single(index, value);
+  return {};
+}
+
+void Fetch::add_single(size_t index, const ValueView& value) {
   newest_seen = std::max(newest_seen, value.epoch);
-  model::FetchedIod& out = result.iods[index];
-  out.record_bytes = value.payload_bytes;
-  if (c.iod->size_only) return {};
+  result.iods[index].record_bytes = value.payload_bytes;
+  if (checked.iods[index].iod->size_only) return;
   found.push_back({index, 0, value.payload_bytes, 0, value, 0});
   add_piece(index, 0, value.payload_bytes);
-  return {};
+}
+
+/// @param wanted  of an iod, with so many records before it
+/// @param at      behind what was found of it; afterwards behind this, too
+void Fetch::add_extent(size_t index, Span wanted, uint64_t records_before,
+                       const FoundExtent& extent, uint64_t& at) {
+  const uint64_t from = std::max(extent.begin, wanted.begin);
+  const uint64_t to = std::min(extent.end, wanted.end);
+  const uint64_t record = extent.value.record_bytes;
+  model::FetchedIod& out = result.iods[index];
+  newest_seen = std::max(newest_seen, extent.value.epoch);
+  saw_absence = saw_absence || from != at;
+  at = to;
+  out.record_bytes = record;
+  out.extents.push_back({from, to - from});
+  if (checked.iods[index].iod->size_only) return;
+  const uint64_t offset = (records_before + (from - wanted.begin)) * record;
+  found.push_back({index, offset, (to - from) * record, (from - extent.begin) * record,
+                   extent.value, extent.end});
+  add_piece(index, offset, (to - from) * record);
 }
 
 Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
   const CheckedIod& c = checked.iods[index];
-  model::FetchedIod& out = result.iods[index];
   const Key extents = record_key(c.akey_prefix, Kind::extent);
   uint64_t records_before = 0;
   for (const KeptRecx& r : c.recxs) {
@@ -126,24 +153,37 @@ Result<void> Fetch::plan_array(Look& look, size_t index, Floor floor) {
       TRY(tail, parse_tail(cursor.key().subspan(c.akey_prefix.size())));
       TRY(extent, parse_extent(tail.position, cursor.value()));
       if (extent.begin >= r.span.end) break;
-      if (extent.value.epoch > floor) {
-        const uint64_t from = std::max(extent.begin, r.span.begin);
-        const uint64_t to = std::min(extent.end, r.span.end);
-        const uint64_t record = extent.value.record_bytes;
-        newest_seen = std::max(newest_seen, extent.value.epoch);
-        saw_absence = saw_absence || from != at;
-        at = to;
-        out.record_bytes = record;
-        out.extents.push_back({from, to - from});
-        if (!c.iod->size_only) {
-          const uint64_t offset = (records_before + (from - r.span.begin)) * record;
-          found.push_back({index, offset, (to - from) * record, (from - extent.begin) * record,
-                           extent.value, extent.end});
-          add_piece(index, offset, (to - from) * record);
-        }
-      }
+      if (extent.value.epoch > floor) add_extent(index, r.span, records_before, extent, at);
       if (extent.end >= r.span.end) break;  // the next record may be on a page that is not here
       TRY(moved, cursor.next());
+    }
+    saw_absence = saw_absence || at != r.span.end;
+    records_before += r.span.end - r.span.begin;
+  }
+  return {};
+}
+
+/// From the buffer of a flattened object.
+Result<void> Fetch::plan_flat(const FlatDkey& dkey, size_t index, Floor floor) {
+  const CheckedIod& c = checked.iods[index];
+  TRY(akey, dkey.akey(c.akey_prefix.view().subspan(checked.dkey_prefix.size())));
+  const model::Epoch epoch = dkey.epoch();
+  if (akey.type != c.iod->type || akey.count == 0 || epoch <= floor) {
+    saw_absence = true;
+    return {};
+  }
+  if (akey.type == model::ValueType::single) {
+    TRY(single, dkey.value(akey, akey.first));
+    add_single(index, single.value);
+    return {};
+  }
+  uint64_t records_before = 0;
+  for (const KeptRecx& r : c.recxs) {
+    uint64_t at = r.span.begin;
+    for (uint32_t n = dkey.value_at(akey, at); n != akey.first + akey.count; ++n) {
+      TRY(extent, dkey.value(akey, n));
+      if (extent.begin >= r.span.end) break;
+      add_extent(index, r.span, records_before, extent, at);
     }
     saw_absence = saw_absence || at != r.span.end;
     records_before += r.span.end - r.span.begin;
@@ -242,7 +282,7 @@ Result<void> Fetch::plan() {
   reads.clear();
   newest_seen = 0;
   saw_absence = request.transactional;  // it saw that nothing is newer
-  const ReadView at(state, container, request.transactional ? model::kEpochMax : request.epoch);
+  ReadView at(state, container, request.transactional ? model::kEpochMax : request.epoch);
   Look look(state, path, at.view());
   TRY(dkey_floor, look.dkey_floor(checked.dkey_prefix));
   TRY(holds, conditions_hold(look, dkey_floor));
@@ -251,9 +291,12 @@ Result<void> Fetch::plan() {
     saw_absence = true;
     return {};
   }
+  TRY(flat, FlatDkey::find(at.flat(), path.object(), checked.dkey_prefix));
   for (size_t i = 0; i < checked.iods.size(); ++i) {
     TRY(floor, look.akey_floor(checked.iods[i].akey_prefix, dkey_floor));
-    if (checked.iods[i].iod->type == model::ValueType::single) {
+    if (flat) {
+      TRY(planned, plan_flat(*flat, i, floor));
+    } else if (checked.iods[i].iod->type == model::ValueType::single) {
       TRY(planned, plan_single(look, i, floor));
     } else {
       TRY(planned, plan_array(look, i, floor));
@@ -277,7 +320,7 @@ Result<bool> Fetch::done_at_once() {
   const auto planned = plan();
   if (!planned) {
     const Errc code = planned.error().code();
-    state.flats.forget_miss();
+    state.flats.postpone_miss(state.store->appended());
     if (code == Errc::page_absent || code == Errc::in_progress) return false;
     return fail(planned.error());
   }
@@ -291,6 +334,12 @@ constexpr uint64_t kPortionBytes = 16u << 20;
 
 /// In portions, so that a large one leaves others room. The caller holds a read pin.
 Task<Result<void>> read_all(Shard::State& state, std::vector<DataRead>& reads) {
+  if (reads.size() == 1) {
+    const uint64_t bytes = std::min(total_bytes(reads[0].into), kReadBytesMax);
+    auto now = state.read_room.take_now(bytes);
+    const IoRoom::Hold room = now ? std::move(*now) : co_await state.read_room.take(bytes);
+    co_return co_await read_data(state.reactor, *state.store, std::move(reads[0]));
+  }
   for (size_t at = 0; at < reads.size();) {
     std::vector<Task<Result<void>>> tasks;
     uint64_t bytes = 0;
@@ -319,6 +368,10 @@ Task<Result<void>> run_fetch(Fetch& fetch) {
   const Access access =
       Access::read(fetch.request.transactional ? fetch.tx_epoch : fetch.request.epoch);
   Patience patience;
+  if (state.flats.resume_miss(fetch.request.object, state.store->appended())) {
+    // What it comes to is told by the plan, if that looks there.
+    (void)co_await load_absent(state, attempt);
+  }
   for (;;) {
     if (state.closures.of(container, access) != nullptr) {
       CO_TRY(open, co_await wait_open(state, container, access));
@@ -386,10 +439,7 @@ Task<Result<model::Fetched>> Shard::fetch(const FetchRequest& request) {
   model::Fetched result;
   Fetch fetch(*state_, request, result);
   CO_TRY(checked, fetch.check());
-  CO_TRY(done, fetch.done_at_once());
-  if (!done) {
-    CO_TRY(ran, co_await run_fetch(fetch));
-  }
+  CO_TRY(ran, co_await run_fetch(fetch));
   co_return std::move(result);
 }
 

@@ -222,6 +222,33 @@ TEST_F(FlatReview, A_buffer_that_somebody_only_asked_for_is_not_loaded_by_others
   ASSERT_NO_FATAL_FAILURE(expect_sound());
 }
 
+TEST_F(FlatReview, Who_comes_back_for_a_buffer_that_was_missing_gets_what_is_newest) {
+  // Goal: what a look-up found out is used again only while it is true. Method: a look-up that does
+  // not wait misses a buffer; it is asked again, at once and behind an update of the same value.
+  ASSERT_NO_FATAL_FAILURE(start(true));
+  ASSERT_NO_FATAL_FAILURE(put_value(dkey(0), 3'000));
+  ASSERT_NO_FATAL_FAILURE(flatten());
+  for (const bool changed : {false, true}) {
+    SCOPED_TRACE(changed);
+    ASSERT_NO_FATAL_FAILURE(restart());
+    ASSERT_TRUE(is_flat());
+    const std::string name = dkey(0);
+    FetchRequest request{.object = path(), .dkey = as_bytes(name)};
+    request.iods.push_back({as_bytes("value"), ValueType::single, 0, 0, {}, {}, true});
+    model::Fetched out;
+    EXPECT_FALSE(*shard().fetch_at_once(request, out));
+    if (changed) {
+      ASSERT_NO_FATAL_FAILURE(put_value(dkey(0), 400));
+    }
+    const uint64_t reads = rig_.data.requests(sim::SimDisk::Op::read);
+    const auto read = run(shard().fetch(request));
+    ASSERT_TRUE(read) << read.error().what();
+    EXPECT_EQ(read->iods[0].record_bytes, changed ? 400u : 3'000u);
+    EXPECT_EQ(rig_.data.requests(sim::SimDisk::Op::read) - reads, changed ? 0u : 1u);
+    ASSERT_NO_FATAL_FAILURE(expect_sound());
+  }
+}
+
 TEST_F(FlatReview, Folding_keeps_all_buffers_that_a_slice_looks_at) {
   // Goal: no livelock where memory for buffers is short. Method: the least memory; a transaction of
   // several shards changes 60 flattened objects whose buffers take more than it has.

@@ -99,9 +99,9 @@ Result<OpenFlatPtr> open_flat(Flats& flats, const View& under, ByteView object_p
   if (!found) return OpenFlatPtr{};
   TRY(record, parse_flat(*found));
   TRY(parsed, parse_key(flat_key(object_prefix)));
-  auto open = std::make_shared<OpenFlat>(
-      ObjectPath{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)});
-  TRY(content, flats.find(open->object, record));
+  const ObjectPath object{parsed.container, parsed.oid, static_cast<uint32_t>(parsed.shard)};
+  TRY(content, flats.find(object, record));
+  auto open = std::make_shared<OpenFlat>(object);
   open->content = std::move(content);
   open->taken.assign(record.taken.begin(), record.taken.end());
   open->record = record;

@@ -14,55 +14,56 @@ constexpr size_t kDirtyMax = 1024;
 
 }  // namespace
 
-Result<FlatObjectPtr> FlatObject::make(Bytes buffer, model::Epoch epoch) {
+Result<FlatObjectPtr> FlatObject::make(ByteView buffer, model::Epoch epoch) {
   TRY(parsed, FlatBuffer::parse(buffer));
-  std::shared_ptr<FlatObject> object(new FlatObject(std::move(buffer), parsed, epoch));
-  object->encode();
-  return FlatObjectPtr(std::move(object));
+  return FlatObjectPtr(new FlatObject(parsed, epoch));
 }
 
-void FlatObject::encode() {
-  const FlatBuffer& b = buffer_;
+FlatObject::FlatObject(const FlatBuffer& buffer, model::Epoch epoch)
+    : buffer_(buffer), epoch_(epoch) {
+  bytes_.reserve(buffer.bytes().size() + 16 * size_t{buffer.value_count()});
+  const ByteView keys = buffer.bytes().first(buffer.keys_end());
+  bytes_.assign(keys.begin(), keys.end());
+  add_records(buffer);
+  buffer_.moved_to(ByteView(bytes_).first(keys.size()));
+}
+
+void FlatObject::add_records(const FlatBuffer& b) {
   ends_.reserve(size_t{b.dkey_count()} + 2 * b.akey_count() + b.value_count() + 1);
-  records_.reserve(bytes_.size() + 16 * size_t{b.value_count()});
-  ends_.push_back(0);
-  Bytes record;
-  const auto add = [&](bool there) {
-    if (there) records_.insert(records_.end(), record.begin(), record.end());
-    ends_.push_back(static_cast<uint32_t>(records_.size()));
-  };
+  const auto end = [this] { ends_.push_back(static_cast<uint32_t>(bytes_.size())); };
   const auto add_name = [&](ByteView name) {
-    if (!name.empty()) put_inlined(record, epoch_, name);
-    add(!name.empty());
+    if (!name.empty()) add_inlined(bytes_, epoch_, name);
+    end();
   };
+  end();
   for (uint32_t i = 0; i < b.dkey_count(); ++i) add_name(b.dkey(i).name);
   for (uint32_t i = 0; i < b.akey_count(); ++i) add_name(b.akey(i).name);
+  Bytes mark;
   for (uint32_t i = 0; i < b.akey_count(); ++i) {
     const FlatBuffer::Key akey = b.akey(i);
-    if (akey.count == 0) put_present(record, epoch_, akey.type, akey.record_bytes);
-    add(akey.count == 0);
+    if (akey.count == 0) {
+      put_present(mark, epoch_, akey.type, akey.record_bytes);
+      bytes_.insert(bytes_.end(), mark.begin(), mark.end());
+    }
+    end();
   }
   for (uint32_t i = 0; i < b.akey_count(); ++i) {
     const FlatBuffer::Key akey = b.akey(i);
     for (uint32_t n = akey.first; n < akey.first + akey.count; ++n) {
       const FlatBuffer::Value value = b.value(n, akey);
       if (!value.outside && akey.type == model::ValueType::single) {
-        put_inlined(record, epoch_, b.payload(value));
+        add_inlined(bytes_, epoch_, b.payload(value));
       } else if (!value.outside) {
-        put_extent_inlined(record, epoch_, {value.count, akey.record_bytes, false},
+        add_extent_inlined(bytes_, epoch_, {value.count, akey.record_bytes, false},
                            b.payload(value));
       }
-      add(!value.outside);
+      end();
     }
   }
-  // The payload stands in the records now.
-  bytes_.resize(b.keys_end());
-  bytes_.shrink_to_fit();
-  buffer_.moved_to(bytes_);
 }
 
 size_t FlatObject::memory_bytes() const {
-  return sizeof(FlatObject) + 64 + bytes_.capacity() + records_.capacity() + 4 * ends_.capacity();
+  return sizeof(FlatObject) + 64 + bytes_.capacity() + 4 * ends_.size();
 }
 
 void Flats::note(const index::Batch& batch) {
@@ -130,6 +131,25 @@ Result<FlatObjectPtr> Flats::find(const ObjectPath& object, const FlatRecord& re
   }
   wanted_ = Wanted{object, record.epoch, record.place};
   return fail(Errc::page_absent, "a flattened object's buffer must be read first");
+}
+
+void Flats::postpone_miss(media::Lsn now) {
+  postponed_ = std::exchange(wanted_, std::nullopt);
+  postponed_at_ = now;
+  wanted_laid_.reset();
+}
+
+bool Flats::resume_miss(const ObjectPath& object, media::Lsn now) {
+  if (!postponed_ || postponed_at_ != now) return false;
+  const ObjectPath& missed = postponed_->object;
+  if (missed.oid != object.oid || missed.container != object.container ||
+      missed.shard != object.shard) {
+    return false;
+  }
+  const Wanted wanted = *std::exchange(postponed_, std::nullopt);
+  if (by_address_.find(address_of(wanted.place)) != by_address_.end()) return false;
+  wanted_ = wanted;
+  return true;
 }
 
 void Flats::drop(uint32_t slot) {
@@ -232,7 +252,7 @@ Task<Result<void>> Flats::load(index::Store& store, Hold* hold) {
   const auto pin = store.pin_reads();
   CO_TRY(stored, co_await read_flat(store, wanted.place));
   CO_TRY(bytes, codec_.restore(std::move(stored)));
-  CO_TRY(object, FlatObject::make(std::move(bytes), wanted.epoch));
+  CO_TRY(object, FlatObject::make(bytes, wanted.epoch));
   const ObjectPath& found = object->buffer().object();
   if (found.oid != wanted.object.oid || found.container != wanted.object.container ||
       found.shard != wanted.object.shard) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/flat_map.h"
+#include "base/small_vector.h"
 #include "index/store.h"
 #include "vos/data_io.h"
 #include "vos/flat_codec.h"
@@ -21,7 +22,7 @@ namespace cairn::vos {
 class FlatObject {
  public:
   /// @error checksum, format_newer
-  static Result<std::shared_ptr<const FlatObject>> make(Bytes buffer, model::Epoch epoch);
+  static Result<std::shared_ptr<const FlatObject>> make(ByteView buffer, model::Epoch epoch);
 
   /// Its payload is gone; values are below.
   const FlatBuffer& buffer() const { return buffer_; }
@@ -39,18 +40,16 @@ class FlatObject {
   size_t memory_bytes() const;
 
  private:
-  FlatObject(Bytes bytes, const FlatBuffer& buffer, model::Epoch epoch)
-      : bytes_(std::move(bytes)), buffer_(buffer), epoch_(epoch) {}
-  void encode();
+  FlatObject(const FlatBuffer& buffer, model::Epoch epoch);
+  void add_records(const FlatBuffer& buffer);
   ByteView at(size_t i) const {
-    return ByteView(records_).subspan(ends_[i], ends_[i + 1] - ends_[i]);
+    return ByteView(bytes_).subspan(ends_[i], ends_[i + 1] - ends_[i]);
   }
 
-  Bytes bytes_;        // header, tables and keys
+  Bytes bytes_;        // header, tables and keys; then the records
   FlatBuffer buffer_;  // of them
   model::Epoch epoch_;
-  Bytes records_;
-  std::vector<uint32_t> ends_;  // of each record, one more than there are
+  SmallVector<uint32_t, 8> ends_;  // of each record, one more than there are; the last one: of all
 };
 using FlatObjectPtr = std::shared_ptr<const FlatObject>;
 
@@ -98,6 +97,12 @@ class Flats {
     wanted_.reset();
     wanted_laid_.reset();
   }
+  /// As forget_miss(), but who missed it may come back for it soon.
+  /// @param now  the log's end: while it stays, so does what the miss found out
+  void postpone_miss(media::Lsn now);
+  /// Makes it the last miss again, if it was this object's: load() brings it, and the look-up need
+  /// not be made once more before. False: it must be.
+  bool resume_miss(const ObjectPath& object, media::Lsn now);
   /// A plan goes on when this is in blocks: load() brings it there.
   void want(std::shared_ptr<LaidValue> value) { wanted_laid_ = std::move(value); }
   /// What a committed batch does to values that load() laid out.
@@ -160,7 +165,8 @@ class Flats {
   std::vector<uint32_t> free_;
   size_t held_ = 0;
   uint32_t hand_ = 0;
-  std::optional<Wanted> wanted_;
+  std::optional<Wanted> wanted_, postponed_;
+  media::Lsn postponed_at_ = 0;
   std::shared_ptr<LaidValue> wanted_laid_;
   std::vector<std::weak_ptr<LaidValue>> laid_;  // that no commit has published yet
   FlatCodec codec_;

@@ -21,14 +21,19 @@ constexpr size_t kBitmapBytes = kPackedBytes / 8;
 
 std::unexpected<Error> malformed() { return fail(Errc::checksum, "value: malformed record"); }
 
-void put_header(Bytes& out, model::Epoch epoch, Form form, uint8_t bits = 0) {
-  std::byte le[8];
-  store_le64(le, epoch);
-  out.assign(le, le + 8);
-  out.push_back(static_cast<std::byte>(static_cast<uint8_t>(form) | bits));
+void append(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+void add_header(Bytes& out, model::Epoch epoch, Form form, uint8_t bits = 0) {
+  std::byte header[9];
+  store_le64(header, epoch);
+  header[8] = static_cast<std::byte>(static_cast<uint8_t>(form) | bits);
+  append(out, header);
 }
 
-void append(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+void put_header(Bytes& out, model::Epoch epoch, Form form, uint8_t bits = 0) {
+  out.clear();
+  add_header(out, epoch, form, bits);
+}
 
 void put_block_data(Bytes& out, const BlockData& data) {
   CHECK(data.runs.size() <= kRunsMax);
@@ -285,10 +290,15 @@ void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t
   put_varint(out, record_bytes);
 }
 
-void put_inlined(Bytes& out, model::Epoch epoch, ByteView shown) {
+void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload) {
+  out.clear();
+  add_inlined(out, epoch, payload);
+}
+
+void add_inlined(Bytes& out, model::Epoch epoch, ByteView shown) {
   std::byte room[kPackedBytes];
   const ByteView payload = taken(shown, room);
-  put_header(out, epoch, form_of(payload));
+  add_header(out, epoch, form_of(payload));
   append_payload(out, payload);
 }
 
@@ -298,11 +308,16 @@ void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const Bloc
   put_block_data(out, data);
 }
 
-void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView shown) {
+void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload) {
+  out.clear();
+  add_extent_inlined(out, epoch, shape, payload);
+}
+
+void add_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView shown) {
   CHECK(shown.size() == shape.count * shape.record_bytes);
   std::byte room[kPackedBytes];
   const ByteView payload = taken(shown, room);
-  put_header(out, epoch, form_of(payload), shape.joined ? kJoinedBit : 0);
+  add_header(out, epoch, form_of(payload), shape.joined ? kJoinedBit : 0);
   put_varint(out, shape.count);
   put_varint(out, shape.record_bytes);
   append_payload(out, payload);

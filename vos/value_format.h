@@ -144,6 +144,8 @@ Result<SnapshotState> parse_snapshot(ByteView value);
 void put_present(Bytes& out, model::Epoch epoch, model::ValueType type, uint64_t record_bytes);
 /// single or name; packs 88-byte singles where that is shorter.
 void put_inlined(Bytes& out, model::Epoch epoch, ByteView payload);
+/// The same behind what is in `out`.
+void add_inlined(Bytes& out, model::Epoch epoch, ByteView payload);
 void put_data(Bytes& out, model::Epoch epoch, uint64_t payload_bytes, const BlockData& data);
 struct ExtentShape {
   uint64_t count = 0;
@@ -152,6 +154,8 @@ struct ExtentShape {
 };
 /// Packs 88 bytes of records where that is shorter.
 void put_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
+/// The same behind what is in `out`.
+void add_extent_inlined(Bytes& out, model::Epoch epoch, ExtentShape shape, ByteView payload);
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const BlockData& data);
 /// The same blocks under another name: an extent, or a single value, of what `from` holds.
 void put_extent_data(Bytes& out, model::Epoch epoch, ExtentShape shape, const ValueView& from);
