@@ -299,7 +299,7 @@ TEST_P(CoresTest, Transactions_that_meet_on_all_cores_all_come_to_an_end) {
   // Goal: no two wait for each other over cores. Method: many at once, of the same objects.
   struct Put {
     static Task<Result<void>> run(CoresTest& test, uint64_t sequence) {
-      for (uint64_t i = 0; i < 5; ++i) {
+      for (uint64_t i = 0; i < 3; ++i) {
         Errc code = Errc::tx_restart;
         for (uint64_t tries = 0; code == Errc::tx_restart; ++tries) {
           code = co_await test.put_all(std::to_string(sequence), sequence + i * 100 + tries);
@@ -310,8 +310,8 @@ TEST_P(CoresTest, Transactions_that_meet_on_all_cores_all_come_to_an_end) {
     }
   };
   std::vector<Task<Result<void>>> tasks;
-  for (uint64_t i = 0; i < 8; ++i) tasks.push_back(Put::run(*this, 1000 + i * 1000));
-  EXPECT_TRUE(context_->run(run_all(*first_, std::move(tasks), 8)));
+  for (uint64_t i = 0; i < 6; ++i) tasks.push_back(Put::run(*this, 1000 + i * 1000));
+  EXPECT_TRUE(context_->run(run_all(*first_, std::move(tasks), 6)));
   const auto values = get_all();
   EXPECT_EQ(values, all(values[0]));
   EXPECT_EQ(unresolved(), 0u);
