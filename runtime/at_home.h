@@ -10,7 +10,8 @@ namespace cairn {
 
 class Reactor;
 
-/// This thread runs code of another reactor than that one: it must not touch what is at home there.
+/// This thread runs code of another reactor than that one, and one of both has a thread of its own:
+/// it must not touch what is at home there.
 bool is_elsewhere(const Reactor& reactor);
 
 /// @tparam T  has a member `reactor`

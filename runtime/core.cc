@@ -34,6 +34,7 @@ void Core::State::drive() {
   auto io = make_io_backend();
   if (!io) return begin(fail(io.error()));
   reactor = std::make_unique<Reactor>(system_clock(), system_random(), std::move(*io));
+  reactor->keep_thread();
   begin({});
   while (!ending) {
     if (!reactor->turn()) reactor->idle(kNever);

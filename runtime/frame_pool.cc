@@ -148,8 +148,9 @@ thread_local constinit FrameShelves* local __attribute__((tls_model("initial-exe
 thread_local constinit bool thread_ends = false;
 
 struct Owner {
-  FrameShelves frames;
-  Owner() { local = &frames; }
+  // Apart: a library that is loaded late has little room for what each thread has.
+  const std::unique_ptr<FrameShelves> frames{new (std::nothrow) FrameShelves};
+  Owner() { local = frames.get(); }
   ~Owner() {
     local = nullptr;
     thread_ends = true;  // frames of later destructors come from the heap

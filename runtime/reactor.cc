@@ -137,7 +137,11 @@ bool Reactor::pending() const {
 
 bool Reactor::on_home() const { return turning == this; }
 
-bool is_elsewhere(const Reactor& reactor) { return turning != nullptr && turning != &reactor; }
+bool is_elsewhere(const Reactor& reactor) {
+  // Simulated machines, all on one thread, may look at each other.
+  return turning != nullptr && turning != &reactor &&
+         (turning->has_own_thread() || reactor.has_own_thread());
+}
 
 Reactor::Visit::Visit(Reactor& reactor)
     : outer_(std::exchange(turning, &reactor)), frames_(reactor.frames_) {}

@@ -66,6 +66,9 @@ class Reactor {
   bool has_mail() const;
   /// Something will move without outside help: a ready coroutine, a timer, I/O in flight, mail.
   bool pending() const;
+  /// One thread alone drives it from now on, and others drive others beside it.
+  void keep_thread() { own_thread_ = true; }
+  bool has_own_thread() const { return own_thread_; }
   /// This thread is inside turn() of this reactor, or visits it.
   bool on_home() const;
   /// While it lives, plain calls of this thread, which drives the reactor, are at home as inside
@@ -148,6 +151,7 @@ class Reactor {
   std::unique_ptr<Mailbox> mailbox_;
   FrameHome frames_;  // of whoever drives
   ReadyQueue ready_, urgent_;
+  bool own_thread_ = false;
   bool runs_urgent_ = false;   // the one that runs is urgent
   bool just_looked_ = false;   // at I/O, and found something: not yet seen by turn()
   uint32_t urgent_run_ = 0;    // in a row while others waited in `ready_`
