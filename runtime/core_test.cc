@@ -138,13 +138,19 @@ TEST(Core, Idle_ones_use_no_processor) {
   EXPECT_LT(processor_time() - before, 5 * kMillisecond);
 }
 
-TEST(Core, A_thread_at_one_is_elsewhere_for_all_others) {
+TEST(Core, A_thread_at_one_is_elsewhere_for_those_that_have_threads_of_their_own) {
   auto own = make_reactor();
   EXPECT_FALSE(is_elsewhere(*own));
   auto other = make_reactor();
   const Reactor::Visit visit(*own);
   EXPECT_FALSE(is_elsewhere(*own));
+  EXPECT_FALSE(is_elsewhere(*other)) << "both may be simulated, on one thread";
+  other->keep_thread();
   EXPECT_TRUE(is_elsewhere(*other));
+  auto third = make_reactor();
+  const Reactor::Visit inner(*other);
+  EXPECT_FALSE(is_elsewhere(*other));
+  EXPECT_TRUE(is_elsewhere(*third));
 }
 
 }  // namespace
