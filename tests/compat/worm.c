@@ -166,7 +166,8 @@ static void test_container(daos_handle_t coh) {
   }
   OK(cairn_cont_flatten(coh, &stats, NULL, NULL));
   IS(stats.cs_objects >= 100, 1);
-  IS(stats.cs_outcomes[CAIRN_FLAT_DONE] >= 100, 1);
+  // Some are flat already where an engine was killed before it could say so.
+  IS(stats.cs_outcomes[CAIRN_FLAT_DONE] + stats.cs_outcomes[CAIRN_FLAT_ALREADY] >= 100, 1);
   IS(cairn_cont_flatten(coh, NULL, stop, &seen), 9);
   IS(seen > 0, 1);
   for (i = 0; i < 100; i++) {
