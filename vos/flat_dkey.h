@@ -1,6 +1,6 @@
-// The values of one dkey of a flattened object, straight from its buffer: what most reads of such
-// an object look at, without records of the tree's form in between. Internal to vos/. Home: the
-// shard's reactor. Plain calls.
+// The values of one dkey of a flattened object, straight from its buffer: most reads of such an
+// object look at nothing else, and need no cursor over the tree beside it. Internal to vos/. Home:
+// the shard's reactor. Plain calls.
 #pragma once
 
 #include <optional>
