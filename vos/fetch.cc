@@ -334,12 +334,6 @@ constexpr uint64_t kPortionBytes = 16u << 20;
 
 /// In portions, so that a large one leaves others room. The caller holds a read pin.
 Task<Result<void>> read_all(Shard::State& state, std::vector<DataRead>& reads) {
-  if (reads.size() == 1) {
-    const uint64_t bytes = std::min(total_bytes(reads[0].into), kReadBytesMax);
-    auto now = state.read_room.take_now(bytes);
-    const IoRoom::Hold room = now ? std::move(*now) : co_await state.read_room.take(bytes);
-    co_return co_await read_data(state.reactor, *state.store, std::move(reads[0]));
-  }
   for (size_t at = 0; at < reads.size();) {
     std::vector<Task<Result<void>>> tasks;
     uint64_t bytes = 0;
@@ -351,7 +345,10 @@ Task<Result<void>> read_all(Shard::State& state, std::vector<DataRead>& reads) {
     bytes = std::min(bytes, kReadBytesMax);
     auto now = state.read_room.take_now(bytes);
     const IoRoom::Hold room = now ? std::move(*now) : co_await state.read_room.take(bytes);
-    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
+    Task<Result<void>> all = tasks.size() == 1
+                                 ? std::move(tasks[0])
+                                 : run_all(state.reactor, std::move(tasks), kReadsMax);
+    CO_TRY(done, co_await std::move(all));
   }
   co_return Result<void>{};
 }
