@@ -88,15 +88,15 @@ std::vector<char*> environment_with(const std::vector<std::string>& more,
   return out;
 }
 
-/// Signals are as in a fresh process; of the descriptors, what `plan` says up to 2.
+/// Signals are as in a fresh process, but for `held`, which wait until the program takes them; of
+/// the descriptors, what `plan` says up to 2.
 int spawn(SpawnPlan& plan, const std::vector<std::string>& words, const ProgramOptions& options,
-          short flags, pid_t* child) {
+          short flags, const sigset_t& held, pid_t* child) {
   posix_spawn_file_actions_addopen(&plan.files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&plan.files, 3);
-  sigset_t none, all;
-  sigemptyset(&none);
+  sigset_t all;
   sigfillset(&all);
-  posix_spawnattr_setsigmask(&plan.attributes, &none);
+  posix_spawnattr_setsigmask(&plan.attributes, &held);
   posix_spawnattr_setsigdefault(&plan.attributes, &all);
   posix_spawnattr_setflags(&plan.attributes,
                            static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
@@ -159,7 +159,9 @@ Result<Started> start_server(const std::string& program, const std::string& home
   words.insert(words.end(), options.begin(), options.end());
   SpawnPlan plan;
   posix_spawn_file_actions_adddup2(&plan.files, pipe_fds[1], 1);
-  const int error = spawn(plan, words, {}, 0, &child);
+  sigset_t none;
+  sigemptyset(&none);
+  const int error = spawn(plan, words, {}, 0, none, &child);
   ::close(pipe_fds[1]);
   if (error != 0) {
     ::close(pipe_fds[0]);
@@ -188,7 +190,10 @@ Result<int> start_program(const std::string& program, const std::vector<std::str
   std::vector<std::string> all = {program};
   all.insert(all.end(), words.begin(), words.end());
   pid_t child = -1;
-  const int error = spawn(plan, all, options, POSIX_SPAWN_SETSID, &child);
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  const int error = spawn(plan, all, options, POSIX_SPAWN_SETSID, ending, &child);
   if (error == 0) return int{child};
   report(Severity::error, program + ": cannot be started: " + std::string(strerror(error)));
   return fail(Errc::io, "home: the program cannot be started");

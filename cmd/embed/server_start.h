@@ -39,7 +39,8 @@ struct ProgramOptions {
   std::vector<std::string> env = {};   // NAME=VALUE, beside or instead of this process's
   std::vector<std::string> unset = {}; // NAME: of this process's, but not its
 };
-/// Starts a program in a session of its own and does not wait for it.
+/// Starts a program in a session of its own and does not wait for it. SIGTERM is blocked in it, so
+/// that one that comes early waits until the program takes it: daos_engine ends its engines then.
 /// @returns its process id, which the caller waits for
 /// @error not_supported  there is no program   @error io  a line on stderr
 Result<int> start_program(const std::string& program, const std::vector<std::string>& words,

@@ -15,6 +15,7 @@
 #include "cmd/embed/machine_file.h"
 #include "cmd/embed/server_start.h"
 #include "cmd/server/format_door.h"
+#include "cmd/server/left_engines.h"
 #include "cmd/server/system_home.h"
 
 namespace cairn::server {
@@ -229,6 +230,12 @@ void Supervisor::stop_child() {
   child_ = -1;
 }
 
+/// For good: no engine stays behind.
+void Supervisor::leave() {
+  stop_child();
+  end_engines_left(options_.config.home());
+}
+
 /// @returns false: told to go meanwhile
 bool Supervisor::pause_before_restart() {
   const int64_t now = now_ms();
@@ -269,7 +276,7 @@ Result<void> Supervisor::run() {
          ", process " + std::to_string(child_));
     int status = 0;
     if (!wait_for_child(&status)) {
-      stop_child();
+      leave();
       return {};
     }
     const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -289,9 +296,13 @@ Result<void> Supervisor::run() {
     first = false;
     if (!config.auto_restart) {
       report(Severity::error, "they are not started again: disable_engine_auto_restart is true");
+      leave();
       return fail(Errc::shutdown, "server: the services ended");
     }
-    if (!pause_before_restart()) return {};
+    if (!pause_before_restart()) {
+      leave();
+      return {};
+    }
   }
   return fail(Errc::io, "server: the services cannot be started");
 }

@@ -43,6 +43,7 @@ class Supervisor {
   bool launch();
   bool wait_for_child(int* status);
   void stop_child();
+  void leave();
   bool pause_before_restart();
   void tell(const std::string& line) const;
 

@@ -170,6 +170,13 @@ def whoever_dies_is_started_again(make):
     os.kill(keeper, signal.SIGKILL)
     until("one more keeper", lambda: b.machine() not in (None, keeper))
     assert b.stop() == 0 and b.children() == [], "an engine is left"
+    # Told to go when nobody keeps the engine: neither server nor engine stays.
+    b.start(wait=False)
+    joined(services, 2)
+    assert len(b.running()) == 1
+    os.kill(b.machine(), signal.SIGKILL)
+    b.process.terminate()
+    assert b.stop() == 0 and b.children() == [], "an engine is left"
 
 
 def engines_elsewhere_are_stopped_and_started(make):
