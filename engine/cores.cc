@@ -166,10 +166,18 @@ Task<Result<PeerReply>> EngineCores::ask_all(std::vector<uint32_t> cores, PeerRe
   co_return sum;
 }
 
+namespace {
+Task<Result<PeerReply>> not_served() {
+  co_return fail(Errc::unreachable, "engine: it does not serve that pool yet");
+}
+}  // namespace
+
 Task<Result<PeerReply>> EngineCores::serve_peer(PeerRequest request) {
   const auto found = pools_.find(request.pool);
-  // Unknown, it is not served yet, which any core says.
-  if (count() == 1 || found == pools_.end()) return ask(home_, 0, request);
+  if (count() == 1) return ask(home_, 0, request);
+  // While a pool is opened some cores serve it already and others do not: an abort that one has
+  // heard of would be taken for the engine's.
+  if (found == pools_.end()) return not_served();
   switch (request.verb) {
     case PeerVerb::draw:
     case PeerVerb::commit:

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
+
 #include "base/report.h"
 #include "cmd/embed/home_dir.h"
 #include "cmd/embed/home_lock.h"
@@ -12,30 +14,32 @@ namespace cairn::server {
 
 namespace {
 
-constexpr int kLooksMax = 600;    // a minute
+constexpr int kLooksMax = 600;    // of kLook: a minute
 constexpr int kNamelessMax = 10;  // a second
 constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
 
-void end_engine(uint32_t rank, const std::string& directory) {
-  bool told = false;
-  for (int looks = 0;; ++looks) {
+/// By the next server's services or keeper: then it is theirs to end.
+bool is_kept(const std::string& home) { return embed::HomeLock::holder(home).has_value(); }
+
+/// The process that is told first, and no other that comes after it.
+void end_engine(const std::string& home, uint32_t rank) {
+  const std::string directory = embed::engine_directory(home, rank);
+  const std::string name = "engine " + std::to_string(rank) + ", process ";
+  std::string told;
+  for (int looks = 0;; ++looks, nanosleep(&kLook, nullptr)) {
     const auto holder = embed::HomeLock::holder(directory);
-    if (!holder) return;
-    if (looks == kLooksMax) {
-      const bool killed = embed::signal_holder(*holder, SIGKILL);
+    if (!holder || is_kept(home) || (!told.empty() && holder->pid != told)) return;
+    // One that has just started has not said yet who it is; one on another host is not ours.
+    if (told.empty() && embed::signal_holder(*holder, SIGTERM)) {
+      told = holder->pid;
+      report(Severity::info, name + told + ": was left without its keeper; it is asked to end");
+    } else if (looks >= (told.empty() ? kNamelessMax : kLooksMax)) {
+      const bool killed = !told.empty() && embed::signal_holder(*holder, SIGKILL);
       report(Severity::warning,
-             "engine " + std::to_string(rank) + ", process " + holder->pid +
+             name + holder->pid +
                  (killed ? ": does not end; it is killed" : ": is left without a server"));
       return;
     }
-    // One that has just started has not said yet who it is; one on another host is not ours.
-    if (!told && embed::signal_holder(*holder, SIGTERM)) {
-      told = true;
-      report(Severity::info, "engine " + std::to_string(rank) + ", process " + holder->pid +
-                                 ": was left without its keeper; it is asked to end");
-    }
-    if (!told && looks >= kNamelessMax) looks = kLooksMax - 1;
-    nanosleep(&kLook, nullptr);
   }
 }
 
@@ -44,9 +48,10 @@ void end_engine(uint32_t rank, const std::string& directory) {
 void end_engines_left(const std::string& home) {
   const auto found = embed::find_home(home);
   if (!found) return;
-  const embed::HomeFile& file = found->file;
-  for (uint32_t rank = file.first_rank; rank < file.end_rank(); ++rank) {
-    end_engine(rank, embed::engine_directory(home, rank));
+  // An engine 0 is the services' process, which holds the home.
+  for (uint32_t rank = std::max(found->file.first_rank, 1u); rank < found->file.end_rank();
+       ++rank) {
+    end_engine(home, rank);
   }
 }
 
