@@ -50,7 +50,8 @@ struct RawFile::State {
 RawFile::RawFile(const std::string& path, uint64_t slots, uint64_t slot_bytes)
     : state_(std::make_unique<State>()), slots_(slots), slot_bytes_(slot_bytes) {
   State& s = *state_;
-  s.reactor = std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend());
+  s.reactor =
+      std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend(IoDrivers::one));
   s.context = std::make_unique<Context>(*s.reactor);
   auto opened = s.context->run(
       media::open_file_device(*s.reactor, path, {.create = true, .bytes = slots * slot_bytes}));

@@ -31,7 +31,8 @@ ShardSide::ShardSide(const std::string& directory, ShardSizes sizes)
 }
 
 void ShardSide::open_devices(bool create) {
-  reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend());
+  reactor_ =
+      std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend(IoDrivers::one));
   context_ = std::make_unique<Context>(*reactor_);
   const auto device = [&](const std::string& path, uint64_t bytes, bool fill) {
     media::FileDeviceOptions options;

@@ -149,7 +149,8 @@ RawSpans::RawSpans(const std::string& path, std::vector<DeviceSpan> spans)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.spans = std::move(spans);
-  s.reactor = std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend());
+  s.reactor =
+      std::make_unique<Reactor>(system_clock(), system_random(), *make_io_backend(IoDrivers::one));
   s.context = std::make_unique<Context>(*s.reactor);
   auto opened = s.context->run(media::open_file_device(*s.reactor, path, {}));
   if (!opened) die("cannot open " + path + ": " + opened.error().what());

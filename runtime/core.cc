@@ -31,7 +31,7 @@ void Core::State::begin(Result<void> outcome) {
 /// The thread's whole life.
 void Core::State::drive() {
   pthread_setname_np(pthread_self(), "cairn core");
-  auto io = make_io_backend();
+  auto io = make_io_backend(IoDrivers::one);
   if (!io) return begin(fail(io.error()));
   reactor = std::make_unique<Reactor>(system_clock(), system_random(), std::move(*io));
   reactor->keep_thread();

@@ -39,14 +39,14 @@ bool io_retry(IoRequest& request, int64_t outcome) {
   return outcome != 0 && request.moved < request.bytes;
 }
 
-Result<std::unique_ptr<IoBackend>> make_io_backend() {
+Result<std::unique_ptr<IoBackend>> make_io_backend(IoDrivers drivers) {
   const char* env = getenv("CAIRN_IO");
   const std::string_view want = env != nullptr ? env : "";
   if (want != "" && want != "uring" && want != "threads") {
     return fail(Errc::invalid, "CAIRN_IO: must be uring or threads, or unset");
   }
   if (want == "threads") return make_thread_backend(kIoThreads);
-  auto ring = make_uring_backend();
+  auto ring = make_uring_backend(drivers);
   if (ring || want == "uring") return ring;
   static std::atomic<bool> told{false};
   if (!told.exchange(true)) {

@@ -91,12 +91,20 @@ class IoBackend {
   virtual bool forget(int fd) = 0;
 };
 
+/// Which threads kick(), reap() and wait().
+enum class IoDrivers {
+  any,  // now this one, now that one: whoever waits
+  one,  // as a rule always the same. The kernel then ends requests when that thread enters it next
+        // instead of interrupting it (no interrupt between processors, more ends at once); what it
+        // has submitted may reach another thread that waits a clock tick late.
+};
+
 /// io_uring, or the thread pool if the kernel refuses it (one line on stderr says so, once a
 /// process). CAIRN_IO=uring|threads forces one. Fork: a child may destroy its copy; that neither
 /// waits nor touches the parent's requests.
 /// @error not_supported  CAIRN_IO=uring where the kernel refuses it; unset it or use threads
 /// @error invalid        CAIRN_IO holds another word
-Result<std::unique_ptr<IoBackend>> make_io_backend();
+Result<std::unique_ptr<IoBackend>> make_io_backend(IoDrivers drivers = IoDrivers::any);
 
 /// For a process that only talks to servers, and may fork: epoll for sockets, no io_uring, and
 /// threads only from the first file request on. Fork: as above.

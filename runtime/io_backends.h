@@ -6,7 +6,7 @@
 namespace cairn {
 
 /// @error not_supported  the kernel refuses io_uring (seccomp, sysctl, no memory for the ring)
-Result<std::unique_ptr<IoBackend>> make_uring_backend();
+Result<std::unique_ptr<IoBackend>> make_uring_backend(IoDrivers drivers = IoDrivers::any);
 /// `threads` of them start with the first file request; sockets need none.
 std::unique_ptr<IoBackend> make_thread_backend(unsigned threads);
 

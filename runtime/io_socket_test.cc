@@ -427,7 +427,7 @@ TEST_P(IoSocket, Open_sockets_cost_no_processor_time) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, IoSocket,
-                         ::testing::Values(Factory{"uring", make_uring_backend},
+                         ::testing::Values(Factory{"uring", [] { return make_uring_backend(); }},
                                            Factory{"threads",
                                                    [] {
                                                      return Result<std::unique_ptr<IoBackend>>(

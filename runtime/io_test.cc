@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -184,8 +185,30 @@ TEST_P(Io, A_forked_child_drops_its_copy_without_harm) {
   EXPECT_EQ(run({.op = IoRequest::Op::read, .fd = fd, .data = bytes.data(), .bytes = 4096}), 4096);
 }
 
+TEST_P(Io, What_a_busy_thread_has_submitted_ends_for_another) {
+  // Goal: no request waits for the thread that submitted it to do something. Method: that thread
+  // computes, without the kernel, until another has seen the end.
+  std::atomic<bool> finished{false};
+  IoRequest request{.op = IoRequest::Op::flush, .fd = fd, .owner = &finished};
+  request.done = [](IoRequest& r) { *static_cast<std::atomic<bool>*>(r.owner) = true; };
+  io->submit(request);
+  io->kick();
+  std::thread other([&] {
+    while (!finished) {
+      if (io->reap() == 0) io->wait(10 * kMillisecond);
+    }
+  });
+  while (!finished) {
+  }
+  other.join();
+  EXPECT_EQ(request.result, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Io,
-                         ::testing::Values(Factory{"uring", make_uring_backend},
+                         ::testing::Values(Factory{"uring", [] { return make_uring_backend(); }},
+                                           Factory{
+                                               "uring_of_one_thread",
+                                               [] { return make_uring_backend(IoDrivers::one); }},
                                            Factory{"threads",
                                                    [] {
                                                      return Result<std::unique_ptr<IoBackend>>(

@@ -62,13 +62,19 @@ class UringBackend final : public IoBackend {
   UringBackend() : pid_(getpid()) {}
 
   /// Returns false if the kernel refuses.
-  bool open() {
-    io_uring_params params{};
-    if (io_uring_queue_init_params(kRingEntries, &ring_, &params) != 0) return false;
+  bool open(IoDrivers drivers) {
+    if (drivers == IoDrivers::one) {
+      io_uring_params params{};
+      // The flag in the ring tells peeks that something has ended.
+      params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+      open_ = io_uring_queue_init_params(kRingEntries, &ring_, &params) == 0;
+    }
+    // Before Linux 5.19 there is no such mode.
+    if (!open_ && io_uring_queue_init(kRingEntries, &ring_, 0) != 0) return false;
     open_ = true;
     event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     // Without NODROP a full completion queue loses answers; any kernel of this decade has it.
-    return event_fd_ >= 0 && (params.features & IORING_FEAT_NODROP) != 0;
+    return event_fd_ >= 0 && (ring_.features & IORING_FEAT_NODROP) != 0;
   }
 
   ~UringBackend() override {
@@ -314,9 +320,9 @@ class UringBackend final : public IoBackend {
 
 }  // namespace
 
-Result<std::unique_ptr<IoBackend>> make_uring_backend() {
+Result<std::unique_ptr<IoBackend>> make_uring_backend(IoDrivers drivers) {
   auto backend = std::make_unique<UringBackend>();
-  if (!backend->open()) {
+  if (!backend->open(drivers)) {
     return fail(Errc::not_supported,
                 "io_uring is refused by the kernel; unset CAIRN_IO or set CAIRN_IO=threads");
   }

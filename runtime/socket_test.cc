@@ -439,7 +439,7 @@ TEST_P(Sockets, A_reactor_ends_with_sockets_in_its_frames) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Sockets,
-                         ::testing::Values(Factory{"uring", make_uring_backend},
+                         ::testing::Values(Factory{"uring", [] { return make_uring_backend(); }},
                                            Factory{"client",
                                                    [] {
                                                      return Result<std::unique_ptr<IoBackend>>(

@@ -55,7 +55,7 @@ Result<void> no_such_pool(const std::string& home, const std::string& name) {
 Result<std::unique_ptr<Session>> Session::open(const Place& place, bool writable) {
   std::unique_ptr<Session> session(new Session);
   session->writable_ = writable;
-  TRY(io, make_io_backend());
+  TRY(io, make_io_backend(IoDrivers::one));
   session->reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   session->context_ = std::make_unique<Context>(*session->reactor_);
   TRY(found, session->find_place(place));

@@ -93,7 +93,7 @@ Result<void> HomeGraph::prepare(GraphOptions options) {
   lock_ = std::move(lock);
   TRY(found, load_home(path_));   // it may have been made meanwhile
   if (!found && (!options.home.create || options.home.read_only)) return report_no_home(path_);
-  TRY(io, make_io_backend());
+  TRY(io, make_io_backend(options.use == HomeUse::server ? IoDrivers::one : IoDrivers::any));
   reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   context_ = std::make_unique<Context>(*reactor_, ContextOptions{.helper = true});
   file_ = found ? *found

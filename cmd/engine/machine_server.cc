@@ -118,7 +118,7 @@ Result<void> MachineServer::prepare(MachineOptions options) {
     TRY(read, embed::read_token(token_path));
     token = read;
   }
-  TRY(io, make_io_backend());
+  TRY(io, make_io_backend(IoDrivers::one));
   reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   context_ = std::make_unique<Context>(*reactor_);
   services_ = std::make_unique<embed::ServiceLink>(*reactor_, std::move(*services), token);

@@ -50,7 +50,7 @@ Result<void> MemberServer::prepare(MemberOptions options) {
     TRY(made, embed::make_token(path));
     token = made;
   }
-  TRY(io, make_io_backend());
+  TRY(io, make_io_backend(IoDrivers::one));
   reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   context_ = std::make_unique<Context>(*reactor_);
   leaving_changed_ = std::make_unique<WaitList>(*reactor_);
