@@ -3,7 +3,7 @@
 // state or that of an older epoch. Internal to vos/. Home: the shard's reactor. Plain calls.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -21,7 +21,7 @@ struct FlatEntry {
   Key outside;
 };
 /// Values that are made while an object is looked at.
-using FlatArena = std::deque<Bytes>;
+using FlatArena = std::list<Bytes>;  // takes nothing until there is one
 
 /// A flattened object, opened. `record.taken` is a copy.
 struct OpenFlat {
