@@ -23,6 +23,10 @@ namespace cairn {
 namespace {
 
 constexpr unsigned kRingEntries = 256;
+// Reads that the device gets while others are still being prepared: it and the processor work at
+// the same time. Fewer at once would cost more in system calls (and in notices to a host) than they
+// gain: docs/benchmarks.md.
+constexpr unsigned kReadsHeldMax = 8;
 // Writes that go as one. More in one would gain little and hold up the first.
 constexpr size_t kJoinedMax = 64;
 constexpr uint64_t kJoinedBytesMax = 512u << 10;
@@ -97,6 +101,7 @@ class UringBackend final : public IoBackend {
     ++in_flight_;
     if (!is_socket_op(request.op)) {
       enqueue(request);
+      if (request.op == IoRequest::Op::read && ++reads_held_ == kReadsHeldMax) kick();
     } else if (sockets_.start(request)) {
       ended_.push_back(&request);
       any_ended_.store(true, std::memory_order_relaxed);
@@ -104,6 +109,7 @@ class UringBackend final : public IoBackend {
   }
 
   void kick() override {
+    reads_held_ = 0;
     while (head_ != nullptr || staged_ != 0) {
       stage();
       const int rc = io_uring_submit(&ring_);
@@ -307,6 +313,7 @@ class UringBackend final : public IoBackend {
   int event_fd_ = -1;
   IoRequest* head_ = nullptr;  // submitted, not yet in the ring
   IoRequest* tail_ = nullptr;
+  unsigned reads_held_ = 0;  // submitted since the last kick
   unsigned staged_ = 0;  // in the ring, not yet given to the kernel
   size_t in_flight_ = 0;
   std::vector<std::unique_ptr<Joined>> spare_;
