@@ -45,6 +45,7 @@ Result<void> Cursor::descend(ByteView key) {
   valid_ = false;
   depth_ = 0;
   if (tree_->pager_.root().is_null()) return {};
+  if (tree_->near_ != nullptr && leaves_ahead_ == 0) return descend_near(key, *tree_->near_);
   TRY(frame, tree_->root_frame());
   for (uint32_t depth = 0;; ++depth) {
     const Node node(frame->data);
@@ -59,6 +60,15 @@ Result<void> Cursor::descend(ByteView key) {
     TRY(below, child(node, path_[depth].slot));
     frame = below;
   }
+}
+
+Result<void> Cursor::descend_near(ByteView key, Tree::Way& way) {
+  TRY(gone, tree_->go(way, key));
+  for (uint32_t i = 0; i < way.depth_; ++i) path_[i] = {way.steps_[i].frame, way.steps_[i].slot};
+  depth_ = way.depth_;
+  slot_ = Node(way.leaf()->data).find(key).slot;
+  enter_leaf();
+  return {};
 }
 
 /// A seek forward that ends in the same leaf needs no way down from the root.

@@ -8,8 +8,13 @@
 namespace cairn::index {
 namespace {
 
-constexpr size_t kWritersMax = 8;
+constexpr size_t kWritersMin = 8;
+constexpr size_t kWritersMax = 32;
 constexpr size_t kRunPagesMax = 16;  // adjacent pages in one device write
+/// Store.md rule 18: what the log may have to wait behind.
+constexpr size_t kPagesInFlightMax = 128;
+static_assert(kWritersMin * kRunPagesMax == kPagesInFlightMax);
+static_assert(kPagesInFlightMax * kPageBytes == 2u << 20);
 /// Pages of one write-back: a share of memory, so that those who wait for it do not wait long.
 size_t write_back_pages(const Pager::State& s) {
   return std::clamp<size_t>(s.frames_target / 16, 8, 128);
@@ -22,8 +27,24 @@ struct WriteJob {
   size_t next = 0;
   uint32_t generation_max = 0;
   bool paced = false;  // the log goes first
+  size_t writers = 0;
+  size_t run_pages_max = 0;
+
+  /// Few long runs go by few writers, many single pages by many.
+  void share_out();
   Join join;
 };
+
+void WriteJob::share_out() {
+  size_t runs = 0;
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (i == 0 || pages[i] != pages[i - 1] + 1) ++runs;
+  }
+  // Beside updates that use the log, few.
+  writers = paced ? kWritersMin : std::clamp(runs, kWritersMin, kWritersMax);
+  run_pages_max = kPagesInFlightMax / writers;
+  writers = std::min(writers, pages.size());
+}
 
 /// The slot of a page that this job still has to write.
 Slot* slot_to_write(StoreCore& core, const WriteJob& job, uint64_t page) {
@@ -35,7 +56,7 @@ Slot* slot_to_write(StoreCore& core, const WriteJob& job, uint64_t page) {
 /// Takes the next run of adjacent pages into `buffer`.
 std::vector<Slot*> take_run(StoreCore& core, WriteJob& job, media::AlignedBuffer& buffer) {
   std::vector<Slot*> run;
-  while (job.next < job.pages.size() && run.size() < kRunPagesMax) {
+  while (job.next < job.pages.size() && run.size() < job.run_pages_max) {
     const uint64_t page = job.pages[job.next];
     if (!run.empty() && page != run.back()->ref.page_number() + 1) break;
     ++job.next;
@@ -54,7 +75,8 @@ std::vector<Slot*> take_run(StoreCore& core, WriteJob& job, media::AlignedBuffer
 }
 
 Task<void> writer(CorePtr core, std::shared_ptr<WriteJob> job) {
-  media::AlignedBuffer buffer(std::min(kRunPagesMax, job->pages.size()) * kPageBytes);
+  auto buffer = media::AlignedBuffer::uninitialised(
+      std::min(job->run_pages_max, job->pages.size()) * kPageBytes);
   Result<void> result;
   while (result && !core->is_stopped()) {
     if (job->paced) {
@@ -81,9 +103,9 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   job->pages = std::move(pages);
   job->generation_max = generation_max;
   job->paced = generation_max < core->pages().generation;
-  const size_t writers = std::min(kWritersMax, job->pages.size());
-  job->join.pending = writers;
-  for (size_t i = 0; i < writers; ++i) core->reactor.spawn(writer(core, job));
+  job->share_out();
+  job->join.pending = job->writers;
+  for (size_t i = 0; i < job->writers; ++i) core->reactor.spawn(writer(core, job));
   while (job->join.pending != 0) co_await job->join.ended.wait();
   if (!job->join.result) core->stop();
   co_return job->join.result;

@@ -50,6 +50,10 @@ class Pager {
   /// the caller will look at: the processor is asked for it at once
   Frame* find(PageRef ref, size_t bytes_ahead = 0);
 
+  /// For a later look: asks the processor for the page's frame and its first bytes, and looks at
+  /// neither. Null: not in memory.
+  Frame* ask(PageRef ref, size_t bytes_ahead);
+
   /// The frame to change instead of `frame`: itself if it was born in this generation, else a copy
   /// at a new address (the old one is dropped). The caller stores the new ref in the parent, or as
   /// root. Never fails after a reserve() that counted it.

@@ -1,18 +1,16 @@
 #include "index/record_format.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
+#include "base/check.h"
+#include "base/short_bytes.h"
 #include "base/varint.h"
 #include "media/device.h"
 
 namespace cairn::index {
 namespace {
-
-void put_extent(Bytes& out, const media::Extent& extent) {
-  put_varint(out, extent.block);
-  put_varint(out, extent.count);
-}
 
 /// @param logged  takes what stands in the count's lowest bit; null: no such bit
 Result<media::Extent> take_extent(ByteView& in, bool* logged = nullptr) {
@@ -32,8 +30,27 @@ Result<media::Extent> take_extent(ByteView& in, bool* logged = nullptr) {
   return media::Extent{block, static_cast<uint32_t>(count)};
 }
 
+/// A key in place.
+class LastKey {
+ public:
+  LastKey() {}  // NOLINT: not "= default", which would zero its bytes
+  size_t size() const { return size_; }
+  ByteView view() const { return {bytes_, size_}; }
+  /// Its first `shared` bytes stay. Precondition: there is room for the rest.
+  void replace_end(size_t shared, ByteView suffix) {
+    DCHECK(shared <= size_);
+    DCHECK(shared + suffix.size() <= sizeof bytes_);
+    if (!suffix.empty()) std::memcpy(bytes_ + shared, suffix.data(), suffix.size());
+    size_ = shared + suffix.size();
+  }
+
+ private:
+  size_t size_ = 0;
+  std::byte bytes_[kKeyBytesMax];
+};
+
 /// Takes `suffix_bytes` more of a key of which the first `shared` are those of `key`.
-Result<void> take_key(ByteView& in, uint64_t shared, uint64_t suffix_bytes, Bytes& key) {
+Result<void> take_key(ByteView& in, uint64_t shared, uint64_t suffix_bytes, LastKey& key) {
   if (shared > key.size() || suffix_bytes > kKeyBytesMax || shared + suffix_bytes > kKeyBytesMax ||
       shared + suffix_bytes == 0) {
     return fail(Errc::checksum, "log record: a key's length is out of range");
@@ -42,18 +59,17 @@ Result<void> take_key(ByteView& in, uint64_t shared, uint64_t suffix_bytes, Byte
   if (!take_bytes(in, suffix_bytes, &suffix)) {
     return fail(Errc::checksum, "log record: a key is cut short");
   }
-  key.resize(shared);
-  key.insert(key.end(), suffix.begin(), suffix.end());
+  key.replace_end(shared, suffix);
   return {};
 }
 
 /// Keys of the op before, and then of the one that was taken.
 struct LastKeys {
-  Bytes key;
-  Bytes target;  // of the last move
+  LastKey key;
+  LastKey target;  // of the last move
 };
 
-Result<void> take_put(ByteView& in, const Bytes& key, Batch& batch) {
+Result<void> take_put(ByteView& in, ByteView key, Batch& batch) {
   uint64_t value_bytes = 0;
   ByteView value;
   if (!take_varint(in, &value_bytes) || value_bytes < kStampBytes || value_bytes > kValueBytesMax) {
@@ -73,8 +89,10 @@ Result<void> take_move(ByteView& in, LastKeys& last, Batch& batch) {
     return fail(Errc::checksum, "log record: a change is cut short");
   }
   TRY(taken, take_key(in, shared, suffix_bytes, last.target));
-  if (last.target == last.key) return fail(Errc::checksum, "log record: a move to its own source");
-  batch.move(last.key, last.target);
+  if (as_chars(last.target.view()) == as_chars(last.key.view())) {
+    return fail(Errc::checksum, "log record: a move to its own source");
+  }
+  batch.move(last.key.view(), last.target.view());
   return {};
 }
 
@@ -89,9 +107,9 @@ Result<void> take_op(ByteView& in, uint8_t version, LastKeys& last, Batch& batch
   TRY(taken, take_key(in, shared, suffix_and_kind >> kind_bits, last.key));
   switch (static_cast<Batch::Op::Kind>(kind)) {
     case Batch::Op::Kind::put:
-      return take_put(in, last.key, batch);
+      return take_put(in, last.key.view(), batch);
     case Batch::Op::Kind::erase:
-      batch.erase(last.key);
+      batch.erase(last.key.view());
       return {};
     case Batch::Op::Kind::move:
       return take_move(in, last, batch);
@@ -117,7 +135,51 @@ size_t shared_bytes(ByteView key, ByteView before) {
   return static_cast<size_t>(differ.first - key.begin());
 }
 
-void put_bytes(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+}  // namespace
+
+namespace {
+
+/// Writes into room that is known to be enough.
+class Writer {
+ public:
+  explicit Writer(std::byte* at) : at_(at) {}
+  const std::byte* at() const { return at_; }
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<std::byte>(value | 0x80);
+    *at_++ = static_cast<std::byte>(value);
+  }
+  void bytes(ByteView from) {
+    copy_short(at_, from.data(), from.size());
+    at_ += from.size();
+  }
+
+ private:
+  std::byte* at_;
+};
+
+void write_ops(Writer& out, const Batch& batch) {
+  ByteView before;
+  ByteView target_before;
+  for (const Batch::Op& op : batch.ops()) {
+    const ByteView key = batch.key(op);
+    const ByteView value = batch.value(op);
+    const size_t shared = shared_bytes(key, before);
+    out.varint(shared);
+    out.varint((key.size() - shared) * 4 + static_cast<uint64_t>(op.kind));
+    out.bytes(key.subspan(shared));
+    if (op.kind == Batch::Op::Kind::put) {
+      out.varint(value.size());
+      out.bytes(value);
+    } else if (op.kind == Batch::Op::Kind::move) {
+      const size_t target_shared = shared_bytes(value, target_before);
+      out.varint(target_shared);
+      out.varint(value.size() - target_shared);
+      out.bytes(value.subspan(target_shared));
+      target_before = value;
+    }
+    before = key;
+  }
+}
 
 }  // namespace
 
@@ -129,43 +191,35 @@ void encode_record(const RecordHeader& header, const Batch& batch, Bytes& out, b
   prefix.session = header.session;
   prefix.sequence = header.sequence;
   prefix.epoch = header.epoch;
-  const ByteView bytes = view_of(&prefix, sizeof prefix);
-  out.insert(out.end(), bytes.begin(), bytes.end());
-  put_varint(out, batch.op_count());
-  put_varint(out, batch.data().size());
-  put_varint(out, batch.freed().size());
-  ByteView before;
-  ByteView target_before;
-  for (const Batch::Op& op : batch.ops()) {
-    const ByteView key = batch.key(op);
-    const ByteView value = batch.value(op);
-    const size_t shared = shared_bytes(key, before);
-    put_varint(out, shared);
-    put_varint(out, (key.size() - shared) * 4 + static_cast<uint64_t>(op.kind));
-    put_bytes(out, key.subspan(shared));
-    if (op.kind == Batch::Op::Kind::put) {
-      put_varint(out, value.size());
-      put_bytes(out, value);
-    } else if (op.kind == Batch::Op::Kind::move) {
-      const size_t target_shared = shared_bytes(value, target_before);
-      put_varint(out, target_shared);
-      put_varint(out, value.size() - target_shared);
-      put_bytes(out, value.subspan(target_shared));
-      target_before = value;
-    }
-    before = key;
+  size_t room = batch.record_bytes();
+  if (logged) {
+    for (const BatchData& data : batch.data()) room += data.payload.size();
   }
+  const size_t begin = out.size();
+  out.resize(begin + room);
+  Writer writer(out.data() + begin);
+  writer.bytes(view_of(&prefix, sizeof prefix));
+  writer.varint(batch.op_count());
+  writer.varint(batch.data().size());
+  writer.varint(batch.freed().size());
+  write_ops(writer, batch);
   for (const BatchData& data : batch.data()) {
-    put_varint(out, data.extent.block);
+    writer.varint(data.extent.block);
     const uint64_t here = data.payload.empty() ? 0 : 1;
-    put_varint(out, logged ? data.extent.count * uint64_t{2} + here : data.extent.count);
+    writer.varint(logged ? data.extent.count * uint64_t{2} + here : data.extent.count);
     const U32le digest = data.digest;
-    const ByteView d = view_of(&digest, sizeof digest);
-    out.insert(out.end(), d.begin(), d.end());
+    writer.bytes(view_of(&digest, sizeof digest));
   }
-  for (const media::Extent& extent : batch.freed()) put_extent(out, extent);
-  if (!logged) return;
-  for (const BatchData& data : batch.data()) put_bytes(out, data.payload);
+  for (const media::Extent& extent : batch.freed()) {
+    writer.varint(extent.block);
+    writer.varint(extent.count);
+  }
+  if (logged) {
+    for (const BatchData& data : batch.data()) writer.bytes(data.payload);
+  }
+  const auto used = static_cast<size_t>(writer.at() - out.data());
+  CHECK(used <= begin + room);
+  out.resize(used);
 }
 
 Result<RecordHeader> parse_record(ByteView record, Batch& batch) {

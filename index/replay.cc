@@ -1,5 +1,6 @@
 // Replay: the log's records once more through the tree code (store.md rules 9, 10).
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/check.h"
@@ -221,6 +222,18 @@ Task<Result<void>> fill_window(media::WalReader& reader, Window& window) {
   co_return Result<void>{};
 }
 
+/// Changes of blocks, and what else follows a record's changes of the tree.
+Result<void> end_record(StoreCore& core, const Ahead& record, media::Lsn complete,
+                        LoggedBlocks& logged) {
+  TRY(applied, apply_space(core, record, complete, logged));
+  Pager::State& s = core.pages();
+  if (s.frames_used > s.frames_target) s.evict(s.frames_target);
+  core.keep_clean();
+  ++core.replayed_records;
+  core.replayed_bytes += record.bytes;
+  return {};
+}
+
 /// One record. False: it and all behind it are given up, because its data is missing.
 Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn complete,
                                  LoggedBlocks& logged, ReplayHook& hook) {
@@ -233,12 +246,65 @@ Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn c
   }
   if (hook) hook(record.header);
   CO_TRY(changed, co_await apply_changes(core, record.batch));
-  CO_TRY(applied, apply_space(*core, record, complete, logged));
-  Pager::State& s = core->pages();
-  if (s.frames_used > s.frames_target) s.evict(s.frames_target);
-  core->keep_clean();
-  ++core->replayed_records;
-  core->replayed_bytes += record.bytes;
+  CO_TRY(ended, end_record(*core, record, complete, logged));
+  co_return true;
+}
+
+/// Records that go one after the other; their first keys were looked up side by side.
+constexpr size_t kGroupRecords = 16;
+
+struct Group {
+  std::array<Tree::Way, kGroupRecords> ways;
+  size_t begin = 0;
+  size_t end = 0;
+
+  /// A random look-up in a large tree mostly waits for memory, and those waits can overlap.
+  void approach(Tree& tree, const Window& window, Slice slice);
+};
+
+void Group::approach(Tree& tree, const Window& window, Slice slice) {
+  begin = end;
+  end = std::min(slice.end, begin + kGroupRecords);
+  const auto each = [&](auto&& look) {
+    for (size_t i = begin; i < end; ++i) {
+      const Batch& batch = window.records[i].batch;
+      if (batch.op_count() != 0) look(batch.key(batch.ops().front()), ways[i - begin]);
+    }
+  };
+  each([&](ByteView key, Tree::Way& way) { tree.approach(key, way); });
+  each([&](ByteView key, const Tree::Way& way) { tree.approach_entry(key, way); });
+}
+
+/// The same as a plain call, for a record that waits for nothing. False: nothing has happened.
+Result<bool> replay_at_once(StoreCore& core, const Ahead& record, media::Lsn complete,
+                            LoggedBlocks& logged, ReplayHook& hook, Tree::Way& way) {
+  if (!record.batch.data().empty() || record.batch.op_count() > core.pages().frames_limit / 8) {
+    return false;
+  }
+  {
+    const Tree::Near near(core.tree, way);
+    if (!core.tree.prepare(record.batch)) return false;
+    core.tree.apply(record.batch);
+  }
+  if (hook) hook(record.header);
+  TRY(ended, end_record(core, record, complete, logged));
+  return true;
+}
+
+/// The records of a slice. False: as of replay_record().
+Task<Result<bool>> replay_slice(CorePtr core, const Window& window, Slice slice,
+                                media::Lsn complete, LoggedBlocks& logged, ReplayHook& hook) {
+  Group group;
+  group.end = slice.begin;
+  for (size_t i = slice.begin; i < slice.end; ++i) {
+    if (i == group.end) group.approach(core->tree, window, slice);
+    const Ahead& record = window.records[i];
+    CO_TRY(done,
+           replay_at_once(*core, record, complete, logged, hook, group.ways[i - group.begin]));
+    if (done) continue;
+    CO_TRY(kept, co_await replay_record(core, record, complete, logged, hook));
+    if (!kept) co_return false;
+  }
   co_return true;
 }
 
@@ -257,11 +323,8 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, Scanne
     for (Slice slice; slice.end < window.count && !result.dropped;) {
       slice = next_slice(*core, window, slice.end);
       if (window.cold) co_await read_ahead(core, window, slice);
-      for (size_t i = slice.begin; i < slice.end && !result.dropped; ++i) {
-        CO_TRY(kept,
-               co_await replay_record(core, window.records[i], log.summary.complete, logged, hook));
-        result.dropped = !kept;
-      }
+      CO_TRY(kept, co_await replay_slice(core, window, slice, log.summary.complete, logged, hook));
+      result.dropped = !kept;
     }
     window.cold = core->page_loads != loads;
   }

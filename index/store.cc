@@ -523,6 +523,8 @@ Store::ReadPin Store::pin_reads() {
 }
 
 Task<Result<void>> Store::durable(media::Lsn position) { return state_->wal->durable(position); }
+media::Wal::Reached Store::reached(media::Lsn position) { return state_->wal->reached(position); }
+void Store::expect(int count) { state_->wal->expect(count); }
 media::Lsn Store::complete() const { return state_->wal->complete(); }
 media::Lsn Store::appended() const { return state_->wal->appended(); }
 bool Store::stopped() const { return state_->is_stopped(); }

@@ -207,6 +207,10 @@ class Store {
 
   /// Waits until `position` and all before it are durable with their data. @error io  stopped
   Task<Result<void>> durable(media::Lsn position);
+  /// The same without a frame; awaited at once.
+  media::Wal::Reached reached(media::Lsn position);
+  /// Wal::expect() of the log.
+  void expect(int count);
   media::Lsn complete() const;
   media::Lsn appended() const;
   bool stopped() const;

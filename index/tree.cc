@@ -67,6 +67,7 @@ Result<Frame*> Tree::child_frame(const Node& parent, uint32_t slot) {
 
 Result<std::optional<ByteView>> Tree::get(ByteView key) {
   if (pager_.root().is_null()) return std::nullopt;
+  if (near_ != nullptr) return get_near(key);
   TRY(frame, root_frame());
   Node node(frame->data);
   while (!node.is_leaf()) {
@@ -154,24 +155,41 @@ Result<uint64_t> Tree::newest_stamp(ByteView low, ByteView high) {
 // ---- prepare ----
 
 Result<void> Tree::touch(ByteView key, bool erase, uint32_t value_bytes) {
-  TRY(frame, root_frame());
-  for (;;) {
-    const Node node(frame->data);
-    Touched t{.page = frame->ref.page_number(), .level = node.level(), .frame = frame};
-    if (node.is_leaf()) {
-      if (!erase) {
-        t.puts = 1;
-        t.put_bytes = static_cast<uint32_t>(Node::packed_bytes(true, key.size(), 0, value_bytes));
-        t.foreign = !node.has_prefix(key);
-      }
-      touched_.push_back(t);
-      return {};
-    }
-    touched_.push_back(t);
-    TRY(child, child_frame(node, node.child_for(key)));
-    frame = child;
+  Way own;
+  Way& way = near_ != nullptr ? *near_ : own;
+  TRY(gone, go(way, key));
+  for (uint32_t i = 0; i < way.depth_; ++i) {
+    const Way::Step& step = way.steps_[i];
+    touched_.push_back(
+        {.page = step.ref.page_number(), .level = way.depth_ - 1 - i, .frame = step.frame});
   }
+  if (erase) return {};
+  Touched& leaf = touched_.back();
+  leaf.puts = 1;
+  leaf.put_bytes = static_cast<uint32_t>(Node::packed_bytes(true, key.size(), 0, value_bytes));
+  leaf.foreign = !Node(way.leaf()->data).has_prefix(key);
+  return {};
 }
+
+/// Do the insertions fit whatever else is there, also with a head's bytes more, which a longer
+/// prefix may cost?
+bool Tree::surely_fits(const Touched& leaf) {
+  const Node node(leaf.frame->data);
+  const size_t folded = leaf.foreign ? node.count() * node.prefix().size() : 0;
+  return node.used_bytes() + folded + leaf.put_bytes + kHeadBytes <= kNodeBytes;
+}
+
+namespace {
+
+/// Does the only op exchange a value for one of the same length?
+bool overwrites(const Batch& batch, const Frame& leaf) {
+  const Batch::Op& op = batch.ops().front();
+  const Node node(leaf.data);
+  const Node::Found found = node.find(batch.key(op));
+  return found.equal && node.leaf_value(found.slot).size() == op.value_bytes;
+}
+
+}  // namespace
 
 size_t Tree::worst_case_pages(const BatchShape& batch) {
   // Every touched page may be copied. A leaf may overflow once for each insertion that may not fit,
@@ -207,18 +225,16 @@ size_t Tree::worst_case_pages(const BatchShape& batch) {
       level = sum.level;
     }
     ++pages;
-    const size_t folded = node.count() * node.prefix().size();
     if (node.is_leaf()) {
       puts += sum.puts;
-      // A longer prefix may cost a head's bytes.
-      const size_t bytes = node.used_bytes() + (sum.foreign ? folded : 0) + sum.put_bytes;
-      if (bytes + kHeadBytes <= kNodeBytes) continue;
+      if (surely_fits(sum)) continue;
       splits += sum.puts;
       for (uint32_t k = 0; k < node.count(); ++k) {
         separator_bytes = std::max(separator_bytes, node.key_bytes(k));
       }
       continue;
     }
+    const size_t folded = node.count() * node.prefix().size();
     const size_t added = arriving * (sizeof(NodeSlot) + separator_bytes + sizeof(BranchValue));
     const bool fits = node.used_bytes() + folded + added + kHeadBytes <= kNodeBytes;
     if (!fits || batch.erases || batch.fills != 0) splits = arriving;
@@ -291,6 +307,12 @@ Result<void> Tree::prepare(const Batch& batch, Pager::Use use) {
   if (pager_.root().is_null()) return pager_.reserve(puts == 0 ? 0 : 3 * puts + 2, use);
   for (const Batch::Op& op : batch.ops()) {
     TRY(done, touch(batch, op));
+  }
+  // Most batches put one record: its way is copied, and that is all.
+  const bool one_put = puts == 1 && batch.op_count() == 1 && batch.move_count() == 0;
+  if (one_put && shape.fills == 0 &&
+      (surely_fits(touched_.back()) || overwrites(batch, *touched_.back().frame))) {
+    return pager_.reserve(touched_.size(), use);
   }
   return pager_.reserve(worst_case_pages(shape), use);
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "index/batch.h"
@@ -33,6 +34,45 @@ class Tree {
   /// mostly waits for memory, and those waits overlap. Also brings the neighbours of keys that are
   /// not there. Never fails. @param found  as many as keys
   void get_many(std::span<const ByteView> keys, std::span<Looked> found);
+
+  /// The way down to one leaf, kept so that it need not be searched again: whoever goes it finds
+  /// out whether it still leads where it did, at the cost of a look at the branches.
+  class Way {
+   public:
+    Way() {}  // NOLINT: not "= default", which would zero the steps of what is made with {}
+
+   private:
+    friend class Cursor;
+    friend class Tree;
+    friend class TreeWriter;
+    struct Step {
+      Frame* frame;
+      PageRef ref;
+      uint32_t slot;  // that leads on
+    };
+    Frame* leaf() const { return steps_[depth_ - 1].frame; }
+    uint32_t depth_ = 0;  // pages, from the root on; 0: none
+    std::array<Step, kLevelMax + 1> steps_;
+  };
+  /// While it lives, look-ups of one key, prepare() and apply() go the way where it leads to their
+  /// leaf, and else leave it as the one that they went. For the plain calls of one operation, which
+  /// are mostly about one leaf.
+  class [[nodiscard]] Near {
+   public:
+    Near(Tree& tree, Way& way) : tree_(tree), before_(std::exchange(tree.near_, &way)) {}
+    Near(const Near&) = delete;
+    Near& operator=(const Near&) = delete;
+    ~Near() { tree_.near_ = before_; }
+
+   private:
+    Tree& tree_;
+    Way* const before_;
+  };
+  /// For an operation that is about to look at `key` while others run: notes the way, and asks the
+  /// processor for the leaf, if that is in memory. Waits for none of it; never fails.
+  void approach(ByteView key, Way& way);
+  /// A moment later: asks for the entry. Does nothing where the way has changed.
+  void approach_entry(ByteView key, const Way& way);
 
   /// The newest stamp of any record with key in [low, high) (high empty: to the end); 0 if none.
   /// May be a removed record's stamp where its page lies wholly inside the range. @error
@@ -71,6 +111,12 @@ class Tree {
   Result<Frame*> child_frame(const Node& parent, uint32_t slot);
   /// As child_frame(); null where that fails.
   Frame* child_or_null(const Node& parent, uint32_t slot);
+  /// To the leaf of `key`, by the way or by a search that becomes the way. The tree is not empty.
+  /// @error page_absent, checksum
+  Result<void> go(Way& way, ByteView key);
+  /// Is it (still) the way to the leaf of `key`?
+  bool leads(const Way& way, ByteView key) const;
+  Result<std::optional<ByteView>> get_near(ByteView key);
   struct Fences;
   Result<uint64_t> verify_page(const Frame& frame, const Fences& fences);
 
@@ -92,6 +138,7 @@ class Tree {
   /// Batches up to this size may even out neighbouring leaves instead of splitting them; for larger
   /// ones the worst case of that would be reserved too often for nothing.
   static constexpr size_t kSpillOpsMax = 16;
+  static bool surely_fits(const Touched& leaf);
   Result<void> touch(ByteView key, bool erase, uint32_t value_bytes);
   Result<void> touch(const Batch& batch, const Batch::Op& op);
   /// A move takes a key away and brings one.
@@ -105,6 +152,7 @@ class Tree {
   size_t worst_case_pages(const BatchShape& batch);
 
   Pager& pager_;
+  Way* near_ = nullptr;
   std::vector<Touched> touched_;
   std::vector<NodeItem> items_;  // scratch of apply()
 };
@@ -137,6 +185,7 @@ class Cursor {
     uint32_t slot = 0;
   };
   Result<void> descend(ByteView key);
+  Result<void> descend_near(ByteView key, Tree::Way& way);
   Result<void> next_leaf();
   Result<void> prev_leaf();
   /// Goes down from path[depth] to a leaf, always by the first or always by the last child.

@@ -39,6 +39,8 @@ class TreeWriter {
   bool is_there(ByteView key);
   /// Fills the path to the leaf of `key`; raises newest stamps on the way.
   void descend(ByteView key, uint64_t stamp);
+  /// The same by the tree's way.
+  void descend_near(ByteView key, uint64_t stamp);
   void insert(uint32_t depth, uint32_t slot, ByteView key, ByteView value);
   bool insert_repacked(uint32_t depth, uint32_t slot, ByteView key, ByteView value);
   void split(uint32_t depth, uint32_t slot, ByteView key);
@@ -104,6 +106,7 @@ bool TreeWriter::is_there(ByteView key) {
 }
 
 void TreeWriter::descend(ByteView key, uint64_t stamp) {
+  if (tree_.near_ != nullptr) return descend_near(key, stamp);
   Frame* frame = pager_.writable(present(tree_.root_frame()));
   pager_.set_root(frame->ref);
   for (depth_ = 0;; ++depth_) {
@@ -116,6 +119,26 @@ void TreeWriter::descend(ByteView key, uint64_t stamp) {
     frame = pager_.writable(present(tree_.child_frame(at, slot)));
     at.set_child(slot, frame->ref);
     if (stamp > at.child_newest(slot)) at.set_child_newest(slot, stamp);
+  }
+}
+
+void TreeWriter::descend_near(ByteView key, uint64_t stamp) {
+  Tree::Way& way = *tree_.near_;
+  const auto gone = tree_.go(way, key);
+  CHECK(gone.has_value());  // prepare() touched it
+  depth_ = way.depth_ - 1;
+  for (uint32_t i = 0; i <= depth_; ++i) {
+    Tree::Way::Step& step = way.steps_[i];
+    Frame* const frame = pager_.writable(step.frame);
+    step.frame = frame;
+    path_[i] = {frame, step.slot};
+    const Node at(frame->data);
+    at.raise_newest(stamp);
+    if (i == 0) pager_.set_root(frame->ref);
+    if (i != 0 && frame->ref != step.ref) node(i - 1).set_child(way.steps_[i - 1].slot, frame->ref);
+    step.ref = frame->ref;
+    if (i == depth_ || stamp <= at.child_newest(step.slot)) continue;
+    at.set_child_newest(step.slot, stamp);
   }
 }
 

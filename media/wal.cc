@@ -88,6 +88,7 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   Gather gather;
   bool stopped = false;
   bool end_scheduled = false;
+  int expected = 0;       // who append in their next step
   bool flushing = false;  // the device's cache
   size_t in_flight = 0;
   size_t durable_in_flight = 0;  // of them, those that bring a flush of their own
@@ -132,8 +133,8 @@ struct Wal::State : std::enable_shared_from_this<Wal::State> {
   static Task<void> write(std::shared_ptr<State> self, Batch* batch);
   static Task<void> flush(std::shared_ptr<State> self);
   static Task<Result<void>> durable(std::shared_ptr<State> self, Lsn lsn);
+  Reached reached(Lsn lsn) { return Reached(shared_from_this(), lsn); }
   static Task<Result<void>> drain(std::shared_ptr<State> self);
-  auto wait_for(Lsn lsn);
 };
 
 // ---- building batches ----
@@ -261,6 +262,8 @@ void Wal::State::schedule_end(Behind whom) {
 }
 
 Task<void> Wal::State::close_at_turn_end(std::shared_ptr<State> self) {
+  // Once: they may meet something else to wait for.
+  if (self->expected != 0) co_await self->reactor.yield_behind();
   self->end_scheduled = false;
   self->pump(true);
   co_return;
@@ -423,34 +426,36 @@ void Wal::State::give_buffer(AlignedBuffer buffer) {
 
 // ---- waiting ----
 
-auto Wal::State::wait_for(Lsn lsn) {
-  struct Awaiter {
-    State& state;
-    Lsn lsn;
-    bool queued = false;
-    // A frame that is destroyed with its reactor leaves the list by itself.
-    ~Awaiter() {
-      if (!queued) return;
-      std::erase_if(state.waiters, [this](const Waiter& w) { return w.queued == &queued; });
-      std::make_heap(state.waiters.begin(), state.waiters.end(), later);
-    }
-    bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> h) {
-      queued = true;
-      state.waiters.push_back({lsn, state.waiter_order++, h, &queued});
-      std::push_heap(state.waiters.begin(), state.waiters.end(), later);
-    }
-    void await_resume() const noexcept {}
-  };
-  return Awaiter{*this, lsn};
+Wal::Reached::Reached(std::shared_ptr<State> state, Lsn lsn)
+    : state_(std::move(state)), lsn_(lsn) {}
+
+// A frame that is destroyed with its reactor leaves the list by itself.
+Wal::Reached::~Reached() {
+  if (!queued_) return;
+  auto& waiters = state_->waiters;
+  std::erase_if(waiters, [this](const Waiter& w) { return w.queued == &queued_; });
+  std::make_heap(waiters.begin(), waiters.end(), later);
+}
+
+bool Wal::Reached::await_ready() const noexcept {
+  return state_->complete >= lsn_ || state_->stopped;
+}
+
+void Wal::Reached::await_suspend(std::coroutine_handle<> handle) {
+  queued_ = true;
+  state_->waiters.push_back({lsn_, state_->waiter_order++, handle, &queued_});
+  std::push_heap(state_->waiters.begin(), state_->waiters.end(), later);
+}
+
+/// Nobody is woken before it is reached, or the log has stopped.
+Result<void> Wal::Reached::await_resume() const {
+  if (state_->complete >= lsn_) return {};
+  CHECK(state_->stopped);
+  return fail(Errc::io, "wal: the log has stopped after a write error");
 }
 
 Task<Result<void>> Wal::State::durable(std::shared_ptr<State> self, Lsn lsn) {
-  while (self->complete < lsn) {
-    if (self->stopped) co_return fail(Errc::io, "wal: the log has stopped after a write error");
-    co_await self->wait_for(lsn);
-  }
-  co_return Result<void>{};
+  co_return co_await self->reached(lsn);
 }
 
 Task<Result<void>> Wal::State::drain(std::shared_ptr<State> self) {
@@ -558,6 +563,8 @@ bool Wal::stopped() const { return state_->stopped; }
 bool Wal::idle() const { return !state_->open && state_->sealed.empty() && state_->data.empty(); }
 uint64_t Wal::write_count() const { return state_->write_count; }
 void Wal::on_complete(std::function<void(Lsn)> fn) { state_->on_complete = std::move(fn); }
+void Wal::expect(int count) { state_->expected += count; }
+Wal::Reached Wal::reached(Lsn lsn) { return state_->reached(lsn); }
 Task<Result<void>> Wal::durable(Lsn lsn) { return State::durable(state_, lsn); }
 Task<Result<void>> Wal::drain() { return State::drain(state_); }
 

@@ -90,6 +90,9 @@ class WalReader {
 };
 
 class Wal {
+ private:
+  struct State;
+
  public:
   /// Checks that `device` is fit to be a log; writes nothing. A new blob must be all zeros and
   /// written (FileDeviceOptions::fill).
@@ -131,6 +134,10 @@ class Wal {
   /// What the record at `lsn` was appended with. Until its data_done() only; after a stop: durable.
   Data data_of(Lsn lsn) const;
 
+  /// `count` callers more, or fewer, let others run once and append in their next step: an open
+  /// batch is closed behind them.
+  void expect(int count);
+
   /// Is there room in the ring for a record of `bytes` and for the checkpoint's own needs (an
   /// eighth of the ring, at most 1 MiB)? True after a stop: go on and meet the error.
   bool room(uint64_t bytes) const;
@@ -152,6 +159,24 @@ class Wal {
   /// Waits until complete() >= lsn. @error io  the log stopped; nothing after complete() is
   /// promised
   Task<Result<void>> durable(Lsn lsn);
+  /// The same without a frame, for those who wait in great numbers. Awaited at once.
+  class [[nodiscard]] Reached {
+   public:
+    Reached(const Reached&) = delete;
+    Reached& operator=(const Reached&) = delete;
+    ~Reached();
+    bool await_ready() const noexcept;
+    void await_suspend(std::coroutine_handle<> handle);
+    Result<void> await_resume() const;
+
+   private:
+    friend class Wal;
+    Reached(std::shared_ptr<State> state, Lsn lsn);
+    std::shared_ptr<State> state_;
+    Lsn lsn_;
+    bool queued_ = false;
+  };
+  Reached reached(Lsn lsn);
   bool stopped() const;
   /// No record waits for the medium, and no data of one.
   bool idle() const;
@@ -174,7 +199,6 @@ class Wal {
   Task<Result<void>> drain();
 
  private:
-  struct State;
   std::shared_ptr<State> state_;  // shared with the writes under way
 };
 

@@ -8,7 +8,33 @@
 namespace cairn::media {
 namespace {
 
+Task<void> append_later(LogBench& bench, uint64_t n, int turns) {
+  bench.wal->expect(1);
+  for (int i = 0; i < turns; ++i) co_await bench.reactor->yield_behind();
+  bench.wal->expect(-1);
+  bench.append(n);
+}
+
 constexpr uint64_t kBlock = kWalBlockBytes;
+
+TEST(Wal, An_open_batch_is_closed_behind_those_who_said_that_they_append_in_their_next_step) {
+  // Goal: who lets others run first still shares their write, and nobody waits for long. Method:
+  // ten callers of whom one appends at once, the others a step later; then one who does not keep
+  // his word.
+  LogBench bench;
+  for (uint64_t n = 0; n < 10; ++n) {
+    bench.reactor->spawn(append_later(bench, n, n == 0 ? 0 : 1));
+  }
+  bench.settle();
+  ASSERT_EQ(bench.disk->writes.size(), 1u);
+  bench.reactor->spawn(append_later(bench, 10, 20));
+  bench.reactor->spawn(append_later(bench, 11, 0));
+  bench.settle();
+  EXPECT_EQ(bench.disk->writes.size(), 3u);
+  auto log = bench.read();
+  ASSERT_TRUE(log);
+  EXPECT_EQ(log->records.size(), 12u);
+}
 
 TEST(Wal, Records_of_one_turn_become_one_write_in_order) {
   // Goal: group commit. Method: 64 appends in one turn; one write; read back.

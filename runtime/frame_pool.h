@@ -15,8 +15,8 @@ namespace cairn {
 
 class FrameShelves;
 
-/// Larger frames come from the heap.
-inline constexpr size_t kFrameBytesPooledMax = 4096;
+/// Larger frames come from the heap. An update's is the largest that is made all the time.
+inline constexpr size_t kFrameBytesPooledMax = 8192;
 
 /// Memory for `bytes`, aligned as operator new does it. Aborts without memory.
 void* frame_new(size_t bytes);

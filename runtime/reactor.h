@@ -94,6 +94,20 @@ class Reactor {
     };
     return Awaiter{*this};
   }
+  /// The same behind those that are ready now in the queue of the one that runs, urgent or not.
+  auto yield_behind() {
+    struct Awaiter {
+      Reactor& reactor;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> h) {
+        reactor.runs_urgent_ ? reactor.schedule_urgent(h) : reactor.schedule(h);
+      }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this};
+  }
+  /// Somebody waits in that queue.
+  bool has_company() const { return !(runs_urgent_ ? urgent_ : ready_).empty(); }
   /// `co_await reactor.sleep(ns)`.
   auto sleep(Duration duration) {
     struct Awaiter {

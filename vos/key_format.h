@@ -98,10 +98,11 @@ class Key {
   static constexpr size_t kRoom = 4 + 1 + 16 + 9 + 2 * kComponentBytesMax + 1 + 18 + 10;
   Key() {}  // NOLINT: not "= default", which would zero the bytes of what is made with {}
   explicit Key(ByteView bytes) { add(bytes); }
-  Key(const Key& other) noexcept : size_(other.size_) { std::memcpy(bytes_, other.bytes_, size_); }
+  Key(const Key& other) noexcept : size_(other.size_) { copy_short(bytes_, other.bytes_, size_); }
   Key& operator=(const Key& other) noexcept {
+    if (this == &other) return *this;
     size_ = other.size_;
-    std::memmove(bytes_, other.bytes_, size_);
+    copy_short(bytes_, other.bytes_, size_);
     return *this;
   }
 

@@ -21,6 +21,8 @@
 
 namespace cairn::vos {
 
+struct Update;
+
 /// In RecordHeader::kind: the record adds punch markers.
 inline constexpr uint16_t kRecordAddsMarkers = 0x8000;
 
@@ -104,6 +106,9 @@ struct Shard::State {
     batch.clear();
     if (batch.room_bytes() <= kRoomBytesMax) spare_batch = std::move(batch);
   }
+
+  /// Updates that have let others run first, in order: each asks for the memory of one behind it.
+  std::deque<Update*> approaching;
 
   index::Tree& tree() { return store->tree(); }
   /// Clocks may differ by kClockSkewMax, and a shard issues epochs up to its lease after a restart.

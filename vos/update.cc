@@ -292,13 +292,12 @@ Result<void> Update::plan_name(Plan& plan, const Key& key, Floor floor, ByteView
   return {};
 }
 
-Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey) {
+Result<void> Update::plan_single(Plan& plan, size_t index, const AkeyState& akey, const Key& key,
+                                 std::optional<ByteView> old) {
   const CheckedIod& c = checked.iods[index];
   if (akey.exists && akey.type == model::ValueType::array) {
     return fail(Errc::no_perm, "update: the akey holds an array");
   }
-  const Key key = record_key(c.akey_prefix, Kind::single);
-  TRY(old, plan.look().view().get(key));
   const bool punches = c.iod->record_bytes == 0;
   if (old) {
     TRY(ended, plan.end_value(c.akey_prefix, 0, key, Kind::single, *old,
@@ -404,18 +403,32 @@ Result<void> Update::plan_iod(Plan& plan, size_t index, Floor dkey_floor) {
   using namespace model::cond;
   const CheckedIod& c = checked.iods[index];
   TRY(floor, plan.look().akey_floor(c.akey_prefix, dkey_floor));
-  TRY(akey, plan.look().akey(c.akey_prefix, floor));
+  const bool is_single = c.iod->type == model::ValueType::single;
+  const bool is_long = is_long_key(path.akey_kind(), c.iod->akey);
+  Key single;
+  std::optional<ByteView> old;
+  if (is_single) {
+    single = record_key(c.akey_prefix, Kind::single);
+    TRY(found, plan.look().view().get(single));
+    old = found;
+  }
+  // A visible single value says it all, but for the name.
+  AkeyState akey{.exists = true, .type = model::ValueType::single};
+  if (is_long || !old || epoch_of(*old) <= floor) {
+    TRY(looked, plan.look().akey(c.akey_prefix, floor));
+    akey = looked;
+  }
   const uint64_t wanted = akey_flags(request, *c.iod);
   if ((wanted & kAkeyUpdate) != 0) {
     if (!akey.exists) return fail(Errc::nonexistent, "update: no such akey");
   } else if ((wanted & kAkeyInsert) != 0 && akey.exists) {
     return fail(Errc::exists, "update: the akey exists");
   }
-  if (is_long_key(path.akey_kind(), c.iod->akey) && !akey.has_name) {
+  if (is_long && !akey.has_name) {
     TRY(named,
         plan_name(plan, record_key(c.akey_prefix, Kind::name), floor, c.iod->akey, index + 1));
   }
-  if (c.iod->type == model::ValueType::single) return plan_single(plan, index, akey);
+  if (is_single) return plan_single(plan, index, akey, single, old);
   return plan_array(plan, index, akey, floor);
 }
 
@@ -435,7 +448,30 @@ Result<void> Update::plan_into(Plan& plan) {
   return {};
 }
 
+bool Update::approach() {
+  // An epoch that its caller has drawn must not be overtaken.
+  if (request.epoch != 0 || !state.reactor.has_company()) return false;
+  state.tree().approach(first_key(), way);
+  state.approaching.push_back(this);
+  state.store->expect(1);
+  return true;
+}
+
+void Update::arrive() {
+  // A few updates take as long as memory does.
+  constexpr size_t kAhead = 4;
+  auto& all = state.approaching;
+  const auto own = std::find(all.begin(), all.end(), this);
+  CHECK(own != all.end());
+  all.erase(own);
+  state.store->expect(-1);
+  if (all.size() < kAhead) return;
+  const Update& other = *all[kAhead - 1];
+  state.tree().approach_entry(other.first_key(), other.way);
+}
+
 Result<void> Update::plan() {
+  const index::Tree::Near near(state.tree(), way);
   too_large = false;
   TRY(open, state.worm.check_open(request.object.container));
   if (state.unresolved.count() != 0) {
@@ -624,6 +660,10 @@ Task<Result<model::Epoch>> run_update(Update& update) {
   Shard::State& state = update.state;
   index::Store& store = *state.store;
   CO_TRY(checked, update.check());
+  if (update.approach()) {
+    co_await state.reactor.yield_behind();
+    update.arrive();
+  }
   IoRoom::Hold room;
   if (const uint64_t bytes = payload_bytes(update.request); bytes > kInlineBytesMax) {
     auto now = state.write_room.take_now(bytes);
@@ -657,15 +697,18 @@ Task<Result<model::Epoch>> run_update(Update& update) {
     co_return fail(ended ? ready.error() : ended.error());
   }
   const Origin& origin = update.request.origin;
-  const media::Lsn at =
-      state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
+  media::Lsn at = 0;
+  {
+    const index::Tree::Near near(state.tree(), update.way);
+    at = state.commit({origin.session, origin.sequence, update.epoch, 0, 0}, update.batch);
+  }
   state.keep_batch(std::move(update.batch));
   update.cancel_all(true);
   update.note_small();
   if (!update.used.empty() && !kept_at_once(update, at)) {
     CO_TRY(written, co_await write_rest(update, at, early));
   }
-  CO_TRY(durable, co_await store.durable(at));
+  CO_TRY(durable, co_await store.reached(at));
   if (state.evicting) {
     CO_TRY(ended, co_await store.end_step());
   }

@@ -36,6 +36,7 @@ struct Update {
   index::Batch batch;
   model::Epoch epoch = 0;
   bool too_large = false;
+  index::Tree::Way way;                // to the leaf that was looked at last
   SmallVector<const Staged*, 1> used;  // what the last plan published
 
   /// @error invalid, no_perm, key_too_big, record_too_big  the request itself is wrong
@@ -58,6 +59,10 @@ struct Update {
   void pend(PendingRecords& out) const;
   /// What the update changes, and what its conditions look at.
   std::vector<KeyRange> ranges() const;
+  /// Where others are ready, they go on first, and memory is asked meanwhile for what the plan
+  /// looks at: a random look-up in a large tree mostly waits for that. Then arrive() must follow.
+  bool approach();
+  void arrive();
   /// As an operation of its own: picks the epoch, and prepares the tree for the batch.
   /// @error no_space  also where it is too large for one log record: `too_large` is set then
   Result<void> plan();
@@ -65,6 +70,8 @@ struct Update {
   void note_small();
 
  private:
+  /// Where the first look-up goes.
+  ByteView first_key() const { return checked.iods.front().akey_prefix; }
   void pend_name(PendingRecords& out, const Key& key, ByteView name, size_t which) const;
   void pend_iod(PendingRecords& out, size_t index) const;
   Result<void> stage_iod(const CheckedIod& iod, StagedParts& out);
@@ -72,7 +79,9 @@ struct Update {
   Result<void> plan_conditions(Plan& plan, Floor dkey_floor);
   Result<void> plan_name(Plan& plan, const Key& key, Floor floor, ByteView name, size_t which);
   Result<void> plan_iod(Plan& plan, size_t index, Floor dkey_floor);
-  Result<void> plan_single(Plan& plan, size_t index, const AkeyState& akey);
+  /// @param key, old  of the record that is there
+  Result<void> plan_single(Plan& plan, size_t index, const AkeyState& akey, const Key& key,
+                           std::optional<ByteView> old);
   Result<void> plan_array(Plan& plan, size_t index, const AkeyState& akey, Floor floor);
   Result<bool> plan_inode(Plan& plan, size_t index, Floor floor);
   void put_array(Plan& plan, size_t index);
