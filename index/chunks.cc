@@ -114,6 +114,8 @@ Task<Result<void>> load_chunk(CorePtr core, uint64_t number) {
     if (++failures < 2) continue;
     const bool lost = co_await is_page_lost(core, loaded.error().code());
     if (!lost) co_return loaded;
+    // Another task may have had better luck meanwhile.
+    if (core->data.is_at_hand(number)) break;
     if (core->data.chunk(number).bitmap == ref) core->data.lose(number, loaded.error().what());
   }
   co_return Result<void>{};
@@ -156,6 +158,8 @@ Task<Result<void>> settle_late(CorePtr core, size_t runs_left) {
 
 Task<Result<void>> open_wanted(CorePtr core) {
   for (;;) {
+    if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
+    if (core->closing) co_return Result<void>{};
     if (const auto number = core->data.wanted()) {
       CO_TRY(loaded, co_await load_chunk(core, *number));
       if (core->data.wanted() == number && core->data.is_at_hand(*number)) {

@@ -145,11 +145,14 @@ media::TrimList::LookAt look_for_trim(StoreCore& core) {
 /// The bitmaps that tell whether the unit is free.
 Task<void> load_for_trim(CorePtr core, media::Extent unit) {
   const uint64_t last = (unit.block + unit.count - 1) / kChunkBits;
-  for (uint64_t number = unit.block / kChunkBits; number <= last; ++number) {
+  core->trim_loads = true;
+  for (uint64_t number = unit.block / kChunkBits; number <= last && !core->closing; ++number) {
     // An error is told to whoever needs the chunk for more than this.
     const auto loaded = co_await load_chunk(core, number);
-    if (!loaded) co_return;
+    if (!loaded) break;
   }
+  core->trim_loads = false;
+  core->progress.wake_all();
 }
 
 /// Ends where it would only look on: with what frees blocks, or ends their shortage, it begins

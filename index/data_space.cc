@@ -292,6 +292,7 @@ void DataSpace::cancel(media::Extent extent) {
   });
   CHECK(done.has_value());
   usage_.reserved -= extent.count;
+  hopeless_ = UINT64_MAX;
   given_back_ += extent.count;
 }
 
@@ -365,6 +366,7 @@ std::vector<media::Extent> DataSpace::release(uint64_t lsn) {
     });
     CHECK(done.has_value());
     usage_.deferred -= end->extent.count;
+    hopeless_ = UINT64_MAX;
     given_back_ += end->extent.count;
     released.push_back(end->extent);
   }

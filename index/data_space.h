@@ -59,6 +59,7 @@ class DataSpace {
     uint32_t late = 0;
     bool lost = false;
     bool open = false;
+    uint8_t tries = 0;  // opened for whoever is short now
   };
   uint64_t chunk_count() const { return chunks_.size(); }
   const Chunk& chunk(uint64_t number) const { return chunks_[number]; }
@@ -91,7 +92,7 @@ class DataSpace {
   /// Would that reserve() succeed now? Else another chunk may be wanted.
   bool try_again();
   /// Nobody can help whoever is short.
-  void give_up() { short_count_ = 0; }
+  void give_up();
   /// Chooses where the first block is to come from: once, when all chunks are known.
   void begin();
 
@@ -174,7 +175,9 @@ class DataSpace {
   std::optional<uint64_t> wanted_;
   bool go_there_ = false;  // the cursor goes to the wanted chunk
   uint64_t short_count_ = 0;
+  std::vector<uint64_t> tried_;  // the chunks with tries
   size_t short_runs_ = 0;
+  uint64_t hopeless_ = UINT64_MAX;  // from so many blocks on, until some come back
   media::SpaceUsage usage_;
 };
 

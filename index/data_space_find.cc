@@ -17,6 +17,8 @@ constexpr uint32_t kFairShare = 4;
 constexpr uint64_t kTurnBlocksMin = 4096;
 /// The next chunk is opened when less than this part of the current one is free.
 constexpr uint32_t kAheadShare = 16;
+/// How often a chunk is opened for one that is short.
+constexpr uint8_t kTriesMax = 2;
 
 }  // namespace
 
@@ -82,6 +84,7 @@ void DataSpace::open(uint64_t number) {
     chunk.open = true;
   }
   if (wanted_ != number) return;
+  if (is_short() && chunk.tries++ == 0) tried_.push_back(number);
   wanted_.reset();
   if (std::exchange(go_there_, false)) go_to(number);
 }
@@ -179,7 +182,7 @@ void DataSpace::turn_back() {
     const OpenChunk* const open = open_of(number);
     const bool touched = open != nullptr || !chunks_[number].bitmap.is_null();
     const uint32_t holes = open != nullptr ? open->holes() : touched ? free_of(number) : 0;
-    if (holes < blocks_of(number) / 8) continue;
+    if (chunks_[number].lost || holes == 0 || holes < blocks_of(number) / 8) continue;
     to = number;
     break;
   }
@@ -235,8 +238,10 @@ Result<std::vector<media::Extent>> DataSpace::reserve(uint64_t count, size_t run
     look_ahead();
     return runs;
   }
+  const uint64_t hopeless = hopeless_;
   for (const media::Extent& run : runs) cancel(run);
-  if (wanted_ && to_hand_out() >= count) {
+  hopeless_ = hopeless;
+  if (wanted_ && to_hand_out() >= count && count < hopeless_) {
     short_count_ = count;
     short_runs_ = runs_max;
   }
@@ -247,14 +252,29 @@ bool DataSpace::try_again() {
   if (short_count_ == 0) return true;
   const uint64_t current = current_, cursor = cursor_;
   const auto runs = reserve(short_count_, short_runs_);
-  if (!runs) return false;
+  if (!runs) {
+    // Once to learn what it has, once more for that. Where the open ones are too few for all that
+    // is asked for, each would bring back another for ever.
+    if (wanted_ && chunks_[*wanted_].tries >= kTriesMax) {
+      hopeless_ = short_count_;
+      wanted_.reset();
+      go_there_ = false;
+    }
+    return false;
+  }
   for (const media::Extent& run : *runs) cancel(run);
   if (chunks_[current].open) {
     current_ = current;
     cursor_ = cursor;
   }
-  short_count_ = 0;
+  give_up();
   return true;
+}
+
+void DataSpace::give_up() {
+  short_count_ = 0;
+  for (const uint64_t number : tried_) chunks_[number].tries = 0;
+  tried_.clear();
 }
 
 }  // namespace cairn::index

@@ -235,10 +235,8 @@ TEST(DataSpace, What_is_freed_in_full_chunks_is_found_again_wherever_it_is) {
   }
 }
 
-TEST(DataSpace, A_value_gathers_single_blocks_from_several_chunks) {
-  // Goal: more chunks are opened until all of them together have enough. Method: 10 full chunks,
-  // six single blocks freed in each; 5 are open at most.
-  Wide wide(10 * kChunkBits * media::kBlockBytes, 5 * kMiB);
+/// In each of 10 chunks six blocks are free, none beside another; reopened.
+void make_single_holes(Wide& wide) {
   for (int c = 0; c < 10; ++c) {
     for (int i = 0; i < 12; ++i) {
       ASSERT_NO_FATAL_FAILURE(wide.set(std::to_string(c) + "/" + std::to_string(i), 1));
@@ -253,11 +251,35 @@ TEST(DataSpace, A_value_gathers_single_blocks_from_several_chunks) {
   }
   wide.close();
   ASSERT_TRUE(wide.open().has_value());
+}
+
+TEST(DataSpace, A_value_gathers_single_blocks_from_several_chunks) {
+  // Goal: more chunks are opened until all of them together have enough. Method: 10 full chunks,
+  // six single blocks freed in each; 5 are open at most.
+  Wide wide(10 * kChunkBits * media::kBlockBytes, 5 * kMiB);
+  ASSERT_NO_FATAL_FAILURE(make_single_holes(wide));
   const auto runs = wide.world.run(reserve_scattered(*wide.store, 24));
   ASSERT_TRUE(runs.has_value()) << runs.error().what();
   EXPECT_GE(runs->size(), 20u);
   EXPECT_EQ(wide.store->stats().data.available(), 36u);
   wide.store->cancel_data(*runs);
+  wide.expect_exact();
+}
+
+TEST(DataSpace, A_value_that_needs_more_chunks_than_are_open_at_once_is_refused) {
+  // Goal: an answer, where each chunk that is opened closes another that is wanted as much. Method:
+  // 10 full chunks, six single blocks freed in each; 5 are open at most; 36 blocks are asked for.
+  Wide wide(10 * kChunkBits * media::kBlockBytes, 5 * kMiB);
+  ASSERT_NO_FATAL_FAILURE(make_single_holes(wide));
+  const auto runs = wide.world.run(reserve_scattered(*wide.store, 36));
+  ASSERT_FALSE(runs.has_value());
+  EXPECT_EQ(runs.error().code(), Errc::no_space);
+  // It is nobody else's trouble, and what comes back may help.
+  ASSERT_NO_FATAL_FAILURE(wide.set("one", 1));
+  ASSERT_NO_FATAL_FAILURE(wide.set("rest3", 0));
+  const auto again = wide.world.run(reserve_scattered(*wide.store, 36));
+  ASSERT_TRUE(again.has_value()) << again.error().what();
+  wide.store->cancel_data(*again);
   wide.expect_exact();
 }
 

@@ -88,6 +88,8 @@ Task<void> writer(CorePtr core, std::shared_ptr<WriteJob> job) {
     const uint64_t offset = run.front()->ref.page_number() * kPageBytes;
     const ByteView bytes = buffer.view().first(run.size() * kPageBytes);
     result = co_await core->devices.meta->write(offset, bytes);
+    // Before anybody can evict one of them and find its older form on the medium.
+    if (!result) core->stop();
     for (Slot* slot : run) core->pages().write_ended(slot);
   }
   if (core->is_stopped() && result) result = fail(Errc::io, "store: stopped after a media error");
@@ -107,7 +109,6 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   job->join.pending = job->writers;
   for (size_t i = 0; i < job->writers; ++i) core->reactor.spawn(writer(core, job));
   while (job->join.pending != 0) co_await job->join.ended.wait();
-  if (!job->join.result) core->stop();
   co_return job->join.result;
 }
 

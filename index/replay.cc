@@ -333,6 +333,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, Scanne
     window.cold = core->page_loads != loads;
   }
   CO_TRY(settled, co_await settle_late(core, 0));
+  core->holds_updates = false;  // there are none yet
   if (!logged.empty()) {
     CO_TRY(written, co_await write_logged(core, log.start, logged));
     core->data_logged = true;

@@ -181,13 +181,6 @@ Task<Result<void>> admit_update(CorePtr core) {
       CO_TRY(made, co_await make_frames(core, s.headroom() / 2));
       continue;
     }
-    const bool short_now = short_of_pages(s);
-    if (short_now && s.space.usage().deferred == 0 && !core->checkpoint_running) {
-      if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
-      co_return fail(Errc::no_space,
-                     "store: the meta blob is full; remove data or enlarge the pool");
-    }
-    const bool behind = is_behind(*core);
     if (core->data.is_short()) {
       CO_TRY(opened, co_await open_wanted(core));
       continue;
@@ -196,6 +189,13 @@ Task<Result<void>> admit_update(CorePtr core) {
       CO_TRY(settled, co_await settle_late(core, core->late_max / 2));
       continue;
     }
+    const bool short_now = short_of_pages(s);
+    if (short_now && s.space.usage().deferred == 0 && !core->checkpoint_running) {
+      if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
+      co_return fail(Errc::no_space,
+                     "store: the meta blob is full; remove data or enlarge the pool");
+    }
+    const bool behind = is_behind(*core);
     if (core->data_short_at != 0) {
       CO_TRY(released, co_await wait_for_blocks(core));
       continue;
@@ -218,7 +218,7 @@ Task<Result<void>> close_core(CorePtr core) {
   const Pager::State& s = core->pages();
   while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
          core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing() ||
-         core->opening || core->settling || core->data.usage().held != 0) {
+         core->opening || core->settling || core->trim_loads || core->data.usage().held != 0) {
     co_await core->progress.wait();
   }
   co_return last ? drained : last;

@@ -50,6 +50,7 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   bool is_frozen = false;         // a checkpoint runs and has its state
   bool cleaning = false;          // changed pages are being written, so that frames become free
   bool opening = false;           // a chunk of the data space, for nobody yet
+  bool trim_loads = false;        // bitmaps
   bool settling = false;          // late changes of the data space, for nobody yet
   bool holds_updates = false;     // until all of those are settled
   const size_t late_max;          // so many runs of blocks may be late

@@ -46,10 +46,10 @@ bool Tree::leads(const Way& way, ByteView key) const {
     const Way::Step& step = way.steps_[i];
     if (!holds(*step.frame, step.ref)) return false;
     const Node node(step.frame->data);
-    if (i + 1 == way.depth_) {
-      if (!node.is_leaf()) return false;  // approach() did not look
-      break;
-    }
+    // approach() did not look at the last one, and a frame and its page may have come back as
+    // another level's.
+    if (node.is_leaf() != (i + 1 == way.depth_)) return false;
+    if (node.is_leaf()) break;
     if (step.slot >= node.count() || node.child(step.slot) != way.steps_[i + 1].ref) return false;
   }
   // Each link holds; a split may have taken a part of the leaf's keys all the same. The nearest
