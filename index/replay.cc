@@ -234,6 +234,9 @@ Task<Result<bool>> replay_record(CorePtr core, const Ahead& record, media::Lsn c
   if (hook) hook(record.header);
   CO_TRY(changed, co_await apply_changes(core, record.batch));
   CO_TRY(applied, apply_space(*core, record, complete, logged));
+  if (core->data.late_runs() > core->late_max) {
+    CO_TRY(settled, co_await settle_late(core, core->late_max / 4));
+  }
   Pager::State& s = core->pages();
   if (s.frames_used > s.frames_target) s.evict(s.frames_target);
   core->keep_clean();
@@ -265,6 +268,7 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, Scanne
     }
     window.cold = core->page_loads != loads;
   }
+  CO_TRY(settled, co_await settle_late(core, 0));
   if (!logged.empty()) {
     CO_TRY(written, co_await write_logged(core, log.start, logged));
     core->data_logged = true;
