@@ -26,13 +26,6 @@ constexpr unsigned kTargetBits = 8;
 constexpr unsigned kPlaceBits = kRankBits + kTargetBits;
 static_assert(model::kEnginesMax <= 1u << kRankBits);
 
-uint32_t first_rank(vos::TxId id) {
-  return static_cast<uint32_t>(id.low >> kTargetBits & ((1u << kRankBits) - 1));
-}
-uint32_t first_target(vos::TxId id) {
-  return static_cast<uint32_t>(id.low & ((1u << kTargetBits) - 1));
-}
-
 bool stands_in(const vos::Shard& shard, vos::TxId id) {
   return std::ranges::any_of(shard.unresolved(),
                              [id](const vos::UnresolvedTx& tx) { return tx.id == id; });
@@ -68,6 +61,13 @@ Task<Result<void>> abort_part(vos::Shard& shard, vos::TxId id) { return shard.ab
 
 }  // namespace
 
+uint32_t first_rank(vos::TxId id) {
+  return static_cast<uint32_t>(id.low >> kTargetBits & ((1u << kRankBits) - 1));
+}
+uint32_t first_target(vos::TxId id) {
+  return static_cast<uint32_t>(id.low & ((1u << kTargetBits) - 1));
+}
+
 /// A transaction that one task works on; others wait.
 class Decider::Busy {
  public:
@@ -88,9 +88,16 @@ class Decider::Busy {
   const vos::TxId id_;
 };
 
-Task<Result<void>> Decider::tell(uint32_t rank, PeerRequest request) {
-  if (peers_ == nullptr) co_return fail(Errc::unreachable, "transaction: no way to other engines");
-  const auto done = co_await peers_->ask(rank, request);
+/// Precondition: there is a way.
+Task<Result<PeerReply>> Decider::ask(uint32_t rank, uint32_t core, PeerRequest request) {
+  return way_to(rank)->ask(rank == seat_.rank ? core : rank, request);
+}
+
+Task<Result<void>> Decider::tell(uint32_t rank, uint32_t core, PeerRequest request) {
+  if (way_to(rank) == nullptr) {
+    co_return fail(Errc::unreachable, "transaction: no way to other engines");
+  }
+  const auto done = co_await ask(rank, core, request);
   if (done) co_return Result<void>{};
   if (!is_absence(done.error().code())) co_return fail(done.error());
   co_return fail(Errc::unreachable, "transaction: one of its engines is away");
@@ -98,12 +105,13 @@ Task<Result<void>> Decider::tell(uint32_t rank, PeerRequest request) {
 
 Task<Result<void>> Decider::prepare_away(WideTransaction& tx, size_t index, vos::TxId id) {
   WideTransaction::Away& away = tx.away[index];
-  return tell(away.rank, {.verb = PeerVerb::prepare,
-                          .pool = tx.pool,
-                          .id = id,
-                          .epoch = tx.parts.front().request.epoch,
-                          .container = tx.container,
-                          .body = &away.body});
+  return tell(away.rank, away.core,
+              {.verb = PeerVerb::prepare,
+               .pool = tx.pool,
+               .id = id,
+               .epoch = tx.parts.front().request.epoch,
+               .container = tx.container,
+               .body = &away.body});
 }
 
 /// The first one's turn, then that of all others.
@@ -124,10 +132,11 @@ Task<Result<void>> Decider::abort_all(WideTransaction& tx, vos::TxId id) {
     others.push_back(abort_part(*tx.parts[i].shard, id));
   }
   for (const WideTransaction::Away& away : tx.away) {
-    others.push_back(tell(away.rank, {.verb = PeerVerb::abort,
-                                      .pool = tx.pool,
-                                      .id = id,
-                                      .epoch = tx.parts.front().request.epoch}));
+    others.push_back(tell(away.rank, away.core,
+                          {.verb = PeerVerb::abort,
+                           .pool = tx.pool,
+                           .id = id,
+                           .epoch = tx.parts.front().request.epoch}));
   }
   CO_TRY(dropped, co_await run_all(reactor_, std::move(others), kPartsAtOnceMax));
   co_return co_await tx.parts.front().shard->abort(id);
@@ -139,7 +148,8 @@ Task<Result<void>> Decider::commit_others(WideTransaction& tx, vos::TxId id) {
     others.push_back(commit_part(*tx.parts[i].shard, id));
   }
   for (const WideTransaction::Away& away : tx.away) {
-    others.push_back(tell(away.rank, {.verb = PeerVerb::commit, .pool = tx.pool, .id = id}));
+    others.push_back(
+        tell(away.rank, away.core, {.verb = PeerVerb::commit, .pool = tx.pool, .id = id}));
   }
   if (others.empty()) co_return Result<void>{};
   co_return co_await run_all(reactor_, std::move(others), kPartsAtOnceMax);
@@ -154,7 +164,7 @@ Task<Result<model::Epoch>> Decider::draw_epoch(WideTransaction& tx) {
   }
   for (const WideTransaction::Away& away : tx.away) {
     const auto drawn =
-        co_await peers_->ask(away.rank, {.verb = PeerVerb::draw, .pool = tx.pool});
+        co_await ask(away.rank, away.core, {.verb = PeerVerb::draw, .pool = tx.pool});
     if (!drawn) co_return fail(Errc::unreachable, "transaction: one of its engines is away");
     newest = std::max(newest, drawn->epoch);
   }
@@ -205,10 +215,11 @@ Task<Result<vos::Transacted>> Decider::decide(WideTransaction& tx) {
   if (tx.origin.session == 0 || tx.origin.sequence == 0) {
     co_return fail(Errc::invalid, "transaction: over several targets, without a session");
   }
-  if (!tx.away.empty() && peers_ == nullptr) {
+  const auto unknown = [this](const auto& away) { return way_to(away.rank) == nullptr; };
+  if (std::ranges::any_of(tx.away, unknown)) {
     co_return fail(Errc::not_supported, "transaction: this engine knows no others");
   }
-  const uint64_t place = rank_ << kTargetBits | tx.parts.front().target;
+  const uint64_t place = seat_.rank << kTargetBits | tx.parts.front().target;
   const vos::TxId id{.high = tx.origin.session, .low = tx.origin.sequence << kPlaceBits | place};
   vos::Shard& first = *tx.parts.front().shard;
   CO_TRY(earlier, co_await first.begin_decision(tx.origin));
@@ -248,7 +259,7 @@ Decider::Standing Decider::look(const PoolShards& shards, vos::TxId id) {
   return one;
 }
 
-/// Of a transaction that this engine decides. What is told must last: the commit is made visible
+/// Of a transaction that this core decides. What is told must last: the commit is made visible
 /// before it is durable.
 Task<Result<bool>> Decider::is_open(PoolShards shards, vos::TxId id) {
   vos::Shard& first = *shards[first_target(id)];
@@ -257,7 +268,7 @@ Task<Result<bool>> Decider::is_open(PoolShards shards, vos::TxId id) {
   co_return deciding_.contains(id) || stands_in(first, id);
 }
 
-Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks) {
+Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, PoolPlaces places) {
   std::set<vos::TxId> standing;
   for (vos::Shard* const shard : shards) {
     if (shard == nullptr) continue;
@@ -266,7 +277,7 @@ Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<ui
   bool all = true;
   Result<void> failed;
   for (const vos::TxId id : standing) {
-    const auto ended = co_await resolve_one(pool, shards, ranks, id);
+    const auto ended = co_await resolve_one(pool, shards, places, id);
     if (!ended && failed) failed = fail(ended.error());
     all &= ended && *ended;
   }
@@ -274,21 +285,27 @@ Task<Result<bool>> Decider::resolve(Uuid pool, PoolShards shards, std::vector<ui
   co_return all;
 }
 
-Task<Result<bool>> Decider::resolve_one(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+/// Whoever cannot be asked may still say that it is.
+Task<Result<bool>> Decider::is_open_elsewhere(Uuid pool, vos::TxId id) {
+  const uint32_t rank = first_rank(id);
+  if (way_to(rank) == nullptr) co_return true;
+  const auto outcome = co_await ask(rank, seat_.core_of(rank, first_target(id)),
+                                    {.verb = PeerVerb::outcome, .pool = pool, .id = id});
+  co_return !outcome || outcome->open;
+}
+
+Task<Result<bool>> Decider::resolve_one(Uuid pool, PoolShards shards, PoolPlaces places,
                                         vos::TxId id) {
   // Others have been at work since the list was made, and are while somebody is asked.
   const Standing before = look(shards, id);
   if (before.targets.empty()) co_return true;
   if (deciding_.contains(id) || busy_.contains(id)) co_return false;
-  const uint32_t rank = first_rank(id);
   const uint32_t target = first_target(id);
-  if (rank != rank_) {
-    if (peers_ == nullptr) co_return false;
-    const auto outcome =
-        co_await peers_->ask(rank, {.verb = PeerVerb::outcome, .pool = pool, .id = id});
-    if (!outcome || outcome->open) co_return false;
+  if (!seat_.has(first_rank(id), target)) {
+    CO_TRY(open, co_await is_open_elsewhere(pool, id));
+    if (open) co_return false;
   } else if (before.targets.front() == target) {
-    co_return co_await drop_own(pool, shards, ranks, before);
+    co_return co_await drop_own(pool, shards, places, before);
   } else if (target < shards.size() && shards[target] != nullptr) {
     CO_TRY(open, co_await is_open(shards, id));
     if (open) co_return false;
@@ -306,14 +323,19 @@ Task<Result<bool>> Decider::resolve_one(Uuid pool, PoolShards shards, std::vecto
 
 /// Nobody was told that it happened, and nobody may learn of its end before all others have
 /// dropped it.
-Task<Result<bool>> Decider::drop_own(Uuid pool, PoolShards shards, std::vector<uint32_t> ranks,
+Task<Result<bool>> Decider::drop_own(Uuid pool, PoolShards shards, PoolPlaces places,
                                      Standing standing) {
   const vos::TxId id = standing.id;
   const Busy deciding(*this, deciding_, id);
-  for (const uint32_t rank : ranks) {
-    if (rank == rank_) continue;
-    const auto dropped = co_await tell(
-        rank, {.verb = PeerVerb::abort, .pool = pool, .id = id, .epoch = standing.epoch});
+  const PeerRequest abort{.verb = PeerVerb::abort, .pool = pool, .id = id, .epoch = standing.epoch};
+  for (const uint32_t rank : places.ranks) {
+    if (rank == seat_.rank) continue;
+    const auto dropped = co_await tell(rank, 0, abort);
+    if (!dropped) co_return false;
+  }
+  for (const uint32_t core : places.cores) {
+    if (core == seat_.core) continue;
+    const auto dropped = co_await tell(seat_.rank, core, abort);
     if (!dropped) co_return false;
   }
   for (size_t i = standing.targets.size(); i-- > 0;) {
@@ -355,7 +377,8 @@ Task<Result<PeerReply>> Decider::serve_draw(PoolShards shards) {
 }
 
 Task<Result<PeerReply>> Decider::serve_prepare(PeerRequest request, PoolShards shards) {
-  if (request.body == nullptr || request.epoch == 0 || first_rank(request.id) == rank_) {
+  if (request.body == nullptr || request.epoch == 0 ||
+      seat_.has(first_rank(request.id), first_target(request.id))) {
     co_return fail(Errc::invalid, "transaction: not what an engine asks another");
   }
   while (busy_.contains(request.id)) co_await changed_.wait();
@@ -364,7 +387,7 @@ Task<Result<PeerReply>> Decider::serve_prepare(PeerRequest request, PoolShards s
   if (fenced != fences_.end() && request.epoch <= fenced->second) {
     co_return fail(Errc::unknown, "transaction: it was dropped meanwhile");
   }
-  CO_TRY(cut, cut_transaction(*request.body, rank_, shards, request.container));
+  CO_TRY(cut, cut_transaction(*request.body, seat_, shards, request.container));
   if (!cut.tx.away.empty()) {
     give_back(cut, *request.body);
     co_return fail(Errc::invalid, "transaction: not what an engine asks another");
@@ -401,7 +424,7 @@ Task<Result<PeerReply>> Decider::serve_end(PeerRequest request, PoolShards shard
 
 Task<Result<PeerReply>> Decider::serve_outcome(PeerRequest request, PoolShards shards) {
   const uint32_t target = first_target(request.id);
-  const bool mine = first_rank(request.id) == rank_ && target < shards.size() &&
+  const bool mine = seat_.has(first_rank(request.id), target) && target < shards.size() &&
                     shards[target] != nullptr;
   if (request.verb != PeerVerb::outcome || !mine) {
     co_return fail(Errc::invalid, "transaction: not what an engine asks another");

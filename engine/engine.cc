@@ -192,9 +192,9 @@ Task<Result<void>> run_position_of(Gate::Hold, Use use, wire::Request& request,
 }
 
 Task<Result<void>> run_transact(Gate::Hold, Use use, Reactor& reactor, Decider& decider,
-                                uint32_t rank, wire::Request& request, wire::Reply& reply) {
+                                const Seat& here, wire::Request& request, wire::Reply& reply) {
   auto& body = std::get<wire::ObjectTransact>(request.body);
-  auto cut = cut_transaction(body, rank, use.shards(), use.spec().container);
+  auto cut = cut_transaction(body, here, use.shards(), use.spec().container);
   if (!cut) {
     reply.error = cut.error();
     co_return Result<void>{};
@@ -308,6 +308,7 @@ void Engine::set_serving(bool serving) { state_->serving = serving; }
 
 void Engine::add_shard(const Uuid& pool, uint32_t target, vos::Shard& shard) {
   CHECK(target < state_->options.target_count);
+  CHECK(state_->seat.map.core_of(target) == state_->seat.core);
   CHECK(this->shard(pool, target) == nullptr);
   State& s = *state_;
   std::string name = "pool " + to_string(pool) + ", rank " + std::to_string(s.options.rank) +
@@ -539,8 +540,7 @@ Task<Result<void>> Engine::State::serve_object(Gate::Hold hold, wire::Request& r
     case wire::Opcode::position_of:
       return run_position_of(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::transact:
-      return run_transact(std::move(hold), std::move(*use), reactor, decider, options.rank,
-                          request, reply);
+      return run_transact(std::move(hold), std::move(*use), reactor, decider, seat, request, reply);
     case wire::Opcode::list_objects:
       return run_list_objects(std::move(hold), std::move(*use), request, reply);
     case wire::Opcode::diff:

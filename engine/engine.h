@@ -1,8 +1,8 @@
 // Engine: the data plane of a server. It holds shards by pool and target and a table of open
 // handles, checks both on every request, and runs the request on the shard. Control requests go to
 // whoever registered for them; shards and handles are added and removed by plain calls (from that
-// side). Home: one reactor, the shards'. Invariant: an operation under way holds its shard and its
-// handle.
+// side). Home: one reactor, the shards'; where targets are dealt over several, one of these is on
+// each (cores.h). Invariant: an operation under way holds its shard and its handle.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,9 @@
 #include "engine/flattener.h"
 #include "engine/peers.h"
 #include "engine/scrubber.h"
+#include "engine/seat.h"
 #include "fabric/transport.h"
+#include "runtime/at_home.h"
 #include "runtime/reactor.h"
 #include "vos/shard.h"
 #include "wire/message.h"
@@ -34,6 +36,8 @@ struct EngineOptions {
   /// Handles are given out by another engine, and this one may hear of them late: requests with one
   /// that it has not heard of get `unreachable`, so that their senders wait and ask again.
   bool hears_of_handles = false;
+  /// Of the targets, those that this core has; the others are its siblings'.
+  uint32_t core = 0, cores = 1;
 };
 
 /// What a handle gives access to, on every target of the engine. `session` is the client's: its
@@ -44,7 +48,7 @@ struct HandleSpec {
   vos::ContNumber container = 0;
   bool writable = false;
   uint64_t session = 0;
-  bool spread = false;  // the pool has shards of other engines, too
+  bool spread = false;  // the pool has shards of other engines or cores, too
 };
 
 /// A control request, handed to the service: an opaque body and who sent it.
@@ -70,6 +74,8 @@ class Engine final : public fabric::Service {
   /// The other engines of the system, borrowed. Without them, what concerns several engines gets
   /// not_supported.
   void set_peers(Peers* peers);
+  /// The other cores of the engine, asked by number; borrowed.
+  void set_siblings(Peers* siblings);
   /// False: object requests get unreachable, so that clients wait. For an engine that has to catch
   /// up first.
   void set_serving(bool serving);
@@ -80,8 +86,9 @@ class Engine final : public fabric::Service {
   /// Closes the pool's handles, waits for operations inside, then forgets its shards (absent:
   /// nothing).
   Task<void> remove_shards(Uuid pool);
-  /// The engines with shards of the pool, this one among them. Before resolve_transactions().
-  void set_ranks(const Uuid& pool, std::vector<uint32_t> ranks);
+  /// The engines with shards of the pool, this one among them, and of this one the cores. Before
+  /// resolve_transactions().
+  void set_ranks(const Uuid& pool, std::vector<uint32_t> ranks, std::vector<uint32_t> cores = {});
   /// Ends transactions of the pool's shards that a crash cut, as far as the other engines can be
   /// asked; the rest follows in the background, and what it touches waits. When all shards were
   /// added. @error io, no_memory
@@ -141,7 +148,7 @@ class Engine final : public fabric::Service {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  AtHome<State> state_;
 };
 
 }  // namespace cairn::engine

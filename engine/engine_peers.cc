@@ -28,13 +28,15 @@ class Engine::State::PeerUse {
 
 void Engine::set_peers(Peers* peers) { state_->decider.set_peers(peers); }
 
-void Engine::set_ranks(const Uuid& pool, std::vector<uint32_t> ranks) {
-  state_->pools[pool].ranks = std::move(ranks);
+void Engine::set_siblings(Peers* siblings) { state_->decider.set_siblings(siblings); }
+
+void Engine::set_ranks(const Uuid& pool, std::vector<uint32_t> ranks, std::vector<uint32_t> cores) {
+  state_->pools[pool].places = {.ranks = std::move(ranks), .cores = std::move(cores)};
 }
 
 Task<Result<bool>> Engine::State::resolve(Uuid pool) {
   const PeerUse use(*this, pool);
-  co_return co_await decider.resolve(pool, shards_of(pool), pools[pool].ranks);
+  co_return co_await decider.resolve(pool, shards_of(pool), pools[pool].places);
 }
 
 Task<Result<void>> Engine::resolve_transactions(Uuid pool) {

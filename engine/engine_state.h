@@ -18,7 +18,10 @@ struct Engine::State {
         gate(reactor),
         handles(reactor, options.hears_of_handles),
         resends(reactor),
-        decider(reactor, options.rank),
+        seat{.rank = options.rank,
+             .core = options.core,
+             .map = {.targets = options.target_count, .cores = options.cores}},
+        decider(reactor, seat),
         peers_left(reactor) {}
 
   Result<void> admit(const wire::Header& header) const;
@@ -53,12 +56,13 @@ struct Engine::State {
   uint64_t requests = 0;  // for objects, so far
   HandleTable handles;
   Resends resends;
+  const Seat seat;
   Decider decider;
   bool serving = true;
 
   // What other engines have to do with it: engine_peers.cc.
   struct PoolPeers {
-    std::vector<uint32_t> ranks;
+    PoolPlaces places;
     size_t inside = 0;       // tasks on its shards without a handle
     bool watched = false;    // a task waits for outcomes
   };

@@ -1,13 +1,21 @@
 #include "engine/transact.h"
 
-#include <map>
+#include <tuple>
 
 namespace cairn::engine {
 
 namespace {
 
-/// Whose part it is: rank and target; of another engine's the rank alone counts.
-using PartKey = std::pair<uint32_t, uint32_t>;
+/// Whose part it is. Of another core's the target does not count, of another engine's nothing but
+/// the rank.
+struct PartKey {
+  uint32_t rank = 0, core = 0, target = 0;
+  bool is_at(const Seat& here) const { return rank == here.rank && core == here.core; }
+  bool is_before(const Seat& here) const {
+    return std::tie(rank, core) < std::tie(here.rank, here.core);
+  }
+  auto operator<=>(const PartKey&) const = default;
+};
 
 vos::ObjectPath path_of(vos::ContNumber container, const wire::ObjectAddress& object) {
   return {.container = container, .oid = object.oid, .shard = object.shard};
@@ -32,8 +40,13 @@ const wire::ObjectAddress& address_of(const wire::TransactOp& op) {
   return std::visit([](const auto& one) -> const wire::ObjectAddress& { return one.object; }, op);
 }
 
-PartKey key_of(const wire::ObjectAddress& object, uint32_t rank) {
-  return {object.rank, object.rank == rank ? object.target : 0};
+PartKey key_of(const wire::ObjectAddress& object, const Seat& here) {
+  // Nobody has it: to be refused here.
+  if (object.rank == here.rank && object.target >= here.map.targets) {
+    return {here.rank, here.core, object.target};
+  }
+  const uint32_t core = here.core_of(object.rank, object.target);
+  return {object.rank, core, here.has(object.rank, object.target) ? object.target : 0};
 }
 
 vos::TxRead read_of(const wire::TransactRead& read, vos::ContNumber container,
@@ -50,14 +63,14 @@ static_assert(static_cast<int>(wire::ReadLevel::akey) ==
               static_cast<int>(vos::TxRead::Level::akey));
 
 /// Numbers the parts, and makes them.
-Result<void> make_parts(std::map<PartKey, size_t>& parts, uint32_t rank, const PoolShards& shards,
-                        WideTransaction& tx) {
+Result<void> make_parts(std::map<PartKey, size_t>& parts, const Seat& here,
+                        const PoolShards& shards, WideTransaction& tx) {
   for (auto& [key, index] : parts) {
-    const auto [of_rank, target] = key;
-    if (of_rank < rank) {
+    if (key.is_before(here)) {
       return fail(Errc::stale_map, "engine: another engine decides about this transaction");
     }
-    if (of_rank > rank) continue;
+    if (!key.is_at(here)) continue;
+    const uint32_t target = key.target;
     vos::Shard* const shard = target < shards.size() ? shards[target] : nullptr;
     if (shard == nullptr) {
       return fail(Errc::nonexistent, "engine: the pool has no shard on a transaction's target");
@@ -67,25 +80,25 @@ Result<void> make_parts(std::map<PartKey, size_t>& parts, uint32_t rank, const P
   }
   if (tx.parts.empty()) return fail(Errc::invalid, "engine: a transaction of nothing");
   for (auto& [key, index] : parts) {
-    if (key.first == rank) continue;
+    if (key.is_at(here)) continue;
     index = tx.parts.size() + tx.away.size();
-    tx.away.push_back({.rank = key.first, .body = {.read_epoch = tx.read_epoch}});
+    tx.away.push_back({.rank = key.rank, .core = key.core, .body = {.read_epoch = tx.read_epoch}});
   }
   return {};
 }
 
 }  // namespace
 
-Result<CutTransaction> cut_transaction(wire::ObjectTransact& body, uint32_t rank,
+Result<CutTransaction> cut_transaction(wire::ObjectTransact& body, const Seat& here,
                                        const PoolShards& shards, vos::ContNumber container) {
   std::map<PartKey, size_t> parts;
-  for (const wire::TransactOp& op : body.ops) parts[key_of(address_of(op), rank)] = 0;
-  for (const wire::TransactRead& read : body.reads) parts[key_of(read.object, rank)] = 0;
+  for (const wire::TransactOp& op : body.ops) parts[key_of(address_of(op), here)] = 0;
+  for (const wire::TransactRead& read : body.reads) parts[key_of(read.object, here)] = 0;
   CutTransaction cut{.tx = {.container = container, .read_epoch = body.read_epoch}};
   WideTransaction& tx = cut.tx;
-  TRY(made, make_parts(parts, rank, shards, tx));
+  TRY(made, make_parts(parts, here, shards, tx));
   for (wire::TransactOp& op : body.ops) {
-    const size_t part = parts[key_of(address_of(op), rank)];
+    const size_t part = parts[key_of(address_of(op), here)];
     cut.part_of_op.push_back(part);
     if (part < tx.parts.size()) {
       tx.parts[part].request.ops.push_back(op_of(container, op));
@@ -94,7 +107,7 @@ Result<CutTransaction> cut_transaction(wire::ObjectTransact& body, uint32_t rank
     }
   }
   for (const wire::TransactRead& read : body.reads) {
-    const size_t part = parts[key_of(read.object, rank)];
+    const size_t part = parts[key_of(read.object, here)];
     if (part < tx.parts.size()) {
       tx.parts[part].request.reads.push_back(read_of(read, container, body.read_epoch));
     } else {
@@ -121,6 +134,32 @@ void give_back(CutTransaction& from, wire::ObjectTransact& to) {
       std::get<wire::ObjectPunch>(to.ops[i]).akeys =
           std::move(std::get<vos::PunchRequest>(op).akeys);
     }
+  }
+}
+
+CoreParts cut_by_core(wire::ObjectTransact& body, uint32_t rank, const CoreMap& map) {
+  const Seat here{.rank = rank, .map = map};
+  const auto core_of = [&here](const wire::ObjectAddress& object) {
+    return here.core_of(object.rank, object.target);
+  };
+  CoreParts cut;
+  for (wire::TransactOp& op : body.ops) {
+    const uint32_t core = core_of(address_of(op));
+    cut.core_of_op.push_back(core);
+    cut.parts[core].ops.push_back(std::move(op));
+  }
+  for (const wire::TransactRead& read : body.reads) {
+    cut.parts[core_of(read.object)].reads.push_back(read);
+  }
+  for (auto& [core, part] : cut.parts) part.read_epoch = body.read_epoch;
+  return cut;
+}
+
+void give_back(CoreParts& from, wire::ObjectTransact& to) {
+  std::map<uint32_t, size_t> next;
+  for (size_t i = 0; i < to.ops.size(); ++i) {
+    const uint32_t core = from.core_of_op[i];
+    to.ops[i] = std::move(from.parts[core].ops[next[core]++]);
   }
 }
 

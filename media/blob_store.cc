@@ -35,11 +35,22 @@ class BlobDevice final : public PieceDevice {
   uint64_t flush_domain() const override { return below_.flush_domain(); }
   bool wants_discard() const override { return below_.wants_discard(); }
 
+  Result<std::unique_ptr<Device>> on(Reactor& reactor) const override {
+    TRY(below, copy_to(reactor, below_));
+    return std::unique_ptr<Device>(new BlobDevice(reactor, std::move(below), *this));
+  }
+
  private:
   struct Run {
     uint64_t begin;  // in the blob
     uint64_t place;  // on the device
   };
+
+  BlobDevice(Reactor& reactor, std::unique_ptr<Device> own, const BlobDevice& other)
+      : PieceDevice(reactor, other.size_bytes()),
+        own_(std::move(own)),
+        below_(*own_),
+        runs_(other.runs_) {}
 
   Piece piece_at(uint64_t offset, uint64_t bytes) const override {
     const auto after =
@@ -49,6 +60,7 @@ class BlobDevice final : public PieceDevice {
     return {&below_, run.place + (offset - run.begin), std::min(bytes, after->begin - offset)};
   }
 
+  const std::unique_ptr<Device> own_;  // `below_` of one that has left its store's reactor
   Device& below_;
   std::vector<Run> runs_;  // ascending, and the end
 };

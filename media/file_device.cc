@@ -14,6 +14,7 @@
 
 #include "base/report.h"
 #include "media/flush_cover.h"
+#include "media/portable_device.h"
 
 namespace cairn::media {
 namespace {
@@ -73,7 +74,7 @@ bool wants_discards(int fd) {
                         std::to_string(minor(status.st_rdev)));
 }
 
-class FileDevice final : public Device {
+class FileDevice final : public PortableDevice {
  public:
   FileDevice(Reactor& reactor, int fd, uint64_t bytes, bool direct)
       : reactor_(reactor),
@@ -133,6 +134,12 @@ class FileDevice final : public Device {
     }
   }
   bool wants_discard() const override { return wants_discard_; }
+
+  Result<std::unique_ptr<Device>> on(Reactor& reactor) const override {
+    const int fd = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return fail(Errc::no_memory, "file device: no more descriptors");
+    return std::make_unique<FileDevice>(reactor, fd, bytes_, direct_);
+  }
 
  private:
   static void check_range(uint64_t offset, uint64_t bytes) {

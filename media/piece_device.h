@@ -3,12 +3,12 @@
 // down. Internal to media/. Home: the reactor of the devices below.
 #pragma once
 
-#include "media/device.h"
+#include "media/portable_device.h"
 #include "runtime/reactor.h"
 
 namespace cairn::media {
 
-class PieceDevice : public Device {
+class PieceDevice : public PortableDevice {
  public:
   uint64_t size_bytes() const final { return bytes_; }
   Task<Result<void>> read(uint64_t offset, ByteSpan into) final;

@@ -32,6 +32,15 @@ class StripedDevice final : public PieceDevice {
                                [](const auto& device) { return device->wants_discard(); });
   }
 
+  Result<std::unique_ptr<Device>> on(Reactor& reactor) const override {
+    std::vector<std::unique_ptr<Device>> devices;
+    for (const auto& device : devices_) {
+      TRY(copy, copy_to(reactor, *device));
+      devices.push_back(std::move(copy));
+    }
+    return std::make_unique<StripedDevice>(reactor, std::move(devices));
+  }
+
  private:
   Piece piece_at(uint64_t offset, uint64_t bytes) const override {
     const uint64_t stripe = offset / kStripeBytes;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "runtime/at_home.h"
 #include "runtime/mailbox.h"
 
 namespace cairn {
@@ -135,6 +136,8 @@ bool Reactor::pending() const {
 }
 
 bool Reactor::on_home() const { return turning == this; }
+
+bool is_elsewhere(const Reactor& reactor) { return turning != nullptr && turning != &reactor; }
 
 Reactor::Visit::Visit(Reactor& reactor)
     : outer_(std::exchange(turning, &reactor)), frames_(reactor.frames_) {}

@@ -1,8 +1,8 @@
 // Shard: the part of one pool on one target; the versioned object store proper. It gives
 // containers, objects, dkeys, akeys, single values and arrays their meaning on top of index::Store.
-// Home: the shard's reactor; every member that returns a Task suspends. Borrowed keys and buffers
-// must live until the task ends. Rules: store.md; keys and values: docs/formats/keys.md,
-// docs/formats/values.md.
+// Home: the shard's reactor (checked: runtime/at_home.h); every member that returns a Task
+// suspends. Borrowed keys and buffers must live until the task ends. Rules: store.md; keys and
+// values: docs/formats/keys.md, docs/formats/values.md.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 #include "model/ids.h"
 #include "model/io.h"
 #include "model/worm_policy.h"
+#include "runtime/at_home.h"
 #include "runtime/reactor.h"
 #include "vos/flatten.h"
 #include "vos/loss.h"
@@ -323,7 +324,7 @@ class Shard {
  private:
   friend class Scrub;
   Shard();
-  std::unique_ptr<State> state_;
+  AtHome<State> state_;
 };
 
 }  // namespace cairn::vos

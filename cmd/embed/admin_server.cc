@@ -65,7 +65,7 @@ Task<Result<AdminReply>> plain(Task<Result<void>> task) {
   co_return AdminReply{};
 }
 
-Task<Result<AdminReply>> space_of(HomeShards& shards, Uuid pool) {
+Task<Result<AdminReply>> space_of(service::ShardHost& shards, Uuid pool) {
   CO_TRY(space, co_await shards.space(pool));
   AdminReply reply;
   reply.space = {.data_total = space.data_total,
@@ -77,7 +77,7 @@ Task<Result<AdminReply>> space_of(HomeShards& shards, Uuid pool) {
 }
 
 /// A mode of a later version is off here.
-Task<Result<AdminReply>> set_scrub(HomeShards& shards, const AdminRequest& request) {
+Task<Result<AdminReply>> set_scrub(service::ShardHost& shards, const AdminRequest& request) {
   const auto mode = static_cast<model::ScrubMode>(request.scrub_mode);
   const bool known = mode == model::ScrubMode::lazy || mode == model::ScrubMode::timed;
   return plain(shards.set_scrub(request.pool, {.mode = known ? mode : model::ScrubMode::off,
@@ -86,13 +86,13 @@ Task<Result<AdminReply>> set_scrub(HomeShards& shards, const AdminRequest& reque
 }
 
 /// @error invalid  properties of a later version, perhaps
-Task<Result<AdminReply>> set_worm(HomeShards& shards, const AdminRequest& request) {
+Task<Result<AdminReply>> set_worm(service::ShardHost& shards, const AdminRequest& request) {
   CO_TRY(policy, wire::policy_of(request.worm));
   co_return co_await plain(
       shards.set_worm(request.pool, request.container, std::move(policy), request.number));
 }
 
-Task<Result<AdminReply>> progress_of(HomeShards& shards, Uuid pool, uint32_t container) {
+Task<Result<AdminReply>> progress_of(service::ShardHost& shards, Uuid pool, uint32_t container) {
   CO_TRY(found, co_await shards.flatten_progress(pool, container));
   AdminReply reply;
   reply.progress = wire::progress_of(found.progress);
@@ -222,7 +222,7 @@ Result<AdminReply> AdminServer::locate(uint32_t rank) const {
 Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
   switch (request.verb) {
     case AdminVerb::serve:
-      engine_.engine().set_serving(true);
+      engine_.cores().set_serving(true);
       serving_ = true;
       co_return about();
     case AdminVerb::leave:
@@ -230,7 +230,7 @@ Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
       co_return AdminReply{};
     case AdminVerb::devices: {
       AdminReply reply;
-      reply.devices = co_await engine_.shards().devices();
+      reply.devices = co_await engine_.host().devices();
       co_return reply;
     }
     case AdminVerb::create_pool:
@@ -250,7 +250,7 @@ Task<Result<AdminReply>> AdminServer::run(AdminRequest request) {
 }
 
 Task<Result<AdminReply>> AdminServer::run_pool(AdminRequest request) {
-  HomeShards& shards = engine_.shards();
+  service::ShardHost& shards = engine_.host();
   const Uuid pool = request.pool;
   switch (request.verb) {
     case AdminVerb::create_pool:
@@ -270,7 +270,7 @@ Task<Result<AdminReply>> AdminServer::run_pool(AdminRequest request) {
 }
 
 Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
-  HomeShards& shards = engine_.shards();
+  service::ShardHost& shards = engine_.host();
   const Uuid pool = request.pool;
   const uint32_t container = request.container;
   AdminReply reply;
@@ -314,7 +314,7 @@ Task<Result<AdminReply>> AdminServer::run_container(AdminRequest request) {
 }
 
 Task<Result<AdminReply>> AdminServer::run_handles(AdminRequest request) {
-  HomeShards& shards = engine_.shards();
+  service::ShardHost& shards = engine_.host();
   if (request.verb == AdminVerb::end_session) {
     co_await shards.end_session(request.session);
     co_return AdminReply{};
@@ -346,7 +346,7 @@ Task<Result<AdminReply>> AdminServer::run_peer(AdminRequest request) {
     asked.body = std::get_if<wire::ObjectTransact>(&decoded->request.body);
     if (asked.body == nullptr) co_return fail(Errc::protocol, "admin: not a transaction");
   }
-  CO_TRY(answer, co_await engine_.engine().serve_peer(asked));
+  CO_TRY(answer, co_await engine_.cores().serve_peer(asked));
   AdminReply reply;
   reply.epoch = answer.epoch;
   reply.open = answer.open;

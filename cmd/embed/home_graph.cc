@@ -172,11 +172,12 @@ Task<Result<void>> HomeGraph::open_engines(const GraphOptions& options) {
     CO_TRY(engine, co_await LocalEngine::open(*reactor_, {.home = path_,
                                                           .file = file_,
                                                           .rank = rank,
+                                                          .cores = options.cores,
                                                           .read_only = options.home.read_only,
                                                           .at_step = options.at_step}));
-    engine->engine().set_peers(peers_.get());
-    peers_->add(rank, engine->engine());
-    hosts.push_back(&engine->shards());
+    engine->cores().set_peers(peers_.get());
+    peers_->add(rank, engine->cores());
+    hosts.push_back(&engine->host());
     engines_.push_back(std::move(engine));
   }
   fleet_ = std::make_unique<EngineFleet>(*reactor_, std::move(hosts), file_.target_count,
@@ -224,7 +225,7 @@ Task<Result<void>> HomeGraph::start(GraphOptions options, bool fresh) {
                                        .delay_max = home.delay_us_max * kMicrosecond,
                                        .seed = home.seed});
   for (uint32_t rank = 0; rank < engines_.size(); ++rank) {
-    transport_->attach({.rank = rank}, engine(rank));
+    transport_->attach({.rank = rank}, engines_[rank]->service());
   }
   client::RpcOptions rpc_options;
   if (home.drop_chance > 0) rpc_options = client::lossy_rpc_options();

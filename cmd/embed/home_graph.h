@@ -34,6 +34,7 @@ struct GraphOptions {
   bool joinable = false;                          // `apart`: other machines may join the system
                                                   // without being asked for anything
   Takeover takeover = Takeover::if_idle;
+  uint32_t cores = 1;                             // LocalEngineOptions::cores
   bool keep_handles = false;                      // service::ServiceOptions::keep_handles
   /// service::ServiceOptions::set_running
   std::function<Task<std::vector<wire::RankResult>>(std::vector<uint32_t>, bool)> set_running = {};
@@ -58,7 +59,7 @@ class HomeGraph {
   uint64_t incarnation() const { return engines_.front()->incarnation(); }
   const BlobSource& storage() const { return engines_.front()->storage(); }
   uint32_t engine_count() const { return file_.engine_count; }
-  LocalEngine& local_engine() { return *engines_.front(); }
+  LocalEngine& local_engine(uint32_t rank = 0) { return *engines_.at(rank); }
   /// The engines of other processes, by rank from 1 on; all of them are away at first. Empty unless
   /// `apart`. Those of other machines come last.
   const std::vector<std::unique_ptr<RemoteShards>>& remotes() const { return remotes_; }

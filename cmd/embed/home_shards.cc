@@ -32,7 +32,7 @@ engine::HandleSpec HomeShards::spec_of(const service::Grant& grant) const {
           .container = grant.container,
           .writable = grant.writable,
           .session = grant.session,
-          .spread = pool != pools_.end() && pool->second.ranks.size() > 1};
+          .spread = pool != pools_.end() && pool->second.spread};
 }
 
 vos::ShardOptions HomeShards::options_for(uint64_t memory_bytes, const Blobs& blobs) const {
@@ -50,11 +50,15 @@ Result<std::vector<uint32_t>> HomeShards::mine(const service::Targets& targets) 
     if (target.rank >= model::kEnginesMax || target.index >= options_.target_count) {
       return fail(Errc::nonexistent, "pool: it has a target that no engine has");
     }
-    if (target.rank != options_.rank) continue;
-    out.push_back(target.index);
+    if (seat_.has(target.rank, target.index)) out.push_back(target.index);
   }
   std::ranges::sort(out);
   return out;
+}
+
+bool HomeShards::any_of_engine(const service::Targets& targets) const {
+  return std::ranges::any_of(
+      targets, [this](const model::TargetId& target) { return target.rank == seat_.rank; });
 }
 
 Task<Result<HomeShards::OneShard>> HomeShards::create_shard(Uuid pool, uint32_t target,
@@ -74,13 +78,13 @@ Task<Result<HomeShards::OneShard>> HomeShards::open_shard(Uuid pool, uint32_t ta
 }
 
 void HomeShards::set_ranks(const Uuid& pool, const service::Targets& targets) {
-  std::vector<uint32_t> ranks;
-  for (const model::TargetId& target : targets) ranks.push_back(target.rank);
-  std::ranges::sort(ranks);
-  const auto rest = std::ranges::unique(ranks);
-  ranks.erase(rest.begin(), rest.end());
-  pools_[pool].ranks = ranks;
-  engine_.set_ranks(pool, std::move(ranks));
+  std::set<uint32_t> ranks, cores;
+  for (const model::TargetId& target : targets) {
+    ranks.insert(target.rank);
+    if (target.rank == seat_.rank) cores.insert(seat_.map.core_of(target.index));
+  }
+  pools_[pool].spread = ranks.size() > 1 || cores.size() > 1;
+  engine_.set_ranks(pool, {ranks.begin(), ranks.end()}, {cores.begin(), cores.end()});
 }
 
 void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
@@ -97,26 +101,6 @@ void HomeShards::serve(const Uuid& pool, const service::Targets& targets) {
   }
 }
 
-class HomeShards::Turn {
- public:
-  explicit Turn(HomeShards& shards) : shards_(&shards) { shards.taken_ = true; }
-  Turn(Turn&& other) noexcept : shards_(std::exchange(other.shards_, nullptr)) {}
-  Turn& operator=(Turn&&) = delete;
-  ~Turn() {
-    if (shards_ == nullptr) return;
-    shards_->taken_ = false;
-    shards_->turns_.wake_all();
-  }
-
- private:
-  HomeShards* shards_;
-};
-
-Task<HomeShards::Turn> HomeShards::take_turn() {
-  while (taken_) co_await turns_.wait();
-  co_return Turn(*this);
-}
-
 namespace {
 std::unexpected<Error> is_closed() { return fail(Errc::unreachable, "engine: it is stopped"); }
 }  // namespace
@@ -124,7 +108,7 @@ std::unexpected<Error> is_closed() { return fail(Errc::unreachable, "engine: it 
 Task<Result<void>> HomeShards::create_pool(Uuid pool, service::Targets targets,
                                            service::ShardSizes sizes) {
   CO_TRY(indexes, mine(targets));
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   if (closed_) co_return is_closed();
   if (pools_.contains(pool)) co_return Result<void>{};
   for (const uint32_t target : indexes) {
@@ -151,7 +135,7 @@ Task<Result<void>> HomeShards::drop_coming(Uuid pool) {
 Task<Result<void>> HomeShards::extend_pool(Uuid pool, service::Targets targets,
                                            service::ShardSizes sizes) {
   CO_TRY(indexes, mine(targets));
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   if (closed_) co_return is_closed();
   if (!pools_.contains(pool)) co_return fail(Errc::nonexistent, "pool: not open");
   // Also what an attempt left on the medium that a crash cut.
@@ -202,9 +186,9 @@ Task<Result<void>> HomeShards::open_missing(Uuid pool, std::vector<uint32_t> ind
 Task<Result<void>> HomeShards::open_pool(Uuid pool, service::Targets targets,
                                          uint64_t memory_bytes) {
   CO_TRY(indexes, mine(targets));
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   if (closed_) co_return is_closed();
-  const bool none = indexes.empty();
+  const bool none = !any_of_engine(targets);
   CO_TRY(opened, co_await open_missing(pool, std::move(indexes), memory_bytes));
   OpenPool& open = pools_[pool];
   if (none && open.shards.empty() && open.coming.empty() && !options_.read_only) {
@@ -225,7 +209,7 @@ Task<Result<void>> HomeShards::set_scrub(Uuid pool, model::ScrubPolicy policy) {
 }
 
 Task<Result<void>> HomeShards::close_pool(Uuid uuid) {
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   co_return co_await close_shards(uuid);
 }
 
@@ -248,7 +232,7 @@ Task<Result<void>> HomeShards::close_shards(Uuid uuid) {
 }
 
 Task<Result<void>> HomeShards::remove_pool(Uuid pool) {
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   // A failing checkpoint is no reason to keep what is thrown away.
   [[maybe_unused]] const auto closed = co_await close_shards(pool);
   co_return co_await storage_.remove(pool);
@@ -488,7 +472,7 @@ Task<void> HomeShards::revoke(wire::HandleRef handle) {
 }
 
 Task<Result<void>> HomeShards::close() {
-  const Turn turn = co_await take_turn();
+  const auto turn = co_await turns_.take();
   closed_ = true;
   Result<void> first;
   while (!pools_.empty()) {

@@ -1,6 +1,7 @@
-// HomeShards: the shards of one engine, on what a BlobSource gives; what the services ask of one
-// engine. The targets of a pool are given for all engines; each takes its own. What concerns a pool
-// is done on its targets in ascending order, one after the other. Home: the reactor given.
+// HomeShards: the shards of one engine, or of one of its cores (core_shards.h), on what a
+// BlobSource gives; what the services ask of one engine. The targets of a pool are given for all
+// engines; each takes its own. What concerns a pool is done on its targets in ascending order, one
+// after the other. Home: the reactor given.
 #pragma once
 
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "cmd/embed/blob_source.h"
 #include "engine/engine.h"
+#include "runtime/turns.h"
 #include "service/shard_host.h"
 
 namespace cairn::embed {
@@ -19,6 +21,7 @@ namespace cairn::embed {
 struct HomeShardsOptions {
   uint32_t rank = 0;          // of the engine
   uint32_t target_count = 1;  // of the engine
+  uint32_t core = 0, cores = 1;  // as engine::EngineOptions
   uint32_t engine_count = 1;  // on this machine
   bool read_only = false;     // nothing is cleared away
   uint64_t incarnation = 0;   // of the engine
@@ -35,6 +38,9 @@ class HomeShards final : public service::ShardHost {
         engine_(engine),
         storage_(storage),
         options_(std::move(options)),
+        seat_{.rank = options_.rank,
+              .core = options_.core,
+              .map = {.targets = options_.target_count, .cores = options_.cores}},
         turns_(reactor),
         set_(reactor) {}
 
@@ -96,22 +102,20 @@ class HomeShards final : public service::ShardHost {
   struct OpenPool {
     std::map<uint32_t, OneShard> shards;  // by target
     std::map<uint32_t, OneShard> coming;  // of an extension that is not decided yet: not served
-    std::vector<uint32_t> ranks;          // of all engines that have some
+    bool spread = false;                  // others have some, too
     std::map<uint32_t, uint64_t> worm_orders;  // by container: the newest that was taken
   };
-  /// Whoever has it is the only one to open, make or close shards.
-  class Turn;
-  Task<Turn> take_turn();
   struct AtTarget {
     uint32_t target = 0;
     vos::Shard* shard = nullptr;
   };
 
-  /// Of this engine, ascending. @error nonexistent  one that it does not have
+  /// Of this core, ascending. @error nonexistent  one that the engine does not have
   Result<std::vector<uint32_t>> mine(const service::Targets& targets) const;
   engine::HandleSpec spec_of(const service::Grant& grant) const;
   Task<Result<OneShard>> create_shard(Uuid pool, uint32_t target, service::ShardSizes sizes);
   Task<Result<OneShard>> open_shard(Uuid pool, uint32_t target, uint64_t memory_bytes);
+  bool any_of_engine(const service::Targets& targets) const;
   void set_ranks(const Uuid& pool, const service::Targets& targets);
   Task<Result<void>> drop_coming(Uuid pool);
   Task<Result<void>> open_missing(Uuid pool, std::vector<uint32_t> indexes, uint64_t memory_bytes);
@@ -136,11 +140,11 @@ class HomeShards final : public service::ShardHost {
   engine::Engine& engine_;
   BlobSource& storage_;
   const HomeShardsOptions options_;
+  const engine::Seat seat_;
   std::map<Uuid, OpenPool> pools_;
   std::list<std::map<Uuid, OpenPool>::node_type> closing_;  // out of pools_
-  bool taken_ = false;   // the turn
   bool closed_ = false;  // close(): nothing is opened or made until reopen()
-  WaitList turns_;
+  Turns turns_;          // to open, make or close shards
   std::set<std::pair<Uuid, uint32_t>> setting_;  // pools and containers, in set_worm()
   WaitList set_;                                 // setting_ lost one
   std::vector<std::string> addresses_;

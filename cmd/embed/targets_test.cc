@@ -1,5 +1,5 @@
-// Homes of several targets, of one engine or of several: wide objects, what goes over all shards,
-// and crashes between targets.
+// Homes of several targets, of one engine, one on several cores, or of several engines: wide
+// objects, what goes over all shards, and crashes between targets.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +39,7 @@ struct Spread {
   const char* name;
   uint32_t targets, engines;
   const char* step;  // between two of them
+  uint32_t cores = 1;
 };
 
 class TargetsTest : public testing::TestWithParam<Spread> {
@@ -56,7 +57,7 @@ class TargetsTest : public testing::TestWithParam<Spread> {
     fs::remove_all(root_);
   }
   void open() {
-    auto graph = embed::HomeGraph::open({.home = {.path = home_}});
+    auto graph = embed::HomeGraph::open({.home = {.path = home_}, .cores = GetParam().cores});
     ASSERT_TRUE(graph);
     graph_ = graph->get();
     system_ = embed::make_system(std::move(*graph));
@@ -138,15 +139,40 @@ class TargetsTest : public testing::TestWithParam<Spread> {
     return out;
   }
 
-  /// Of all targets of the home.
-  vos::Shard* shard(const Uuid& pool, uint32_t number) {
-    const uint32_t rank = number / GetParam().targets;
-    return graph_->shards(rank).shard(pool, number % GetParam().targets);
+  template <class Ask>
+  static Task<uint64_t> answer(Ask ask, embed::LocalEngine::Place at, uint32_t target) {
+    co_return ask(at, target);
+  }
+  /// Asks something of a target, of all of the home, at its home.
+  template <class Ask>
+  uint64_t at_home(uint32_t number, Ask ask) {
+    const uint32_t target = number % GetParam().targets;
+    const auto at = graph_->local_engine(number / GetParam().targets).place_of(target);
+    return wait(run_on(graph_->context().reactor(), at.reactor,
+                       [ask, at, target] { return answer(ask, at, target); }));
+  }
+  /// The same of its shard; 0 where there is none.
+  template <class Ask>
+  uint64_t at_shard(const Uuid& pool, uint32_t number, Ask ask) {
+    return at_home(number, [pool, ask](const embed::LocalEngine::Place& at, uint32_t target) {
+      const vos::Shard* const shard = at.shards.shard(pool, target);
+      return shard == nullptr ? uint64_t{0} : ask(*shard);
+    });
   }
   fs::path shard_directory(const Uuid& pool, uint32_t number) const {
     const uint32_t rank = number / GetParam().targets;
     return embed::engine_directory(home_, rank) + "/pools/" + to_string(pool) + "/" +
            std::to_string(number % GetParam().targets);
+  }
+  /// Of the container, on each target.
+  std::vector<size_t> snapshots_held() {
+    std::vector<size_t> counts;
+    for (uint32_t i = 0; i < kTargets; ++i) {
+      counts.push_back(at_shard(pool_->uuid(), i, [](const vos::Shard& shard) {
+        return uint64_t{shard.snapshots(1).size()};
+      }));
+    }
+    return counts;
   }
   std::string step(const char* name) const { return GetParam().step + std::string(name); }
 
@@ -168,7 +194,7 @@ TEST_P(TargetsTest, A_pool_has_a_shard_on_each_target_and_says_so) {
   EXPECT_LE(info->data_total + info->meta_total, kPoolBytes);
   for (uint32_t i = 0; i < kTargets; ++i) {
     EXPECT_TRUE(fs::exists(shard_directory(info->uuid, i) / "wal"));
-    EXPECT_NE(shard(info->uuid, i), nullptr);
+    EXPECT_EQ(at_shard(info->uuid, i, [](const vos::Shard&) { return uint64_t{1}; }), 1u);
   }
   close();
   open_cont();
@@ -338,12 +364,6 @@ size_t extents_of(System& system, Container& cont, model::ObjectId oid) {
   return listed ? listed->recxs.size() : 0;
 }
 
-/// Calls it on the reactor.
-template <class Ask>
-Task<uint64_t> asked(Ask ask, uint32_t number) {
-  co_return ask(number);
-}
-
 TEST_P(TargetsTest, A_pass_over_a_container_goes_over_all_targets) {
   // Goal: daos_cont_aggregate() reaches every shard. Method: small extents of objects on all of
   // them; too few to be merged unasked.
@@ -377,18 +397,20 @@ TEST_P(TargetsTest, Shards_are_scrubbed_as_soon_as_the_pools_properties_say_so) 
   constexpr uint32_t kScrubMode = 16, kLazy = 1;
   open_cont();
   const auto passes = [this](uint32_t number) {
-    const uint32_t rank = number / GetParam().targets;
-    const auto facts = graph_->engine(rank).scrub_facts(pool_->uuid(), number % GetParam().targets);
-    return facts ? facts->passes : 0;
+    return at_home(number,
+                   [pool = pool_->uuid()](const embed::LocalEngine::Place& at, uint32_t target) {
+                     const auto facts = at.engine.scrub_facts(pool, target);
+                     return facts ? facts->passes : uint64_t{0};
+                   });
   };
   const auto expect_scrubbed = [&] {
     for (uint32_t i = 0; i < kTargets; ++i) {
-      for (int tries = 0; tries < 500 && wait(asked(passes, i)) == 0; ++tries) usleep(10'000);
-      EXPECT_EQ(wait(asked(passes, i)), 1u) << i;
+      for (int tries = 0; tries < 500 && passes(i) == 0; ++tries) usleep(10'000);
+      EXPECT_EQ(passes(i), 1u) << i;
     }
   };
   usleep(100'000);
-  for (uint32_t i = 0; i < kTargets; ++i) EXPECT_EQ(wait(asked(passes, i)), 0u);
+  for (uint32_t i = 0; i < kTargets; ++i) EXPECT_EQ(passes(i), 0u);
   ASSERT_TRUE(wait(system_->pool_set_props("p", {{kScrubMode, uint64_t{kLazy}}})));
   expect_scrubbed();
   close();
@@ -397,13 +419,14 @@ TEST_P(TargetsTest, Shards_are_scrubbed_as_soon_as_the_pools_properties_say_so) 
 }
 
 /// Dies at the `step` of `work` in a child, as SIGKILL would.
-void die_at(const std::string& home, const std::string& step,
+void die_at(const std::string& home, uint32_t cores, const std::string& step,
             std::function<void(System&)> work) {
   const pid_t child = fork();
   if (child == 0) {
-    auto graph = embed::HomeGraph::open({.home = {.path = home}, .at_step = [step](const char* at) {
-                                           if (step == at) _exit(42);
-                                         }});
+    auto graph = embed::HomeGraph::open(
+        {.home = {.path = home}, .cores = cores, .at_step = [step](const char* at) {
+           if (step == at) _exit(42);
+         }});
     if (!graph) _exit(1);
     auto system = embed::make_system(*graph);
     work(*system);
@@ -436,16 +459,18 @@ TEST_P(TargetsTest, A_seal_that_a_crash_cut_is_there_on_all_targets_or_on_none) 
   const auto sealed = [&] {
     size_t count = 0;
     for (uint32_t i = 0; i < kTargets; ++i) {
-      count += shard(pool_->uuid(), i)->worm_policy(1).seal.is_set() ? 1 : 0;
+      count += at_shard(pool_->uuid(), i, [](const vos::Shard& shard) {
+        return uint64_t{shard.worm_policy(1).seal.is_set()};
+      });
     }
     return count;
   };
-  die_at(home_, "cont.seal.frozen",
+  die_at(home_, GetParam().cores, "cont.seal.frozen",
          [](System& system) { (void)run(system, cont_in_child(system)->seal("me@here")); });
   open_cont();
   EXPECT_EQ(sealed(), 0u);
   close();
-  die_at(home_, step("worm"),
+  die_at(home_, GetParam().cores, step("worm"),
          [](System& system) { (void)run(system, cont_in_child(system)->seal("me@here")); });
   open_cont();
   EXPECT_EQ(sealed(), size_t{kTargets});
@@ -453,7 +478,7 @@ TEST_P(TargetsTest, A_seal_that_a_crash_cut_is_there_on_all_targets_or_on_none) 
   for (uint64_t i = 0; i < 20; ++i) EXPECT_FALSE(put(*cont_, narrow(i), "d", "after the seal"));
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
   close();
-  die_at(home_, "cont.unseal.noted",
+  die_at(home_, GetParam().cores, "cont.unseal.noted",
          [](System& system) { (void)run(system, cont_in_child(system)->unseal()); });
   open_cont();
   EXPECT_EQ(sealed(), 0u);
@@ -463,7 +488,7 @@ TEST_P(TargetsTest, A_seal_that_a_crash_cut_is_there_on_all_targets_or_on_none) 
 TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   // Goal: pools, snapshots, rollbacks and containers are whole or not at all. Method: die between
   // two targets in each.
-  die_at(home_, step("create"), [](System& system) {
+  die_at(home_, GetParam().cores, step("create"), [](System& system) {
     (void)run(system, system.pool_create({.label = "p", .bytes = kPoolBytes}));
   });
   open();
@@ -481,31 +506,25 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   ASSERT_TRUE(kept);
   for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "newer"));
   close();
-  const auto held = [&] {
-    std::vector<size_t> counts;
-    for (uint32_t i = 0; i < kTargets; ++i) {
-      counts.push_back(shard(pool_->uuid(), i)->snapshots(1).size());
-    }
-    return counts;
-  };
-  die_at(home_, step("snapshot"),
+  const auto held = [&] { return snapshots_held(); };
+  die_at(home_, GetParam().cores, step("snapshot"),
          [](System& system) { (void)run(system, cont_in_child(system)->snap_create()); });
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
   EXPECT_TRUE(wait(cont_->snap_create()));
   close();
-  die_at(home_, step("unsnapshot"), [](System& system) {
+  die_at(home_, GetParam().cores, step("unsnapshot"), [](System& system) {
     const ContainerPtr cont = cont_in_child(system);
     (void)run(system, cont->snap_destroy(run(system, cont->snap_list())->back().epoch));
   });
   open_cont();
   EXPECT_EQ(held(), std::vector<size_t>(kTargets, 1));
   close();
-  die_at(home_, "snap.rollback.held", roll_back_to_last);
+  die_at(home_, GetParam().cores, "snap.rollback.held", roll_back_to_last);
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "newer");
   close();
-  die_at(home_, step("rollback"), roll_back_to_last);
+  die_at(home_, GetParam().cores, step("rollback"), roll_back_to_last);
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "kept");
   for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "again"));
@@ -513,7 +532,7 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(get(*cont_, narrow(i), "d"), "again");
   close();
-  die_at(home_, step("destroy"), [](System& system) {
+  die_at(home_, GetParam().cores, step("destroy"), [](System& system) {
     const auto pool = run(system, system.pool_connect("p", Access::read_write));
     if (!pool) _exit(3);
     (void)run(system, (*pool)->cont_destroy("c", true));
@@ -531,14 +550,14 @@ TEST_P(TargetsTest, A_crash_between_targets_is_ended_at_the_next_open) {
   }
 }
 
-Task<void> open_again(embed::HomeShards& shards, Uuid pool, service::Targets targets, bool& done) {
+Task<void> open_again(service::ShardHost& shards, Uuid pool, service::Targets targets, bool& done) {
   const auto opened = co_await shards.open_pool(pool, std::move(targets), 0);
   EXPECT_TRUE(opened);
   done = true;
 }
 
 /// What a snapshot gets as long as the pool is being opened; ok: it was made.
-Task<Errc> snapshot_meanwhile(embed::HomeShards& shards, Reactor& reactor, Uuid pool,
+Task<Errc> snapshot_meanwhile(service::ShardHost& shards, Reactor& reactor, Uuid pool,
                               service::Targets targets) {
   EXPECT_TRUE(co_await shards.close_pool(pool));
   bool done = false;
@@ -561,8 +580,8 @@ TEST_P(TargetsTest, Nothing_is_done_on_a_pool_that_is_being_opened) {
   open_cont();
   service::Targets targets;
   for (uint32_t i = 0; i < GetParam().targets; ++i) targets.push_back({0, i});
-  EXPECT_EQ(wait(snapshot_meanwhile(graph_->shards(), graph_->context().reactor(), pool_->uuid(),
-                                    targets)),
+  EXPECT_EQ(wait(snapshot_meanwhile(graph_->local_engine().host(), graph_->context().reactor(),
+                                    pool_->uuid(), targets)),
             Errc::nonexistent);
 }
 
@@ -581,7 +600,7 @@ TEST_P(TargetsTest, A_crash_while_a_pool_is_extended_leaves_it_as_it_was_or_exte
   open_cont();
   for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(put(*cont_, narrow(i), "d", "kept"));
   close();
-  die_at(home_, "pool.extend.shards",
+  die_at(home_, GetParam().cores, "pool.extend.shards",
          [&](System& system) { (void)run(system, system.pool_extend("p", {joining})); });
   for (int round = 0; round < 3; ++round) {
     open_cont();
@@ -610,11 +629,14 @@ TEST_P(TargetsTest, A_crash_while_a_pool_is_extended_leaves_it_as_it_was_or_exte
   EXPECT_TRUE(report && report->clean());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Spreads, TargetsTest,
-    testing::Values(Spread{"OneEngine", kTargets, 1, "target."},
-                    Spread{"ThreeEngines", 1, kTargets, "engine."}),
-    [](const testing::TestParamInfo<Spread>& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Spreads, TargetsTest,
+                         testing::Values(Spread{"OneEngine", kTargets, 1, "target."},
+                                         Spread{"TwoCores", kTargets, 1, "core.", 2},
+                                         Spread{"ThreeCores", kTargets, 1, "core.", 3},
+                                         Spread{"ThreeEngines", 1, kTargets, "engine."}),
+                         [](const testing::TestParamInfo<Spread>& info) {
+                           return std::string(info.param.name);
+                         });
 
 }  // namespace
 }  // namespace cairn::client

@@ -32,6 +32,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
            .apart = true,
            .joinable = options.insecure && !options.listen.empty(),
            .takeover = options.take_over ? embed::Takeover::always : embed::Takeover::if_idle,
+           .cores = options.cores,
            .keep_handles = true,
            .set_running = [self = out.get()](std::vector<uint32_t> ranks, bool run) {
              return self->set_running(std::move(ranks), run);
@@ -48,7 +49,7 @@ Result<std::unique_ptr<HomeServer>> HomeServer::open(ServerOptions options) {
   out->leaving_changed_ = std::make_unique<WaitList>(reactor);
   HomeServer* const self = out.get();
   out->server_ = std::make_unique<fabric::StreamServer>(
-      reactor, out->graph_->engine(),
+      reactor, out->graph_->local_engine().service(),
       fabric::StreamServerOptions{.system = out->graph_->system(),
                                   .rank = 0,
                                   .incarnation = out->graph_->incarnation(),
@@ -161,18 +162,18 @@ std::vector<std::string> HomeServer::addresses_of(uint32_t rank) const {
 /// Of the engine in this process: its shards are closed, the services stay.
 Task<Result<void>> HomeServer::stop_first() {
   if (std::exchange(first_stopped_, true)) co_return Result<void>{};
-  graph_->engine().set_serving(false);
+  graph_->local_engine().cores().set_serving(false);
   graph_->fleet().set_stopped(0, true);
-  co_return co_await graph_->shards().close();
+  co_return co_await graph_->local_engine().close();
 }
 
 Task<Result<void>> HomeServer::start_first() {
   if (!first_stopped_) co_return Result<void>{};
-  graph_->shards().reopen();
-  CO_TRY(caught_up, co_await graph_->service().catch_up(graph_->shards()));
+  graph_->local_engine().reopen();
+  CO_TRY(caught_up, co_await graph_->service().catch_up(graph_->local_engine().host()));
   first_stopped_ = false;
   graph_->fleet().set_stopped(0, false);
-  graph_->engine().set_serving(true);
+  graph_->local_engine().cores().set_serving(true);
   graph_->context().reactor().spawn(finish_removals());
   co_return Result<void>{};
 }

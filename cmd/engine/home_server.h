@@ -26,6 +26,7 @@ struct ServerOptions {
   bool insecure = false;              // TCP clients need no token
   std::string launch_path;            // the file `launch`; empty: engines as the home says
   embed::LaunchFile launch;           // what it says
+  uint32_t cores = 1;                 // embed::LocalEngineOptions::cores
   Duration linger_ns = 10 * kSecond;  // after the last client; kNever: stays
   /// How long handles of a client wait for it after the server's restart, or after a connection of
   /// another machine broke.

@@ -206,6 +206,11 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--insecure", options.insecure,
                "clients of other machines need no token: whoever reaches the port may do "
                "everything");
+  app.add_option("--cores", options.cores,
+                 "threads that the targets are dealt over, at most one for each (default 1; 0: as "
+                 "many as there are processors for each engine)")
+      ->check(CLI::Range(0, 1024))
+      ->envname("CAIRN_CORES");
   app.add_option("--launch", options.launch_path,
                  "the file that says how engines are started; daos_server writes it");
   app.add_option("--member", a.member,
@@ -229,6 +234,10 @@ bool read_launch_file(Arguments& a) {
   a.server.launch = *launch;
   const embed::EngineLaunch own = a.machine ? embed::EngineLaunch{} : launch->of(a.member);
   a.listen.insert(a.listen.end(), own.listen.begin(), own.listen.end());
+  // Those are this engine's alone.
+  if (const auto cores = embed::parse_cores(own.cores); cores && a.server.cores == 0) {
+    a.server.cores = cores->last - cores->first + 1;
+  }
   return stay_on_cores(own.cores);
 }
 
@@ -263,6 +272,7 @@ int main(int argc, char** argv) {
                          .rank = a.member,
                          .listen = std::move(options.listen),
                          .insecure = options.insecure,
+                         .cores = options.cores,
                          .grace_ns = a.stay ? kNever : nanoseconds(a.grace)},
                         Signals::block());
   }

@@ -54,9 +54,11 @@ Result<void> MemberServer::prepare(MemberOptions options) {
   reactor_ = std::make_unique<Reactor>(system_clock(), system_random(), std::move(io));
   context_ = std::make_unique<Context>(*reactor_);
   leaving_changed_ = std::make_unique<WaitList>(*reactor_);
-  auto engine = context_->run(embed::LocalEngine::open(
-      *reactor_, {.home = path, .file = file_, .rank = options_.rank,
-                  .use = embed::HomeUse::server}));
+  auto engine = context_->run(embed::LocalEngine::open(*reactor_, {.home = path,
+                                                                   .file = file_,
+                                                                   .rank = options_.rank,
+                                                                   .use = embed::HomeUse::server,
+                                                                   .cores = options_.cores}));
   if (!engine) {
     if (engine.error().code() == Errc::busy) {
       report(Severity::error, directory_ + ": another process serves this engine already");
@@ -64,7 +66,7 @@ Result<void> MemberServer::prepare(MemberOptions options) {
     return fail(engine.error());
   }
   engine_ = std::move(*engine);
-  engine_->engine().set_serving(false);
+  engine_->cores().set_serving(false);
   make_servers(token);
   return {};
 }
@@ -99,7 +101,7 @@ void MemberServer::make_servers(const fabric::Token& token) {
                                          .where = [this](uint32_t rank) { return where(rank); },
                                          .secret = secret_});
   peers_ = std::make_unique<embed::RemotePeers>(*link_);
-  engine_->engine().set_peers(peers_.get());
+  engine_->cores().set_peers(peers_.get());
   admin_ = std::make_unique<embed::AdminServer>(
       *reactor_, file_.uuid, options_.rank, *engine_, true,
       embed::AdminServer::Hooks{.joined = [this](uint64_t session) {
@@ -108,7 +110,7 @@ void MemberServer::make_servers(const fabric::Token& token) {
                                 },
                                 .leave = [this] { go(); }});
   server_ = std::make_unique<fabric::StreamServer>(
-      *reactor_, engine_->engine(),
+      *reactor_, engine_->service(),
       fabric::StreamServerOptions{.system = file_.uuid,
                                   .rank = options_.rank,
                                   .incarnation = engine_->incarnation(),

@@ -21,6 +21,7 @@ struct MemberOptions {
   uint32_t rank = 1;            // above 0
   std::vector<Address> listen;  // TCP addresses beside the engine's socket; port 0: any
   bool insecure = false;        // TCP clients need no token
+  uint32_t cores = 1;           // embed::LocalEngineOptions::cores
   Duration grace_ns = 30 * kSecond;  // without a server of the home; kNever: it stays
 };
 

@@ -62,10 +62,10 @@ void MemberProcess::build() {
   run_ = std::make_unique<Run>();
   Run& run = *run_;
   run.engine = make_engine();
-  run.engine->engine().set_serving(false);
+  run.engine->cores().set_serving(false);
   run.link = make_link();
   run.peers = std::make_unique<embed::RemotePeers>(*run.link);
-  run.engine->engine().set_peers(run.peers.get());
+  run.engine->cores().set_peers(run.peers.get());
   run.admin =
       std::make_unique<embed::AdminServer>(reactor(), shape_.system, rank(), *run.engine, true,
                                            embed::AdminServer::Hooks{.joined =
@@ -76,7 +76,7 @@ void MemberProcess::build() {
                                                                      .leave = [this] { leave(); }});
   network_.listen(
       rank(), {.process = this,
-               .calls = &run.engine->engine(),
+               .calls = &run.engine->service(),
                .admin = &run.admin->door(),
                .admin_session = [this](uint64_t session, bool here) { on_admin(session, here); }});
   reactor().spawn(watch_server(run.generation));
@@ -177,9 +177,9 @@ void ServerProcess::make_service() {
   run.remote_peers = std::make_unique<embed::RemotePeers>(*run.link);
   run.peers = std::make_unique<embed::LocalPeers>(run.remote_peers.get());
   run.engine = make_engine();
-  run.engine->engine().set_peers(run.peers.get());
-  run.peers->add(0, run.engine->engine());
-  std::vector<service::ShardHost*> hosts{&run.engine->shards()};
+  run.engine->cores().set_peers(run.peers.get());
+  run.peers->add(0, run.engine->cores());
+  std::vector<service::ShardHost*> hosts{&run.engine->host()};
   for (uint32_t rank = 1; rank < shape_.engines; ++rank) {
     run.remotes.push_back(
         std::make_unique<embed::RemoteShards>(reactor(), *run.link, rank, kEnginePatience));
@@ -208,7 +208,7 @@ void ServerProcess::serve() {
   run.admin = std::make_unique<embed::AdminServer>(reactor(), shape_.system, 0, *run.engine, false,
                                                    embed::AdminServer::Hooks{});
   network_.listen(0, {.process = this,
-                      .calls = &run.engine->engine(),
+                      .calls = &run.engine->service(),
                       .admin = &run.admin->door(),
                       .session =
                           [this, &run](uint64_t session, bool here) {

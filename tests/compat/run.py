@@ -2,7 +2,7 @@
 """Installs the tree, builds each program here as a user would, and runs it in a home of its own.
 
   run.py --build DIR --make-pool PROGRAM [--targets N] [--engines N]
-         [--served [--kill SECONDS] | --tcp [--provider P]] [PROGRAM.c ...]
+         [--cores N] [--served [--kill SECONDS] | --tcp [--provider P]] [PROGRAM.c ...]
 
 --served: the programs use a server that they start. --kill: it is killed (SIGKILL) again and again
 while they run, so many seconds after it began to serve, which they must not notice; of several
@@ -10,6 +10,7 @@ engines one after the other.
 --tcp: daos_server runs the engines, and the programs reach them over TCP. --provider: by this one
 of libfabric instead.
 --targets: the homes have that many targets. --engines: that many engines, each of so many targets.
+--cores: a served engine has its targets on that many threads.
 """
 import argparse
 import json
@@ -150,6 +151,7 @@ def main():
     parser.add_argument("--kill", type=float, metavar="SECONDS")
     parser.add_argument("--targets", type=int, default=1)
     parser.add_argument("--engines", type=int, default=1)
+    parser.add_argument("--cores", type=int, default=0)
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
     sources = [HERE / p for p in options.programs] or sorted(HERE.glob("*.c"))
@@ -168,6 +170,8 @@ def main():
                 continue
             env = dict(os.environ, CAIRN_HOME=os.path.join(folder, "home." + source.stem))
             env.setdefault("CAIRN_LOG", "off")
+            if options.cores:
+                env["CAIRN_CORES"] = str(options.cores)
             if options.served:
                 env["CAIRN_MODE"] = "auto"
                 env["CAIRN_ENGINE"] = os.path.join(prefix, "bin", "daos_engine")

@@ -675,6 +675,74 @@ def test_a_copy_to_be_read_survives_a_kill(home):
     home.good("cairn", "check")
 
 
+def cores(pid):
+    """Threads of an engine that drive a core beside the first."""
+    count = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended
+            count += task.read_text() == "cairn core\n"
+    return count
+
+
+def test_targets_on_several_cores(home):
+    """Four targets on four threads: SIGKILL in the middle of two copies, and nothing is missing;
+    one thread afterwards, and it is the same home; idle threads use no CPU."""
+    home.env["CAIRN_CORES"] = "4"
+    home.good("cairn", "init", "--targets", "4")
+    home.pool()
+    tree = home.path.with_name("tree")
+    make_tree(tree, 1000, 3000)
+    copies = [home.start_copy(tree, f"tree{i}") for i in range(2)]
+    for _ in range(3):
+        time.sleep(0.5)
+        wait_until(lambda: home.server() is not None)
+        victim = home.server()
+        found = cores(victim)
+        assert found == 3, found
+        os.kill(victim, signal.SIGKILL)
+        assert gone(victim)
+    for copy in copies:
+        out, err = copy.communicate(timeout=SECONDS_MAX)
+        assert copy.returncode == 0, out + err
+    home.wait_until_idle()
+    server = home.server()
+    time.sleep(1)
+    before = cpu_ticks(server)
+    time.sleep(2)
+    assert cpu_ticks(server) - before <= 1, "idle cores use CPU"
+    snapshot = home.good("daos", "cont", "create-snap", "tank", "docs")
+    home.good("cairn", "down")
+    home.good("cairn", "check")
+    home.env["CAIRN_CORES"] = "1"
+    for i in range(2):
+        back = home.path.with_name(f"back{i}")
+        home.good("daos", "fs", "copy", "--src", f"daos://tank/docs/tree{i}", "--dst", str(back))
+        same_trees(tree, back)
+    assert cores(home.server()) == 0
+    assert "0x" in snapshot and "0x" in home.good("daos", "cont", "list-snaps", "tank", "docs")
+    home.good("cairn", "down")
+
+
+def test_a_pool_on_several_cores_goes_under_load(home):
+    """Its destruction ends what works on it, on all cores; the next pool is a new one."""
+    home.env["CAIRN_CORES"] = "2"
+    home.good("cairn", "init", "--targets", "4")
+    for _ in range(3):
+        home.pool()
+        tree = home.path.with_name("tree")
+        if not tree.exists():
+            make_tree(tree, 1000, 3000)
+        copy = home.start_copy(tree)
+        time.sleep(0.5)
+        home.good("dmg", "pool", "destroy", "tank", "--force", "--recursive")
+        out, err = copy.communicate(timeout=SECONDS_MAX)
+        assert copy.returncode != 0, out + err
+    home.pool()
+    home.good("daos", "fs", "copy", "--src", str(tree), "--dst", "daos://tank/docs/tree")
+    home.good("cairn", "down")
+    home.good("cairn", "check")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
