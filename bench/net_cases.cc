@@ -3,6 +3,7 @@
 // then sleeps in poll().
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 
 #include "bench/client_values.h"
@@ -85,6 +86,32 @@ void placed_case(Run& run, Placement where, bool updates) {
     run.compare([&] { return rate_of(run.seconds, 1, [&] { ours.fetch(random.below(keys)); }); },
                 {echo, [&] { return rate_of(run.seconds, 1, [&] { bare.round_trip(); }); }});
   }
+}
+
+/// Half of the keys are another core's than the one that has the connection. Beside the same engine
+/// on one core: what it costs to hand over, where the processors have nothing else to do.
+void cores_case(Run& run, bool updates) {
+  struct Side {
+    Side(const std::string& directory, uint32_t cores)
+        : served(directory, {.targets = 2, .cores = cores}),
+          values(directory, 64, 64, Server::joined, OC_SX) {}
+    const ServedHome served;
+    ClientValues values;
+  };
+  const uint64_t keys = run.smoke ? 1'000 : 10'000;
+  SeededRandom random(1);
+  // A process has one home at a time.
+  const auto rate_with = [&](uint32_t cores) {
+    const std::string directory = run.directory + "/cores";
+    std::filesystem::remove_all(directory);
+    std::filesystem::create_directories(directory);
+    Side side(directory, cores);
+    uint64_t filled = 0;
+    while (filled < keys) (void)side.values.update_many(0, [&] { return filled++ % keys; });
+    return updates ? side.values.update_many(run.seconds, [&] { return random.below(keys); })
+                   : rate_of(run.seconds, 1, [&] { side.values.fetch(random.below(keys)); });
+  };
+  run.compare([&] { return rate_with(2); }, {"one-core", [&] { return rate_with(1); }});
 }
 
 /// Over tcp;ofi_rxm, beside the same provider without us.
@@ -171,6 +198,10 @@ void add_net_cases(std::vector<Case>& cases) {
       }
     }
   }
+  cases.push_back(
+      {"net.fetch.64B.qd1.two-cores", "op/s", [](Run& run) { cores_case(run, false); }});
+  cases.push_back(
+      {"net.update.64B.qd64.two-cores", "op/s", [](Run& run) { cores_case(run, true); }});
   cases.push_back({"net.libfabric.fetch.64B.qd1", "op/s", libfabric_fetch_case});
   cases.push_back({"net.libfabric.read.1MiB.qd8", "MiB/s",
                    [](Run& run) { data_case(run, true, Server::libfabric); }});

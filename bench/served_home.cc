@@ -102,6 +102,7 @@ ServedHome::ServedHome(const std::string& directory, Options options) : home_(di
   command += " --home '" + home_ + "' --background --linger 60";
   const std::string at = "tcp:127.0.0.1:" + std::to_string(free_port());
   if (options.tcp) command += " --listen " + at;
+  if (options.cores != 0) command += " --cores " + std::to_string(options.cores);
   // It says so when it serves, or ends without a word.
   FILE* const said = popen(command.c_str(), "r");
   char line[256];

@@ -29,6 +29,7 @@ class ServedHome {
   struct Options {
     uint32_t engines = 1;
     uint32_t targets = 1;  // of each
+    uint32_t cores = 0;    // that they are dealt over; 0: as the engine does it by itself
     bool tcp = false;      // clients come over TCP on loopback instead of the home's Unix sockets
     bool pool = true;      // else nothing is made: its engines have never done anything
   };
