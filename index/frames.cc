@@ -109,6 +109,7 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
   job->join.pending = job->writers;
   for (size_t i = 0; i < job->writers; ++i) core->reactor.spawn(writer(core, job));
   while (job->join.pending != 0) co_await job->join.ended.wait();
+  if (!job->join.result) core->stop();  // where the log had: others are told
   co_return job->join.result;
 }
 
