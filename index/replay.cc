@@ -301,9 +301,13 @@ Task<Result<bool>> replay_slice(CorePtr core, const Window& window, Slice slice,
     const Ahead& record = window.records[i];
     CO_TRY(done,
            replay_at_once(*core, record, complete, logged, hook, group.ways[i - group.begin]));
-    if (done) continue;
-    CO_TRY(kept, co_await replay_record(core, record, complete, logged, hook));
-    if (!kept) co_return false;
+    if (!done) {
+      CO_TRY(kept, co_await replay_record(core, record, complete, logged, hook));
+      if (!kept) co_return false;
+    }
+    if (core->data.late_runs() > core->late_max) {
+      CO_TRY(settled, co_await settle_late(core, core->late_max / 4));
+    }
   }
   co_return true;
 }
@@ -328,6 +332,8 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, Scanne
     }
     window.cold = core->page_loads != loads;
   }
+  CO_TRY(settled, co_await settle_late(core, 0));
+  core->holds_updates = false;  // there are none yet
   if (!logged.empty()) {
     CO_TRY(written, co_await write_logged(core, log.start, logged));
     core->data_logged = true;

@@ -219,9 +219,13 @@ void EmbeddedConfigStore::cancel(const std::vector<Blob>& blobs) {
 
 Task<Result<std::vector<Blob>>> EmbeddedConfigStore::reserve(const ConfigTxn& txn) {
   auto blobs = reserve_now(txn);
-  if (blobs || store_->stats().data.deferred == 0) co_return blobs;
-  // What was freed last is reusable only after the log has gone on.
-  CO_TRY(done, co_await store_->checkpoint());
+  if (blobs || !store_->waits_for_blocks()) co_return blobs;
+  // What was freed last is reusable only after the log has gone on; where it is may have to be
+  // read.
+  if (store_->stats().data.deferred != 0) {
+    CO_TRY(done, co_await store_->checkpoint());
+  }
+  CO_TRY(admitted, co_await store_->admit());
   co_return reserve_now(txn);
 }
 
