@@ -41,6 +41,11 @@ constexpr uint64_t open_chunks(uint64_t memory_bytes) {
   return std::clamp<uint64_t>(memory_bytes >> 20, 4, 32);
 }
 
+/// Lost chunks that are rebuilt at once: two bits a block.
+constexpr uint64_t rebuilt_chunks(uint64_t memory_bytes) {
+  return std::clamp<uint64_t>(memory_bytes >> 22, 1, 32);
+}
+
 /// Runs of blocks whose bitmap is not up to date yet.
 constexpr uint64_t late_runs_max(uint64_t memory_bytes) { return memory_bytes / 64 / 64; }
 
@@ -48,6 +53,7 @@ constexpr uint64_t data_map_bytes(uint64_t memory_bytes, uint64_t data_blocks) {
   const uint64_t chunks = data_blocks / kChunkBits + 1;
   return chunks * (kChunkSummaryBytes + kChunkTrimBytes) +
          std::min(chunks, open_chunks(memory_bytes)) * kOpenChunkBytes +
+         std::min(chunks, rebuilt_chunks(memory_bytes)) * 2 * kChunkBytes +
          late_runs_max(memory_bytes) * 64;
 }
 

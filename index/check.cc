@@ -282,6 +282,8 @@ Task<Result<void>> walk_medium(CorePtr core, PageRef root) {
 }
 
 Task<Result<Store::CheckReport>> check_now(CorePtr core, Store::Claims claims) {
+  // What is being mended is no damage.
+  while (core->rebuilding && !core->is_stopped()) co_await core->progress.wait();
   // Then what is on the medium is all there is.
   CO_TRY(made, co_await checkpoint_now(core));
   Checker checker{*core, claims};

@@ -27,10 +27,11 @@ struct Frozen {
   bool data_logged = false;
 };
 
-/// A page for what stood at `old` until now.
+/// A page for what stood at `old` until now. What a superblock names may be no page at all.
 Result<PageRef> place(Pager::State& pages, PageRef old) {
   TRY(page, pages.take_bitmap_page());
-  if (!old.is_null()) {
+  const uint64_t before = old.page_number();
+  if (before >= pages.first_page && before < pages.page_end && pages.space.is_owned(before)) {
     TRY(freed, pages.space.free({old.page_number(), 1}, pages.generation));
   }
   return PageRef::make(page, pages.generation);
@@ -76,16 +77,19 @@ Result<void> save_directories(StoreCore& core, Frozen& frozen) {
   if (next.version == kVersionWithoutDirectories) {
     next.version = kSuperblockVersion;
     next.data_chunks.clear();
-    next.data_directories.resize(directory_count(next.data_blocks));
+    next.data_directories.resize(directory_ref_count(next.data_blocks));
     core.data.mark_all();
   }
   for (const uint64_t directory : core.data.take_dirty()) {
-    TRY(ref, place(pages, next.data_directories[directory]));
-    next.data_directories[directory] = ref;
-    BitmapWrite write{ref.page_number(), media::AlignedBuffer(kPageBytes)};
-    core.data.save_directory(directory, write.bytes.span().subspan(sizeof(BitmapHeader)));
-    seal_bitmap(write.bytes.span(), PageKind::block_directory, ref, pages.generation, directory);
-    frozen.bitmaps.push_back(std::move(write));
+    for (uint64_t copy = 0; copy < kDirectoryCopies; ++copy) {
+      PageRef& ref = next.data_directories[directory * kDirectoryCopies + copy];
+      TRY(placed, place(pages, ref));
+      ref = placed;
+      BitmapWrite write{ref.page_number(), media::AlignedBuffer(kPageBytes)};
+      core.data.save_directory(directory, write.bytes.span().subspan(sizeof(BitmapHeader)));
+      seal_bitmap(write.bytes.span(), PageKind::block_directory, ref, pages.generation, directory);
+      frozen.bitmaps.push_back(std::move(write));
+    }
   }
   return {};
 }
@@ -147,7 +151,7 @@ Task<Result<void>> write_bitmaps(CorePtr core, std::vector<BitmapWrite> writes) 
 bool nothing_changed(StoreCore& core) {
   const Pager::State& pages = core.pages();
   return pages.born.empty() && core.records_since == 0 && core.pager.root() == core.super.root &&
-         core.wal->used_bytes() == 0;
+         core.wal->used_bytes() == 0 && !core.data.is_dirty();
 }
 
 Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {

@@ -24,12 +24,11 @@ Result<void> check_place(const StoreCore& core, PageRef ref) {
   return fail(Errc::checksum, "superblock: a bitmap page lies outside of the blob");
 }
 
-Task<Result<void>> read_bitmap(CorePtr core, PageKind kind, PageRef ref, uint64_t number) {
+Task<Result<void>> read_bitmap(CorePtr core, PageRef ref, uint64_t number) {
   CO_TRY(inside, check_place(*core, ref));
   media::AlignedBuffer page(kPageBytes);
   CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, page.span()));
-  CO_TRY(content, open_bitmap(page.view(), kind, ref, number));
-  if (kind == PageKind::block_directory) co_return core->data.load_directory(number, content);
+  CO_TRY(content, open_bitmap(page.view(), PageKind::block_bitmap, ref, number));
   co_return core->data.load_bitmap(number, ref, content);
 }
 
@@ -44,23 +43,62 @@ Task<bool> is_page_lost(CorePtr core, Errc code) {
   co_return read.has_value();
 }
 
-Task<Result<void>> read_or_lose(CorePtr core, PageKind kind, PageRef ref, uint64_t number,
-                                bool strict) {
-  auto read = co_await read_bitmap(core, kind, ref, number);
-  if (!read) read = co_await read_bitmap(core, kind, ref, number);
+void report_lost(const char* what, uint64_t number, const Error& error) {
+  report(Severity::error, std::string("store: ") + what + " " + std::to_string(number) +
+                              " of the data blocks cannot be read, so none of its free blocks is "
+                              "handed out: " +
+                              error.what());
+}
+
+/// A bitmap of format 1.
+Task<Result<void>> read_or_lose(CorePtr core, PageRef ref, uint64_t number, bool strict) {
+  auto read = co_await read_bitmap(core, ref, number);
+  if (!read) read = co_await read_bitmap(core, ref, number);
   if (read || strict) co_return read;
   const bool lost = co_await is_page_lost(core, read.error().code());
   if (!lost) co_return read;
-  const bool directory = kind == PageKind::block_directory;
-  report(Severity::error, std::string("store: ") + (directory ? "directory " : "bitmap ") +
-                              std::to_string(number) +
-                              " of the data blocks cannot be read, so none of its free blocks is "
-                              "handed out: " +
-                              read.error().what());
-  if (directory) {
-    core->data.lose_directory(number);
+  report_lost("bitmap", number, read.error());
+  core->data.lose_unread(number, check_place(*core, ref) ? ref : PageRef{});
+  co_return Result<void>{};
+}
+
+Task<Result<void>> read_copy(CorePtr core, PageRef ref, uint64_t directory, ByteSpan into) {
+  CO_TRY(inside, check_place(*core, ref));
+  CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, into));
+  CO_TRY(whole, open_bitmap(into, PageKind::block_directory, ref, directory));
+  co_return Result<void>{};
+}
+
+/// Any whole copy will do; if that is not the first, all are written anew with the next checkpoint.
+/// @param strict  all of them must be whole
+Task<Result<void>> read_directory(CorePtr core, uint64_t directory, bool strict) {
+  const size_t at = directory * kDirectoryCopies;
+  media::AlignedBuffer page(kPageBytes);
+  Result<void> fault;
+  bool loaded = false;
+  for (uint64_t copy = 0; copy < kDirectoryCopies && (!loaded || strict); ++copy) {
+    const PageRef ref = core->super.data_directories[at + copy];
+    if (ref.is_null() && copy == 0) co_return Result<void>{};
+    auto read = co_await read_copy(core, ref, directory, page.span());
+    if (!read) read = co_await read_copy(core, ref, directory, page.span());
+    if (read && !loaded) {
+      read = core->data.load_directory(directory, page.view().subspan(sizeof(BitmapHeader)));
+      loaded = read.has_value();
+    }
+    if (!read && strict) co_return read;
+    if (!read) fault = read;
+  }
+  if (loaded && fault.has_value()) co_return Result<void>{};
+  const bool lost = loaded || co_await is_page_lost(core, fault.error().code());
+  if (!lost) co_return fault;
+  if (loaded) {
+    report(Severity::warning, "store: a copy of directory " + std::to_string(directory) +
+                                  " of the data blocks cannot be read; the other one is used: " +
+                                  fault.error().what());
+    core->data.mark_directory(directory);
   } else {
-    core->data.lose_unread(number, ref);
+    report_lost("directory", directory, fault.error());
+    core->data.lose_directory(directory);
   }
   co_return Result<void>{};
 }
@@ -83,12 +121,13 @@ Task<void> settle_behind(CorePtr core) {
 Task<Result<void>> load_space(CorePtr core, bool strict) {
   const Superblock& super = core->super;
   const bool directories = super.version != kVersionWithoutDirectories;
-  const auto& refs = directories ? super.data_directories : super.data_chunks;
-  const PageKind kind = directories ? PageKind::block_directory : PageKind::block_bitmap;
   std::vector<Task<Result<void>>> reads;
-  for (uint64_t number = 0; number < refs.size(); ++number) {
-    if (refs[number].is_null()) continue;
-    reads.push_back(read_or_lose(core, kind, refs[number], number, strict));
+  for (uint64_t d = 0; directories && d < directory_count(super.data_blocks); ++d) {
+    reads.push_back(read_directory(core, d, strict));
+  }
+  for (uint64_t number = 0; number < super.data_chunks.size(); ++number) {
+    if (super.data_chunks[number].is_null()) continue;
+    reads.push_back(read_or_lose(core, super.data_chunks[number], number, strict));
   }
   CO_TRY(read, co_await run_all(core->reactor, std::move(reads), kReadsMax));
   for (uint64_t number = 0; strict && number < core->data.chunk_count(); ++number) {
@@ -118,6 +157,7 @@ Task<Result<void>> load_chunk(CorePtr core, uint64_t number) {
     if (core->data.is_at_hand(number)) break;
     if (core->data.chunk(number).bitmap == ref) core->data.lose(number, loaded.error().what());
   }
+  core->rebuild_ahead();
   co_return Result<void>{};
 }
 
@@ -137,6 +177,7 @@ Task<Result<void>> settle_chunk(CorePtr core, uint64_t number) {
   }
   const auto settled = core->data.settle(number);
   if (!settled) core->data.lose(number, settled.error().what());
+  core->rebuild_ahead();
   co_return Result<void>{};
 }
 

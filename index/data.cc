@@ -2,9 +2,11 @@
 // (store.md rules 10, 11).
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/report.h"
 #include "index/logged.h"
 #include "index/store_core.h"
 
@@ -191,6 +193,16 @@ void StoreCore::note_trim(const std::vector<media::Extent>& released) {
   if (!devices.data->wants_discard()) return;
   for (const media::Extent& extent : released) trim.note(extent);
   start_trim(*this);
+}
+
+void StoreCore::free_data(media::Extent extent, media::Lsn lsn) {
+  if (data.free(extent, lsn)) {
+    freed_at = lsn;
+    return;
+  }
+  report(Severity::error, "store: a record gave back blocks " + std::to_string(extent.block) +
+                              " to " + std::to_string(extent.block + extent.count - 1) +
+                              ", which nobody owned; cairn check tells more");
 }
 
 Task<Result<void>> wait_for_blocks(CorePtr core) {

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "base/endian.h"
-#include "base/report.h"
 #include "index/budget.h"
 #include "media/bits.h"
 
@@ -69,18 +67,6 @@ bool DataSpace::is_inside(media::Extent extent) const {
   uint64_t end = 0;
   return extent.count != 0 && !__builtin_add_overflow(extent.block, extent.count, &end) &&
          end <= block_count_;
-}
-
-template <class Fn>
-Result<void> DataSpace::each_part(media::Extent extent, Fn part) const {
-  const uint64_t end = extent.block + extent.count;
-  for (uint64_t begin = extent.block; begin < end;) {
-    const uint64_t number = begin / kChunkBits;
-    const uint64_t to = std::min(end, (number + 1) * kChunkBits);
-    TRY(done, part(Part{number, begin, to}));
-    begin = to;
-  }
-  return {};
 }
 
 // ---- bitmaps in memory ----
@@ -153,41 +139,17 @@ std::vector<uint64_t> DataSpace::taken(uint64_t number) const {
   return words;
 }
 
-void DataSpace::lose(uint64_t number, const char* why) {
-  Chunk& chunk = chunks_[number];
-  if (chunk.lost) return;
-  const uint64_t first = number * kChunkBits;
-  report(Severity::error, "store: the bitmap of blocks " + std::to_string(first) + " to " +
-                              std::to_string(first + blocks_of(number) - 1) +
-                              " cannot be used, so none of them is handed out: " + why);
-  close(number);
-  forget_late(number);
-  chunk.lost = true;
-  usage_.lost += blocks_of(number) - chunk.used - (chunk.out - held_in(number));
-  if (wanted_ == number) {
-    wanted_.reset();
-    go_there_ = false;
-  }
-  mark(number);
-}
-
-uint64_t DataSpace::held_in(uint64_t number) const {
-  uint64_t count = 0;
-  for (const media::Extent& extent : held_) {
-    for (uint64_t b = extent.block; b < extent.block + extent.count; ++b) {
-      if (b / kChunkBits == number) ++count;
-    }
-  }
-  return count;
-}
-
 // ---- what commits change ----
 
 /// @error checksum  the bitmap says otherwise
 Result<void> DataSpace::change(const Part& part, bool owned) {
   Chunk& chunk = chunks_[part.chunk];
   mark(part.chunk);
-  if (chunk.lost) return {};
+  if (chunk.lost) {
+    RebuiltChunk* const rebuilt = rebuilt_of(part.chunk);
+    if (rebuilt != nullptr) rebuilt->change(part.from(), part.to(), owned);
+    return {};
+  }
   if (chunk.late == 0) {
     if (std::byte* const bits = bits_to_change(part.chunk)) {
       if (set_owned(bits, part.from(), part.to(), owned)) return {};
@@ -339,18 +301,25 @@ Result<void> DataSpace::adopt(media::Extent extent) {
 Result<void> DataSpace::free(media::Extent extent, uint64_t lsn) {
   if (!is_inside(extent)) return fail(Errc::checksum, "space: freed blocks beyond the blob");
   CHECK(deferred_.empty() || deferred_.back().lsn <= lsn);
-  TRY(freed, each_part(extent, [this](const Part& part) -> Result<void> {
-        Chunk& chunk = chunks_[part.chunk];
-        if (chunk.used < part.count() || out_.overlaps(part.begin, part.end)) {
-          return fail(Errc::checksum, "space: freed blocks that nobody owned");
+  // All of it or nothing.
+  TRY(owned, each_part(extent, [this](const Part& part) -> Result<void> {
+        if (chunks_[part.chunk].used >= part.count() && !out_.overlaps(part.begin, part.end)) {
+          return {};
         }
-        TRY(changed, change(part, false));
-        put_out(part);
-        chunk.used -= part.count();
-        usage_.used -= part.count();
-        usage_.deferred += part.count();
-        return {};
+        return fail(Errc::checksum, "space: freed blocks that nobody owned");
       }));
+  const auto done = each_part(extent, [this](const Part& part) -> Result<void> {
+    Chunk& chunk = chunks_[part.chunk];
+    const auto changed = change(part, false);
+    // A record had them, so the bitmap is wrong or another record is: nothing of it is believed.
+    if (!changed) lose(part.chunk, changed.error().what());
+    put_out(part);
+    chunk.used -= part.count();
+    usage_.used -= part.count();
+    usage_.deferred += part.count();
+    return {};
+  });
+  CHECK(done.has_value());
   deferred_.push_back({lsn, extent});
   return {};
 }
@@ -451,27 +420,11 @@ Result<void> DataSpace::load_directory(uint64_t directory, ByteView entries) {
     chunk.bitmap = read[i].bitmap;
     chunk.used = read[i].used;
     chunk.run_max = read[i].run_max;
-    chunk.lost = read[i].lost;
     usage_.used += chunk.used;
-    if (chunk.lost) usage_.lost += blocks_of(number) - chunk.used;
+    if (read[i].lost) set_lost(number);
     if (!chunk.bitmap.is_null()) ++pages().kept_for_bitmaps;
   }
   return {};
-}
-
-void DataSpace::lose_unread(uint64_t number, PageRef ref) {
-  Chunk& chunk = chunks_[number];
-  chunk.bitmap = ref;
-  chunk.lost = true;
-  chunk.used = blocks_of(number);
-  usage_.used += chunk.used;
-  mark(number);
-}
-
-void DataSpace::lose_directory(uint64_t directory) {
-  const uint64_t first = directory * kDirectoryChunks;
-  const uint64_t end = std::min(first + kDirectoryChunks, chunk_count());
-  for (uint64_t number = first; number < end; ++number) lose_unread(number, {});
 }
 
 std::vector<uint64_t> DataSpace::take_dirty() {
@@ -484,6 +437,7 @@ std::vector<uint64_t> DataSpace::take_dirty() {
   return directories;
 }
 
+bool DataSpace::is_dirty() const { return std::ranges::find(dirty_, true) != dirty_.end(); }
 void DataSpace::mark_all() { dirty_.assign(dirty_.size(), true); }
 
 void DataSpace::save_directory(uint64_t directory, ByteSpan entries) const {

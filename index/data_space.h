@@ -7,10 +7,12 @@
 // - `late`: published or freed by a commit that did not find the bitmap page at hand. Index tasks
 //   load it and settle what is late, at the latest before the next freeze.
 // Blocks are handed out from a few open chunks, whose free blocks are in memory.
-// A chunk whose bitmap cannot be read is lost: its counts go on, nothing of it is handed out.
+// A chunk whose bitmap cannot be read is lost: its counts go on, nothing of it is handed out until
+// its bitmap was made anew from what records own (index/rebuild.cc).
 // Home: the shard's reactor. Plain calls only; who loads pages is in index/chunks.cc.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -21,6 +23,7 @@
 #include "index/open_chunk.h"
 #include "index/pager_state.h"
 #include "index/range_set.h"
+#include "index/rebuilt_chunk.h"
 #include "index/superblock_format.h"
 #include "media/space.h"
 
@@ -40,7 +43,8 @@ class DataSpace {
   void publish(media::Extent extent);
   /// @error checksum  a block is owned already, as far as can be told without its bitmap
   Result<void> adopt(media::Extent extent);
-  /// @error checksum  a block was not owned, as far as can be told
+  /// @error checksum  a block was not owned, as far as can be told: nothing has changed. Where only
+  ///                  the bitmap says so, its chunk is lost instead
   Result<void> free(media::Extent extent, uint64_t lsn);
   std::vector<media::Extent> release(uint64_t lsn);
   /// Does is_free() know? Else its bitmap is to be loaded; of a lost chunk it never does.
@@ -60,6 +64,7 @@ class DataSpace {
     bool lost = false;
     bool open = false;
     uint8_t tries = 0;  // opened for whoever is short now
+    uint8_t walks = 0;  // through the tree, to rebuild it in vain
   };
   uint64_t chunk_count() const { return chunks_.size(); }
   const Chunk& chunk(uint64_t number) const { return chunks_[number]; }
@@ -73,6 +78,23 @@ class DataSpace {
   std::vector<uint64_t> owned(uint64_t number) const;
   /// The bitmap cannot be read, or contradicts itself: reported, and written to the directory.
   void lose(uint64_t number, const char* why);
+
+  // ---- lost chunks ----
+  /// There are some that were not given up.
+  bool wants_rebuild() const { return rebuildable_ != 0; }
+  /// Those, ascending, at most so many.
+  std::vector<uint64_t> rebuildable(size_t count_max) const;
+  /// From now on note_owner() and commits gather what is owned there. Precondition: lost.
+  void begin_rebuild(uint64_t number);
+  /// A record owns the blocks now. Anywhere.
+  void note_owner(media::Extent extent);
+  /// All records were met: the chunk is not lost any more. Precondition: one page reserved; nobody
+  /// loads the old one.
+  /// @error checksum  they do not own as many blocks as the chunk has in use; nothing has changed
+  Result<void> end_rebuild(uint64_t number);
+  /// Whatever was gathered is forgotten. A chunk that is still lost had one more walk in vain.
+  /// @param given_up  another would be in vain, too
+  void leave_rebuild(bool given_up);
 
   // ---- what is late ----
   size_t late_runs() const { return set_later_.run_count() + clear_later_.run_count(); }
@@ -108,8 +130,11 @@ class DataSpace {
   /// Directories that changed since the last call, ascending. Precondition: nothing is late.
   std::vector<uint64_t> take_dirty();
   void save_directory(uint64_t directory, ByteSpan entries) const;
+  /// Some have changed.
+  bool is_dirty() const;
   /// All directories have changed.
   void mark_all();
+  void mark_directory(uint64_t directory) { dirty_[directory] = true; }
 
  private:
   struct Deferred {
@@ -144,6 +169,10 @@ class DataSpace {
   void give_back(const Part& part);
   uint64_t to_hand_out() const;
   uint64_t held_in(uint64_t number) const;
+  uint64_t lost_in(uint64_t number) const;
+  void set_lost(uint64_t number);
+  void leave_page(uint64_t number);
+  RebuiltChunk* rebuilt_of(uint64_t number);
   void forget_late(uint64_t number);
 
   media::Extent find(uint32_t count);
@@ -168,6 +197,8 @@ class DataSpace {
   std::deque<Deferred> deferred_;    // ascending by lsn
   std::vector<media::Extent> held_;  // few
   std::deque<OpenChunk> open_;
+  uint64_t rebuildable_ = 0;  // lost chunks that were not given up
+  std::vector<RebuiltChunk> rebuilt_;
   uint64_t current_ = 0;       // the chunk in which the cursor is
   uint64_t cursor_ = 0;        // behind the block handed out last
   uint64_t given_back_ = 0;    // blocks, since the cursor went back
@@ -180,5 +211,17 @@ class DataSpace {
   uint64_t hopeless_ = UINT64_MAX;  // from so many blocks on, until some come back
   media::SpaceUsage usage_;
 };
+
+template <class Fn>
+Result<void> DataSpace::each_part(media::Extent extent, Fn part) const {
+  const uint64_t end = extent.block + extent.count;
+  for (uint64_t begin = extent.block; begin < end;) {
+    const uint64_t number = begin / kChunkBits;
+    const uint64_t to = std::min(end, (number + 1) * kChunkBits);
+    TRY(done, part(Part{number, begin, to}));
+    begin = to;
+  }
+  return {};
+}
 
 }  // namespace cairn::index

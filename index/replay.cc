@@ -190,9 +190,9 @@ Result<void> apply_space(StoreCore& core, const Ahead& record, media::Lsn comple
   }
   for (const media::Extent& extent : record.logged) logged.add(extent, record.lsn);
   for (const media::Extent& extent : record.batch.freed()) {
-    TRY(freed, core.data.free(extent, record.lsn));
+    TRY(inside, check_inside(core, extent));
+    core.free_data(extent, record.lsn);
     logged.forget(extent);
-    core.freed_at = record.lsn;
   }
   // A later record may own the blocks again only where the log says that this one was complete. The
   // others wait for a log write that says so (rule 10), or another replay would miss their data.

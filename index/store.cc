@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "index/budget.h"
@@ -52,7 +53,7 @@ Result<void> check_sizes(const StoreDevices& devices) {
   if (meta_pages < kMetaPagesMin || devices.wal->size_bytes() < 16 * media::kBlockBytes) {
     return fail(Errc::invalid, "store: the meta blob needs 1 MiB and the log 64 KiB at least");
   }
-  if (chunk_count(meta_pages - kEdgePages) + directory_count(data_blocks) > kChunkRefsMax) {
+  if (chunk_count(meta_pages - kEdgePages) + directory_ref_count(data_blocks) > kChunkRefsMax) {
     return fail(Errc::invalid, "store: the blobs are too large for one shard; use more targets");
   }
   return {};
@@ -204,6 +205,10 @@ Task<Result<void>> admit_update(CorePtr core) {
       co_await wait_for_progress(core);
       continue;
     }
+    if (std::exchange(core->short_of_lost, false)) {
+      co_await wait_for_rebuilt(core);
+      continue;
+    }
     if (core->hook_running || (!s.log_tight && !short_now && !behind)) co_return Result<void>{};
     if (s.log_tight || short_now) core->start_checkpoint();
     co_await wait_for_progress(core);
@@ -218,7 +223,8 @@ Task<Result<void>> close_core(CorePtr core) {
   const Pager::State& s = core->pages();
   while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
          core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing() ||
-         core->opening || core->settling || core->trim_loads || core->data.usage().held != 0) {
+         core->opening || core->settling || core->rebuilding || core->trim_loads ||
+         core->data.usage().held != 0) {
     co_await core->progress.wait();
   }
   co_return last ? drained : last;
@@ -259,7 +265,7 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
       late_max(late_runs_max(options.memory_bytes)),
       behind(reactor, behind_bytes(options.memory_bytes) / 2 / media::kBlockBytes) {
   pages().kept_for_freeze = chunk_count(meta_pages - kEdgePages) +
-                            directory_count(devices.data->size_bytes() / media::kBlockBytes);
+                            directory_ref_count(devices.data->size_bytes() / media::kBlockBytes);
   pages().kept_for_bitmaps = pages().kept_for_freeze;
 }
 
@@ -365,7 +371,7 @@ Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevice
   super.wal_bytes = devices.wal->size_bytes();
   super.log_predecessor = static_cast<uint32_t>(reactor.random().next());
   super.page_chunks.resize(chunk_count(meta_pages - kEdgePages));
-  super.data_directories.resize(directory_count(super.data_blocks));
+  super.data_directories.resize(directory_ref_count(super.data_blocks));
   CO_TRY(written, co_await write_superblock(core, super));
   CO_TRY(flushed, co_await flush_all(devices));
   core->pages().generation = 2;
@@ -419,6 +425,7 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
   if (replayed.dropped) {
     CO_TRY(made, co_await checkpoint_now(core));
   }
+  core->rebuild_ahead();
   co_return std::unique_ptr<Store>(new Store(std::move(core)));
 }
 
@@ -430,9 +437,10 @@ bool Store::admits() const {
   const State& core = *state_;
   const Pager::State& s = core.pages();
   return !core.is_stopped() && !core.closing && core.data_short_at == 0 && !core.data.is_short() &&
-         !core.holds_updates && core.data.late_runs() <= core.late_max && !s.log_tight &&
-         s.frames_used <= s.frames_target && s.has_room(s.headroom() / 2) && !short_of_pages(s) &&
-         !is_behind(core) && !(core.options.checkpoints && core.checkpoint_due());
+         !core.holds_updates && !core.short_of_lost && core.data.late_runs() <= core.late_max &&
+         !s.log_tight && s.frames_used <= s.frames_target && s.has_room(s.headroom() / 2) &&
+         !short_of_pages(s) && !is_behind(core) &&
+         !(core.options.checkpoints && core.checkpoint_due());
 }
 
 Task<Result<void>> Store::admit() { return admit_update(state_); }
@@ -443,13 +451,17 @@ Result<std::vector<media::Extent>> Store::reserve_data(uint64_t bytes) {
   auto extents = state_->data.reserve(blocks, kRunsMax);
   const media::SpaceUsage& usage = state_->data.usage();
   if (!extents && usage.deferred + usage.held != 0) state_->data_short_at = state_->freed_at;
+  if (!extents && state_->rebuilding && !state_->data.is_short() &&
+      usage.available() + usage.lost >= blocks) {
+    state_->short_of_lost = true;
+  }
   state_->open_ahead();
   return extents;
 }
 
 bool Store::waits_for_blocks() const {
   const media::SpaceUsage usage = state_->data.usage();
-  return usage.deferred + usage.held != 0 || state_->data.is_short();
+  return usage.deferred + usage.held != 0 || state_->data.is_short() || state_->short_of_lost;
 }
 
 void Store::cancel_data(const std::vector<media::Extent>& extents) {
@@ -471,13 +483,10 @@ media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::
   const media::Lsn lsn = s.wal->append(s.record, beside);
   s.tree.apply(batch);
   for (const BatchData& data : batch.data()) s.data.publish(data.extent);
-  for (const media::Extent& extent : batch.freed()) {
-    const auto freed = s.data.free(extent, lsn);
-    CHECK(freed.has_value());
-    s.freed_at = lsn;
-  }
+  for (const media::Extent& extent : batch.freed()) s.free_data(extent, lsn);
   ++s.records_since;
   s.settle_ahead();
+  s.rebuild_ahead();
   s.look_at_log();
   return lsn;
 }

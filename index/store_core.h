@@ -53,6 +53,9 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   bool trim_loads = false;        // bitmaps
   bool settling = false;          // late changes of the data space, for nobody yet
   bool holds_updates = false;     // until all of those are settled
+  bool rebuilding = false;        // lost chunks
+  bool short_of_lost = false;     // somebody is, and asks again at once
+  uint64_t rebuilt = 0;           // chunks
   const size_t late_max;          // so many runs of blocks may be late
   size_t loads_ahead = 0;         // under way for nobody yet
   size_t pinned_pages = 0;        // by attempts
@@ -104,6 +107,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
                                                    uint64_t{extent.count} * media::kBlockBytes);
   }
   void look_at_log();
+  /// A record gave them back. What nobody owned is reported, and stays what it is.
+  void free_data(media::Extent extent, media::Lsn lsn);
   /// Makes freed extents reusable that no replay and no reader needs any more.
   void release_data();
   /// Those are reusable from now on.
@@ -119,6 +124,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void open_ahead();
   /// Settles late changes of the data space in the background, where there are many.
   void settle_ahead();
+  /// Makes lost bitmaps anew in the background.
+  void rebuild_ahead();
   /// Begins to load those pages, for someone who will ask for them soon; fewer where memory is
   /// tight.
   void load_ahead(const std::vector<PageRef>& refs);
@@ -153,6 +160,10 @@ Task<Result<void>> load_chunk(CorePtr core, uint64_t number);
 Task<Result<void>> settle_late(CorePtr core, size_t runs_left);
 /// Until no chunk is wanted and nobody is short who could be helped. @error io, no_memory
 Task<Result<void>> open_wanted(CorePtr core);
+
+// rebuild.cc
+/// Until a chunk has come back, or none will.
+Task<void> wait_for_rebuilt(CorePtr core);
 
 // data.cc
 /// Begins all of `writes`; each starts in the next turn.

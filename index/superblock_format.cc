@@ -35,7 +35,7 @@ bool bytes_fit(const SuperblockHeader& header) {
   // What is near 2^64 must not wrap.
   return page_chunks == chunk_count(header.meta_pages.get() - kEdgePages) &&
          blocks <= UINT64_MAX / 2 &&
-         data_refs == (directories ? directory_count(blocks) : chunk_count(blocks));
+         data_refs == (directories ? directory_ref_count(blocks) : chunk_count(blocks));
 }
 
 Result<Superblock> read_fields(const SuperblockHeader& header, ByteView bytes) {

@@ -27,11 +27,12 @@
 //      120     8  epoch_highest     highest epoch issued up to log_position
 //      128     8  read_lease        no read timestamp up to log_position is above it
 //      136     4  page_chunk_count  ceil((meta_pages - 8) / 130,560)
-//      140     4  data_ref_count    chunks = ceil(data_blocks / 130,560); ceil(chunks / 1,020), in
-//                                   format 1 chunks
+//      140     4  data_ref_count    chunks = ceil(data_blocks / 130,560); 2 * ceil(chunks / 1,020);
+//                                   in format 1 chunks
 //      144        page_chunks       page_chunk_count PageRefs of bitmap pages; 0: all bits zero
-//      ...        data_directories  data_ref_count PageRefs of directory pages; 0: all of it zero;
-//                                   in format 1 of bitmap pages; 0: all bits zero
+//      ...        data_directories  data_ref_count PageRefs of directory pages, two of each number,
+//                                   which say the same; 0: all of it zero; in format 1 of bitmap
+//                                   pages; 0: all bits zero
 //      ...        padding           zero up to `bytes`, which leaves less than 4,096 of it
 //
 // The first 24 bytes keep their places and meaning in every later version.
@@ -49,7 +50,7 @@
 // entries of 16 bytes. Entry i is of chunk `number * 1,020 + i` of the data blob:
 //
 //        0     8  bitmap    PageRef of its bitmap page; 0: all bits zero
-//        8     4  used      bits that are set
+//        8     4  used      bits that are set; of a lost chunk, blocks that records own
 //       12     4  run_max   no free run is longer, as far as is known: up to 130,560; 0xFFFFFFFF:
 //                           lost: the bitmap page could not be read and is not believed any more,
 //                           so none of the chunk's blocks is handed out; `used` counts on
@@ -151,7 +152,7 @@ struct Superblock {
   uint32_t log_predecessor = 0;
   uint64_t epoch_highest = 0, read_lease = 0;
   std::vector<PageRef> page_chunks;
-  std::vector<PageRef> data_directories;
+  std::vector<PageRef> data_directories;  // kDirectoryCopies of each, one beside the other
   std::vector<PageRef> data_chunks;  // in format 1, which has no directories
 };
 
@@ -164,6 +165,11 @@ constexpr uint64_t superblock_offset(uint64_t meta_pages, uint32_t generation, u
 constexpr uint64_t chunk_count(uint64_t bits) { return (bits + kChunkBits - 1) / kChunkBits; }
 constexpr uint64_t directory_count(uint64_t blocks) {
   return (chunk_count(blocks) + kDirectoryChunks - 1) / kDirectoryChunks;
+}
+
+inline constexpr uint64_t kDirectoryCopies = 2;
+constexpr uint64_t directory_ref_count(uint64_t blocks) {
+  return directory_count(blocks) * kDirectoryCopies;
 }
 
 /// The bytes of a superblock. Precondition: its chunk lists fit (kChunkRefsMax).

@@ -87,7 +87,7 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   s.log_position = 8'192;
   s.page_chunks.resize(chunk_count(s.meta_pages - kEdgePages), PageRef::make(9, 4));
   s.data_chunks.resize(chunk_count(s.data_blocks), PageRef::make(10, 4));
-  s.data_directories.resize(directory_count(s.data_blocks), PageRef::make(11, 4));
+  s.data_directories.resize(directory_ref_count(s.data_blocks), PageRef::make(11, 4));
   for (const uint32_t version : {kVersionWithoutDirectories, kSuperblockVersion}) {
     s.version = version;
     const Bytes encoded = encode_superblock(s);

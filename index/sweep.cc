@@ -1,6 +1,7 @@
 #include "index/sweep.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "base/check.h"
@@ -218,16 +219,19 @@ std::vector<PageRef> bitmaps_of(ByteView entries) {
   return refs;
 }
 
-/// @param first  the number of the first of `refs`
+/// @param first  the number of the first of `refs`; of directories there are several of each number
 Task<void> check_bitmaps(StoreCore& core, std::vector<PageRef> refs, PageKind kind, uint64_t first,
                          std::vector<std::string>& out) {
   media::AlignedBuffer page(kPageBytes);
   const uint32_t generation = core.super.generation;
-  for (size_t chunk = 0; chunk < refs.size(); ++chunk) {
-    const PageRef ref = refs[chunk];
+  const bool directories = kind == PageKind::block_directory;
+  std::optional<size_t> looked_into;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    const PageRef ref = refs[i];
     if (ref.is_null()) continue;
+    const uint64_t chunk = first + (directories ? i / kDirectoryCopies : i);
     const std::string name = "page " + std::to_string(ref.page_number()) + " (" + name_of(kind) +
-                             std::to_string(first + chunk) + "): ";
+                             std::to_string(chunk) + "): ";
     if (!lies_inside(core, ref)) {
       out.push_back(name + "outside of the blob");
       continue;
@@ -237,9 +241,10 @@ Task<void> check_bitmaps(StoreCore& core, std::vector<PageRef> refs, PageKind ki
     const char* fault = nullptr;
     if (!read) {
       fault = read.error().what();
-    } else if (const auto bits = open_bitmap(page.view(), kind, ref, first + chunk); !bits) {
+    } else if (const auto bits = open_bitmap(page.view(), kind, ref, chunk); !bits) {
       fault = bits.error().what();
-    } else if (kind == PageKind::block_directory) {
+    } else if (directories && looked_into != chunk) {
+      looked_into = chunk;
       co_await check_bitmaps(core, bitmaps_of(*bits), PageKind::block_bitmap,
                              chunk * kDirectoryChunks, out);
       if (generation != core.super.generation) co_return;

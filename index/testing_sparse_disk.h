@@ -35,6 +35,8 @@ class SparseDisk final : public media::Device {
   Task<Result<void>> write(uint64_t offset, ByteView from) override {
     co_await reactor_.yield();
     if (offset + from.size() > bytes_) co_return fail(Errc::io, "sparse disk: write");
+    const bool mended = bad_offset >= offset && bad_offset < offset + from.size();
+    if (mended) bad_offset = UINT64_MAX;
     for (size_t at = 0; at < from.size(); at += media::kBlockBytes) {
       std::memcpy(blocks_[(offset + at) / media::kBlockBytes].data(), from.data() + at,
                   media::kBlockBytes);
@@ -57,7 +59,7 @@ class SparseDisk final : public media::Device {
   uint64_t memory_bytes() const { return blocks_.size() * (media::kBlockBytes + 64); }
 
   uint64_t reads = 0;
-  uint64_t bad_offset = UINT64_MAX;  // cannot be read
+  uint64_t bad_offset = UINT64_MAX;  // cannot be read until it is written
 
  private:
   Reactor& reactor_;

@@ -49,12 +49,23 @@ struct EmbeddedConfigStore::Plan {
   Revision revision = 0;
 };
 
+namespace {
+
+/// For index::StoreOptions.
+Result<std::vector<Extent>> claims_of(ByteView, ByteView value) {
+  TRY(parsed, parse_config_value(value));
+  return std::move(parsed.extents);
+}
+
+}  // namespace
+
 Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::create(
     Reactor& reactor, index::StoreDevices devices, Uuid home) {
   index::StoreOptions options;
   options.owner_tag[0] = load_le64(home.bytes.data());
   options.owner_tag[1] = load_le64(home.bytes.data() + 8);
   options.memory_bytes = 32u << 20;
+  options.claims = claims_of;
   CO_TRY(store, co_await index::Store::create(reactor, devices, options));
   co_return std::unique_ptr<EmbeddedConfigStore>(
       new EmbeddedConfigStore(reactor, std::move(store)));
@@ -66,6 +77,7 @@ Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::open(
   options.owner_tag[0] = load_le64(home.bytes.data());
   options.owner_tag[1] = load_le64(home.bytes.data() + 8);
   options.memory_bytes = 32u << 20;
+  options.claims = claims_of;
   CO_TRY(store,
          co_await index::Store::open(reactor, devices, options, [](const index::RecordHeader&) {}));
   co_return std::unique_ptr<EmbeddedConfigStore>(

@@ -283,14 +283,15 @@ Task<Result<std::vector<index::PageRef>>> find_bitmaps(media::Device& meta, inde
   if (super.version == index::kVersionWithoutDirectories) co_return super.data_chunks;
   std::vector<index::PageRef> refs(index::chunk_count(super.data_blocks));
   media::AlignedBuffer page(index::kPageBytes);
-  for (uint64_t d = 0; d < super.data_directories.size(); ++d) {
-    const index::PageRef ref = super.data_directories[d];
-    if (ref.is_null()) continue;
-    const auto read = co_await meta.read(ref.page_number() * index::kPageBytes, page.span());
-    const auto entries =
-        read ? index::open_bitmap(page.view(), index::PageKind::block_directory, ref, d)
-             : Result<ByteView>(fail(read.error()));
-    if (!entries) {
+  for (uint64_t d = 0; d < index::directory_count(super.data_blocks); ++d) {
+    if (super.data_directories[d * index::kDirectoryCopies].is_null()) continue;
+    Result<ByteView> entries = fail(Errc::checksum, "none");
+    for (uint64_t copy = 0; copy < index::kDirectoryCopies && !entries; ++copy) {
+      const index::PageRef ref = super.data_directories[d * index::kDirectoryCopies + copy];
+      const auto read = co_await meta.read(ref.page_number() * index::kPageBytes, page.span());
+      entries = read ? index::open_bitmap(page.view(), index::PageKind::block_directory, ref, d)
+                     : Result<ByteView>(fail(read.error()));
+      if (entries) continue;
       damage.push_back("directory " + std::to_string(d) + " at page " +
                        std::to_string(ref.page_number()) + ": " + entries.error().what());
     }
