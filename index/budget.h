@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "index/page_header_format.h"
+#include "index/superblock_format.h"
 
 namespace cairn::index {
 
@@ -23,12 +23,39 @@ inline constexpr size_t kFrameOverhead = 512;
 struct Budget {
   uint64_t table_bytes = 0;   // sessions, deferred frees, the log's open writes
   uint64_t io_bytes = 0;      // writers of pages, batches of the log, small data
-  uint64_t bitmap_bytes = 0;  // the maps of free pages and blocks
+  uint64_t bitmap_bytes = 0;  // the map of free pages, and what is kept of that of free blocks
   size_t frames = 0;          // pages, clones for a checkpoint among them: all that is left
 };
 
-/// Two bits of a map and a little for each block (media/space.h).
-constexpr uint64_t map_bytes(uint64_t blocks) { return blocks / 4 + blocks / 64 + 1024; }
+/// Two bits of a map and a little for each page (media/space.h).
+constexpr uint64_t map_bytes(uint64_t pages) { return pages / 4 + pages / 64 + 1024; }
+
+/// Of each chunk of the data space (index/data_space.h), its part of the list of what is to be told
+/// to the device included. Its bitmap has a frame while it is needed.
+inline constexpr uint64_t kChunkSummaryBytes = 32;
+inline constexpr uint64_t kChunkTrimBytes = 64;
+/// Of a chunk whose free blocks are in memory.
+inline constexpr uint64_t kOpenChunkBytes = 16'512;
+
+constexpr uint64_t open_chunks(uint64_t memory_bytes) {
+  return std::clamp<uint64_t>(memory_bytes >> 20, 4, 32);
+}
+
+/// Lost chunks that are rebuilt at once: two bits a block.
+constexpr uint64_t rebuilt_chunks(uint64_t memory_bytes) {
+  return std::clamp<uint64_t>(memory_bytes >> 22, 1, 32);
+}
+
+/// Runs of blocks whose bitmap is not up to date yet.
+constexpr uint64_t late_runs_max(uint64_t memory_bytes) { return memory_bytes / 64 / 64; }
+
+constexpr uint64_t data_map_bytes(uint64_t memory_bytes, uint64_t data_blocks) {
+  const uint64_t chunks = data_blocks / kChunkBits + 1;
+  return chunks * (kChunkSummaryBytes + kChunkTrimBytes) +
+         std::min(chunks, open_chunks(memory_bytes)) * kOpenChunkBytes +
+         std::min(chunks, rebuilt_chunks(memory_bytes)) * 2 * kChunkBytes +
+         late_runs_max(memory_bytes) * 64;
+}
 
 /// Sessions and their like get a share whatever the blobs' sizes.
 constexpr uint64_t table_bytes(uint64_t memory_bytes) { return memory_bytes / 16; }
@@ -49,7 +76,7 @@ constexpr Budget split_budget(uint64_t memory_bytes, uint64_t meta_pages, uint64
   Budget budget;
   budget.table_bytes = table_bytes(memory_bytes);
   budget.io_bytes = io_bytes(memory_bytes) + behind_bytes(memory_bytes);
-  budget.bitmap_bytes = map_bytes(meta_pages) + map_bytes(data_blocks);
+  budget.bitmap_bytes = map_bytes(meta_pages) + data_map_bytes(memory_bytes, data_blocks);
   const uint64_t taken = budget.table_bytes + budget.io_bytes + budget.bitmap_bytes;
   if (taken < memory_bytes) budget.frames = (memory_bytes - taken) / (kPageBytes + kFrameOverhead);
   return budget;

@@ -27,11 +27,20 @@ struct Frozen {
   bool data_logged = false;
 };
 
-/// One bitmap on its way: which chunks changed, and where each of them goes.
+/// A page for what stood at `old` until now. What a superblock names may be no page at all.
+Result<PageRef> place(Pager::State& pages, PageRef old) {
+  TRY(page, pages.take_bitmap_page());
+  const uint64_t before = old.page_number();
+  if (before >= pages.first_page && before < pages.page_end && pages.space.is_owned(before)) {
+    TRY(freed, pages.space.free({old.page_number(), 1}, pages.generation));
+  }
+  return PageRef::make(page, pages.generation);
+}
+
+/// The bitmap of pages on its way: which chunks changed, and where each of them goes.
 struct ChunkWriter {
   media::Space& space;
   std::vector<PageRef>& refs;
-  PageKind kind;
   std::vector<size_t> chunks{};
   std::vector<bool> placed = std::vector<bool>(refs.size());
 
@@ -46,11 +55,8 @@ Result<bool> ChunkWriter::look(Pager::State& pages) {
     if (placed[chunk]) continue;
     any = placed[chunk] = true;
     chunks.push_back(chunk);
-    const PageRef old = refs[chunk];
-    TRY(page, pages.take_bitmap_page());
-    refs[chunk] = PageRef::make(page, pages.generation);
-    if (old.is_null()) continue;
-    TRY(freed, pages.space.free({old.page_number(), 1}, pages.generation));
+    TRY(ref, place(pages, refs[chunk]));
+    refs[chunk] = ref;
   }
   return any;
 }
@@ -59,9 +65,33 @@ void ChunkWriter::save(uint32_t generation, std::vector<BitmapWrite>& out) {
   for (const size_t chunk : chunks) {
     BitmapWrite write{refs[chunk].page_number(), media::AlignedBuffer(kPageBytes)};
     space.save_chunk(chunk, write.bytes.span().subspan(sizeof(BitmapHeader)));
-    seal_bitmap(write.bytes.span(), kind, refs[chunk], generation, chunk);
+    seal_bitmap(write.bytes.span(), PageKind::page_bitmap, refs[chunk], generation, chunk);
     out.push_back(std::move(write));
   }
+}
+
+/// The bitmaps of blocks are dirty pages like those of the tree; what names them is written here.
+Result<void> save_directories(StoreCore& core, Frozen& frozen) {
+  Pager::State& pages = core.pages();
+  Superblock& next = frozen.next;
+  if (next.version == kVersionWithoutDirectories) {
+    next.version = kSuperblockVersion;
+    next.data_chunks.clear();
+    next.data_directories.resize(directory_ref_count(next.data_blocks));
+    core.data.mark_all();
+  }
+  for (const uint64_t directory : core.data.take_dirty()) {
+    for (uint64_t copy = 0; copy < kDirectoryCopies; ++copy) {
+      PageRef& ref = next.data_directories[directory * kDirectoryCopies + copy];
+      TRY(placed, place(pages, ref));
+      ref = placed;
+      BitmapWrite write{ref.page_number(), media::AlignedBuffer(kPageBytes)};
+      core.data.save_directory(directory, write.bytes.span().subspan(sizeof(BitmapHeader)));
+      seal_bitmap(write.bytes.span(), PageKind::block_directory, ref, pages.generation, directory);
+      frozen.bitmaps.push_back(std::move(write));
+    }
+  }
+  return {};
 }
 
 /// The plain step between two generations.
@@ -81,15 +111,13 @@ Result<Frozen> freeze(StoreCore& core) {
   core.pages_before = pages.born.size();
   core.records_before = std::exchange(core.records_since, 0);
   pages.publish_born();
-  ChunkWriter data{core.data, frozen.next.data_chunks, PageKind::block_bitmap};
-  ChunkWriter page{pages.space, frozen.next.page_chunks, PageKind::page_bitmap};
-  TRY(data_changed, data.look(pages));
+  TRY(saved, save_directories(core, frozen));
+  ChunkWriter page{pages.space, frozen.next.page_chunks};
   // Placing a chunk changes the page bitmap itself; each chunk is placed once, so this ends.
   for (;;) {
     TRY(more, page.look(pages));
     if (!more) break;
   }
-  data.save(pages.generation, frozen.bitmaps);
   page.save(pages.generation, frozen.bitmaps);
   frozen.dirty = pages.next_generation();
   return frozen;
@@ -123,7 +151,7 @@ Task<Result<void>> write_bitmaps(CorePtr core, std::vector<BitmapWrite> writes) 
 bool nothing_changed(StoreCore& core) {
   const Pager::State& pages = core.pages();
   return pages.born.empty() && core.records_since == 0 && core.pager.root() == core.super.root &&
-         core.wal->used_bytes() == 0;
+         core.wal->used_bytes() == 0 && !core.data.is_dirty();
 }
 
 Task<Result<void>> write_frozen(CorePtr core, Frozen frozen) {
@@ -158,10 +186,15 @@ Task<Result<void>> run(CorePtr core) {
     core->hook_running = false;
     if (!hooked) co_return hooked;
   }
+  while (core->data.late_runs() != 0 && !core->is_stopped()) {
+    CO_TRY(settled, co_await settle_late(core, 0));
+  }
   if (core->is_stopped()) co_return fail(Errc::io, "store: stopped after a media error");
   if (nothing_changed(*core)) co_return Result<void>{};
   auto frozen = freeze(*core);
   if (!frozen) co_return fail(frozen.error());
+  core->is_frozen = true;
+  if (std::exchange(core->holds_updates, false)) core->progress.wake_all();
   co_return co_await write_frozen(core, std::move(*frozen));
 }
 
@@ -174,7 +207,7 @@ Task<void> checkpoint_task(CorePtr core) {
     if (!core->is_stopped()) report(Severity::error, "store: a checkpoint failed; the shard stops");
     core->stop();
   }
-  core->checkpoint_running = false;
+  core->checkpoint_running = core->is_frozen = core->holds_updates = false;
   ++core->checkpoints_ended;
   core->look_at_log();
   core->progress.wake_all();

@@ -2,9 +2,11 @@
 // (store.md rules 10, 11).
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/report.h"
 #include "index/logged.h"
 #include "index/store_core.h"
 
@@ -126,6 +128,35 @@ Task<void> trim_one(CorePtr core, media::Extent run) {
   core->progress.wake_all();
 }
 
+bool any_lost(const DataSpace& data, uint64_t first, uint64_t last) {
+  bool lost = false;
+  for (uint64_t c = first; c <= last; ++c) lost = lost || data.chunk(c).lost;
+  return lost;
+}
+
+media::TrimList::LookAt look_for_trim(StoreCore& core) {
+  return [&data = core.data](media::Extent unit) {
+    using Look = media::TrimList::Look;
+    if (data.knows(unit)) return data.is_free(unit) ? Look::free : Look::taken;
+    const bool lost =
+        any_lost(data, unit.block / kChunkBits, (unit.block + unit.count - 1) / kChunkBits);
+    return lost ? Look::taken : Look::unknown;
+  };
+}
+
+/// The bitmaps that tell whether the unit is free.
+Task<void> load_for_trim(CorePtr core, media::Extent unit) {
+  const uint64_t last = (unit.block + unit.count - 1) / kChunkBits;
+  core->trim_loads = true;
+  for (uint64_t number = unit.block / kChunkBits; number <= last && !core->closing; ++number) {
+    // An error is told to whoever needs the chunk for more than this.
+    const auto loaded = co_await load_chunk(core, number);
+    if (!loaded) break;
+  }
+  core->trim_loads = false;
+  core->progress.wake_all();
+}
+
 /// Ends where it would only look on: with what frees blocks, or ends their shortage, it begins
 /// anew.
 Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, Duration pause) {
@@ -140,8 +171,13 @@ Task<void> trim_now_and_then(std::weak_ptr<StoreCore> alive, Reactor& reactor, D
       core->trim_waits = false;
       co_return;
     }
-    const auto run = core->trim.take(core->data, std::min(units, kTrimUnitsMax), kTrimLooksMax);
-    if (run) co_await trim_one(core, *run);
+    const auto run =
+        core->trim.take(look_for_trim(*core), std::min(units, kTrimUnitsMax), kTrimLooksMax);
+    if (run) {
+      co_await trim_one(core, *run);
+    } else if (const auto unit = core->trim.next()) {
+      co_await load_for_trim(core, *unit);
+    }
   }
 }
 
@@ -157,6 +193,16 @@ void StoreCore::note_trim(const std::vector<media::Extent>& released) {
   if (!devices.data->wants_discard()) return;
   for (const media::Extent& extent : released) trim.note(extent);
   start_trim(*this);
+}
+
+void StoreCore::free_data(media::Extent extent, media::Lsn lsn) {
+  if (data.free(extent, lsn)) {
+    freed_at = lsn;
+    return;
+  }
+  report(Severity::error, "store: a record gave back blocks " + std::to_string(extent.block) +
+                              " to " + std::to_string(extent.block + extent.count - 1) +
+                              ", which nobody owned; cairn check tells more");
 }
 
 Task<Result<void>> wait_for_blocks(CorePtr core) {

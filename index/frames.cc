@@ -123,8 +123,8 @@ Task<Result<void>> write_back(CorePtr core, size_t count) {
   // Pages of a frozen generation are the checkpoint's: it must know when they are on the medium.
   const uint32_t generation = s.generation;
   std::vector<uint64_t> chosen = s.choose_dirty(count, generation);
-  // The hook before a checkpoint may need frames itself; nothing is frozen yet.
-  if (chosen.empty() && core->checkpoint_running && !core->hook_running) {
+  // Before that the hook, or late bitmaps, may need frames themselves.
+  if (chosen.empty() && core->is_frozen) {
     co_await core->progress.wait();
     co_return Result<void>{};
   }
@@ -180,11 +180,12 @@ Task<Result<void>> make_frames(CorePtr core, size_t free) {
 namespace {
 
 /// The page's bytes into `slot`, checked.
-Task<Result<void>> read_page(CorePtr core, PageRef ref, Slot* slot) {
+Task<Result<void>> read_page(CorePtr core, PageRef ref, Slot* slot, std::optional<uint64_t> chunk) {
   const Instant begin = core->reactor.clock().now();
   CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, slot->span()));
   const auto took = static_cast<double>(core->reactor.clock().now() - begin);
   core->load_ns += (took - core->load_ns) / 16;
+  if (chunk) co_return core->data.check_bitmap(*chunk, slot->view());
   CO_TRY(whole, check_page(slot->view(), ref));
   if (core->pages().validator == nullptr) co_return Result<void>{};
   co_return core->pages().validator(slot->view());
@@ -210,7 +211,7 @@ void StoreCore::load_ahead(const std::vector<PageRef>& refs) {
   }
 }
 
-Task<Result<void>> load_page(CorePtr core, PageRef ref) {
+Task<Result<void>> load_page(CorePtr core, PageRef ref, std::optional<uint64_t> chunk) {
   Pager::State& s = core->pages();
   const uint64_t page = ref.page_number();
   if (core->loading.contains(page)) {
@@ -231,8 +232,9 @@ Task<Result<void>> load_page(CorePtr core, PageRef ref) {
   core->loading.insert(page);
   ++core->page_loads;
   Slot* slot = s.take_slot();
-  const auto loaded = co_await read_page(core, ref, slot);
+  const auto loaded = co_await read_page(core, ref, slot, chunk);
   if (loaded) {
+    slot->bitmap = chunk.has_value();
     s.install(slot, ref, slot->header().birth.get());
   } else {
     s.free_slot(slot);

@@ -8,10 +8,11 @@
 //       16     4  birth         generation (checkpoint number) in which this page was
 //                               allocated; a parent repeats its low 16 bits, so a stale page at
 //                               a reused address is found out
-//       20     1  kind          1 leaf, 2 branch, 3 bitmap of pages, 4 bitmap of blocks
-//       21     1  level         0 in leaves; a branch is one above its children; 0 in bitmaps
+//       20     1  kind          1 leaf, 2 branch, 3 bitmap of pages, 4 bitmap of blocks,
+//                               5 directory of bitmaps of blocks
+//       21     1  level         0 in leaves; a branch is one above its children; 0 in 3 to 5
 //       22     2  reserved      zero
-//       24     8  newest_stamp  no record below this page has a newer stamp (zero in bitmaps)
+//       24     8  newest_stamp  no record below this page has a newer stamp (zero in 3 to 5)
 //       32        the kind's own (page_format.h: leaves and branches; superblock_format.h: bitmaps)
 //
 // Valid iff: the checksum matches, page_number and birth are the ones that the parent named,
@@ -28,7 +29,13 @@ namespace cairn::index {
 
 inline constexpr size_t kPageBytes = 16 * 1024;
 
-enum class PageKind : uint8_t { leaf = 1, branch = 2, page_bitmap = 3, block_bitmap = 4 };
+enum class PageKind : uint8_t {
+  leaf = 1,
+  branch = 2,
+  page_bitmap = 3,
+  block_bitmap = 4,
+  block_directory = 5
+};
 
 struct PageHeader {
   U64le checksum, page_number;

@@ -279,8 +279,8 @@ Result<Frame*> Pager::get(PageRef ref) {
     s.absent = ref;
     return fail(Errc::page_absent, "pager: the page is not in memory");
   }
-  if (slot->ref != ref || slot->dropped) [[unlikely]] {
-    return fail(Errc::checksum, "page: a reference names another generation of it");
+  if (slot->ref != ref || slot->dropped || slot->bitmap) [[unlikely]] {
+    return fail(Errc::checksum, "page: a reference names another generation of it, or a bitmap");
   }
   slot->referenced = true;
   return slot;
@@ -293,7 +293,7 @@ Frame* Pager::find(PageRef ref, size_t bytes_ahead) {
   const State::Place place = found->second;
   for (size_t at = 0; at < bytes_ahead; at += kLineBytes) __builtin_prefetch(place.data + at);
   Slot* const slot = place.slot;
-  if (slot->ref != ref || slot->dropped) [[unlikely]]
+  if (slot->ref != ref || slot->dropped || slot->bitmap) [[unlikely]]
     return nullptr;
   slot->referenced = true;
   return slot;
@@ -325,6 +325,7 @@ Frame* Pager::writable(Frame* frame) {
   } else {
     std::memcpy(copy->data, old->data, kPageBytes);
   }
+  copy->bitmap = old->bitmap;
   s.install(copy, ref, s.generation, old);
   s.born.insert(ref.page_number());
   s.mark_dirty(copy);
@@ -385,8 +386,8 @@ Result<void> Pager::reserve(size_t pages, Use use) {
     return fail(Errc::no_memory, "pager: one step changes too many pages; raise memory_bytes");
   }
   s.wanted_pages = pages;
-  s.wanted_urgent = s.urgent || use == Use::checkpoint;
-  if (s.wanted_urgent ? s.log_full : s.log_tight) {
+  s.wanted_urgent = s.urgent || use == Use::checkpoint || use == Use::bitmap;
+  if (use != Use::bitmap && (s.wanted_urgent ? s.log_full : s.log_tight)) {
     s.want = Want::log;
     return fail(Errc::page_absent, "pager: the log has no room now");
   }
@@ -395,7 +396,8 @@ Result<void> Pager::reserve(size_t pages, Use use) {
     s.want = Want::frames;
     return fail(Errc::page_absent, "pager: no free frames now");
   }
-  const uint64_t kept = s.wanted_urgent       ? s.kept_for_bitmaps
+  const uint64_t kept = use == Use::bitmap    ? s.kept_for_freeze
+                        : s.wanted_urgent     ? s.kept_for_bitmaps
                         : use == Use::removal ? s.kept_for_checkpoint()
                                               : s.kept_for_removals();
   if (s.refill(pages, kept)) return {};

@@ -66,8 +66,9 @@ class Pager {
 
   /// Who asks for pages. Removals may use pages that updates may not: what they free comes back.
   /// The hook before a checkpoint may use the last ones, and the last of the log: it cannot wait
-  /// for either, because only the checkpoint gives some back.
-  enum class Use : uint8_t { update, removal, checkpoint };
+  /// for either, because only the checkpoint gives some back. Bitmaps of blocks have pages that are
+  /// kept for them, and no record.
+  enum class Use : uint8_t { update, removal, checkpoint, bitmap };
   /// Makes sure that the next `pages` calls of allocate() and writable() together succeed, until
   /// the next step. @error no_memory (the budget, or more than any step may change)
   /// @error no_space (no free pages on the meta blob)

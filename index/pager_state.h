@@ -29,6 +29,7 @@ struct Slot : Frame, CacheEntry {
   bool dropped = false;  // not of the live tree; lives on until its write ended
   bool writing = false;  // a device write of its page is under way
   bool interim = false;  // with `dropped`: its address is to be given back, too
+  bool bitmap = false;   // of blocks (index/data_space.h): no page of the tree
 };
 
 /// Why a plain call returned page_absent; what Store::load_absent has to wait for.
@@ -120,7 +121,8 @@ struct Pager::State {
   std::vector<uint64_t> pool;  // reserved addresses, next one at the back
   std::vector<uint64_t>
       dirty_pages;  // became dirty in this generation; may repeat, may be clean again
-  uint64_t kept_for_bitmaps = 0;
+  uint64_t kept_for_freeze = 0;   // bitmaps of pages, directories of bitmaps of blocks
+  uint64_t kept_for_bitmaps = 0;  // with those of blocks, each of which may change once
 
   // What reserve() may tell the driver of a store to wait for.
   bool driven = false;     // a store stands behind: waiting can help

@@ -190,9 +190,9 @@ Result<void> apply_space(StoreCore& core, const Ahead& record, media::Lsn comple
   }
   for (const media::Extent& extent : record.logged) logged.add(extent, record.lsn);
   for (const media::Extent& extent : record.batch.freed()) {
-    TRY(freed, core.data.free(extent, record.lsn));
+    TRY(inside, check_inside(core, extent));
+    core.free_data(extent, record.lsn);
     logged.forget(extent);
-    core.freed_at = record.lsn;
   }
   // A later record may own the blocks again only where the log says that this one was complete. The
   // others wait for a log write that says so (rule 10), or another replay would miss their data.
@@ -301,9 +301,13 @@ Task<Result<bool>> replay_slice(CorePtr core, const Window& window, Slice slice,
     const Ahead& record = window.records[i];
     CO_TRY(done,
            replay_at_once(*core, record, complete, logged, hook, group.ways[i - group.begin]));
-    if (done) continue;
-    CO_TRY(kept, co_await replay_record(core, record, complete, logged, hook));
-    if (!kept) co_return false;
+    if (!done) {
+      CO_TRY(kept, co_await replay_record(core, record, complete, logged, hook));
+      if (!kept) co_return false;
+    }
+    if (core->data.late_runs() > core->late_max) {
+      CO_TRY(settled, co_await settle_late(core, core->late_max / 4));
+    }
   }
   co_return true;
 }
@@ -328,6 +332,8 @@ Task<Result<ReplayResult>> replay(CorePtr core, media::WalReader& reader, Scanne
     }
     window.cold = core->page_loads != loads;
   }
+  CO_TRY(settled, co_await settle_late(core, 0));
+  core->holds_updates = false;  // there are none yet
   if (!logged.empty()) {
     CO_TRY(written, co_await write_logged(core, log.start, logged));
     core->data_logged = true;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "index/budget.h"
@@ -40,8 +41,8 @@ Result<void> check_budget(const StoreDevices& devices, const StoreOptions& optio
   if (budget_of(devices, options).frames < kFramesMin) {
     return fail(
         Errc::invalid,
-        "store: the memory budget is too small for a blob of this size; a 4,096th of the data "
-        "and 4 MiB will do");
+        "store: the memory budget is too small for blobs of this size; 5 MiB, a millionth of the "
+        "data and a 60,000th of the metadata will do");
   }
   return {};
 }
@@ -52,8 +53,8 @@ Result<void> check_sizes(const StoreDevices& devices) {
   if (meta_pages < kMetaPagesMin || devices.wal->size_bytes() < 16 * media::kBlockBytes) {
     return fail(Errc::invalid, "store: the meta blob needs 1 MiB and the log 64 KiB at least");
   }
-  if (chunk_count(meta_pages - kEdgePages) + chunk_count(data_blocks) > kChunkRefsMax) {
-    return fail(Errc::invalid, "store: the data blob is too large for one shard; use more targets");
+  if (chunk_count(meta_pages - kEdgePages) + directory_ref_count(data_blocks) > kChunkRefsMax) {
+    return fail(Errc::invalid, "store: the blobs are too large for one shard; use more targets");
   }
   return {};
 }
@@ -134,9 +135,9 @@ Result<void> check_super(const Superblock& super, const StoreDevices& devices,
   return {};
 }
 
-Task<Result<void>> load_bitmaps(CorePtr core, media::Space& space, const std::vector<PageRef>& refs,
-                                PageKind kind) {
+Task<Result<void>> load_page_bitmaps(CorePtr core) {
   media::AlignedBuffer page(kPageBytes);
+  const std::vector<PageRef>& refs = core->super.page_chunks;
   for (size_t chunk = 0; chunk < refs.size(); ++chunk) {
     const PageRef ref = refs[chunk];
     if (ref.is_null()) continue;
@@ -144,8 +145,8 @@ Task<Result<void>> load_bitmaps(CorePtr core, media::Space& space, const std::ve
       co_return fail(Errc::checksum, "superblock: a bitmap page lies outside of the blob");
     }
     CO_TRY(read, co_await core->devices.meta->read(ref.page_number() * kPageBytes, page.span()));
-    CO_TRY(bits, open_bitmap(page.view(), kind, ref, chunk));
-    CO_TRY(loaded, space.load_chunk(chunk, bits));
+    CO_TRY(bits, open_bitmap(page.view(), PageKind::page_bitmap, ref, chunk));
+    CO_TRY(loaded, core->pages().space.load_chunk(chunk, bits));
   }
   co_return Result<void>{};
 }
@@ -181,6 +182,14 @@ Task<Result<void>> admit_update(CorePtr core) {
       CO_TRY(made, co_await make_frames(core, s.headroom() / 2));
       continue;
     }
+    if (core->data.is_short()) {
+      CO_TRY(opened, co_await open_wanted(core));
+      continue;
+    }
+    if (core->data.late_runs() > core->late_max) {
+      CO_TRY(settled, co_await settle_late(core, core->late_max / 2));
+      continue;
+    }
     const bool short_now = short_of_pages(s);
     if (short_now && s.space.usage().deferred == 0 && !core->checkpoint_running) {
       if (s.free_pages() >= s.kept_for_bitmaps + 8) co_return Result<void>{};
@@ -190,6 +199,14 @@ Task<Result<void>> admit_update(CorePtr core) {
     const bool behind = is_behind(*core);
     if (core->data_short_at != 0) {
       CO_TRY(released, co_await wait_for_blocks(core));
+      continue;
+    }
+    if (core->holds_updates) {
+      co_await wait_for_progress(core);
+      continue;
+    }
+    if (std::exchange(core->short_of_lost, false)) {
+      co_await wait_for_rebuilt(core);
       continue;
     }
     if (core->hook_running || (!s.log_tight && !short_now && !behind)) co_return Result<void>{};
@@ -206,6 +223,7 @@ Task<Result<void>> close_core(CorePtr core) {
   const Pager::State& s = core->pages();
   while (s.write_backs != 0 || s.write_backs_frozen != 0 || core->cleaning ||
          core->loads_ahead != 0 || core->checkpoint_running || core->behind.writing() ||
+         core->opening || core->settling || core->rebuilding || core->trim_loads ||
          core->data.usage().held != 0) {
     co_await core->progress.wait();
   }
@@ -239,13 +257,16 @@ StoreCore::StoreCore(Reactor& reactor_in, StoreDevices devices_in, StoreOptions 
       meta_pages(devices.meta->size_bytes() / kPageBytes),
       pager(make_pages(devices, options)),
       tree(pager),
-      data(devices.data->size_bytes() / media::kBlockBytes, 0),
+      data(pager, devices.data->size_bytes() / media::kBlockBytes,
+           open_chunks(options.memory_bytes)),
       trim(devices.data->size_bytes() / media::kBlockBytes,
            options.trim_unit_bytes / media::kBlockBytes),
       progress(reactor),
+      late_max(late_runs_max(options.memory_bytes)),
       behind(reactor, behind_bytes(options.memory_bytes) / 2 / media::kBlockBytes) {
-  pages().kept_for_bitmaps = chunk_count(meta_pages - kEdgePages) +
-                             chunk_count(devices.data->size_bytes() / media::kBlockBytes);
+  pages().kept_for_freeze = chunk_count(meta_pages - kEdgePages) +
+                            directory_ref_count(devices.data->size_bytes() / media::kBlockBytes);
+  pages().kept_for_bitmaps = pages().kept_for_freeze;
 }
 
 media::Wal::Data StoreCore::data_beside(const Batch& batch) const {
@@ -350,10 +371,11 @@ Task<Result<std::unique_ptr<Store>>> Store::create(Reactor& reactor, StoreDevice
   super.wal_bytes = devices.wal->size_bytes();
   super.log_predecessor = static_cast<uint32_t>(reactor.random().next());
   super.page_chunks.resize(chunk_count(meta_pages - kEdgePages));
-  super.data_chunks.resize(chunk_count(super.data_blocks));
+  super.data_directories.resize(directory_ref_count(super.data_blocks));
   CO_TRY(written, co_await write_superblock(core, super));
   CO_TRY(flushed, co_await flush_all(devices));
   core->pages().generation = 2;
+  core->data.begin();
   media::WalReader::Summary tail;
   tail.predecessor = super.log_predecessor;
   tail.log = super.store_id[0];
@@ -378,11 +400,9 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
                               super.store_id[0]};
   media::WalReader reader(reactor, *devices.wal, start);
   CO_TRY(summary, co_await reader.scan());
-  CO_TRY(pages, co_await load_bitmaps(core, core->pages().space, super.page_chunks,
-                                      PageKind::page_bitmap));
-  CO_TRY(blocks,
-         co_await load_bitmaps(core, core->data, super.data_chunks, PageKind::block_bitmap));
+  CO_TRY(pages, co_await load_page_bitmaps(core));
   // The other slot may have held a newer root, whose own pages may stand where this one's did.
+  CO_TRY(blocks, co_await load_space(core, choice.older_maybe));
   if (choice.older_maybe) {
     CO_TRY(whole, co_await walk_medium(core, super.root));
   }
@@ -397,12 +417,15 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Reactor& reactor, StoreDevices 
   core->pages().urgent = true;
   CO_TRY(replayed, co_await replay(core, reader, {start, summary}, std::move(hook)));
   core->pages().urgent = false;
+  core->data.begin();
+  CO_TRY(opened, co_await open_wanted(core));
   CO_TRY(raised, co_await write_superblock(core, next));
   core->super = std::move(next);
   start_log(*core, summary);
   if (replayed.dropped) {
     CO_TRY(made, co_await checkpoint_now(core));
   }
+  core->rebuild_ahead();
   co_return std::unique_ptr<Store>(new Store(std::move(core)));
 }
 
@@ -413,8 +436,9 @@ Task<Result<void>> Store::close() { return close_core(state_); }
 bool Store::admits() const {
   const State& core = *state_;
   const Pager::State& s = core.pages();
-  return !core.is_stopped() && !core.closing && core.data_short_at == 0 && !s.log_tight &&
-         s.frames_used <= s.frames_target && s.has_room(s.headroom() / 2) &&
+  return !core.is_stopped() && !core.closing && core.data_short_at == 0 && !core.data.is_short() &&
+         !core.holds_updates && !core.short_of_lost && core.data.late_runs() <= core.late_max &&
+         !s.log_tight && s.frames_used <= s.frames_target && s.has_room(s.headroom() / 2) &&
          !short_of_pages(s) && !is_behind(core) &&
          !(core.options.checkpoints && core.checkpoint_due());
 }
@@ -424,14 +448,20 @@ Task<Result<void>> Store::admit() { return admit_update(state_); }
 Result<std::vector<media::Extent>> Store::reserve_data(uint64_t bytes) {
   constexpr size_t kRunsMax = 64;
   const uint64_t blocks = round_up(bytes, media::kBlockBytes) / media::kBlockBytes;
-  auto extents = state_->data.reserve_scattered(blocks, kRunsMax);
-  if (!extents && waits_for_blocks()) state_->data_short_at = state_->freed_at;
+  auto extents = state_->data.reserve(blocks, kRunsMax);
+  const media::SpaceUsage& usage = state_->data.usage();
+  if (!extents && usage.deferred + usage.held != 0) state_->data_short_at = state_->freed_at;
+  if (!extents && state_->rebuilding && !state_->data.is_short() &&
+      usage.available() + usage.lost >= blocks) {
+    state_->short_of_lost = true;
+  }
+  state_->open_ahead();
   return extents;
 }
 
 bool Store::waits_for_blocks() const {
   const media::SpaceUsage usage = state_->data.usage();
-  return usage.deferred + usage.held != 0;
+  return usage.deferred + usage.held != 0 || state_->data.is_short() || state_->short_of_lost;
 }
 
 void Store::cancel_data(const std::vector<media::Extent>& extents) {
@@ -453,12 +483,10 @@ media::Lsn Store::commit(const RecordHeader& header, const Batch& batch, media::
   const media::Lsn lsn = s.wal->append(s.record, beside);
   s.tree.apply(batch);
   for (const BatchData& data : batch.data()) s.data.publish(data.extent);
-  for (const media::Extent& extent : batch.freed()) {
-    const auto freed = s.data.free(extent, lsn);
-    CHECK(freed.has_value());
-    s.freed_at = lsn;
-  }
+  for (const media::Extent& extent : batch.freed()) s.free_data(extent, lsn);
   ++s.records_since;
+  s.settle_ahead();
+  s.rebuild_ahead();
   s.look_at_log();
   return lsn;
 }

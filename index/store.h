@@ -36,6 +36,9 @@ struct StoreOptions {
   uint32_t trim_unit_bytes = 1u << 20;  // smaller holes are not told; a multiple of a block
   bool checkpoints = true;         // background checkpoints; false: only checkpoint() makes them
   uint64_t owner_tag[2] = {0, 0};  // e.g. the pool's UUID; open refuses a store of another owner
+  /// The blocks that a record owns, so that a lost bitmap of blocks can be made anew. Null: it
+  /// cannot. @error checksum  not a record of the owner's
+  Result<std::vector<media::Extent>> (*claims)(ByteView key, ByteView value) = nullptr;
 };
 
 /// What the owner is told during replay, once per record in log order, before its ops are applied.

@@ -11,6 +11,7 @@
 
 #include "base/flat_map.h"
 
+#include "index/data_space.h"
 #include "index/pager_state.h"
 #include "index/store.h"
 #include "index/superblock_format.h"
@@ -34,10 +35,10 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   uint64_t meta_pages;
   Pager pager;
   Tree tree;
-  media::Space data;
+  DataSpace data;
   media::TrimList trim;             // of `data`
   std::unique_ptr<media::Wal> wal;  // from the end of replay on
-  Superblock super;                 // the newest durable one; its chunk lists are those of its root
+  Superblock super;  // the newest durable one; its bitmap pages are those of its root
   media::WalStamp stamp;
   std::function<Task<Result<void>>()> before_checkpoint;
 
@@ -46,7 +47,16 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   bool closing = false;
   bool checkpoint_running = false;
   bool hook_running = false;
+  bool is_frozen = false;         // a checkpoint runs and has its state
   bool cleaning = false;          // changed pages are being written, so that frames become free
+  bool opening = false;           // a chunk of the data space, for nobody yet
+  bool trim_loads = false;        // bitmaps
+  bool settling = false;          // late changes of the data space, for nobody yet
+  bool holds_updates = false;     // until all of those are settled
+  bool rebuilding = false;        // lost chunks
+  bool short_of_lost = false;     // somebody is, and asks again at once
+  uint64_t rebuilt = 0;           // chunks
+  const size_t late_max;          // so many runs of blocks may be late
   size_t loads_ahead = 0;         // under way for nobody yet
   size_t pinned_pages = 0;        // by attempts
   void* first_attempt = nullptr;  // may pin beyond what all others together may
@@ -97,6 +107,8 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
                                                    uint64_t{extent.count} * media::kBlockBytes);
   }
   void look_at_log();
+  /// A record gave them back. What nobody owned is reported, and stays what it is.
+  void free_data(media::Extent extent, media::Lsn lsn);
   /// Makes freed extents reusable that no replay and no reader needs any more.
   void release_data();
   /// Those are reusable from now on.
@@ -108,6 +120,12 @@ struct StoreCore : std::enable_shared_from_this<StoreCore> {
   void start_checkpoint();
   /// Writes changed pages in the background while they take too much of memory.
   void keep_clean();
+  /// Opens the chunk that reserve() will want, in the background.
+  void open_ahead();
+  /// Settles late changes of the data space in the background, where there are many.
+  void settle_ahead();
+  /// Makes lost bitmaps anew in the background.
+  void rebuild_ahead();
   /// Begins to load those pages, for someone who will ask for them soon; fewer where memory is
   /// tight.
   void load_ahead(const std::vector<PageRef>& refs);
@@ -118,7 +136,8 @@ inline constexpr size_t kLoadsAheadMax = 32;
 
 // frames.cc: pages between memory and medium
 /// Loads one page into a frame; fine if it is there already. @error io, checksum, no_memory
-Task<Result<void>> load_page(CorePtr core, PageRef ref);
+/// @param chunk  it is the bitmap of this chunk of the data space; none: a page of the tree
+Task<Result<void>> load_page(CorePtr core, PageRef ref, std::optional<uint64_t> chunk = {});
 /// Waits until the pager could have what its last plain call lacked. @error as Store::load_absent
 Task<Result<void>> wait_for_want(CorePtr core, Want want, PageRef ref, size_t pages);
 /// Writes those of `pages` that are in memory, dirty and of `generation_max` or older.
@@ -128,6 +147,23 @@ Task<Result<void>> write_pages(CorePtr core, std::vector<uint64_t> pages, uint32
 Task<Result<void>> write_back(CorePtr core, size_t count);
 /// Brings frames within the budget less `free`. @error no_memory  everything is pinned
 Task<Result<void>> make_frames(CorePtr core, size_t free);
+
+// chunks.cc
+/// What the superblock says of the data space. A page that alone cannot be read loses its chunks.
+/// @param strict  it is an error instead, and all bitmaps are looked at
+Task<Result<void>> load_space(CorePtr core, bool strict);
+/// The bitmap of a chunk into memory; where it alone cannot be read, the chunk is lost.
+/// @error io  stopped, or nothing can be read   @error no_memory
+Task<Result<void>> load_chunk(CorePtr core, uint64_t number);
+/// Until at most so many runs are late; where none may be left, updates wait in the end.
+/// @error io, no_memory, no_space
+Task<Result<void>> settle_late(CorePtr core, size_t runs_left);
+/// Until no chunk is wanted and nobody is short who could be helped. @error io, no_memory
+Task<Result<void>> open_wanted(CorePtr core);
+
+// rebuild.cc
+/// Until a chunk has come back, or none will.
+Task<void> wait_for_rebuilt(CorePtr core);
 
 // data.cc
 /// Begins all of `writes`; each starts in the next turn.

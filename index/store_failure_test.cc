@@ -135,7 +135,7 @@ TEST(StoreDamage, Foreign_newer_and_cut_blobs_are_told_apart) {
   SuperblockHeader header;
   std::memcpy(&header, newer.data(), sizeof header);
   ASSERT_EQ(header.bytes.get(), kSuperblockUnit);
-  store_le32(newer.data() + offsetof(SuperblockHeader, version), 2);
+  store_le32(newer.data() + offsetof(SuperblockHeader, version), kSuperblockVersion + 1);
   store_le64(newer.data() + offsetof(SuperblockHeader, checksum), 0);
   store_le64(newer.data() + offsetof(SuperblockHeader, checksum), xxh3_64(newer));
   std::memcpy(d.copy(3, 0), newer.data(), newer.size());

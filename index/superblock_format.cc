@@ -26,12 +26,16 @@ std::vector<PageRef> take_refs(const std::byte* at, uint32_t count) {
 
 bool bytes_fit(const SuperblockHeader& header) {
   const uint64_t page_chunks = header.page_chunk_count.get();
-  const uint64_t data_chunks = header.data_chunk_count.get();
-  if (page_chunks + data_chunks > kChunkRefsMax) return false;
-  if (header.bytes.get() != bytes_for(page_chunks + data_chunks)) return false;
+  const uint64_t data_refs = header.data_ref_count.get();
+  if (page_chunks + data_refs > kChunkRefsMax) return false;
+  if (header.bytes.get() != bytes_for(page_chunks + data_refs)) return false;
   if (header.meta_pages.get() <= 2 * kEdgePages) return false;
+  const uint64_t blocks = header.data_blocks.get();
+  const bool directories = header.version.get() != kVersionWithoutDirectories;
+  // What is near 2^64 must not wrap.
   return page_chunks == chunk_count(header.meta_pages.get() - kEdgePages) &&
-         data_chunks == chunk_count(header.data_blocks.get());
+         blocks <= UINT64_MAX / 2 &&
+         data_refs == (directories ? directory_ref_count(blocks) : chunk_count(blocks));
 }
 
 Result<Superblock> read_fields(const SuperblockHeader& header, ByteView bytes) {
@@ -40,6 +44,7 @@ Result<Superblock> read_fields(const SuperblockHeader& header, ByteView bytes) {
     return fail(Errc::format_invalid, "superblock: its fields contradict each other");
   }
   Superblock s;
+  s.version = header.version.get();
   s.generation = header.generation.get();
   s.incarnation = header.incarnation.get();
   for (int i = 0; i < 2; ++i) s.store_id[i] = header.store_id[i].get();
@@ -55,8 +60,9 @@ Result<Superblock> read_fields(const SuperblockHeader& header, ByteView bytes) {
   const std::byte* refs = bytes.data() + sizeof header;
   s.page_chunks = take_refs(refs, header.page_chunk_count.get());
   refs += s.page_chunks.size() * sizeof(uint64_t);
-  s.data_chunks = take_refs(refs, header.data_chunk_count.get());
-  refs += s.data_chunks.size() * sizeof(uint64_t);
+  auto& data_refs = s.version == kVersionWithoutDirectories ? s.data_chunks : s.data_directories;
+  data_refs = take_refs(refs, header.data_ref_count.get());
+  refs += data_refs.size() * sizeof(uint64_t);
   if (!all_zero({refs, bytes.data() + bytes.size()})) {
     return fail(Errc::format_invalid, "superblock: padding is not zero");
   }
@@ -66,12 +72,14 @@ Result<Superblock> read_fields(const SuperblockHeader& header, ByteView bytes) {
 }  // namespace
 
 Bytes encode_superblock(const Superblock& s) {
-  const size_t refs = s.page_chunks.size() + s.data_chunks.size();
+  const auto& data_refs =
+      s.version == kVersionWithoutDirectories ? s.data_chunks : s.data_directories;
+  const size_t refs = s.page_chunks.size() + data_refs.size();
   CHECK(refs <= kChunkRefsMax);
   Bytes out(bytes_for(refs));
   SuperblockHeader header{};
   header.magic = kSuperblockMagic;
-  header.version = kSuperblockVersion;
+  header.version = s.version;
   header.bytes = static_cast<uint32_t>(out.size());
   header.generation = s.generation;
   header.incarnation = s.incarnation;
@@ -88,11 +96,11 @@ Bytes encode_superblock(const Superblock& s) {
   header.epoch_highest = s.epoch_highest;
   header.read_lease = s.read_lease;
   header.page_chunk_count = static_cast<uint32_t>(s.page_chunks.size());
-  header.data_chunk_count = static_cast<uint32_t>(s.data_chunks.size());
+  header.data_ref_count = static_cast<uint32_t>(data_refs.size());
   DCHECK(bytes_fit(header));
   std::memcpy(out.data(), &header, sizeof header);
   std::byte* at = out.data() + sizeof header;
-  for (const auto* list : {&s.page_chunks, &s.data_chunks}) {
+  for (const auto* list : {&s.page_chunks, &data_refs}) {
     for (const PageRef ref : *list) {
       store_le64(at, ref.word);
       at += sizeof(uint64_t);
@@ -124,7 +132,7 @@ Result<Superblock> parse_superblock(ByteView slot) {
   if (header.version.get() > kSuperblockVersion) {
     return fail(Errc::format_newer, "superblock: written by a newer version; upgrade this program");
   }
-  if (header.version.get() != kSuperblockVersion) {
+  if (header.version.get() < kVersionWithoutDirectories) {
     return fail(Errc::format_invalid, "superblock: of a version that never was");
   }
   return read_fields(header, slot.first(bytes));
@@ -150,6 +158,41 @@ Result<ByteView> open_bitmap(ByteView page, PageKind kind, PageRef ref, uint64_t
   for (const U64le& zero : header.reserved) right = right && zero.get() == 0;
   if (!right) return fail(Errc::checksum, "bitmap page: not the one that the superblock names");
   return page.subspan(sizeof header);
+}
+
+Result<std::vector<ChunkEntry>> parse_directory(ByteView entries, uint64_t directory,
+                                                uint64_t data_blocks) {
+  CHECK(entries.size() == kChunkBytes);
+  CHECK(directory < directory_count(data_blocks));
+  const uint64_t count = directory_chunks(directory, data_blocks);
+  std::vector<ChunkEntry> chunks(count);
+  for (uint64_t i = 0; i < kDirectoryChunks; ++i) {
+    DirectoryEntry entry;
+    std::memcpy(&entry, entries.data() + i * sizeof entry, sizeof entry);
+    const PageRef bitmap{entry.bitmap.get()};
+    const uint32_t used = entry.used.get(), run_max = entry.run_max.get();
+    const uint64_t first_block = (directory * kDirectoryChunks + i) * kChunkBits;
+    const bool lost = i < count && run_max == kChunkLost;
+    const uint64_t blocks = i < count ? std::min(kChunkBits, data_blocks - first_block) : 0;
+    if (used > blocks || (!lost && run_max > (i < count ? kChunkBits : 0)) ||
+        (bitmap.is_null() ? !lost && used != 0 : i >= count)) {
+      return fail(Errc::checksum, "directory of blocks: its entries contradict each other");
+    }
+    if (i < count) chunks[i] = {bitmap, used, lost ? 0 : run_max, lost};
+  }
+  return chunks;
+}
+
+void encode_directory(const std::vector<ChunkEntry>& chunks, ByteSpan entries) {
+  CHECK(entries.size() == kChunkBytes);
+  CHECK(chunks.size() <= kDirectoryChunks);
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    DirectoryEntry entry;
+    entry.bitmap = chunks[i].bitmap.word;
+    entry.used = chunks[i].used;
+    entry.run_max = chunks[i].lost ? kChunkLost : chunks[i].run_max;
+    std::memcpy(entries.data() + i * sizeof entry, &entry, sizeof entry);
+  }
 }
 
 }  // namespace cairn::index

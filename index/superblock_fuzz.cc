@@ -1,5 +1,6 @@
 // Fuzzer of superblocks and bitmap pages, with their checksums made right. Input: a byte that
-// chooses (0: superblock as it is, 1: sealed superblock, 2: bitmap), then the first bytes.
+// chooses (0: superblock as it is, 1: sealed superblock, 2: bitmap, 3: directory), then the first
+// bytes.
 #include <cstring>
 
 #include "base/check.h"
@@ -47,12 +48,26 @@ void bitmap(FuzzInput in) {
   if (bits) CHECK(bits->size() == kChunkBytes);
 }
 
+void directory(FuzzInput in) {
+  const uint64_t blocks = 1 + in.u64() % (3 * kDirectoryChunks * kChunkBits);
+  const uint64_t number = in.u8() % directory_count(blocks);
+  Bytes entries(kChunkBytes), again(kChunkBytes);
+  const ByteView bytes = in.rest();
+  std::copy_n(bytes.begin(), std::min(bytes.size(), entries.size()), entries.begin());
+  const auto chunks = parse_directory(entries, number, blocks);
+  if (!chunks) return;
+  encode_directory(*chunks, again);
+  CHECK(entries == again);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzInput in(data, size);
-  const uint8_t choice = in.u8() % 3;
-  if (choice == 2) {
+  const uint8_t choice = in.u8() % 4;
+  if (choice == 3) {
+    directory(in);
+  } else if (choice == 2) {
     bitmap(in);
   } else {
     superblock(in.rest(), choice == 1);
@@ -72,11 +87,15 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   s.log_position = 8'192;
   s.page_chunks.resize(chunk_count(s.meta_pages - kEdgePages), PageRef::make(9, 4));
   s.data_chunks.resize(chunk_count(s.data_blocks), PageRef::make(10, 4));
-  const Bytes encoded = encode_superblock(s);
-  for (const uint8_t choice : {0, 1}) {
-    Bytes seed{static_cast<std::byte>(choice)};
-    testing::append(seed, ByteView(encoded).first(sizeof(SuperblockHeader) + 24));
-    seeds.push_back(seed);
+  s.data_directories.resize(directory_ref_count(s.data_blocks), PageRef::make(11, 4));
+  for (const uint32_t version : {kVersionWithoutDirectories, kSuperblockVersion}) {
+    s.version = version;
+    const Bytes encoded = encode_superblock(s);
+    for (const uint8_t choice : {0, 1}) {
+      Bytes seed{static_cast<std::byte>(choice)};
+      testing::append(seed, ByteView(encoded).first(sizeof(SuperblockHeader) + 24));
+      seeds.push_back(seed);
+    }
   }
   Bytes page(kPageBytes);
   seal_bitmap(page, PageKind::block_bitmap, PageRef::make(10, 4), 4, 1);
@@ -85,6 +104,13 @@ cairn::testing::FuzzSeeds fuzz_seeds() {
   store_le64(seed.data() + 2, PageRef::make(10, 4).word);
   store_le64(seed.data() + 10, 1);
   testing::append(seed, ByteView(page).first(80));
+  seeds.push_back(seed);
+  Bytes entries(kChunkBytes);
+  encode_directory({{PageRef::make(10, 4), 70, 100, false}, {{}, 9, 0, true}}, entries);
+  seed = {std::byte{3}};
+  seed.resize(10);
+  store_le64(seed.data() + 1, 200'000 - 1);
+  testing::append(seed, ByteView(entries).first(32));
   seeds.push_back(seed);
   return seeds;
 }

@@ -8,8 +8,10 @@
 namespace cairn::index {
 namespace {
 
+/// Of format 1.
 Superblock example() {
   Superblock s;
+  s.version = kVersionWithoutDirectories;
   s.generation = 7;
   s.incarnation = 3;
   s.store_id[0] = 0x0102030405060708;
@@ -61,6 +63,39 @@ TEST(Superblock, Its_bytes_stay_as_they_are) {
   EXPECT_EQ(load_le64(bytes.data() + 16), 0x81ced9164560488e);
 }
 
+Superblock example_2() {
+  Superblock s = example();
+  s.version = kSuperblockVersion;
+  s.data_blocks = 2 * 1'020 * 130'560 + 1;
+  s.data_chunks.clear();
+  s.data_directories = {PageRef::make(12, 6), PageRef::make(14, 6), PageRef{}, PageRef{},
+                        PageRef::make(13, 6), PageRef::make(15, 6)};
+  return s;
+}
+
+TEST(Superblock, Its_bytes_in_format_2_stay_as_they_are) {
+  // Goal: format 2 never changes. Method: compare with bytes that were written down once.
+  const Bytes bytes = encode_superblock(example_2());
+  ASSERT_EQ(bytes.size(), 4096u);
+  EXPECT_EQ(load_le64(bytes.data() + 8), 0x0000100000000002u);
+  const uint64_t words[] = {0x0000000600000001,
+                            0x000600000000000A,
+                            0x000600000000000C,
+                            0x000600000000000E,
+                            0,
+                            0,
+                            0x000600000000000D,
+                            0x000600000000000F,
+                            0};
+  for (size_t i = 0; i < std::size(words); ++i) {
+    EXPECT_EQ(load_le64(bytes.data() + 136 + i * 8), words[i]) << "offset " << 136 + i * 8;
+  }
+  EXPECT_EQ(load_le64(bytes.data() + 16), 0x398bb24098c9acabu);
+  const auto parsed = parse_superblock(slot_of(bytes));
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().what();
+  EXPECT_EQ(encode_superblock(*parsed), bytes);
+}
+
 TEST(Superblock, What_is_written_is_read) {
   // Goal: parse is the inverse of encode. Method: encode again what was parsed.
   const Bytes bytes = encode_superblock(example());
@@ -87,14 +122,14 @@ TEST(Superblock, Hostile_fields_under_a_right_checksum_are_refused) {
     Errc code;
   };
   const Case cases[] = {
-      {offsetof(SuperblockHeader, version), 2, Errc::format_newer},
+      {offsetof(SuperblockHeader, version), 3, Errc::format_newer},
       {offsetof(SuperblockHeader, version), 0, Errc::format_invalid},
       {offsetof(SuperblockHeader, page_bytes), 4096, Errc::format_invalid},
       {offsetof(SuperblockHeader, chunk_bytes), 8, Errc::format_invalid},
       {offsetof(SuperblockHeader, reserved), 1, Errc::format_invalid},
       {offsetof(SuperblockHeader, page_chunk_count), 0xFFFFFFFF, Errc::format_invalid},
-      {offsetof(SuperblockHeader, data_chunk_count), 0xFFFFFFFF, Errc::format_invalid},
-      {offsetof(SuperblockHeader, data_chunk_count), 1, Errc::format_invalid},
+      {offsetof(SuperblockHeader, data_ref_count), 0xFFFFFFFF, Errc::format_invalid},
+      {offsetof(SuperblockHeader, data_ref_count), 1, Errc::format_invalid},
       {offsetof(SuperblockHeader, meta_pages), 3, Errc::format_invalid},
       {2000, 1, Errc::format_invalid},
   };
@@ -117,6 +152,34 @@ TEST(Superblock, A_blank_slot_is_told_from_a_damaged_one) {
   slot = slot_of(encode_superblock(example()));
   store_le32(slot.data() + offsetof(SuperblockHeader, bytes), 0x80000000);
   EXPECT_EQ(parse_superblock(slot).error().code(), Errc::checksum);
+}
+
+TEST(Superblock, A_directory_is_read_as_it_was_written_and_hostile_entries_are_refused) {
+  // Goal: the bytes of a directory stay; counts and references are not trusted. Method: a directory
+  // of two chunks, the second of 69,440 blocks; then one field at a time.
+  constexpr uint64_t kBlocks = 200'000;
+  Bytes entries(kChunkBytes);
+  encode_directory({{PageRef::make(10, 4), 70, 100, false}, {{}, 9, 0, true}}, entries);
+  EXPECT_EQ(load_le64(entries.data()), 0x000400000000000Au);
+  EXPECT_EQ(load_le64(entries.data() + 8), 0x0000006400000046u);
+  EXPECT_EQ(load_le64(entries.data() + 24), 0xFFFFFFFF00000009u);
+  const auto read = parse_directory(entries, 0, kBlocks);
+  ASSERT_TRUE(read.has_value());
+  ASSERT_EQ(read->size(), 2u);
+  EXPECT_EQ((*read)[0].run_max, 100u);
+  EXPECT_TRUE((*read)[1].lost);
+  struct Case {
+    size_t offset;
+    uint32_t value;
+  };
+  const Case cases[] = {{8, 130'561}, {12, 130'561},    {24, 69'441},
+                        {28, 5},      {32, 1},          {40, 1},
+                        {44, 1},      {44, kChunkLost}, {kChunkBytes - 4, 1}};
+  for (const Case& c : cases) {
+    Bytes hostile = entries;
+    store_le32(hostile.data() + c.offset, c.value);
+    EXPECT_FALSE(parse_directory(hostile, 0, kBlocks).has_value()) << c.offset << " " << c.value;
+  }
 }
 
 TEST(Superblock, A_bitmap_page_is_the_one_that_is_asked_for) {

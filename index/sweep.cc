@@ -1,6 +1,7 @@
 #include "index/sweep.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "base/check.h"
@@ -169,8 +170,8 @@ Task<Result<std::optional<Bytes>>> Sweep::get(Bytes key) {
     while (!ref.is_null() && generation == core.super.generation) {
       // What is in memory unchanged since the root was made is what stands on the medium.
       const Slot* slot = core.pages().find(ref.page_number());
-      const bool frozen = slot != nullptr && slot->used && !slot->dirty && slot->ref == ref &&
-                          slot->birth <= generation;
+      const bool frozen = slot != nullptr && slot->used && !slot->dirty && !slot->bitmap &&
+                          slot->ref == ref && slot->birth <= generation;
       std::byte* bytes = frozen ? slot->data : s.found.data();
       if (!frozen && (s.found_ref != ref || s.found_generation != generation)) {
         s.found_ref = {};
@@ -199,16 +200,38 @@ Task<Result<std::optional<Bytes>>> Sweep::get(Bytes key) {
 
 namespace {
 
-Task<void> check_bitmaps(StoreCore& core, const std::vector<PageRef>& refs, PageKind kind,
+const char* name_of(PageKind kind) {
+  switch (kind) {
+    case PageKind::page_bitmap:
+      return "bitmap of pages ";
+    case PageKind::block_bitmap:
+      return "bitmap of blocks ";
+    default:
+      return "directory of blocks ";
+  }
+}
+
+std::vector<PageRef> bitmaps_of(ByteView entries) {
+  std::vector<PageRef> refs;
+  for (size_t at = 0; at < entries.size(); at += sizeof(DirectoryEntry)) {
+    refs.push_back({load_le64(entries.data() + at)});
+  }
+  return refs;
+}
+
+/// @param first  the number of the first of `refs`; of directories there are several of each number
+Task<void> check_bitmaps(StoreCore& core, std::vector<PageRef> refs, PageKind kind, uint64_t first,
                          std::vector<std::string>& out) {
   media::AlignedBuffer page(kPageBytes);
   const uint32_t generation = core.super.generation;
-  for (size_t chunk = 0; chunk < refs.size(); ++chunk) {
-    const PageRef ref = refs[chunk];
+  const bool directories = kind == PageKind::block_directory;
+  std::optional<size_t> looked_into;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    const PageRef ref = refs[i];
     if (ref.is_null()) continue;
-    const std::string name = "page " + std::to_string(ref.page_number()) + " (bitmap " +
-                             std::to_string(chunk) + " of " +
-                             (kind == PageKind::page_bitmap ? "pages" : "blocks") + "): ";
+    const uint64_t chunk = first + (directories ? i / kDirectoryCopies : i);
+    const std::string name = "page " + std::to_string(ref.page_number()) + " (" + name_of(kind) +
+                             std::to_string(chunk) + "): ";
     if (!lies_inside(core, ref)) {
       out.push_back(name + "outside of the blob");
       continue;
@@ -220,6 +243,11 @@ Task<void> check_bitmaps(StoreCore& core, const std::vector<PageRef>& refs, Page
       fault = read.error().what();
     } else if (const auto bits = open_bitmap(page.view(), kind, ref, chunk); !bits) {
       fault = bits.error().what();
+    } else if (directories && looked_into != chunk) {
+      looked_into = chunk;
+      co_await check_bitmaps(core, bitmaps_of(*bits), PageKind::block_bitmap,
+                             chunk * kDirectoryChunks, out);
+      if (generation != core.super.generation) co_return;
     }
     if (fault != nullptr) out.push_back(name + fault);
   }
@@ -246,9 +274,11 @@ Task<std::vector<std::string>> Sweep::check_fixed_pages() {
       }
     }
     const std::vector<PageRef> pages = core.super.page_chunks;
-    const std::vector<PageRef> blocks = core.super.data_chunks;
-    co_await check_bitmaps(core, pages, PageKind::page_bitmap, out);
-    co_await check_bitmaps(core, blocks, PageKind::block_bitmap, out);
+    const std::vector<PageRef> directories = core.super.data_directories;
+    const std::vector<PageRef> bitmaps = core.super.data_chunks;
+    co_await check_bitmaps(core, pages, PageKind::page_bitmap, 0, out);
+    co_await check_bitmaps(core, directories, PageKind::block_directory, 0, out);
+    co_await check_bitmaps(core, bitmaps, PageKind::block_bitmap, 0, out);
     // A checkpoint meanwhile: what was read may have been written over.
     if (generation == core.super.generation) co_return out;
   }

@@ -6,12 +6,12 @@
 
 #include "base/check.h"
 #include "base/endian.h"
+#include "media/bits.h"
 
 namespace cairn::media {
 
 namespace {
 
-constexpr uint64_t kWordBits = 64;
 // Changes are noted by this many words of the bitmap.
 constexpr uint64_t kDirtyWords = 8;
 // How far a run is measured when blocks come back; a longer one means "no limit known".
@@ -19,42 +19,6 @@ constexpr uint64_t kMeasuredRunMax = 4096;
 // So much must have become free before the search begins again at the start: less than a quarter of
 // what was ever used is not worth the look at all of it.
 constexpr uint64_t kTurnBlocksMin = 4096;
-
-bool bit(const std::vector<uint64_t>& bits, uint64_t at) {
-  return (bits[at / kWordBits] >> (at % kWordBits) & 1) != 0;
-}
-
-/// The bits of [from, to) inside one word.
-uint64_t word_mask(uint64_t word, uint64_t from, uint64_t to) {
-  uint64_t mask = ~uint64_t{0};
-  if (from > word * kWordBits) mask &= ~uint64_t{0} << (from % kWordBits);
-  if (to < (word + 1) * kWordBits) mask &= (uint64_t{1} << (to % kWordBits)) - 1;
-  return mask;
-}
-
-void set_bits(std::vector<uint64_t>& bits, uint64_t from, uint64_t to, bool value) {
-  for (uint64_t w = from / kWordBits; w * kWordBits < to; ++w) {
-    const uint64_t mask = word_mask(w, from, to);
-    bits[w] = value ? bits[w] | mask : bits[w] & ~mask;
-  }
-}
-
-uint64_t count_bits(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to) {
-  uint64_t count = 0;
-  for (uint64_t w = from / kWordBits; w * kWordBits < to; ++w) {
-    count += static_cast<uint64_t>(std::popcount(bits[w] & word_mask(w, from, to)));
-  }
-  return count;
-}
-
-/// First bit in [from, to) that equals `value`; `to` if there is none.
-uint64_t find_bit(const std::vector<uint64_t>& bits, uint64_t from, uint64_t to, bool value) {
-  for (uint64_t w = from / kWordBits; from < to && w * kWordBits < to; ++w) {
-    const uint64_t word = (value ? bits[w] : ~bits[w]) & word_mask(w, from, to);
-    if (word != 0) return w * kWordBits + static_cast<uint64_t>(std::countr_zero(word));
-  }
-  return to;
-}
 
 }  // namespace
 
@@ -150,7 +114,8 @@ void Space::raise_run_max(uint64_t from, uint64_t to) {
     return;
   }
   uint64_t begin = from;
-  while (begin > first_block_ && from - begin < kMeasuredRunMax && !bit(taken_, begin - 1)) --begin;
+  while (begin > first_block_ && from - begin < kMeasuredRunMax && !is_set(taken_, begin - 1))
+    --begin;
   const uint64_t limit = std::min(block_count_, to + kMeasuredRunMax);
   const uint64_t length = find_bit(taken_, to, limit, true) - begin;
   if (length >= kMeasuredRunMax) {
@@ -289,7 +254,7 @@ void Space::let_go(Extent extent) {
 
 SpaceUsage Space::usage() const { return usage_; }
 
-bool Space::is_owned(uint64_t block) const { return block < block_count_ && bit(owned_, block); }
+bool Space::is_owned(uint64_t block) const { return block < block_count_ && is_set(owned_, block); }
 
 size_t Space::chunk_count(size_t chunk_bytes) const {
   return (block_count_ + chunk_bytes * 8 - 1) / (chunk_bytes * 8);

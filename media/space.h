@@ -26,7 +26,8 @@ struct SpaceUsage {
   uint64_t reserved = 0;  // handed out, not yet published
   uint64_t deferred = 0;  // freed, not yet reusable
   uint64_t held = 0;      // free, and kept back for a moment: part of available()
-  uint64_t available() const { return total - used - reserved - deferred; }
+  uint64_t lost = 0;      // maybe free, but a damaged part of the bitmap had them
+  uint64_t available() const { return total - used - reserved - deferred - lost; }
 };
 
 class Space {

@@ -17,7 +17,12 @@ void TrimList::note(const Extent& released) {
   }
 }
 
-std::optional<Extent> TrimList::take(const Space& space, uint64_t units_max, uint64_t looks_max) {
+std::optional<Extent> TrimList::next() const {
+  if (at_ >= units_ || !is_noted_[at_]) return std::nullopt;
+  return Extent{at_ * unit_blocks_, unit_blocks_};
+}
+
+std::optional<Extent> TrimList::take(const LookAt& look, uint64_t units_max, uint64_t looks_max) {
   uint64_t first = 0, count = 0;
   for (; looks_max > 0 && noted_ > 0 && count < units_max; --looks_max, ++at_) {
     if (at_ == units_) {
@@ -25,14 +30,15 @@ std::optional<Extent> TrimList::take(const Space& space, uint64_t units_max, uin
       if (count != 0) break;
     }
     const uint64_t unit = at_;
-    bool fits = is_noted_[unit];
-    if (fits) {
+    Look found = Look::taken;
+    if (is_noted_[unit]) {
+      found = look({unit * unit_blocks_, unit_blocks_});
+      if (found == Look::unknown) break;
       is_noted_[unit] = false;
       --noted_;
-      fits = space.is_free({unit * unit_blocks_, unit_blocks_});
     }
-    if (!fits && count != 0) break;
-    if (!fits) continue;
+    if (found != Look::free && count != 0) break;
+    if (found != Look::free) continue;
     if (count == 0) first = unit;
     ++count;
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -20,9 +21,15 @@ class TrimList {
   void note(const Extent& released);
   uint32_t unit_blocks() const { return unit_blocks_; }
   bool empty() const { return noted_ == 0; }
-  /// The next run of whole units that were noted and of which `space` has handed out nothing; they
-  /// are not noted any more. Looks at so many units at most: nothing is said about the others yet.
-  std::optional<Extent> take(const Space& space, uint64_t units_max, uint64_t looks_max);
+  /// What becomes of a noted unit: it is told, or forgotten, or stays noted.
+  enum class Look : uint8_t { free, taken, unknown };
+  using LookAt = std::function<Look(Extent)>;
+  /// The next run of whole units that were noted and are free; they are not noted any more. Looks
+  /// at so many units at most: nothing is said about the others yet. Ends before one that is
+  /// unknown.
+  std::optional<Extent> take(const LookAt& look, uint64_t units_max, uint64_t looks_max);
+  /// The unit before which take() ended, or where it will begin to look.
+  std::optional<Extent> next() const;
 
  private:
   const uint32_t unit_blocks_;

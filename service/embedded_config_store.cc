@@ -49,12 +49,23 @@ struct EmbeddedConfigStore::Plan {
   Revision revision = 0;
 };
 
+namespace {
+
+/// For index::StoreOptions.
+Result<std::vector<Extent>> claims_of(ByteView, ByteView value) {
+  TRY(parsed, parse_config_value(value));
+  return std::move(parsed.extents);
+}
+
+}  // namespace
+
 Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::create(
     Reactor& reactor, index::StoreDevices devices, Uuid home) {
   index::StoreOptions options;
   options.owner_tag[0] = load_le64(home.bytes.data());
   options.owner_tag[1] = load_le64(home.bytes.data() + 8);
   options.memory_bytes = 32u << 20;
+  options.claims = claims_of;
   CO_TRY(store, co_await index::Store::create(reactor, devices, options));
   co_return std::unique_ptr<EmbeddedConfigStore>(
       new EmbeddedConfigStore(reactor, std::move(store)));
@@ -66,6 +77,7 @@ Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::open(
   options.owner_tag[0] = load_le64(home.bytes.data());
   options.owner_tag[1] = load_le64(home.bytes.data() + 8);
   options.memory_bytes = 32u << 20;
+  options.claims = claims_of;
   CO_TRY(store,
          co_await index::Store::open(reactor, devices, options, [](const index::RecordHeader&) {}));
   co_return std::unique_ptr<EmbeddedConfigStore>(
@@ -219,9 +231,13 @@ void EmbeddedConfigStore::cancel(const std::vector<Blob>& blobs) {
 
 Task<Result<std::vector<Blob>>> EmbeddedConfigStore::reserve(const ConfigTxn& txn) {
   auto blobs = reserve_now(txn);
-  if (blobs || store_->stats().data.deferred == 0) co_return blobs;
-  // What was freed last is reusable only after the log has gone on.
-  CO_TRY(done, co_await store_->checkpoint());
+  if (blobs || !store_->waits_for_blocks()) co_return blobs;
+  // What was freed last is reusable only after the log has gone on; where it is may have to be
+  // read.
+  if (store_->stats().data.deferred != 0) {
+    CO_TRY(done, co_await store_->checkpoint());
+  }
+  CO_TRY(admitted, co_await store_->admit());
   co_return reserve_now(txn);
 }
 

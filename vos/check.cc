@@ -2,6 +2,7 @@
 // data (Scrub).
 #include <map>
 
+#include "vos/claims.h"
 #include "vos/flat_pack.h"
 #include "vos/key_text.h"
 #include "vos/scrub.h"
@@ -55,8 +56,8 @@ void PackSums::compare(std::vector<std::string>& problems) {
   }
 }
 
-/// The data extents that a record claims; told to index::Store::check.
-Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteView value) {
+/// @param sums  may be null
+Result<std::vector<media::Extent>> claims_and_sums(PackSums* sums, ByteView key, ByteView value) {
   std::vector<media::Extent> claims;
   if (is_shards_own(key) || in_range(key, Range::snapshot) || in_range(key, Range::policy)) {
     return claims;
@@ -64,7 +65,7 @@ Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteV
   if (in_range(key, Range::pack)) {
     TRY(block, parse_pack_key(key));
     TRY(pack, parse_pack(value));
-    sums.packs[{load_be32(key.data()), block}].said = pack;
+    if (sums != nullptr) sums->packs[{load_be32(key.data()), block}].said = pack;
     claims.push_back({block, pack.blocks});
     return claims;
   }
@@ -74,12 +75,16 @@ Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteV
   if (parsed.kind == Kind::flat) {
     TRY(flat, parse_flat(value));
     const FlatPlace& place = flat.place;
-    sums.add(parsed.container, place.block, uint64_t{place.offset} + place.length, place.room());
+    if (sums != nullptr) {
+      sums->add(parsed.container, place.block, uint64_t{place.offset} + place.length, place.room());
+    }
   }
   if (v.form != Form::data) return claims;
   if (v.shared) {
     TRY(place, packed_place(key, v));
-    sums.add(parsed.container, place.block, place.offset + place.room, place.room);
+    if (sums != nullptr) {
+      sums->add(parsed.container, place.block, place.offset + place.room, place.room);
+    }
     return claims;
   }
   TRY(data, parse_data(v));
@@ -87,6 +92,10 @@ Result<std::vector<media::Extent>> claims_of(PackSums& sums, ByteView key, ByteV
 }
 
 }  // namespace
+
+Result<std::vector<media::Extent>> claims_of(ByteView key, ByteView value) {
+  return claims_and_sums(nullptr, key, value);
+}
 
 Task<Result<CheckReport>> Shard::check(bool read_data) {
   CO_TRY(hold, state_->gate.enter());
@@ -99,8 +108,9 @@ Task<Result<CheckReport>> Shard::check(bool read_data) {
   } pause(*state_);
   while (state_->merging) co_await state_->merges_moved.wait();
   PackSums sums;
-  CO_TRY(found, co_await state_->store->check(
-                    [&sums](ByteView key, ByteView value) { return claims_of(sums, key, value); }));
+  CO_TRY(found, co_await state_->store->check([&sums](ByteView key, ByteView value) {
+    return claims_and_sums(&sums, key, value);
+  }));
   // Where pages are damaged, what they may have held is not held against anyone.
   if (found.lost.empty()) sums.compare(found.problems);
   CheckReport report;

@@ -198,8 +198,7 @@ Task<Result<void>> Pack::run() {
   index::Store& store = *state.store;
   CO_TRY(admitted, co_await store.admit());
   auto ready = stage_all();
-  for (int tries = 0; tries < kStageTriesMax && !ready && store.stats().data.deferred != 0;
-       ++tries) {
+  for (int tries = 0; tries < kStageTriesMax && !ready && store.waits_for_blocks(); ++tries) {
     CO_TRY(again, co_await store.admit());
     ready = stage_all();
   }

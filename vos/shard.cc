@@ -5,6 +5,7 @@
 #include "base/report.h"
 #include "index/budget.h"
 #include "vos/aside.h"
+#include "vos/claims.h"
 #include "vos/plan.h"
 
 namespace cairn::vos {
@@ -28,6 +29,7 @@ uint64_t flat_bytes_max(uint64_t memory_bytes) {
 index::StoreOptions store_options(const Uuid& pool, const ShardOptions& options) {
   index::StoreOptions store = options.store;
   store.memory_bytes -= flat_bytes(store.memory_bytes);
+  store.claims = claims_of;
   store.owner_tag[0] = load_be64(pool.bytes.data());
   store.owner_tag[1] = load_be64(pool.bytes.data() + 8);
   return store;

@@ -33,7 +33,9 @@ Json super_json(const index::Superblock& super) {
   Json pages = Json::array(), blocks = Json::array();
   for (const index::PageRef ref : super.page_chunks) pages.push_back(ref_json(ref));
   for (const index::PageRef ref : super.data_chunks) blocks.push_back(ref_json(ref));
-  return {{"version", index::kSuperblockVersion},
+  Json directories = Json::array();
+  for (const index::PageRef ref : super.data_directories) directories.push_back(ref_json(ref));
+  return {{"version", super.version},
           {"generation", super.generation},
           {"incarnation", super.incarnation},
           {"store_id", hex64(super.store_id[0]) + hex64(super.store_id[1])},
@@ -48,6 +50,7 @@ Json super_json(const index::Superblock& super) {
           {"epoch_highest", super.epoch_highest},
           {"read_lease", super.read_lease},
           {"page_bitmaps", pages},
+          {"block_directories", directories},
           {"block_bitmaps", blocks}};
 }
 
@@ -253,6 +256,11 @@ struct Runs {
       end();
     }
   }
+  void add_free(uint64_t from, uint64_t to) {
+    if (length == 0) begin = from;
+    length += to - from;
+    free += to - from;
+  }
   void end() {
     if (length == 0) return;
     ++free_runs[static_cast<size_t>(63 - __builtin_clzll(length))];
@@ -266,6 +274,40 @@ struct BitmapPlace {
   uint64_t first = 0, end = 0;  // bits that count
 };
 
+/// Of a bitmap that nobody knows.
+constexpr index::PageRef kUnknownRef{~uint64_t{0}};
+
+/// Where the bitmaps of blocks are.
+Task<Result<std::vector<index::PageRef>>> find_bitmaps(media::Device& meta, index::Superblock super,
+                                                       std::vector<std::string>& damage) {
+  if (super.version == index::kVersionWithoutDirectories) co_return super.data_chunks;
+  std::vector<index::PageRef> refs(index::chunk_count(super.data_blocks));
+  media::AlignedBuffer page(index::kPageBytes);
+  for (uint64_t d = 0; d < index::directory_count(super.data_blocks); ++d) {
+    if (super.data_directories[d * index::kDirectoryCopies].is_null()) continue;
+    Result<ByteView> entries = fail(Errc::checksum, "none");
+    for (uint64_t copy = 0; copy < index::kDirectoryCopies && !entries; ++copy) {
+      const index::PageRef ref = super.data_directories[d * index::kDirectoryCopies + copy];
+      const auto read = co_await meta.read(ref.page_number() * index::kPageBytes, page.span());
+      entries = read ? index::open_bitmap(page.view(), index::PageKind::block_directory, ref, d)
+                     : Result<ByteView>(fail(read.error()));
+      if (entries) continue;
+      damage.push_back("directory " + std::to_string(d) + " at page " +
+                       std::to_string(ref.page_number()) + ": " + entries.error().what());
+    }
+    const uint64_t first = d * index::kDirectoryChunks;
+    for (uint64_t i = 0; i < index::kDirectoryChunks && first + i < refs.size(); ++i) {
+      index::DirectoryEntry entry{};
+      if (entries) std::memcpy(&entry, entries->data() + i * sizeof entry, sizeof entry);
+      const bool lost = !entries || entry.run_max.get() == index::kChunkLost;
+      refs[first + i] = lost ? kUnknownRef : index::PageRef{entry.bitmap.get()};
+      if (!entries || !lost) continue;
+      damage.push_back("bitmap " + std::to_string(first + i) + ": lost before");
+    }
+  }
+  co_return refs;
+}
+
 Task<Result<void>> read_bitmaps(media::Device& meta, std::vector<index::PageRef> refs,
                                 BitmapPlace place, Runs& runs, std::vector<std::string>& damage) {
   media::AlignedBuffer page(index::kPageBytes);
@@ -273,7 +315,9 @@ Task<Result<void>> read_bitmaps(media::Device& meta, std::vector<index::PageRef>
     const uint64_t base = chunk * index::kChunkBits;
     ByteView bits;
     bool whole = true;
-    if (!refs[chunk].is_null()) {
+    if (refs[chunk] == kUnknownRef) {
+      whole = false;
+    } else if (!refs[chunk].is_null()) {
       const auto read =
           co_await meta.read(refs[chunk].page_number() * index::kPageBytes, page.span());
       const auto opened = read ? index::open_bitmap(page.view(), place.kind, refs[chunk], chunk)
@@ -286,6 +330,10 @@ Task<Result<void>> read_bitmaps(media::Device& meta, std::vector<index::PageRef>
       }
     }
     const uint64_t end = std::min(base + index::kChunkBits, place.end);
+    if (whole && bits.empty()) {
+      runs.add_free(std::max(base, place.first), end);
+      continue;
+    }
     for (uint64_t bit = std::max(base, place.first); bit < end; ++bit) {
       if (!whole) {
         ++runs.unknown;
@@ -340,7 +388,9 @@ Outcome space_dump(Session& session, bool listed) {
                              super->meta_pages - index::kEdgePages};
   const BitmapPlace of_blocks{index::PageKind::block_bitmap, 0, super->data_blocks};
   auto read = session.run(read_bitmaps(meta, super->page_chunks, of_pages, pages, damage));
-  if (read) read = session.run(read_bitmaps(meta, super->data_chunks, of_blocks, blocks, damage));
+  const auto bitmaps = session.run(find_bitmaps(meta, *super, damage));
+  if (!bitmaps) return tool::failure("cannot read the directories", bitmaps.error());
+  if (read) read = session.run(read_bitmaps(meta, *bitmaps, of_blocks, blocks, damage));
   if (!read) return tool::failure("cannot read the bitmaps", read.error());
   Json response{{"generation", super->generation},
                 {"pages", runs_json(pages)},
@@ -354,11 +404,8 @@ Outcome space_dump(Session& session, bool listed) {
   if (!shard) return Reply{text + "the shard cannot be opened\n", response};
   const index::StoreStats stats = (*shard)->store().stats();
   const auto usage = [](const media::SpaceUsage& u) {
-    return Json{{"total", u.total},
-                {"owned", u.used},
-                {"reserved", u.reserved},
-                {"deferred", u.deferred},
-                {"free", u.available()}};
+    return Json{{"total", u.total},       {"owned", u.used}, {"reserved", u.reserved},
+                {"deferred", u.deferred}, {"lost", u.lost},  {"free", u.available()}};
   };
   response["now"] = {{"pages", usage(stats.pages)},
                      {"blocks", usage(stats.data)},
