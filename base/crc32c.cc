@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/byte_counts.h"
 #include "base/crc32c_folding.h"
 
 #if defined(__SSE4_2__)
@@ -188,9 +189,13 @@ uint32_t detail::crc32c_lanes(uint32_t crc, ByteView data) noexcept {
   return in_lanes<false>(crc, data);
 }
 
-uint32_t crc32c(ByteView data, uint32_t seed) noexcept { return extend(data, seed, data.size()); }
+uint32_t crc32c(ByteView data, uint32_t seed) noexcept {
+  count_summed(data.size());
+  return extend(data, seed, data.size());
+}
 
 void crc32c_blocks(ByteView data, size_t block_bytes, std::span<uint32_t> crcs) noexcept {
+  count_summed(crcs.size() * block_bytes);
   for (size_t i = 0; i < crcs.size(); ++i) {
     const ByteView rest = data.subspan(i * block_bytes);
     crcs[i] = extend(rest.first(block_bytes), 0, rest.size());

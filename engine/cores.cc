@@ -131,6 +131,12 @@ Task<fabric::Message> EngineCores::serve_message(Buffer request, size_t head_byt
   return hand_over(core, std::move(request), head_bytes);
 }
 
+fabric::Service::Begun EngineCores::begin_message(Buffer request, size_t head_bytes) {
+  const uint32_t core = map_.core_of(wire::peek_target(request).value_or(0));
+  if (core == 0) return members_[0].engine.begin_message(std::move(request), head_bytes);
+  return {.message = {}, .rest = hand_over(core, std::move(request), head_bytes)};
+}
+
 Task<fabric::Message> EngineCores::hand_over(uint32_t core, Buffer request, size_t head_bytes) {
   const Haste haste = request.size() <= kUrgentBytesMax ? Haste::urgent : Haste::plain;
   Engine& engine = members_[core].engine;

@@ -49,6 +49,7 @@ class EngineCores final : public fabric::Service {
   bool serve_at_once(void* request, void* reply) override;
   Task<Bytes> serve_bytes(Bytes request) override;
   Task<fabric::Message> serve_message(Buffer request, size_t head_bytes) override;
+  Begun begin_message(Buffer request, size_t head_bytes) override;
 
  private:
   class Siblings;

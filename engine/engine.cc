@@ -287,6 +287,14 @@ Task<Result<void>> refuse(wire::Reply& reply, Error error) {
   co_return Result<void>{};
 }
 
+/// Behind `head_bytes` of room.
+fabric::Message encoded(wire::DecodedRequest& decoded, const wire::Reply& reply,
+                        size_t head_bytes) {
+  fabric::Message out{.head = Bytes(head_bytes), .bulk = std::move(decoded.fetch_room)};
+  wire::encode_reply(decoded.request, reply, out.head, &out.bulk);
+  return out;
+}
+
 void open_session(const HandleSpec& spec, const PoolShards& shards) {
   if (spec.session == 0) return;
   for (vos::Shard* const shard : shards) {
@@ -447,20 +455,34 @@ Task<Bytes> Engine::serve_bytes(Bytes message) {
 }
 
 Task<fabric::Message> Engine::serve_message(Buffer message, size_t head_bytes) {
+  Begun begun = begin_message(std::move(message), head_bytes);
+  if (begun.rest.valid()) co_return co_await std::move(begun.rest);
+  co_return std::move(begun.message);
+}
+
+fabric::Service::Begun Engine::begin_message(Buffer message, size_t head_bytes) {
   auto decoded = wire::decode_request(std::move(message));
-  if (!decoded) co_return fabric::Message{};  // nobody to answer to
-  fabric::Message out{.head = Bytes(head_bytes)};
-  wire::Request& request = (*decoded)->request;
+  if (!decoded) return {};  // nobody to answer to
+  wire::DecodedRequest& d = **decoded;
+  Begun out;
   wire::Reply reply;
-  if ((*decoded)->error.code() != Errc::ok) {
-    state_->start_reply(request, reply);
-    wire::encode_error(reply.header, (*decoded)->opcode, (*decoded)->error.code(), out.head);
-    co_return out;
+  if (d.error.code() != Errc::ok) {
+    out.message.head.resize(head_bytes);
+    state_->start_reply(d.request, reply);
+    wire::encode_error(reply.header, d.opcode, d.error.code(), out.message.head);
+  } else if (state_->fetch_at_once(d.request, reply)) {
+    out.message = encoded(d, reply, head_bytes);
+  } else {
+    out.rest = state_->serve_decoded(std::move(*decoded), head_bytes);
   }
-  co_await state_->serve_once(request, reply);
-  out.bulk = std::move((*decoded)->fetch_room);
-  wire::encode_reply(request, reply, out.head, &out.bulk);
-  co_return out;
+  return out;
+}
+
+Task<fabric::Message> Engine::State::serve_decoded(std::unique_ptr<wire::DecodedRequest> decoded,
+                                                   size_t head_bytes) {
+  wire::Reply reply;
+  co_await serve_once(decoded->request, reply);
+  co_return encoded(*decoded, reply, head_bytes);
 }
 
 void Engine::State::start_reply(const wire::Request& request, wire::Reply& reply) const {
@@ -558,6 +580,7 @@ bool Engine::State::fetch_at_once(wire::Request& request, wire::Reply& reply) {
   auto* const body = std::get_if<wire::ObjectFetch>(&request.body);
   const wire::Header& header = request.header;
   if (body == nullptr || in_transaction(header) || !serving || gate.closed()) return false;
+  if (header.sequence != 0) return false;
   if (!admit(header)) return false;
   const auto use = handles.use(header.handle, header.session, header.target);
   if (!use) return false;

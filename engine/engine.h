@@ -144,6 +144,7 @@ class Engine final : public fabric::Service {
   Task<Result<void>> serve(void* request, void* reply) override;
   bool serve_at_once(void* request, void* reply) override;
   Task<Bytes> serve_bytes(Bytes request) override;
+  Begun begin_message(Buffer message, size_t head_bytes) override;
   Task<fabric::Message> serve_message(Buffer request, size_t head_bytes) override;
 
  private:

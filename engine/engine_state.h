@@ -8,6 +8,7 @@
 #include "engine/decide.h"
 #include "engine/engine.h"
 #include "engine/resends.h"
+#include "wire/codec.h"
 
 namespace cairn::engine {
 
@@ -29,6 +30,8 @@ struct Engine::State {
   Task<Result<void>> serve_object(Gate::Hold hold, wire::Request& request, wire::Reply& reply);
   Task<void> serve_once(wire::Request& request, wire::Reply& reply);
   bool fetch_at_once(wire::Request& request, wire::Reply& reply);
+  Task<fabric::Message> serve_decoded(std::unique_ptr<wire::DecodedRequest> decoded,
+                                      size_t head_bytes);
   void start_reply(const wire::Request& request, wire::Reply& reply) const;
 
   Reactor& reactor;

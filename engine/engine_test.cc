@@ -453,6 +453,47 @@ TEST(Engine, Replies_leave_room_for_the_transports_head) {
   EXPECT_TRUE(world.run(world.engine.serve_message(Bytes(500), kHead)).head.empty());
 }
 
+TEST(Engine, What_waits_for_nothing_is_answered_when_it_is_begun) {
+  // Goal: a fetch from memory needs no task and gets the very answer of the long way; whatever else
+  // comes gets a task, or at once what is due to bytes that are no request. Method: each kind.
+  EngineWorld world;
+  Client client(world);
+  constexpr size_t kHead = 24;
+  std::string value = "in memory", room(9, '#');
+  wire::Request update = client.update(value);
+  const auto bytes_of = [](const wire::Request& request) {
+    Bytes message;
+    EXPECT_TRUE(wire::encode_request(request, message).has_value());
+    return message;
+  };
+  auto begun = world.engine.begin_message(bytes_of(update), kHead);
+  ASSERT_TRUE(begun.rest.valid());
+  EXPECT_GT(world.run(std::move(begun.rest)).head.size(), kHead);
+
+  const wire::Request fetch = client.fetch(room);
+  begun = world.engine.begin_message(bytes_of(fetch), kHead);
+  ASSERT_FALSE(begun.rest.valid());
+  wire::Reply reply;
+  ASSERT_TRUE(
+      wire::decode_reply(ByteView(begun.message.head).subspan(kHead), fetch, reply).has_value());
+  EXPECT_EQ(room, value);
+  wire::Request by_reference = client.fetch(room);
+  Bytes long_way(kHead);
+  wire::encode_reply(by_reference, client.serve(by_reference), long_way);
+  EXPECT_EQ(begun.message.head, long_way);
+
+  wire::Request numbered = client.fetch(room);
+  numbered.header.sequence = 77;
+  EXPECT_TRUE(world.engine.begin_message(bytes_of(numbered), kHead).rest.valid())
+      << "what is done once is looked up first";
+  wire::Request stranger = client.fetch(room);
+  stranger.header.handle.generation ^= 1;
+  EXPECT_TRUE(world.engine.begin_message(bytes_of(stranger), kHead).rest.valid());
+  begun = world.engine.begin_message(Bytes(500), kHead);
+  EXPECT_FALSE(begun.rest.valid());
+  EXPECT_TRUE(begun.message.head.empty());
+}
+
 TEST(Engine, A_stopped_engine_refuses_with_shutdown) {
   // Goal: nothing starts while the process ends. Method: stop, then ask.
   EngineWorld world;

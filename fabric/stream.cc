@@ -165,10 +165,32 @@ void Stream::post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk) {
   CHECK(frame.size() >= kFrameHeadBytes);
   if (broken_) return;
   put_head(frame, bulk.size(), kind, id);
+  // Of a door's bells one that is queued stands for all.
+  const bool alone = kind == FrameKind::call || kind == FrameKind::answer;
+  if (alone && bulk.empty() && sends_at_once() && send_at_once(frame)) return;
   unsent_bytes_ += frame.size() + bulk.size();
   queue_.push_back({std::move(frame), std::move(bulk)});
   if (std::exchange(writing_, true)) return;
   hurries_ ? reactor_.spawn_urgent(write()) : reactor_.spawn(write());
+}
+
+/// Nobody is about to post more, which could go in one with this: neither who is ready, nor who
+/// answers what has been received.
+bool Stream::sends_at_once() const {
+  return hurries_ && !writing_ && buffered() == 0 && !reactor_.has_ready();
+}
+
+/// False: what is left of `frame` must wait.
+bool Stream::send_at_once(Bytes& frame) {
+  const int64_t sent = socket_.send_now(frame.data(), frame.size());
+  if (sent < 0) {
+    broken_ = true;
+    socket_.shutdown();  // the reader learns it
+    return true;
+  }
+  const bool all = static_cast<size_t>(sent) == frame.size();
+  if (!all) frame.erase(frame.begin(), frame.begin() + sent);
+  return all;
 }
 
 Task<bool> Stream::send_all(ByteView bytes) {

@@ -69,6 +69,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Outgoing next_outgoing();
   Task<void> write();
   Task<bool> send_all(ByteView bytes);
+  bool sends_at_once() const;
+  bool send_at_once(Bytes& frame);
   /// At least `bytes` (at most the buffer's size) stand in the buffer on return.
   Task<Result<void>> fill(size_t bytes);
   size_t buffered() const { return end_ - begin_; }

@@ -120,7 +120,11 @@ Task<void> StreamTransport::read_answers(ConnectionPtr c) {
 Task<Result<void>> StreamTransport::call(Endpoint to, Call& call, Instant deadline) {
   CO_TRY(hold, gate_.enter());
   const Lane lane = call.payload_bytes() >= options_.bulk_from ? Lane::bulk : Lane::small;
-  CO_TRY(c, co_await connection(to, lane));
+  ConnectionPtr c = peer(to).lanes[static_cast<size_t>(lane)].last();
+  if (!c || !c->usable()) {
+    CO_TRY(made, co_await connection(to, lane));
+    c = std::move(made);
+  }
   if (!c->usable()) {
     co_return fail(Errc::timed_out, "fabric: the connection broke before the call");
   }

@@ -17,6 +17,8 @@ constexpr Duration kHelloLook = kSecond;
 constexpr uint32_t kHelloBytesMax = 4096;
 /// A larger call is not urgent, whatever lane its connection was said to be of.
 constexpr uint32_t kUrgentBytesMax = 64u << 10;
+/// Calls of one connection that are answered at once in a row, before others have their turn.
+constexpr uint32_t kAtOnceMax = 4;
 /// Of what busy peers are told.
 constexpr Duration kRetryMin = kMillisecond;
 constexpr Duration kRetryMax = kSecond;
@@ -68,7 +70,10 @@ class StreamServer::DoorCalls final : public OfiCalls {
   uint32_t turn_away() override {
     return server_.has_too_much_to_do(connection_) ? server_.retry_ms() : 0;
   }
-  Task<void> admit(uint64_t bytes) override { return server_.admit(connection_, bytes); }
+  Task<void> admit(uint64_t bytes) override {
+    co_await server_.until_admitted(connection_, bytes);
+    server_.admit(connection_, bytes);
+  }
   void release(uint64_t bytes) override { server_.release(connection_, bytes); }
   Task<Bytes> serve(Bytes message, size_t head_bytes) override {
     ++server_.counts_.calls;
@@ -254,6 +259,7 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
 
 Task<void> StreamServer::serve_calls(ConnectionPtr self) {
   Connection& c = *self;
+  uint32_t at_once = 0;
   while (!stopping_) {
     const auto head = co_await c.stream->read_head();
     if (!head) {
@@ -274,16 +280,21 @@ Task<void> StreamServer::serve_calls(ConnectionPtr self) {
       if (!co_await turn_away(c, *head)) break;
       continue;
     }
-    co_await admit(c, head->bytes);
+    if (is_full(c, head->bytes)) co_await until_admitted(c, head->bytes);
+    admit(c, head->bytes);
     auto message = co_await c.stream->read_payload(head->bytes);
     if (!message || stopping_) {
       release(c, head->bytes);
       break;
     }
     ++counts_.calls;
-    auto answered = answer(self, head->id, std::move(*message));
-    const bool urgent = c.lane != Lane::bulk && head->bytes <= kUrgentBytesMax;
-    urgent ? reactor_.spawn_urgent(std::move(answered)) : reactor_.spawn(std::move(answered));
+    if (c.lane == Lane::bulk || head->bytes > kUrgentBytesMax) {
+      reactor_.spawn(answer(self, head->id, std::move(*message)));
+    } else if (c.admin || takes_no_answers(c)) {
+      reactor_.spawn_urgent(answer(self, head->id, std::move(*message)));
+    } else if (answer_at_once(self, head->id, std::move(*message)) && ++at_once % kAtOnceMax == 0) {
+      co_await reactor_.yield_behind();
+    }
   }
   if (!stopping_) c.stream->shutdown();
 }
@@ -322,21 +333,29 @@ uint32_t StreamServer::retry_ms() {
   return static_cast<uint32_t>(std::clamp(call_ns_, kRetryMin, kRetryMax) / kMillisecond);
 }
 
-/// Until the connection may have one more call under way. One alone may always go.
-Task<void> StreamServer::admit(Connection& c, uint64_t bytes) {
+/// The connection may not have one more call under way. One alone may always go.
+bool StreamServer::is_full(const Connection& c, uint64_t bytes) const {
   const uint32_t calls_max = c.lane == Lane::bulk ? options_.bulk_calls_max : options_.calls_max;
-  const auto full = [&] {
-    return c.calls >= calls_max || (c.calls != 0 && c.bytes + bytes > options_.bytes_max) ||
-           (bytes_ != 0 && bytes_ + bytes > options_.total_bytes_max) ||
-           c.stream->unsent_bytes() > options_.bytes_max;
-  };
-  while (full() && !c.stream->broken() && !stopping_) {
-    if (c.stream->unsent_bytes() > options_.bytes_max) {
+  return c.calls >= calls_max || (c.calls != 0 && c.bytes + bytes > options_.bytes_max) ||
+         (bytes_ != 0 && bytes_ + bytes > options_.total_bytes_max) || takes_no_answers(c);
+}
+
+/// Then no more of them are made.
+bool StreamServer::takes_no_answers(const Connection& c) const {
+  return c.stream->unsent_bytes() > options_.bytes_max;
+}
+
+Task<void> StreamServer::until_admitted(Connection& c, uint64_t bytes) {
+  while (is_full(c, bytes) && !c.stream->broken() && !stopping_) {
+    if (takes_no_answers(c)) {
       co_await c.stream->flush();
     } else {
       co_await released_.wait();
     }
   }
+}
+
+void StreamServer::admit(Connection& c, uint64_t bytes) {
   ++c.calls;
   ++calls_;
   c.bytes += bytes;
@@ -354,23 +373,51 @@ void StreamServer::release(Connection& c, uint64_t bytes) {
 
 Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Buffer message) {
   const uint64_t bytes = message.size();
-  // A peer that does not take its answers gets no more of them made.
-  while (connection->stream->unsent_bytes() > options_.bytes_max) {
-    co_await connection->stream->flush();
-  }
+  while (takes_no_answers(*connection)) co_await connection->stream->flush();
   Message reply = co_await serve_message(*connection, std::move(message), kFrameHeadBytes);
+  post_answer(*connection, id, std::move(reply), bytes);
+}
+
+/// Answers before it returns what waits for nothing. False: the rest was spawned.
+bool StreamServer::answer_at_once(ConnectionPtr connection, uint64_t id, Buffer message) {
+  const uint64_t bytes = message.size();
+  const Instant begin = reactor_.clock().now();
+  Service::Begun begun = service_.begin_message(std::move(message), kFrameHeadBytes);
+  if (begun.rest.valid()) {
+    reactor_.spawn_urgent(answer_rest(std::move(connection), id, bytes, std::move(begun.rest)));
+    return false;
+  }
+  note_call(begin);
+  post_answer(*connection, id, std::move(begun.message), bytes);
+  return true;
+}
+
+Task<void> StreamServer::answer_rest(ConnectionPtr connection, uint64_t id, uint64_t bytes,
+                                     Task<Message> rest) {
+  while (takes_no_answers(*connection)) co_await connection->stream->flush();
+  const Instant begin = reactor_.clock().now();
+  Message reply = co_await std::move(rest);
+  note_call(begin);
+  post_answer(*connection, id, std::move(reply), bytes);
+}
+
+void StreamServer::post_answer(Connection& c, uint64_t id, Message reply, uint64_t bytes) {
   if (reply.head.empty()) reply.head.resize(kFrameHeadBytes);
-  connection->stream->post(FrameKind::answer, id, std::move(reply.head), std::move(reply.bulk));
-  release(*connection, bytes);
+  c.stream->post(FrameKind::answer, id, std::move(reply.head), std::move(reply.bulk));
+  release(c, bytes);
 }
 
 Task<Message> StreamServer::serve_message(Connection& c, Buffer message, size_t head_bytes) {
   Service& service = c.admin ? *admin_ : service_;
   const Instant begin = reactor_.clock().now();
   Message reply = co_await service.serve_message(std::move(message), head_bytes);
+  note_call(begin);
+  co_return reply;
+}
+
+void StreamServer::note_call(Instant begin) {
   const Duration took = reactor_.clock().now() - begin;
   call_ns_ = call_ns_ - call_ns_ / kAveraged + took / kAveraged;
-  co_return reply;
 }
 
 void StreamServer::enter_session(Connection& c, uint64_t session) {

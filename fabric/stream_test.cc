@@ -548,6 +548,120 @@ void StreamTest::serve_beside_large(BusyService& busy) {
   run(stop_server(0));
 }
 
+/// Answers at once, except what hangs.
+struct QuickEcho final : Service {
+  explicit QuickEcho(Reactor& reactor) : slow(reactor) {}
+  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
+  Task<Bytes> serve_bytes(Bytes request) override { return slow.serve_bytes(std::move(request)); }
+  Begun begin_message(Buffer request, size_t head_bytes) override {
+    if (as_chars(request) == "hang") return Service::begin_message(std::move(request), head_bytes);
+    ++at_once;
+    if (on_call) on_call();
+    Begun out;
+    out.message.head.resize(head_bytes);
+    const Bytes echoed = std::move(request).take_bytes();
+    out.message.head.insert(out.message.head.end(), echoed.begin(), echoed.end());
+    return out;
+  }
+  Echo slow;
+  int at_once = 0;
+  std::function<void()> on_call;
+};
+
+TEST_F(StreamTest, What_waits_for_nothing_is_answered_at_once_beside_what_waits) {
+  // Goal: both kinds on one connection, each with its own answer; a call that is large or comes by
+  // the bulk lane is served as before. Method: one that hangs, others meanwhile, then let go.
+  QuickEcho quick(reactor_);
+  server_ =
+      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
+  ASSERT_TRUE(server_->listen(address_));
+  start_client();
+  Outcome waits;
+  ask_later("hang", kNever, waits);
+  for (int i = 0; i < 50; ++i) {
+    const std::string question = std::to_string(i) + std::string(static_cast<size_t>(i) * 100, 'q');
+    EXPECT_EQ(ask_now(question).answer, question);
+  }
+  EXPECT_EQ(quick.at_once, 50);
+  EXPECT_FALSE(waits.done);
+  EXPECT_EQ(ask_now(std::string(200'000, 'x')).answer, std::string(200'000, 'x') + "!");
+  EXPECT_EQ(quick.at_once, 50);
+  quick.slow.let_go = true;
+  quick.slow.go.wake_all();
+  run_until([&] { return waits.done; });
+  EXPECT_EQ(waits.answer, "hang!");
+  run(end());
+}
+
+TEST_F(StreamTest, Answers_at_once_wait_in_order_where_the_peer_takes_none) {
+  // Goal: no byte is lost or doubled where the socket takes a part of an answer only. Method: far
+  // more answers than it takes, read later.
+  QuickEcho quick(reactor_);
+  server_ =
+      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
+  ASSERT_TRUE(server_->listen(address_));
+  const int fd = raw();
+  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  constexpr uint64_t kCalls = 100;
+  const std::string question(30'000, 'q');
+  Bytes wanted;
+  for (uint64_t id = 0; id < kCalls; ++id) {
+    const Bytes answer = frame(FrameKind::answer, id, as_bytes(question));
+    wanted.insert(wanted.end(), answer.begin(), answer.end());
+    put(fd, frame(FrameKind::call, id, as_bytes(question)));
+    run_until([&] { return quick.at_once == static_cast<int>(id) + 1; });
+  }
+  Bytes got;
+  run_until([&] {
+    char text[65'536];
+    for (ssize_t n = 1; n > 0;) {
+      n = ::recv(fd, text, sizeof(text), MSG_DONTWAIT);
+      if (n > 0) got.insert(got.end(), as_bytes(text).data(), as_bytes(text).data() + n);
+    }
+    return got.size() >= wanted.size();
+  });
+  ASSERT_GE(got.size(), wanted.size());
+  EXPECT_EQ(Bytes(got.end() - static_cast<ptrdiff_t>(wanted.size()), got.end()), wanted);
+  ::close(fd);
+  run(end());
+}
+
+TEST_F(StreamTest, Who_is_answered_at_once_does_not_keep_others_from_their_turn) {
+  // Goal: a connection with many calls in its buffer lets others run. Method: 200 calls in one
+  // transfer; a task that only yields runs meanwhile.
+  QuickEcho quick(reactor_);
+  server_ =
+      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
+  ASSERT_TRUE(server_->listen(address_));
+  const int fd = raw();
+  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  run_until([&] { return server_->connections() == 1; });
+  run_for(5 * kMillisecond);
+  int turns = 0, most = 0, begun_at = 0;
+  bool stop = false;
+  quick.on_call = [&] {
+    if (begun_at != turns) begun_at = turns, most = 0;
+    EXPECT_LE(++most, 80) << "in a row";
+  };
+  reactor_.spawn([](Reactor& reactor, int& turns, const bool& stop) -> Task<void> {
+    while (!stop) {
+      ++turns;
+      co_await reactor.yield();
+    }
+  }(reactor_, turns, stop));
+  Bytes all;
+  for (uint64_t id = 0; id < 200; ++id) {
+    const Bytes one = frame(FrameKind::call, id, as_bytes("q"));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  put(fd, all);
+  run_until([&] { return quick.at_once == 200; });
+  stop = true;
+  reactor_.turn();
+  ::close(fd);
+  run(end());
+}
+
 TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
   // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
   start_server({.bytes_max = 4u << 20});

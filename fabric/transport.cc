@@ -8,4 +8,8 @@ Task<Message> Service::serve_message(Buffer request, size_t head_bytes) {
   co_return Message{.head = std::move(reply)};
 }
 
+Service::Begun Service::begin_message(Buffer request, size_t head_bytes) {
+  return {.message = {}, .rest = serve_message(std::move(request), head_bytes)};
+}
+
 }  // namespace cairn::fabric

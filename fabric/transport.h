@@ -77,6 +77,13 @@ class Service {
   /// The same with `head_bytes` in front of the reply that the transport fills itself, so that it
   /// need not copy. An empty head: none is due.
   virtual Task<Message> serve_message(Buffer request, size_t head_bytes);
+  /// serve_message() that was begun.
+  struct Begun {
+    Message message;     // the answer, unless
+    Task<Message> rest;  // this is valid: then it makes it
+  };
+  /// The same, begun by a plain call: what waits for nothing is answered on return.
+  virtual Begun begin_message(Buffer request, size_t head_bytes);
 };
 
 class Transport {

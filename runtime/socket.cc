@@ -347,6 +347,16 @@ bool is_unix(int fd) {
 }
 }  // namespace
 
+int64_t Socket::send_now(const std::byte* data, size_t bytes) {
+  CHECK(!handle_.out_busy_);
+  for (;;) {
+    const ssize_t sent = ::send(fd(), data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) return sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 void Socket::widen(size_t bytes) {
   const int wanted = static_cast<int>(std::min<size_t>(bytes, INT32_MAX));
   if (is_unix(fd())) setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);

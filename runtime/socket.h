@@ -16,6 +16,8 @@
 
 namespace cairn {
 
+class Socket;
+
 /// Connections that wait for an accept; the kernel may allow fewer.
 inline constexpr int kListenBacklog = 1024;
 /// TCP: a peer that has said nothing for this long is asked whether it lives,
@@ -48,6 +50,7 @@ class SocketHandle {
 
  private:
   friend class SocketOp;
+  friend class cairn::Socket;
   Reactor* reactor_;
   int fd_;
   bool urgent_ = false;    // who waits for it goes before others
@@ -102,6 +105,9 @@ class Socket {
   /// first. Raises no signal.
   /// @returns bytes, or -errno (EPIPE, ECONNRESET: the peer or shutdown() closed)
   detail::SocketOp send(const std::byte* data, size_t bytes);
+  /// The same as a plain call, of all that there is room for now. No send is under way (checked).
+  /// @returns bytes, 0 if there is no room, or -errno
+  int64_t send_now(const std::byte* data, size_t bytes);
   /// Ends the connection in both directions, and soon what is under way. Idempotent.
   void shutdown() { handle_.shutdown(); }
   /// Ends a recv that is under way, and all later ones, with 0; what is sent still goes out.

@@ -242,6 +242,38 @@ TEST_P(Sockets, A_peer_that_closed_gives_the_end_of_the_stream_and_an_error_to_s
   }
 }
 
+TEST_P(Sockets, A_plain_send_takes_what_there_is_room_for_and_waits_for_nothing) {
+  // Goal: bytes, nothing while there is no room, an error once the peer has gone; waiting sends go
+  // on behind it. Method: fill a connection that nobody reads, drain it, and close it.
+  Listener listener = listen(unix_address());
+  std::optional<Result<Socket>> accepted;
+  reactor->spawn(note_accept(listener, accepted));
+  auto made = run(connect_to(*reactor, listener.address(), kSecond));
+  ASSERT_TRUE(made);
+  ASSERT_TRUE(drive([&] { return accepted.has_value(); }));
+  ASSERT_TRUE(*accepted);
+  Socket& peer = **accepted;
+  const Bytes bytes(64u << 10, std::byte{7});
+  size_t sent = 0;
+  int64_t last = 1;
+  while (last > 0 && sent < (64u << 20)) {
+    last = made->send_now(bytes.data(), bytes.size());
+    if (last > 0) sent += static_cast<size_t>(last);
+  }
+  EXPECT_EQ(last, 0);
+  EXPECT_GT(sent, 0u);
+  Bytes got(1u << 20);
+  for (size_t taken = 0; taken < sent;) {
+    const int64_t some = run(recv_some(peer, got.data(), got.size()));
+    ASSERT_GT(some, 0);
+    taken += static_cast<size_t>(some);
+  }
+  EXPECT_EQ(run(send_some(*made, bytes.data(), 10)), 10);
+  EXPECT_EQ(made->send_now(bytes.data(), 5), 5);
+  peer.close();
+  EXPECT_EQ(made->send_now(bytes.data(), 1), -EPIPE);
+}
+
 TEST_P(Sockets, A_shutdown_ends_what_is_under_way) {
   // Goal: the owner can end a waiting recv, send and accept. Method: let each wait, then shut down.
   for (const Address& address : {unix_address(), tcp_address()}) {

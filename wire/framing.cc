@@ -70,6 +70,10 @@ uint32_t bulk_checksum(ByteView bulk, std::vector<uint32_t>* block_crcs) {
   return crc32c(bulk.subspan(blocks * kBulkAlignment), crc);
 }
 
+std::unexpected<Error> damaged() {
+  return fail(Errc::checksum, "wire: a message was damaged on the way");
+}
+
 bool all_zero(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
@@ -100,7 +104,7 @@ Result<void> Framer::finish(MessageKind kind, Opcode opcode, const Header& heade
   return {};
 }
 
-Result<Frame> open_frame(ByteView message, MessageKind kind, std::vector<uint32_t>* block_crcs) {
+Result<Frame> open_head(ByteView message, MessageKind kind) {
   HeaderFormat f;
   if (message.size() < sizeof(f)) return fail(Errc::format_invalid, "wire: a cut message");
   std::memcpy(&f, message.data(), sizeof(f));
@@ -115,9 +119,8 @@ Result<Frame> open_frame(ByteView message, MessageKind kind, std::vector<uint32_
       bulk - sizeof(f) > kBodyBytesMax || message.size() - bulk > kBulkBytesMax) {
     return fail(Errc::format_invalid, "wire: the lengths of a message contradict each other");
   }
-  if (crc32c(message.subspan(kChecksumFrom, bulk - kChecksumFrom)) != f.checksum.get() ||
-      bulk_checksum(message.subspan(bulk), block_crcs) != f.bulk_checksum.get()) {
-    return fail(Errc::checksum, "wire: a message was damaged on the way");
+  if (crc32c(message.subspan(kChecksumFrom, bulk - kChecksumFrom)) != f.checksum.get()) {
+    return damaged();
   }
   const uint64_t padding = f.padding_bytes.get();
   if (f.reserved_a.get() != 0 || padding >= kBulkAlignment || padding > bulk - sizeof(f) ||
@@ -131,7 +134,19 @@ Result<Frame> open_frame(ByteView message, MessageKind kind, std::vector<uint32_
                .opcode = f.opcode.get(),
                .status = f.status.get(),
                .body = message.subspan(sizeof(f), bulk - padding - sizeof(f)),
-               .bulk = message.subspan(bulk)};
+               .bulk = message.subspan(bulk),
+               .bulk_checksum = f.bulk_checksum.get()};
+}
+
+Result<void> check_bulk(const Frame& frame, uint32_t crc) {
+  if (crc != frame.bulk_checksum) return damaged();
+  return {};
+}
+
+Result<Frame> open_frame(ByteView message, MessageKind kind, std::vector<uint32_t>* block_crcs) {
+  TRY(frame, open_head(message, kind));
+  TRY(checked, check_bulk(frame, bulk_checksum(frame.bulk, block_crcs)));
+  return frame;
 }
 
 }  // namespace cairn::wire

@@ -53,7 +53,15 @@ struct Frame {
   uint32_t status = 0;
   ByteView body;
   ByteView bulk;
+  uint32_t bulk_checksum = 0;  // what it has to be
 };
+/// Checks all but the bulk, which whoever takes it compares with `bulk_checksum`.
+/// @error format_invalid, protocol, checksum
+Result<Frame> open_head(ByteView message, MessageKind kind);
+/// Compares the bulk. @error checksum
+/// @param crc  of the whole bulk, by whoever has summed it
+Result<void> check_bulk(const Frame& frame, uint32_t crc);
+/// open_head(), and the bulk.
 /// @param block_crcs  if given: gets the CRC32C of each whole block of kBulkAlignment of a large
 ///                    aligned bulk; so it is looked at only once
 /// @error format_invalid, protocol, checksum

@@ -11,7 +11,7 @@ namespace cairn::wire {
 
 namespace {
 
-/// Copied, then summed while it is in the cache.
+/// Copied and summed while it is in the cache.
 constexpr size_t kPartBytes = 16u << 10;
 
 /// Calls `touch(data, bytes)` for each contiguous part of [offset, offset + bytes) of a buffer.
@@ -83,14 +83,23 @@ void put_payload(PayloadOut& out, const model::Iod& iod, const Pieces& pieces) {
   }
 }
 
-void spread_payload(ByteView bytes, const model::Iod& iod, const Pieces& pieces) {
+uint32_t spread_payload(ByteView bytes, const model::Iod& iod, const Pieces& pieces,
+                        uint32_t seed) {
+  uint32_t crc = seed;
   for (const auto& piece : pieces) {
-    for_parts(iod.buffer, piece, [&bytes](std::byte* data, uint64_t count) {
-      std::memcpy(data, bytes.data(), count);
-      bytes = bytes.subspan(count);
+    for_parts(iod.buffer, piece, [&bytes, &crc](std::byte* data, uint64_t count) {
+      while (count != 0) {
+        const ByteView part = bytes.first(std::min<uint64_t>(count, kPartBytes));
+        crc = crc32c(part, crc);
+        std::memcpy(data, part.data(), part.size());
+        bytes = bytes.subspan(part.size());
+        data += part.size();
+        count -= part.size();
+      }
     });
   }
   CHECK(bytes.empty());
+  return crc;
 }
 
 }  // namespace cairn::wire

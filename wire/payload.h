@@ -35,6 +35,7 @@ class PayloadOut {
 /// Puts `pieces` of the buffer, which lie inside it.
 void put_payload(PayloadOut& out, const model::Iod& iod, const Pieces& pieces);
 /// Copies `bytes` to `pieces` of the buffer. Pieces lie inside it and sum to bytes.size().
-void spread_payload(ByteView bytes, const model::Iod& iod, const Pieces& pieces);
+/// @returns the CRC32C of what was copied, behind that of `seed`: so it is looked at only once
+uint32_t spread_payload(ByteView bytes, const model::Iod& iod, const Pieces& pieces, uint32_t seed);
 
 }  // namespace cairn::wire

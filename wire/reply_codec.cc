@@ -173,6 +173,7 @@ model::Recxs take_recxs(Cursor& in, uint32_t count) {
 Result<void> take_fetched(const Frame& frame, const ObjectFetch& fetch, Reply& reply) {
   Cursor in(frame.body);
   model::Fetched fetched;
+  uint32_t crc = 0;
   const auto head = in.take<FetchedHead>();
   fetched.status = static_cast<Errc>(head.status.get());
   in.expect(fetched.status == Errc::ok || fetched.status == Errc::record_too_big ||
@@ -193,12 +194,13 @@ Result<void> take_fetched(const Frame& frame, const ObjectFetch& fetch, Reply& r
       iod.extents = take_recxs(in, parts[i].extent_count.get());
       in.expect(bytes <= bulk.size());
       if (!in.ok()) break;
-      spread_payload(bulk.first(bytes), fetch.iods[i], iod.pieces);
+      crc = spread_payload(bulk.first(bytes), fetch.iods[i], iod.pieces, crc);
       bulk = bulk.subspan(bytes);
     }
     in.expect(bulk.empty());
   }
   TRY(done, in.finish());
+  TRY(whole, check_bulk(frame, crc));
   reply.body = std::move(fetched);
   return {};
 }
@@ -395,7 +397,7 @@ void encode_error(const Header& header, Opcode opcode, Errc code, Bytes& out) {
 }
 
 Result<void> decode_reply(ByteView message, const Request& request, Reply& reply) {
-  TRY(frame, open_frame(message, MessageKind::reply));
+  TRY(frame, open_head(message, MessageKind::reply));
   if (frame.opcode != static_cast<uint16_t>(request.opcode()) ||
       frame.header.session != request.header.session ||
       frame.header.sequence != request.header.sequence) {
@@ -403,6 +405,11 @@ Result<void> decode_reply(ByteView message, const Request& request, Reply& reply
   }
   reply.header = frame.header;
   reply.error = Error{Errc::ok, ""};
+  // The payload of a fetch is summed as it is copied.
+  const bool fetched = frame.status == 0 && request.opcode() == Opcode::fetch;
+  if (!fetched) {
+    TRY(checked, check_bulk(frame, crc32c(frame.bulk)));
+  }
   if (frame.status == 0) return take_reply_body(frame, request, reply);
   const auto code = static_cast<Errc>(frame.status);
   if (errc_name(code) == std::string_view("unlisted") || !frame.body.empty() ||

@@ -1,0 +1,18 @@
+#include "base/byte_counts.h"
+
+#include <atomic>
+
+namespace cairn {
+namespace {
+
+constinit std::atomic<uint64_t> summed{0};
+
+}  // namespace
+
+void detail::add_summed(size_t bytes) noexcept {
+  summed.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+uint64_t summed_bytes() noexcept { return summed.load(std::memory_order_relaxed); }
+
+}  // namespace cairn

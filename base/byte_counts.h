@@ -1,0 +1,24 @@
+// How many bytes were looked at by checksums: for benchmarks and tests that count what a payload
+// goes through. Short runs (heads, records of a log) are left out, so that it costs nothing where
+// it would show. Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cairn {
+
+/// Runs of bytes from here on count.
+inline constexpr size_t kCountedBytesMin = 4096;
+
+namespace detail {
+void add_summed(size_t bytes) noexcept;
+}  // namespace detail
+
+inline void count_summed(size_t bytes) noexcept {
+  if (bytes >= kCountedBytesMin) detail::add_summed(bytes);
+}
+/// Of this process since it began.
+uint64_t summed_bytes() noexcept;
+
+}  // namespace cairn
