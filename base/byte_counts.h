@@ -1,8 +1,8 @@
 // How many bytes were looked at by checksums: for benchmarks and tests that count what a payload
-// goes through. Short runs (heads, records of a log) are left out, so that it costs nothing where
-// it would show. Any thread.
+// goes through, and ask for it. Short runs (heads, records of a log) are left out. Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,13 +12,18 @@ namespace cairn {
 inline constexpr size_t kCountedBytesMin = 4096;
 
 namespace detail {
+inline constinit std::atomic<bool> counts_bytes{false};
 void add_summed(size_t bytes) noexcept;
 }  // namespace detail
 
 inline void count_summed(size_t bytes) noexcept {
-  if (bytes >= kCountedBytesMin) detail::add_summed(bytes);
+  if (bytes >= kCountedBytesMin && detail::counts_bytes.load(std::memory_order_relaxed)) {
+    detail::add_summed(bytes);
+  }
 }
-/// Of this process since it began.
+/// From now on; before, nothing is counted, and processors share no line that is written.
+inline void begin_byte_counts() noexcept { detail::counts_bytes = true; }
+/// Of this process since then.
 uint64_t summed_bytes() noexcept;
 
 }  // namespace cairn

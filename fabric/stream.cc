@@ -167,7 +167,8 @@ void Stream::post(FrameKind kind, uint64_t id, Bytes frame, Buffer bulk) {
   put_head(frame, bulk.size(), kind, id);
   // Of a door's bells one that is queued stands for all.
   const bool alone = kind == FrameKind::call || kind == FrameKind::answer;
-  if (alone && bulk.empty() && sends_at_once() && send_at_once(frame)) return;
+  const bool small = bulk.empty() && frame.size() <= kJoinedBytesMax;
+  if (alone && small && sends_at_once() && send_at_once(frame)) return;
   unsent_bytes_ += frame.size() + bulk.size();
   queue_.push_back({std::move(frame), std::move(bulk)});
   if (std::exchange(writing_, true)) return;

@@ -17,8 +17,11 @@ constexpr Duration kHelloLook = kSecond;
 constexpr uint32_t kHelloBytesMax = 4096;
 /// A larger call is not urgent, whatever lane its connection was said to be of.
 constexpr uint32_t kUrgentBytesMax = 64u << 10;
-/// Calls of one connection that are answered at once in a row, before others have their turn.
-constexpr uint32_t kAtOnceMax = 4;
+/// Of one connection's calls in a row, before others have their turn: four that are answered at
+/// once, or sixteen that are only begun, each of which may hold room for its answer.
+constexpr uint32_t kAnsweredCost = 4;
+constexpr uint32_t kBegunCost = 1;
+constexpr uint32_t kInARowMax = 16;
 /// Of what busy peers are told.
 constexpr Duration kRetryMin = kMillisecond;
 constexpr Duration kRetryMax = kSecond;
@@ -259,7 +262,7 @@ HelloReply StreamServer::judge(const Connection& c, const Hello& hello) const {
 
 Task<void> StreamServer::serve_calls(ConnectionPtr self) {
   Connection& c = *self;
-  uint32_t at_once = 0;
+  uint32_t in_a_row = 0;
   while (!stopping_) {
     const auto head = co_await c.stream->read_head();
     if (!head) {
@@ -292,8 +295,13 @@ Task<void> StreamServer::serve_calls(ConnectionPtr self) {
       reactor_.spawn(answer(self, head->id, std::move(*message)));
     } else if (c.admin || takes_no_answers(c)) {
       reactor_.spawn_urgent(answer(self, head->id, std::move(*message)));
-    } else if (answer_at_once(self, head->id, std::move(*message)) && ++at_once % kAtOnceMax == 0) {
-      co_await reactor_.yield_behind();
+    } else {
+      const bool answered = answer_at_once(self, head->id, std::move(*message));
+      in_a_row += answered ? kAnsweredCost : kBegunCost;
+      if (in_a_row >= kInARowMax) {
+        in_a_row = 0;
+        co_await reactor_.yield_behind();
+      }
     }
   }
   if (!stopping_) c.stream->shutdown();

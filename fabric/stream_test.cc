@@ -662,6 +662,41 @@ TEST_F(StreamTest, Who_is_answered_at_once_does_not_keep_others_from_their_turn)
   run(end());
 }
 
+TEST_F(StreamTest, Calls_that_are_only_begun_are_few_at_once) {
+  // Goal: a burst of calls that cannot be answered at once does not hold room for all of them.
+  // Method: 200 in one transfer, none of which ends in its beginning.
+  struct Begins final : Service {
+    int begun = 0, ended = 0, most = 0;
+    Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
+    Task<Bytes> serve_bytes(Bytes request) override { co_return request; }
+    Begun begin_message(Buffer, size_t head_bytes) override {
+      most = std::max(most, ++begun - ended);
+      return {.message = {}, .rest = end(head_bytes)};
+    }
+    Task<Message> end(size_t head_bytes) {
+      ++ended;
+      co_return Message{.head = Bytes(head_bytes), .bulk = {}};
+    }
+  } begins;
+  server_ = std::make_unique<StreamServer>(reactor_, begins, StreamServerOptions{},
+                                           StreamServer::Hooks{});
+  ASSERT_TRUE(server_->listen(address_));
+  const int fd = raw();
+  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  run_until([&] { return server_->connections() == 1; });
+  run_for(5 * kMillisecond);
+  Bytes all;
+  for (uint64_t id = 0; id < 200; ++id) {
+    const Bytes one = frame(FrameKind::call, id, as_bytes("q"));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  put(fd, all);
+  run_until([&] { return begins.ended == 200; });
+  EXPECT_LE(begins.most, 16);
+  ::close(fd);
+  run(end());
+}
+
 TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
   // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
   start_server({.bytes_max = 4u << 20});

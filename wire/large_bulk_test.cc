@@ -193,6 +193,7 @@ TEST(LargeBulk, Of_a_reply_is_summed_as_it_is_copied_and_damage_is_found_anywher
   encode_reply(request, reply, good);
   fetch.iods = array_iods(into);
   Reply got;
+  begin_byte_counts();
   const uint64_t before = summed_bytes();
   ASSERT_TRUE(decode_reply(good, request, got).has_value());
   EXPECT_LE(summed_bytes() - before, kBytes);
