@@ -2,7 +2,6 @@
 // goes through, and ask for it. Short runs (heads, records of a log) are left out. Any thread.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,17 +11,14 @@ namespace cairn {
 inline constexpr size_t kCountedBytesMin = 4096;
 
 namespace detail {
-inline constinit std::atomic<bool> counts_bytes{false};
 void add_summed(size_t bytes) noexcept;
 }  // namespace detail
 
 inline void count_summed(size_t bytes) noexcept {
-  if (bytes >= kCountedBytesMin && detail::counts_bytes.load(std::memory_order_relaxed)) {
-    detail::add_summed(bytes);
-  }
+  if (bytes >= kCountedBytesMin) detail::add_summed(bytes);
 }
 /// From now on; before, nothing is counted, and processors share no line that is written.
-inline void begin_byte_counts() noexcept { detail::counts_bytes = true; }
+void begin_byte_counts() noexcept;
 /// Of this process since then.
 uint64_t summed_bytes() noexcept;
 
