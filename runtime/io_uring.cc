@@ -26,7 +26,7 @@ constexpr unsigned kRingEntries = 256;
 // Reads that the device gets while others are still being prepared: it and the processor work at
 // the same time. Fewer at once would cost more in system calls (and in notices to a host) than they
 // gain: docs/benchmarks.md.
-constexpr unsigned kReadsHeldMax = 8;
+constexpr unsigned kReadsHeldMax = 16;
 // Writes that go as one. More in one would gain little and hold up the first.
 constexpr size_t kJoinedMax = 64;
 constexpr uint64_t kJoinedBytesMax = 512u << 10;
