@@ -51,35 +51,34 @@ struct EmbeddedConfigStore::Plan {
 
 namespace {
 
-/// For index::StoreOptions.
+/// The blocks that a record owns.
 Result<std::vector<Extent>> claims_of(ByteView, ByteView value) {
   TRY(parsed, parse_config_value(value));
   return std::move(parsed.extents);
+}
+
+index::StoreOptions store_options(const Uuid& home) {
+  index::StoreOptions options;
+  options.owner_tag[0] = load_le64(home.bytes.data());
+  options.owner_tag[1] = load_le64(home.bytes.data() + 8);
+  options.memory_bytes = 32u << 20;
+  options.claims = claims_of;
+  return options;
 }
 
 }  // namespace
 
 Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::create(
     Reactor& reactor, index::StoreDevices devices, Uuid home) {
-  index::StoreOptions options;
-  options.owner_tag[0] = load_le64(home.bytes.data());
-  options.owner_tag[1] = load_le64(home.bytes.data() + 8);
-  options.memory_bytes = 32u << 20;
-  options.claims = claims_of;
-  CO_TRY(store, co_await index::Store::create(reactor, devices, options));
+  CO_TRY(store, co_await index::Store::create(reactor, devices, store_options(home)));
   co_return std::unique_ptr<EmbeddedConfigStore>(
       new EmbeddedConfigStore(reactor, std::move(store)));
 }
 
 Task<Result<std::unique_ptr<EmbeddedConfigStore>>> EmbeddedConfigStore::open(
     Reactor& reactor, index::StoreDevices devices, Uuid home) {
-  index::StoreOptions options;
-  options.owner_tag[0] = load_le64(home.bytes.data());
-  options.owner_tag[1] = load_le64(home.bytes.data() + 8);
-  options.memory_bytes = 32u << 20;
-  options.claims = claims_of;
-  CO_TRY(store,
-         co_await index::Store::open(reactor, devices, options, [](const index::RecordHeader&) {}));
+  CO_TRY(store, co_await index::Store::open(reactor, devices, store_options(home),
+                                            [](const index::RecordHeader&) {}));
   co_return std::unique_ptr<EmbeddedConfigStore>(
       new EmbeddedConfigStore(reactor, std::move(store)));
 }
@@ -318,11 +317,7 @@ void EmbeddedConfigStore::notify(const ConfigTxn& txn, Revision revision) {
 }
 
 Task<Result<index::Store::CheckReport>> EmbeddedConfigStore::check() {
-  CO_TRY(report,
-         co_await store_->check([](ByteView, ByteView value) -> Result<std::vector<Extent>> {
-           TRY(parsed, parse_config_value(value));
-           return parsed.extents;
-         }));
+  CO_TRY(report, co_await store_->check(claims_of));
   CO_TRY(entries, co_await range(""));  // reads and verifies every value
   co_return report;
 }
