@@ -28,22 +28,15 @@ inline Task<void> run_all_worker(Reactor& reactor, RunAll& all) {
   if (--all.running == 0 && all.waiter) reactor.schedule(all.waiter);
 }
 
-}  // namespace detail
-
-/// Runs all `tasks`, at most `limit` (> 0) at once, started in order, and waits for every one.
-/// @returns the first error in the order of `tasks`
-inline Task<Result<void>> run_all(Reactor& reactor, std::vector<Task<Result<void>>> tasks,
-                                  size_t limit) {
-  if (tasks.size() == 1) co_return co_await std::move(tasks[0]);
-  detail::RunAll all;
+inline Task<Result<void>> run_many(Reactor& reactor, std::vector<Task<Result<void>>> tasks,
+                                   size_t limit) {
+  RunAll all;
   all.results.resize(tasks.size());
   all.tasks = std::move(tasks);
   all.running = std::min(limit, all.tasks.size());
-  for (size_t i = 0, n = all.running; i < n; ++i) {
-    reactor.spawn(detail::run_all_worker(reactor, all));
-  }
+  for (size_t i = 0, n = all.running; i < n; ++i) reactor.spawn(run_all_worker(reactor, all));
   struct Awaiter {
-    detail::RunAll& all;
+    RunAll& all;
     bool await_ready() const noexcept { return all.running == 0; }
     void await_suspend(std::coroutine_handle<> h) { all.waiter = h; }
     void await_resume() const noexcept {}
@@ -53,6 +46,17 @@ inline Task<Result<void>> run_all(Reactor& reactor, std::vector<Task<Result<void
     if (!result) co_return result;
   }
   co_return Result<void>{};
+}
+
+}  // namespace detail
+
+/// Runs all `tasks`, at most `limit` (> 0) at once, started in order, and waits for every one.
+/// @returns the first error in the order of `tasks`
+inline Task<Result<void>> run_all(Reactor& reactor, std::vector<Task<Result<void>>> tasks,
+                                  size_t limit) {
+  // One needs nobody to run it.
+  if (tasks.size() == 1) return std::move(tasks[0]);
+  return detail::run_many(reactor, std::move(tasks), limit);
 }
 
 }  // namespace cairn

@@ -345,10 +345,7 @@ Task<Result<void>> read_all(Shard::State& state, std::vector<DataRead>& reads) {
     bytes = std::min(bytes, kReadBytesMax);
     auto now = state.read_room.take_now(bytes);
     const IoRoom::Hold room = now ? std::move(*now) : co_await state.read_room.take(bytes);
-    Task<Result<void>> all = tasks.size() == 1
-                                 ? std::move(tasks[0])
-                                 : run_all(state.reactor, std::move(tasks), kReadsMax);
-    CO_TRY(done, co_await std::move(all));
+    CO_TRY(done, co_await run_all(state.reactor, std::move(tasks), kReadsMax));
   }
   co_return Result<void>{};
 }
