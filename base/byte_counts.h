@@ -1,25 +1,20 @@
-// How many bytes were looked at by checksums: for benchmarks and tests that count what a payload
-// goes through, and ask for it. Short runs (heads, records of a log) are left out. Any thread.
+// How many bytes checksums look at: for benchmarks and tests that count what a payload goes
+// through. Short runs (heads, records of a log) are left out.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 namespace cairn {
 
 /// Runs of bytes from here on count.
 inline constexpr size_t kCountedBytesMin = 4096;
 
-namespace detail {
-void add_summed(size_t bytes) noexcept;
-}  // namespace detail
+/// Is told of each of them, on the thread that sums it. Null: nobody counts. To be set while there
+/// is one thread.
+inline constinit void (*on_summed)(size_t bytes) = nullptr;
 
 inline void count_summed(size_t bytes) noexcept {
-  if (bytes >= kCountedBytesMin) detail::add_summed(bytes);
+  if (bytes >= kCountedBytesMin && on_summed != nullptr) on_summed(bytes);
 }
-/// From now on; before, nothing is counted, and processors share no line that is written.
-void begin_byte_counts() noexcept;
-/// Of this process since then.
-uint64_t summed_bytes() noexcept;
 
 }  // namespace cairn

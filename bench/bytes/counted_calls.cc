@@ -16,13 +16,19 @@ namespace cairn::bench {
 namespace {
 
 struct Counts {
-  std::atomic<uint64_t> copied{0}, filled{0}, sent{0}, received{0};
+  std::atomic<uint64_t> copied{0}, filled{0}, sent{0}, received{0}, summed{0};
 };
 Counts counts;
 
 void count(std::atomic<uint64_t>& in, size_t bytes) {
   if (bytes >= kCountedBytesMin) in.fetch_add(bytes, std::memory_order_relaxed);
 }
+
+// Before there are threads.
+[[maybe_unused]] const bool counts_sums = [] {
+  on_summed = [](size_t bytes) { count(counts.summed, bytes); };
+  return true;
+}();
 
 // By instructions that no compiler turns into a call of what they stand in.
 void* copy_up(void* to, const void* from, size_t bytes) {
@@ -45,7 +51,7 @@ BytesMoved BytesMoved::now() {
           .filled = counts.filled.load(),
           .sent = counts.sent.load(),
           .received = counts.received.load(),
-          .summed = summed_bytes()};
+          .summed = counts.summed.load()};
 }
 
 BytesMoved operator-(const BytesMoved& after, const BytesMoved& before) {

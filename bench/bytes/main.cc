@@ -11,7 +11,6 @@
 #include <string>
 #include <thread>
 
-#include "base/byte_counts.h"
 #include "bench/bytes/counted_calls.h"
 #include "client/array.h"
 #include "client/home.h"
@@ -121,7 +120,6 @@ class Array {
 /// Returns false if there was too much.
 bool count(Array& array, bool reading) {
   array.pass(reading);  // what is made once
-  begin_byte_counts();
   const BytesMoved before = BytesMoved::now();
   for (int round = 0; round < static_cast<int>(kRounds); ++round) array.pass(reading);
   const BytesMoved moved = BytesMoved::now() - before;
