@@ -80,7 +80,9 @@ class StreamServer::DoorCalls final : public OfiCalls {
   void release(uint64_t bytes) override { server_.release(connection_, bytes); }
   Task<Bytes> serve(Bytes message, size_t head_bytes) override {
     ++server_.counts_.calls;
-    Message reply = co_await server_.serve_message(connection_, std::move(message), head_bytes);
+    const Instant begin = server_.reactor_.clock().now();
+    Message reply = co_await server_.call_of(connection_, std::move(message), head_bytes);
+    server_.note_call(begin);
     // One region of memory is written to the client.
     co_return std::move(reply).joined();
   }
@@ -291,10 +293,11 @@ Task<void> StreamServer::serve_calls(ConnectionPtr self) {
       break;
     }
     ++counts_.calls;
-    if (c.lane == Lane::bulk || head->bytes > kUrgentBytesMax) {
-      reactor_.spawn(answer(self, head->id, std::move(*message)));
-    } else if (c.admin || takes_no_answers(c)) {
-      reactor_.spawn_urgent(answer(self, head->id, std::move(*message)));
+    const bool urgent = c.lane != Lane::bulk && head->bytes <= kUrgentBytesMax;
+    if (!urgent || c.admin || takes_no_answers(c)) {
+      auto answered =
+          answer(self, head->id, head->bytes, call_of(c, std::move(*message), kFrameHeadBytes));
+      urgent ? reactor_.spawn_urgent(std::move(answered)) : reactor_.spawn(std::move(answered));
     } else {
       const bool answered = answer_at_once(self, head->id, std::move(*message));
       in_a_row += answered ? kAnsweredCost : kBegunCost;
@@ -379,10 +382,13 @@ void StreamServer::release(Connection& c, uint64_t bytes) {
   released_.wake_all();
 }
 
-Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, Buffer message) {
-  const uint64_t bytes = message.size();
+/// @param bytes  of the question  @param call  makes the answer; it may have begun
+Task<void> StreamServer::answer(ConnectionPtr connection, uint64_t id, uint64_t bytes,
+                                Task<Message> call) {
   while (takes_no_answers(*connection)) co_await connection->stream->flush();
-  Message reply = co_await serve_message(*connection, std::move(message), kFrameHeadBytes);
+  const Instant begin = reactor_.clock().now();
+  Message reply = co_await std::move(call);
+  note_call(begin);
   post_answer(*connection, id, std::move(reply), bytes);
 }
 
@@ -392,21 +398,12 @@ bool StreamServer::answer_at_once(ConnectionPtr connection, uint64_t id, Buffer 
   const Instant begin = reactor_.clock().now();
   Service::Begun begun = service_.begin_message(std::move(message), kFrameHeadBytes);
   if (begun.rest.valid()) {
-    reactor_.spawn_urgent(answer_rest(std::move(connection), id, bytes, std::move(begun.rest)));
+    reactor_.spawn_urgent(answer(std::move(connection), id, bytes, std::move(begun.rest)));
     return false;
   }
   note_call(begin);
   post_answer(*connection, id, std::move(begun.message), bytes);
   return true;
-}
-
-Task<void> StreamServer::answer_rest(ConnectionPtr connection, uint64_t id, uint64_t bytes,
-                                     Task<Message> rest) {
-  while (takes_no_answers(*connection)) co_await connection->stream->flush();
-  const Instant begin = reactor_.clock().now();
-  Message reply = co_await std::move(rest);
-  note_call(begin);
-  post_answer(*connection, id, std::move(reply), bytes);
 }
 
 void StreamServer::post_answer(Connection& c, uint64_t id, Message reply, uint64_t bytes) {
@@ -415,12 +412,9 @@ void StreamServer::post_answer(Connection& c, uint64_t id, Message reply, uint64
   release(c, bytes);
 }
 
-Task<Message> StreamServer::serve_message(Connection& c, Buffer message, size_t head_bytes) {
+Task<Message> StreamServer::call_of(const Connection& c, Buffer message, size_t head_bytes) {
   Service& service = c.admin ? *admin_ : service_;
-  const Instant begin = reactor_.clock().now();
-  Message reply = co_await service.serve_message(std::move(message), head_bytes);
-  note_call(begin);
-  co_return reply;
+  return service.serve_message(std::move(message), head_bytes);
 }
 
 void StreamServer::note_call(Instant begin) {

@@ -111,11 +111,10 @@ class StreamServer {
   bool has_too_much_to_do(const Connection& c) const;
   Task<bool> turn_away(Connection& c, FrameHead head);
   uint32_t retry_ms();
-  Task<Message> serve_message(Connection& c, Buffer message, size_t head_bytes);
+  Task<Message> call_of(const Connection& c, Buffer message, size_t head_bytes);
   Task<void> serve_door(Connection& c, FrameHead head);
-  Task<void> answer(ConnectionPtr connection, uint64_t id, Buffer message);
+  Task<void> answer(ConnectionPtr connection, uint64_t id, uint64_t bytes, Task<Message> call);
   bool answer_at_once(ConnectionPtr connection, uint64_t id, Buffer message);
-  Task<void> answer_rest(ConnectionPtr connection, uint64_t id, uint64_t bytes, Task<Message> rest);
   void post_answer(Connection& c, uint64_t id, Message reply, uint64_t bytes);
   void note_call(Instant begin);
   void release(Connection& c, uint64_t bytes);
