@@ -1,166 +1,9 @@
 // Both ends of stream sockets against each other, and the engine's end against bytes that nobody
 // well-meaning sends.
-#include <gtest/gtest.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cstring>
-#include <string>
-
-#include "base/crc32c.h"
-#include "fabric/stream.h"
-#include "fabric/stream_client.h"
-#include "fabric/stream_server.h"
-#include "fabric/testing.h"
-#include "runtime/io.h"
+#include "fabric/testing_stream.h"
 
 namespace cairn::fabric {
 namespace {
-
-struct BusyService;
-constexpr uint64_t kLargeCalls = 8;
-
-class StreamTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/cairn-stream.XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    folder_ = name;
-    address_ = Address{.host = folder_ + "/socket"};
-  }
-  void TearDown() override {
-    run(end());
-    ::unlink((folder_ + "/socket").c_str());
-    ::rmdir(folder_.c_str());
-  }
-
-  void start_server(StreamServerOptions options = {}) {
-    server_ = std::make_unique<StreamServer>(
-        reactor_, echo_, options,
-        StreamServer::Hooks{.session =
-                                [this](uint64_t session, bool here, bool) {
-                                  events_ += (here ? "+" : "-") + std::to_string(session);
-                                },
-                            .leave = [this] { events_ += " leave"; }});
-    ASSERT_TRUE(server_->listen(address_));
-  }
-  void start_client(StreamClientOptions options = {}) {
-    client_ = std::make_unique<StreamTransport>(reactor_, options, [this](Endpoint) {
-      return connect_to(reactor_, address_, kSecond);
-    });
-  }
-  Task<void> stop_server(Duration patience) {
-    if (server_) co_await server_->close(patience);
-    server_.reset();
-    ::unlink((folder_ + "/socket").c_str());
-  }
-  Task<void> end() {
-    echo_.let_go = true;
-    echo_.go.wake_all();
-    if (client_) co_await client_->close();
-    client_.reset();
-    co_await stop_server(kSecond);
-  }
-
-  /// Drives the reactor until the task has ended.
-  void run(Task<void> task) {
-    bool done = false;
-    reactor_.spawn(finish(std::move(task), done));
-    while (!done) {
-      if (!reactor_.turn()) reactor_.idle(kSecond);
-    }
-  }
-  static Task<void> finish(Task<void> task, bool& done) {
-    co_await std::move(task);
-    done = true;
-  }
-  void run_for(Duration duration) {
-    run([](Reactor& reactor, Duration d) -> Task<void> { co_await reactor.sleep(d); }(reactor_,
-                                                                                      duration));
-  }
-
-  struct Outcome {
-    Errc code = Errc::misc;
-    std::string answer;
-    bool done = false;
-    Duration wait = 0;
-  };
-  Task<void> ask(std::string question, Duration limit, Outcome& out) {
-    TextCall call;
-    call.question = std::move(question);
-    const Instant deadline = limit == kNever ? kNever : reactor_.clock().now() + limit;
-    const auto outcome = co_await client_->call({.rank = 0}, call, deadline);
-    out = {outcome ? Errc::ok : outcome.error().code(), call.answer, true, call.wait};
-  }
-  Outcome ask_now(const std::string& question, Duration limit = kNever) {
-    Outcome out;
-    run(ask(question, limit, out));
-    return out;
-  }
-  void ask_later(const std::string& question, Duration limit, Outcome& out) {
-    reactor_.spawn(ask(question, limit, out));
-  }
-  Task<void> say_hello(Purpose purpose, Result<HelloReply>& out) {
-    auto socket = co_await connect_to(reactor_, address_, kSecond);
-    if (socket) out = co_await greet_once(reactor_, std::move(*socket), {.purpose = purpose});
-  }
-  void run_until(const std::function<bool()>& done) {
-    for (int i = 0; i < 5000 && !done(); ++i) {
-      if (!reactor_.turn()) reactor_.idle(kMillisecond);
-    }
-    EXPECT_TRUE(done());
-  }
-
-  /// A connection that says what it likes.
-  int raw() {
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    std::strcpy(name.sun_path, (folder_ + "/socket").c_str());
-    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
-    return fd;
-  }
-  /// Whether the server has ended the connection, after reading what it says.
-  bool closed(int fd) {
-    for (int i = 0; i < 2000; ++i) {
-      char text[4096];
-      const ssize_t got = ::recv(fd, text, sizeof(text), MSG_DONTWAIT);
-      if (got == 0 || (got < 0 && errno == ECONNRESET)) return true;
-      if (!reactor_.turn()) reactor_.idle(kMillisecond);
-    }
-    return false;
-  }
-
-  /// kLargeCalls large calls at once; with the first, busy.question on the small lane.
-  void serve_beside_large(BusyService& busy);
-
-  Reactor reactor_{system_clock(), system_random(), make_client_backend()};
-  Echo echo_{reactor_};
-  std::string folder_;
-  Address address_;
-  std::string events_;
-  std::unique_ptr<StreamServer> server_;
-  std::unique_ptr<StreamTransport> client_;
-};
-
-Bytes frame(FrameKind kind, uint64_t id, ByteView payload) {
-  FrameFormat f{};
-  f.magic = kFrameMagic;
-  f.kind = static_cast<uint16_t>(kind);
-  f.id = id;
-  f.bytes = static_cast<uint32_t>(payload.size());
-  f.checksum = crc32c(view_of(&f, offsetof(FrameFormat, checksum)));
-  const ByteView head = view_of(&f, sizeof(f));
-  Bytes out(head.begin(), head.end());
-  out.insert(out.end(), payload.begin(), payload.end());
-  return out;
-}
-
-void put(int fd, ByteView bytes) {
-  [[maybe_unused]] const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-}
 
 TEST_F(StreamTest, A_call_is_answered_small_ones_and_large_ones_on_their_own_connections) {
   // Goal: both lanes work. Method: a short and a 5 MiB question; count connections.
@@ -366,7 +209,7 @@ TEST_F(StreamTest, What_is_no_frame_ends_the_connection_and_nothing_else) {
   // after a right hello each kind of wrong frame; a client is served throughout.
   start_server();
   start_client();
-  const Bytes hello = frame(FrameKind::hello, 0, encode_hello({}));
+  const Bytes hello = hello_frame();
   Bytes other_version = encode_hello({});
   other_version[0] = std::byte{9};
   Bytes flipped = frame(FrameKind::call, 1, as_bytes("abc"));
@@ -429,7 +272,7 @@ TEST_F(StreamTest, Of_those_who_say_nothing_only_so_many_are_let_wait) {
 
   ::close(silent[1]);
   run_until([&] { return server_->connections() == 3; });
-  put(silent[0], frame(FrameKind::hello, 0, encode_hello({})));
+  put(silent[0], hello_frame());
   start_client();
   EXPECT_EQ(ask_now("hello").answer, "hello!") << "there is a place";
   for (int i = 0; i < 2; ++i) silent.push_back(raw());
@@ -470,7 +313,7 @@ TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
   // many small questions at once, then one of 60 kB; another one stops inside a frame.
   constexpr size_t kCount = 40, kQuestions = 300, kIdleBytesMax = 8192;
   start_server();
-  Bytes many = frame(FrameKind::hello, 0, encode_hello({}));
+  Bytes many = hello_frame();
   for (uint64_t id = 0; id < kQuestions; ++id) {
     const Bytes one = frame(FrameKind::call, id, Bytes(200, std::byte{'q'}));
     many.insert(many.end(), one.begin(), one.end());
@@ -494,215 +337,12 @@ TEST_F(StreamTest, Connections_that_wait_hold_little_whatever_came_before) {
   run_until([&] { return server_->connections() == 0; });
 }
 
-/// Large calls take a millisecond of the processor; a small one comes while the first is served.
-struct BusyService final : Service {
-  explicit BusyService(Clock& clock) : clock(clock) {}
-  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
-  Task<Bytes> serve_bytes(Bytes request) override {
-    seen.emplace_back(as_chars(request));
-    if (seen.back() != "large") co_return request;
-    if (seen.size() == 1) put(small, frame(FrameKind::call, 1, as_bytes(question)));
-    for (const Instant end = clock.now() + kMillisecond; clock.now() < end;) {
-    }
-    co_return request;
-  }
-  Clock& clock;
-  int small = -1;  // a connection
-  std::string question = "small";
-  std::vector<std::string> seen;
-};
-
-TEST_F(StreamTest, A_small_call_goes_before_large_ones_that_came_earlier) {
-  // Goal: it waits for one step of what takes long, not for all; one that is not small does,
-  // whatever lane it comes by. Method: eight large calls at once on their own lane, and what was
-  // served after which.
-  for (const size_t bytes : {size_t{5}, size_t{70'000}}) {
-    BusyService busy(reactor_.clock());
-    busy.question.resize(bytes, 's');
-    serve_beside_large(busy);
-    const auto place = std::ranges::find(busy.seen, busy.question) - busy.seen.begin();
-    EXPECT_EQ(static_cast<uint64_t>(place), bytes == 5 ? 1 : kLargeCalls);
-  }
-}
-
-void StreamTest::serve_beside_large(BusyService& busy) {
-  server_ =
-      std::make_unique<StreamServer>(reactor_, busy, StreamServerOptions{}, StreamServer::Hooks{});
-  ASSERT_TRUE(server_->listen(address_));
-  const int large = raw();
-  busy.small = raw();
-  put(busy.small, frame(FrameKind::hello, 0, encode_hello({})));
-  put(large, frame(FrameKind::hello, 0, encode_hello({.lane = Lane::bulk})));
-  run_until([&] { return server_->connections() == 2; });
-  run_for(5 * kMillisecond);
-  Bytes all;
-  for (uint64_t id = 0; id < kLargeCalls; ++id) {
-    const Bytes one = frame(FrameKind::call, id, as_bytes("large"));
-    all.insert(all.end(), one.begin(), one.end());
-  }
-  put(large, all);
-  run_until([&] { return busy.seen.size() == kLargeCalls + 1; });
-  ::close(large);
-  ::close(busy.small);
-  run_until([&] { return server_->connections() == 0; });
-  run(stop_server(0));
-}
-
-/// Answers at once, except what hangs.
-struct QuickEcho final : Service {
-  explicit QuickEcho(Reactor& reactor) : slow(reactor) {}
-  Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
-  Task<Bytes> serve_bytes(Bytes request) override { return slow.serve_bytes(std::move(request)); }
-  Begun begin_message(Buffer request, size_t head_bytes) override {
-    if (as_chars(request) == "hang") return Service::begin_message(std::move(request), head_bytes);
-    ++at_once;
-    if (on_call) on_call();
-    Begun out;
-    out.message.head.resize(head_bytes);
-    const Bytes echoed = std::move(request).take_bytes();
-    out.message.head.insert(out.message.head.end(), echoed.begin(), echoed.end());
-    return out;
-  }
-  Echo slow;
-  int at_once = 0;
-  std::function<void()> on_call;
-};
-
-TEST_F(StreamTest, What_waits_for_nothing_is_answered_at_once_beside_what_waits) {
-  // Goal: both kinds on one connection, each with its own answer; a call that is large or comes by
-  // the bulk lane is served as before. Method: one that hangs, others meanwhile, then let go.
-  QuickEcho quick(reactor_);
-  server_ =
-      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
-  ASSERT_TRUE(server_->listen(address_));
-  start_client();
-  Outcome waits;
-  ask_later("hang", kNever, waits);
-  for (int i = 0; i < 50; ++i) {
-    const std::string question = std::to_string(i) + std::string(static_cast<size_t>(i) * 100, 'q');
-    EXPECT_EQ(ask_now(question).answer, question);
-  }
-  EXPECT_EQ(quick.at_once, 50);
-  EXPECT_FALSE(waits.done);
-  EXPECT_EQ(ask_now(std::string(200'000, 'x')).answer, std::string(200'000, 'x') + "!");
-  EXPECT_EQ(quick.at_once, 50);
-  quick.slow.let_go = true;
-  quick.slow.go.wake_all();
-  run_until([&] { return waits.done; });
-  EXPECT_EQ(waits.answer, "hang!");
-  run(end());
-}
-
-TEST_F(StreamTest, Answers_at_once_wait_in_order_where_the_peer_takes_none) {
-  // Goal: no byte is lost or doubled where the socket takes a part of an answer only. Method: far
-  // more answers than it takes, read later.
-  QuickEcho quick(reactor_);
-  server_ =
-      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
-  ASSERT_TRUE(server_->listen(address_));
-  const int fd = raw();
-  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
-  constexpr uint64_t kCalls = 100;
-  const std::string question(30'000, 'q');
-  Bytes wanted;
-  for (uint64_t id = 0; id < kCalls; ++id) {
-    const Bytes answer = frame(FrameKind::answer, id, as_bytes(question));
-    wanted.insert(wanted.end(), answer.begin(), answer.end());
-    put(fd, frame(FrameKind::call, id, as_bytes(question)));
-    run_until([&] { return quick.at_once == static_cast<int>(id) + 1; });
-  }
-  Bytes got;
-  run_until([&] {
-    char text[65'536];
-    for (ssize_t n = 1; n > 0;) {
-      n = ::recv(fd, text, sizeof(text), MSG_DONTWAIT);
-      if (n > 0) got.insert(got.end(), as_bytes(text).data(), as_bytes(text).data() + n);
-    }
-    return got.size() >= wanted.size();
-  });
-  ASSERT_GE(got.size(), wanted.size());
-  EXPECT_EQ(Bytes(got.end() - static_cast<ptrdiff_t>(wanted.size()), got.end()), wanted);
-  ::close(fd);
-  run(end());
-}
-
-TEST_F(StreamTest, Who_is_answered_at_once_does_not_keep_others_from_their_turn) {
-  // Goal: a connection with many calls in its buffer lets others run. Method: 200 calls in one
-  // transfer; a task that only yields runs meanwhile.
-  QuickEcho quick(reactor_);
-  server_ =
-      std::make_unique<StreamServer>(reactor_, quick, StreamServerOptions{}, StreamServer::Hooks{});
-  ASSERT_TRUE(server_->listen(address_));
-  const int fd = raw();
-  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
-  run_until([&] { return server_->connections() == 1; });
-  run_for(5 * kMillisecond);
-  int turns = 0, most = 0, begun_at = 0;
-  bool stop = false;
-  quick.on_call = [&] {
-    if (begun_at != turns) begun_at = turns, most = 0;
-    EXPECT_LE(++most, 80) << "in a row";
-  };
-  reactor_.spawn([](Reactor& reactor, int& turns, const bool& stop) -> Task<void> {
-    while (!stop) {
-      ++turns;
-      co_await reactor.yield();
-    }
-  }(reactor_, turns, stop));
-  Bytes all;
-  for (uint64_t id = 0; id < 200; ++id) {
-    const Bytes one = frame(FrameKind::call, id, as_bytes("q"));
-    all.insert(all.end(), one.begin(), one.end());
-  }
-  put(fd, all);
-  run_until([&] { return quick.at_once == 200; });
-  stop = true;
-  reactor_.turn();
-  ::close(fd);
-  run(end());
-}
-
-TEST_F(StreamTest, Calls_that_are_only_begun_are_few_at_once) {
-  // Goal: a burst of calls that cannot be answered at once does not hold room for all of them.
-  // Method: 200 in one transfer, none of which ends in its beginning.
-  struct Begins final : Service {
-    int begun = 0, ended = 0, most = 0;
-    Task<Result<void>> serve(void*, void*) override { co_return fail(Errc::misc, "by reference"); }
-    Task<Bytes> serve_bytes(Bytes request) override { co_return request; }
-    Begun begin_message(Buffer, size_t head_bytes) override {
-      most = std::max(most, ++begun - ended);
-      return {.message = {}, .rest = end(head_bytes)};
-    }
-    Task<Message> end(size_t head_bytes) {
-      ++ended;
-      co_return Message{.head = Bytes(head_bytes), .bulk = {}};
-    }
-  } begins;
-  server_ = std::make_unique<StreamServer>(reactor_, begins, StreamServerOptions{},
-                                           StreamServer::Hooks{});
-  ASSERT_TRUE(server_->listen(address_));
-  const int fd = raw();
-  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
-  run_until([&] { return server_->connections() == 1; });
-  run_for(5 * kMillisecond);
-  Bytes all;
-  for (uint64_t id = 0; id < 200; ++id) {
-    const Bytes one = frame(FrameKind::call, id, as_bytes("q"));
-    all.insert(all.end(), one.begin(), one.end());
-  }
-  put(fd, all);
-  run_until([&] { return begins.ended == 200; });
-  EXPECT_LE(begins.most, 16);
-  ::close(fd);
-  run(end());
-}
-
 TEST_F(StreamTest, A_peer_that_does_not_read_is_held_back_and_others_are_served) {
   // Goal: bounded memory. Method: 200 questions with answers of a megabyte, none read.
   start_server({.bytes_max = 4u << 20});
   start_client();
   const int fd = raw();
-  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  put(fd, hello_frame());
   for (uint64_t i = 0; i < 200; ++i) put(fd, frame(FrameKind::call, i, as_bytes("big")));
   run_for(100 * kMillisecond);
   EXPECT_LT(echo_.served, 20);
@@ -734,7 +374,7 @@ TEST_F(StreamTest, An_engine_with_too_much_to_do_says_so_and_when_to_come_again)
 
   // An older client, on a connection that has a call under way.
   const int fd = raw();
-  put(fd, frame(FrameKind::hello, 0, encode_hello({})));
+  put(fd, hello_frame());
   put(fd, frame(FrameKind::call, 1, as_bytes("hang")));
   run_until([&] { return echo_.hanging == 3; });
   put(fd, frame(FrameKind::call, 2, as_bytes("more")));
